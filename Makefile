@@ -1,0 +1,43 @@
+# make repro: the pipeline on the embedded sample · make test · make lint · each sets up .venv first
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint lock clean
+
+repro: .venv/installed .venv/plots.html
+	$(BIN)/dvc repro
+	$(BIN)/dvc metrics show results/metrics.json
+
+test: .venv/installed-dev .venv/plots.html
+	$(BIN)/pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# Pin what the pinned packages need in turn, from what is installed now.
+lock: .venv/installed-dev
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: requirements.txt requirements-sample.txt constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "expected Python 3.11, found " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -r requirements.txt -r requirements-sample.txt -c constraints.txt
+	touch $@
+
+# The page of `dvc plots` loads Vega from the web; with this template it carries it, and draws without a connection.
+.venv/plots.html: .venv/installed
+	$(BIN)/python -c 'import dvc_render.html, vl_convert; \
+		vega = "<script>(() => {" + vl_convert.javascript_bundle(vl_version="5.20") + "})()</script>"; \
+		print(dvc_render.html.PAGE_HTML.replace("{scripts}", vega))' > $@.partial
+	mv $@.partial $@
+	$(BIN)/dvc config --local plots.html_template '$(CURDIR)/$@'
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install -q -r requirements-dev.txt -c constraints.txt
+	touch $@
