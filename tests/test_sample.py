@@ -1,0 +1,54 @@
+"""The embedded sample is what its README says: graded, shared between queries, and not solved by shared words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ranker.baselines import bm25_scores, random_scores
+from ranker.judgements import read_judgements, read_labelled_data
+from ranker.measures import mean_measures, ranking_measures
+from ranker.pairs import Joined, join
+from tests.conftest import ROOT
+
+SAMPLE = ROOT / "data/sample"
+
+
+@pytest.fixture(scope="module")
+def sample() -> Joined:
+    labelled = read_labelled_data(SAMPLE / "labelled_data_all.json")
+    return join(labelled, read_judgements(SAMPLE / "training_all_jugdments_data.csv"), relevant_from=1)
+
+
+def ndcg(pairs: pd.DataFrame, scores: np.ndarray) -> float:
+    return mean_measures(ranking_measures(pairs, scores, relevant_from=1))["nDCG@10"]
+
+
+def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
+    text = (SAMPLE / "README.md").read_text()
+    kept = sample.counts["kept"]
+    assert kept["queries"] == 50
+    assert f"{kept['documents']} titles and {kept['pairs']:,} graded pairs" in text
+    assert sorted(sample.pairs["grade"].unique()) == [0, 1, 2]
+
+
+def test_documents_are_judged_for_one_to_four_queries(sample: Joined) -> None:
+    queries = sample.pairs.groupby("document_id").size()
+    assert (queries.min(), queries.max()) == (1, 4)
+    assert (queries > 1).mean() > 0.9
+
+
+def test_every_query_has_pairs_to_tell_apart(sample: Joined) -> None:
+    by_query = sample.pairs.groupby("query_id")["grade"]
+    assert by_query.size().min() >= 25
+    assert by_query.agg(lambda grades: (grades == 2).sum()).min() >= 4
+    assert by_query.agg(lambda grades: (grades == 0).sum()).min() >= 15
+
+
+def test_neither_shared_words_nor_chance_solve_it(sample: Joined) -> None:
+    bm25 = bm25_scores(sample.pairs, sample.queries, sample.documents)
+    random = [ndcg(sample.pairs, random_scores(sample.pairs, seed)) for seed in range(20)]
+    assert roc_auc_score(sample.pairs["label"], bm25) < 0.6
+    assert ndcg(sample.pairs, bm25) < 0.4
+    assert np.mean(random) < 0.35
+    assert ndcg(sample.pairs, sample.pairs["grade"].to_numpy()) == 1
