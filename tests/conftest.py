@@ -1,0 +1,106 @@
+"""A tiny base model and a scratch copy of the project, for tests that run the real thing quickly."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
+
+from ranker.files import write_json
+
+ROOT = Path(__file__).parent.parent
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reaches past this machine, nor reads what its user has configured, cached or is logged in to."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "HOME": str(home),
+            "HF_HOME": str(home / "hf"),
+            "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens: a test that needs a hub brings its own
+            "IR_DATASETS_HOME": str(home / "ir_datasets"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two layers with random weights and a vocabulary of the sample's words, as a hub or package has it."""
+    from transformers import BertConfig, BertModel, set_seed
+
+    folder = tmp_path_factory.mktemp("base_model")
+    texts = [str(path) for path in (ROOT / "data/sample").glob("*") if path.suffix in (".csv", ".json")]
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train(texts, vocab_size=1500, show_progress=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"})
+    set_seed(1)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=160,
+        initializer_range=0.3,  # large weights: every input must tell in the logits
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def copy_project() -> Callable[[Path], Path]:
+    """A function that makes a Git repository of the project's files, as they are now, in an empty folder."""
+
+    def copy(destination: Path) -> Path:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file():
+                (destination / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, destination / name)
+        for command in ("init -q", "add -A", "commit -q -m copy"):
+            subprocess.run(["git", *command.split()], cwd=destination, check=True)
+        return destination
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Run a command line in a folder with this Python first on the PATH; returns what it printed."""
+
+    def call(command: str, folder: Path, check: bool = True, **environment: str) -> "subprocess.CompletedProcess[str]":
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        result = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            env=os.environ | {"PATH": path} | environment,
+            capture_output=True,
+            text=True,
+        )
+        if check and result.returncode != 0:
+            raise AssertionError(f"{command} gave {result.returncode}:\n{result.stdout}\n{result.stderr}")
+        return result
+
+    return call

@@ -1,0 +1,54 @@
+"""Tables: what is written is what is read, the same bytes every time, and nothing else is taken for one."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ranker import tables
+from ranker.errors import InputError
+from ranker.files import sha256
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_table_comes_back_as_it_was() -> None:
+    frame = pd.DataFrame({"query_id": ["1", "007", "1e10"], "query": ["NA", "", "β-coronavirus"]})
+    tables.write_table(tables.QUERIES, frame)
+    pd.testing.assert_frame_equal(tables.read_table(tables.QUERIES), frame, check_dtype=False)
+
+
+def test_ragged_tokens_come_back_by_id() -> None:
+    frame = pd.DataFrame({"document_id": ["a", "b", "c"], "tokens": [[5, 6, 7], [], [8]]})
+    tables.write_table(tables.ENCODED_DOCUMENTS, frame)
+    tokens = tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    assert [tokens[name].tolist() for name in "cba"] == [[8], [], [5, 6, 7]]
+    assert tokens["a"].dtype == np.int32
+
+
+def test_equal_tables_are_equal_bytes() -> None:
+    frame = pd.DataFrame({"query_id": ["1", "2"], "fold": [0, 1]})
+    tables.write_table(tables.FOLDS, frame)
+    first = sha256(tables.FOLDS)
+    tables.write_table(tables.FOLDS, frame.set_index(pd.Index([7, 9])))
+    assert sha256(tables.FOLDS) == first
+
+
+def test_another_table_is_refused() -> None:
+    tables.FOLDS.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"query_id": ["1"], "fold": [0.5]}), tables.FOLDS)
+    with pytest.raises(InputError, match="folds.parquet: expected columns query_id string, fold int8, found .* double"):
+        tables.read_table(tables.FOLDS)
+
+
+def test_a_file_that_is_no_parquet_is_refused() -> None:
+    tables.FOLDS.parent.mkdir(parents=True)
+    tables.FOLDS.write_text("query_id,fold\n")
+    with pytest.raises(InputError, match="folds.parquet: expected a Parquet file"):
+        tables.read_table(tables.FOLDS)
