@@ -1,0 +1,145 @@
+"""THE CONTRACT between training and serving: tokens of a query and a document -> model input.
+
+    [CLS] query[: query_input_size - 2] [SEP] document[: doc_input_size - 1] [SEP] [PAD] ...
+      0     0                             0     1                             1     0        token_type_ids
+      1     1                             1     1                             1     0        attention_mask
+
+A search engine tokenises documents when they are fed and queries when they arrive, each cut to its own length, so both
+are tokenised apart here too, without special tokens, and never as a pair. The layout is the tutorial's and Vespa's
+(`tokenInputIds`, `tokenTypeIds`, `tokenAttentionMask`). One implementation serves training, export checks and serving;
+`encoding.json` states it for other languages. Imports neither torch nor transformers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from ranker.errors import InputError
+
+INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+OUTPUT = "logits"
+RELEVANT, NOT_RELEVANT = 1, 0  # columns of the logits
+
+TokenIds = Sequence[int] | np.ndarray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes in tokens and the tokenizer's special ids.
+
+    >>> Layout(6, 4, cls_id=101, sep_id=102, pad_id=0).max_length
+    10
+    """
+
+    query_input_size: int  # [CLS], the query's tokens and the first [SEP]
+    doc_input_size: int  # the document's tokens and the last [SEP]
+    cls_id: int
+    sep_id: int
+    pad_id: int
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest pair, and of every pair where a fixed shape is asked for."""
+        return self.query_input_size + self.doc_input_size
+
+    def length(self, query: TokenIds, document: TokenIds) -> int:
+        """Tokens of a laid out pair, special tokens included, padding not."""
+        return min(len(query), self.query_input_size - 2) + min(len(document), self.doc_input_size - 1) + 3
+
+
+def lay_out(
+    layout: Layout,
+    queries: Sequence[TokenIds],
+    documents: Sequence[TokenIds],
+    length: int | None = None,
+    multiple_of: int = 1,
+) -> dict[str, np.ndarray]:
+    """Lay out pair i from `queries[i]` and `documents[i]`, token ids without special tokens.
+
+    Returns `input_ids`, `token_type_ids` and `attention_mask`, int64 [pairs, length]. Length is that of the longest
+    pair, rounded up to `multiple_of` as far as `layout.max_length`, unless given. Empty texts are legal. ValueError if
+    a pair exceeds `length`.
+
+    >>> batch = lay_out(Layout(6, 4, cls_id=101, sep_id=102, pad_id=0), [[7, 8]], [[9]], length=7)
+    >>> batch["input_ids"].tolist(), batch["token_type_ids"].tolist()
+    ([[101, 7, 8, 102, 9, 102, 0]], [[0, 0, 0, 0, 1, 1, 0]])
+    """
+    longest = max((layout.length(q, d) for q, d in zip(queries, documents, strict=True)), default=0)
+    if length is None:
+        length = min(-(-longest // multiple_of) * multiple_of, layout.max_length)
+    if longest > length:
+        raise ValueError(f"expected pairs of at most {length} tokens, found one of {longest}")
+    input_ids = np.full((len(queries), length), layout.pad_id, dtype=np.int64)
+    token_type_ids = np.zeros_like(input_ids)
+    attention_mask = np.zeros_like(input_ids)
+    for row, (query, document) in enumerate(zip(queries, documents, strict=True)):
+        query, document = query[: layout.query_input_size - 2], document[: layout.doc_input_size - 1]
+        middle = len(query) + 2
+        end = middle + len(document) + 1
+        input_ids[row, 0] = layout.cls_id
+        input_ids[row, 1 : middle - 1] = query
+        input_ids[row, middle - 1] = layout.sep_id
+        input_ids[row, middle : end - 1] = document
+        input_ids[row, end - 1] = layout.sep_id
+        token_type_ids[row, middle:end] = 1
+        attention_mask[row, :end] = 1
+    return {"input_ids": input_ids, "token_type_ids": token_type_ids, "attention_mask": attention_mask}
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read `tokenizer.json` with the truncation and padding that it may carry switched off (Vespa does the same)."""
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise InputError(f"{folder / 'tokenizer.json'}: expected a tokenizers file, found: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, whole and without special tokens."""
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+
+def load_layout(folder: Path, query_input_size: int, doc_input_size: int) -> Layout:
+    """Layout for these sizes and the special ids of the tokenizer in `folder`; InputError where it lacks one."""
+    config_file = folder / "tokenizer_config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    tokenizer = load_tokenizer(folder)
+    ids = {}
+    for name in ("cls", "sep", "pad"):
+        token = config.get(f"{name}_token")
+        content = token.get("content") if isinstance(token, dict) else token
+        found = tokenizer.token_to_id(content) if isinstance(content, str) else None
+        if found is None:
+            raise InputError(f"{config_file}: expected a {name}_token that tokenizer.json knows, found {content!r}")
+        ids[f"{name}_id"] = found
+    return Layout(query_input_size, doc_input_size, **ids)
+
+
+def contract(layout: Layout, tokenizer_sha256: str) -> dict[str, Any]:
+    """What encoding.json holds: all that another implementation needs, and the digest of the tokenizer it holds for."""
+    return {
+        "layout": "[CLS] query[:query_input_size - 2] [SEP] document[:doc_input_size - 1] [SEP], then [PAD]",
+        "token_type_ids": "0 over [CLS] query [SEP], 1 over document [SEP], 0 over [PAD]",
+        "attention_mask": "1 over tokens, 0 over [PAD]",
+        "tokenisation": "query and document apart, without special tokens, truncation or padding",
+        **asdict(layout),
+        "max_length": layout.max_length,
+        "tokenizer_sha256": tokenizer_sha256,
+        "inputs": list(INPUTS),
+        "output": OUTPUT,
+        "score": f"{OUTPUT}[{RELEVANT}] - {OUTPUT}[{NOT_RELEVANT}]",
+    }
+
+
+def read_contract(path: Path) -> Layout:
+    """Layout that `encoding.json` states."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return Layout(**{name: content[name] for name in Layout.__dataclass_fields__})
