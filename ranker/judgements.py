@@ -1,0 +1,118 @@
+"""The tutorial's two files, read and checked: labelled_data_all.json and training_all_jugdments_data.csv."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ranker.errors import InputError
+
+COLUMNS = ("document_id", "query_id", "label", "title-full")
+MAX_GRADE = 100  # TREC's scales end at 4; past this it is no grade
+
+
+class Judgement(BaseModel):
+    """One entry of `relevant_docs`, whatever its score says."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    id: str | int
+    score: int
+
+
+class LabelledQuery(BaseModel):
+    """One entry of labelled_data_all.json."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    query_id: str | int
+    query: str
+    relevant_docs: list[Judgement]
+
+
+def read_labelled_data(path: Path) -> list[LabelledQuery]:
+    """Read labelled_data_all.json; InputError names the entry that is not as it should be."""
+    try:
+        queries = TypeAdapter(list[LabelledQuery]).validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in detail["loc"]) or "the file"
+        found = repr(detail["input"])[:80]
+        raise InputError(f"{path}: {where}: {detail['msg']}, found {found}") from error
+    seen: dict[str, str] = {}
+    for entry in queries:
+        query_id = str(entry.query_id)
+        if query_id in seen:
+            raise InputError(
+                f"{path}: query_id {query_id}: expected once, found with {seen[query_id]!r} and {entry.query!r}"
+            )
+        seen[query_id] = entry.query
+    return queries
+
+
+def read_judgements(path: Path) -> pd.DataFrame:
+    """Read training_all_jugdments_data.csv, every cell as text: ids such as 1e10 or 007 stay what they are.
+
+    Returns columns document_id, query_id, title (str) and grade (Int32, missing where the label is empty), in the
+    file's order. InputError names the column or the line.
+    """
+    rows = []
+    for line, (document_id, query_id, label, title) in _cells(path):
+        for name, cell in (("document_id", document_id), ("query_id", query_id)):
+            if not cell.strip():
+                raise InputError(f"{path}: line {line}: expected a {name}, found {cell!r}")
+        where = f"{path}: line {line} (query_id {query_id!r}, document_id {document_id!r})"
+        rows.append((document_id, query_id, _grade(where, label), title))
+    frame = pd.DataFrame(rows, columns=["document_id", "query_id", "grade", "title"], dtype=object)
+    return frame.astype({"document_id": str, "query_id": str, "grade": "Int32", "title": str})
+
+
+def _grade(where: str, label: str) -> int | None:
+    text = label.strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 where a column has gaps
+        raise InputError(f"{where}: expected a whole number as label, found {label!r}")
+    grade = int(text.split(".")[0])
+    if abs(grade) > MAX_GRADE:
+        raise InputError(f"{where}: expected a label of at most {MAX_GRADE}, found {label!r}")
+    return grade
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of its first line and the cells of COLUMNS, for each row of a CSV file."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    line = 1
+    try:
+        header = next(reader, [])
+        places = _places(path, header)
+        line = reader.line_num + 1
+        for row in reader:
+            if row and len(row) != len(header):
+                raise InputError(f"{path}: line {line}: expected {len(header)} cells, found {len(row)}")
+            if row:
+                yield line, [row[place] for place in places]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}: line {line}: expected CSV, found: {error}") from error
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: line {line}: expected UTF-8, found byte 0x{content[error.start]:02x}") from error
+
+
+def _places(path: Path, header: list[str]) -> list[int]:
+    for column in COLUMNS:
+        if header.count(column) != 1:
+            raise InputError(
+                f"{path}: expected column {column} once, found it {header.count(column)} times among: "
+                f"{', '.join(header) or 'nothing'}"
+            )
+    return [header.index(column) for column in COLUMNS]

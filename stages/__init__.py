@@ -1,0 +1,1 @@
+"""The entry points of the DAG, one module per stage of dvc.yaml: `python -m stages.NAME`."""

