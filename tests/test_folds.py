@@ -1,0 +1,68 @@
+"""Folds: whole queries, like shares, the same again."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.errors import InputError
+from ranker.folds import assign_folds, fold_shares, held_out_pairs
+
+
+def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
+    """Queries with 20 to 180 pairs each, 5 to 75% of them relevant, as in TREC-COVID."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for query in range(queries):
+        share = random.uniform(0.05, 0.75)
+        rows += [(str(query), f"d{i}", int(random.random() < share)) for i in range(random.integers(20, 180))]
+    return pd.DataFrame(rows, columns=["query_id", "document_id", "label"])
+
+
+@given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 100))
+def test_no_query_is_on_both_sides(queries: int, folds: int, seed: int) -> None:
+    pairs = make_pairs(queries, seed)
+    assigned = assign_folds(pairs, folds, seed)
+    assert sorted(assigned["query_id"]) == sorted(pairs["query_id"].unique())
+    for fold in range(folds):
+        training, held_out = held_out_pairs(pairs, assigned, fold)
+        assert not set(training["query_id"]) & set(held_out["query_id"])
+        assert len(training) + len(held_out) == len(pairs)
+
+
+def test_folds_carry_like_shares() -> None:
+    pairs = make_pairs(50)
+    shares = fold_shares(pairs, assign_folds(pairs, 5, 13))
+    spread = shares["relevant_share"].max() - shares["relevant_share"].min()
+    random = [
+        fold_shares(pairs, pd.DataFrame({"query_id": pairs["query_id"].unique(), "fold": order}))["relevant_share"]
+        for order in (np.random.default_rng(seed).permutation(np.arange(50) % 5) for seed in range(20))
+    ]
+    assert spread < np.median([share.max() - share.min() for share in random]) / 2
+    assert shares["pairs"].sum() == len(pairs)
+
+
+def test_folds_follow_the_seed() -> None:
+    pairs = make_pairs(50)
+    assert assign_folds(pairs, 5, 13).equals(assign_folds(pairs, 5, 13))
+    assert not assign_folds(pairs, 5, 13).equals(assign_folds(pairs, 5, 14))
+
+
+def test_more_folds_than_queries_are_refused() -> None:
+    with pytest.raises(InputError, match="split.folds: expected at most 4, the number of queries, found 5"):
+        assign_folds(make_pairs(4), 5, 13)
+
+
+@pytest.mark.parametrize(("label", "what"), [(1, "other pairs"), (0, "relevant pairs")])
+def test_more_folds_than_pairs_of_a_class_are_refused(label: int, what: str) -> None:
+    pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "label": [1 - label] + [label] * 4})
+    with pytest.raises(InputError, match=f"split.folds: expected at most 1, the number of {what}, found 3"):
+        assign_folds(pairs, 3, 13)
+
+
+def test_a_side_of_one_class_is_refused() -> None:
+    pairs = pd.DataFrame({"query_id": ["1", "1", "2", "2"], "document_id": list("abcd"), "label": [0, 1, 0, 0]})
+    assigned = pd.DataFrame({"query_id": ["1", "2"], "fold": [0, 1]})
+    with pytest.raises(InputError, match="on the held-out side, found 0 relevant among 2"):
+        held_out_pairs(pairs, assigned, 1)
