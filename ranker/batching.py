@@ -1,0 +1,32 @@
+"""Pairs -> batches of like lengths, so that next to nothing is padding."""
+
+import numpy as np
+
+MULTIPLE = 8  # batches are padded up to a multiple of this: few distinct shapes, which bf16 kernels on a CPU ask for
+WINDOW = 20  # training sorts by length within this many batches at a time: less padding the more, less chance the fewer
+
+
+def scoring_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Row numbers in batches, longest pairs first (what does not fit in memory fails at once).
+
+    `lengths` is int [pairs]; returns int64 arrays that together hold every row once.
+
+    >>> [batch.tolist() for batch in scoring_batches(np.array([5, 9, 7]), 2)]
+    [[1, 2], [0]]
+    """
+    order = np.argsort(-lengths, kind="stable")
+    return np.split(order, range(batch_size, len(order), batch_size)) if len(order) else []
+
+
+def training_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Row numbers in random batches of like lengths, in random order, other ones every epoch.
+
+    Every row is in one batch; only the last batch may be smaller. Equal arguments give equal batches.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    windows = np.split(order, range(WINDOW * batch_size, len(order), WINDOW * batch_size))
+    order = np.concatenate([window[np.argsort(lengths[window], kind="stable")] for window in windows])
+    batches = np.split(order, range(batch_size, len(order), batch_size))
+    short = [batches.pop()] if len(batches[-1]) < batch_size else []
+    return [batches[i] for i in random.permutation(len(batches))] + short

@@ -1,0 +1,117 @@
+"""Base model -> cross-encoder, and what of it is trainable."""
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+import transformers
+from torch import nn
+from transformers import BertForSequenceClassification, BertModel
+
+from ranker.encoding import Layout
+from ranker.errors import InputError
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+# What it says at length of missing and unexpected weights is checked below; its bars are for milliseconds.
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+Bert = TypeVar("Bert", BertModel, BertForSequenceClassification)
+
+
+def new_cross_encoder(folder: Path, seed: int) -> BertForSequenceClassification:
+    """A base model, in fp32, under a new two-logit classification head with weights drawn from `seed`.
+
+    A head that the base model may have is left behind. InputError where weights are missing or do not fit the config:
+    transformers would draw them at random.
+    """
+    base = _load(BertModel, folder)
+    base.config.num_labels = 2
+    base.config.problem_type = "single_label_classification"
+    transformers.set_seed(seed)
+    model = BertForSequenceClassification(base.config)
+    model.bert = base
+    return model
+
+
+def load_checkpoint(folder: Path) -> BertForSequenceClassification:
+    """The cross-encoder that stage train wrote, in fp32 and evaluation mode."""
+    return _load(BertForSequenceClassification, folder).eval()
+
+
+def _load(kind: type[Bert], folder: Path) -> Bert:
+    """Load from safetensors with eager attention, whose graph ONNX Runtime's optimiser knows."""
+    try:
+        loaded: Any = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, safetensors and torch each raise their own
+        raise InputError(f"{folder}: expected a BERT that transformers can load, found: {error}") from error
+    model, report = loaded
+    _check_report(folder, report)
+    return cast(Bert, model)
+
+
+def _check_report(folder: Path, report: dict[str, Any]) -> None:
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{folder}: expected weights for all of the model, found none for {_some(missing)}")
+    layers = sorted(key for key in report["unexpected_keys"] if ".layer." in key)  # heads may be left behind
+    if layers:
+        raise InputError(f"{folder}: expected weights that config.json has a place for, found {_some(layers)}")
+
+
+def _some(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def check_sizes(model: BertForSequenceClassification, layout: Layout) -> None:
+    """InputError if a pair can be longer than the model has positions."""
+    positions = model.config.max_position_embeddings
+    if layout.max_length > positions:
+        raise InputError(
+            f"encode: expected query_input_size + doc_input_size of at most {positions}, the base model's positions, "
+            f"found {layout.query_input_size} + {layout.doc_input_size}"
+        )
+
+
+def set_trainable(model: BertForSequenceClassification, trainable: str) -> None:
+    """Freeze all but the head (`head`), the head, pooler and last N layers (`top-N`), or nothing (`all`).
+
+    Frozen modules lose their dropout: their output is what it will be when served. InputError if there are fewer
+    than N layers.
+    """
+    layers = model.bert.encoder.layer
+    trained: list[nn.Module] = [model.dropout, model.classifier]
+    if trainable == "all":
+        trained = [model]
+    elif trainable != "head":
+        top = int(trainable.removeprefix("top-"))
+        if top > len(layers):
+            raise InputError(
+                f"train.trainable: expected at most top-{len(layers)}, the base model's layers, found top-{top}"
+            )
+        trained += [cast(nn.Module, model.bert.pooler), *layers[-top:]]
+    model.requires_grad_(False)
+    unfrozen: set[nn.Module] = set()
+    for module in trained:
+        module.requires_grad_(True)
+        unfrozen.update(module.modules())
+    for module in model.modules():
+        if isinstance(module, nn.Dropout) and module not in unfrozen:
+            module.p = 0.0
+
+
+def resolve_precision(precision: Literal["auto", "bf16", "fp32"]) -> Literal["bf16", "fp32"]:
+    """Turn `auto` into bf16 where the chip has instructions for it (CUDA since Ampere, AVX512-BF16, AMX), else fp32."""
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    chip = torch.cpu.get_capabilities()
+    return "bf16" if chip.get("avx512_bf16") or chip.get("amx_bf16") else "fp32"

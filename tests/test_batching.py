@@ -1,0 +1,47 @@
+"""Batches hold every row once, waste little, and depend on seed and epoch alone."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.batching import scoring_batches, training_batches
+
+lengths_of_pairs = st.lists(st.integers(3, 128), max_size=300).map(lambda values: np.array(values, dtype=np.int64))
+
+
+@given(lengths_of_pairs, st.integers(1, 64), st.integers(0, 5))
+def test_every_row_is_in_one_batch(lengths: np.ndarray, batch_size: int, epoch: int) -> None:
+    for batches in (scoring_batches(lengths, batch_size), training_batches(lengths, batch_size, 13, epoch)):
+        rows = np.concatenate([*batches, np.array([], dtype=np.int64)])
+        assert sorted(rows.tolist()) == list(range(len(lengths)))
+        assert all(len(batch) == batch_size for batch in batches[:-1])
+        assert not batches or len(batches[-1]) <= batch_size
+
+
+def test_training_batches_follow_seed_and_epoch() -> None:
+    lengths = np.random.default_rng(0).integers(8, 60, 500)
+
+    def rows(seed: int, epoch: int) -> list[int]:
+        return np.concatenate(training_batches(lengths, 16, seed, epoch)).tolist()
+
+    assert rows(13, 0) == rows(13, 0)
+    assert rows(13, 0) != rows(13, 1)
+    assert rows(13, 0) != rows(14, 0)
+
+
+def test_batches_of_like_lengths_are_hardly_padded() -> None:
+    lengths = np.random.default_rng(0).integers(8, 60, 1000)
+
+    def padded(batches: list[np.ndarray]) -> float:
+        return sum(len(batch) * lengths[batch].max() for batch in batches) / lengths.sum()
+
+    unsorted = np.split(np.arange(1000), range(16, 1000, 16))
+    assert padded(unsorted) > 1.5
+    assert padded(training_batches(lengths, 16, 13, 0)) < 1.1
+    assert padded(scoring_batches(lengths, 64)) < 1.1
+
+
+def test_training_does_not_go_through_the_lengths_in_order() -> None:
+    lengths = np.random.default_rng(0).integers(8, 60, 1000)
+    means = [lengths[batch].mean() for batch in training_batches(lengths, 16, 13, 0)]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3

@@ -1,0 +1,251 @@
+"""Cross-encoder: what is trainable, what a head is made of, and how it is trained."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForSequenceClassification
+
+from ranker.encoding import Layout, lay_out, load_layout
+from ranker.errors import InputError
+from ranker.files import sha256
+from ranker.model import check_sizes, load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
+from ranker.params import Train
+from ranker.tables import Tokens
+from ranker.training import BucketSampler, EncodedPairs, collator, encode_pairs, fine_tune
+
+PARAMS = Train(
+    trainable="all",
+    epochs=2,
+    batch_size=8,
+    eval_batch_size=16,
+    learning_rate=1e-3,
+    warmup_steps=2,
+    weight_decay=0.01,
+    seed=13,
+    precision="fp32",
+)
+
+
+def weights(model: BertForSequenceClassification) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+
+
+def trained(model: BertForSequenceClassification) -> set[str]:
+    """Module names, two levels deep below bert, of weights that are trained."""
+    names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
+    return {".".join(name.split(".")[:4]) if "layer" in name else ".".join(name.split(".")[:2]) for name in names}
+
+
+def test_what_is_trained(base_model: Path) -> None:
+    head = {"classifier.weight", "classifier.bias"}
+    expected = {
+        "head": head,
+        "top-1": head | {"bert.pooler", "bert.encoder.layer.1"},
+        "top-2": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1"},
+        "all": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1", "bert.embeddings"},
+    }
+    for trainable, modules in expected.items():
+        model = new_cross_encoder(base_model, 0)
+        set_trainable(model, trainable)
+        assert trained(model) == modules, trainable
+
+
+def test_more_layers_than_there_are(base_model: Path) -> None:
+    with pytest.raises(
+        InputError, match="train.trainable: expected at most top-2, the base model's layers, found top-3"
+    ):
+        set_trainable(new_cross_encoder(base_model, 0), "top-3")
+
+
+def test_more_tokens_than_positions(base_model: Path) -> None:
+    model = new_cross_encoder(base_model, 0)
+    check_sizes(model, load_layout(base_model, 64, 96))
+    with pytest.raises(InputError, match="of at most 160, the base model's positions, found 65 \\+ 96"):
+        check_sizes(model, load_layout(base_model, 65, 96))
+
+
+def test_frozen_modules_have_no_dropout(base_model: Path) -> None:
+    model = new_cross_encoder(base_model, 0).train()
+    set_trainable(model, "head")
+    inputs = {name: torch.from_numpy(array) for name, array in lay_out(PAIR_LAYOUT, [[7, 8]], [[9]]).items()}
+    with torch.no_grad():
+        assert torch.equal(model.bert(**inputs).pooler_output, model.bert(**inputs).pooler_output)
+    assert model.dropout.p > 0
+
+
+PAIR_LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)
+
+
+def test_the_head_follows_the_seed_and_the_base_is_the_files(base_model: Path) -> None:
+    first, again, other = (weights(new_cross_encoder(base_model, seed)) for seed in (1, 1, 2))
+    expected = load_file(base_model / "model.safetensors")
+    assert all(torch.equal(first[f"bert.{name}"], tensor) for name, tensor in expected.items())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    differing = {name for name in first if not torch.equal(first[name], other[name])}
+    assert differing == {"classifier.weight"}
+
+
+def test_a_checkpoint_comes_back_as_it_was(base_model: Path, tmp_path: Path) -> None:
+    model = new_cross_encoder(base_model, 7)
+    model.save_pretrained(tmp_path)
+    again = load_checkpoint(tmp_path)
+    assert not again.training
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(model).items())
+
+
+def test_the_head_of_another_task_is_left_behind(base_model: Path, tmp_path: Path) -> None:
+    """A cross-encoder with one logit, as those trained on MS MARCO have, is a base model like any other."""
+    config = BertConfig.from_pretrained(base_model, num_labels=1, problem_type="regression")
+    other = BertForSequenceClassification(config)
+    other.save_pretrained(tmp_path)
+    model = new_cross_encoder(tmp_path, 7)
+    assert torch.equal(weights(model)["bert.pooler.dense.weight"], weights(other)["bert.pooler.dense.weight"])
+    assert weights(model)["classifier.weight"].shape == (2, 32)
+    assert torch.equal(
+        weights(model)["classifier.weight"], weights(new_cross_encoder(base_model, 7))["classifier.weight"]
+    )
+    assert model.config.problem_type == "single_label_classification"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda names: [name for name in names if "pooler" not in name], "found none for pooler.dense.bias and 1 more"),
+        (lambda names: [name for name in names if "layer.0" not in name], "found none for encoder.layer.0."),
+        (lambda names: [*names, "encoder.layer.2.output.dense.bias"], "has a place for, found encoder.layer.2.output"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(
+    base_model: Path, tmp_path: Path, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    """transformers alone would draw what is missing at random, and say so in a log."""
+    whole = load_file(base_model / "model.safetensors")
+    names = change(list(whole))
+    save_file(
+        {name: whole.get(name, torch.zeros(32)) for name in names}, tmp_path / "model.safetensors", {"format": "pt"}
+    )
+    (tmp_path / "config.json").write_bytes((base_model / "config.json").read_bytes())
+    with pytest.raises(InputError, match=message):
+        new_cross_encoder(tmp_path, 7)
+
+
+def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> None:
+    model = new_cross_encoder(base_model, 7)
+    torch.nn.init.constant_(model.classifier.bias, float("nan"))
+    with pytest.raises(InputError, match="training diverged: expected finite logits"):
+        fine_tune(model, make_pairs(4), make_pairs(2), PAIR_LAYOUT, PARAMS, 1, tmp_path / "curves")
+
+
+def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for capabilities, expected in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert resolve_precision("auto") == expected
+        assert resolve_precision("fp32") == "fp32"
+        assert resolve_precision("bf16") == "bf16"
+
+
+def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
+    """Ten pairs a query; a document is relevant when its first token is 60, and else it is 61."""
+    random = np.random.default_rng(seed)
+    rows, query_tokens, document_tokens = [], [], []
+    for query in range(queries):
+        tokens = random.integers(10, 60, 4)
+        for i in range(10):
+            label = int(i < 4)
+            document = random.integers(62, 110, random.integers(3, 20))
+            document[0] = 60 if label else 61
+            rows.append((f"q{query}", f"d{query}-{i}", label, label))
+            query_tokens.append(tokens)
+            document_tokens.append(document)
+    lengths = np.array([PAIR_LAYOUT.length(q, d) for q, d in zip(query_tokens, document_tokens, strict=True)])
+    pairs = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", "label"])
+    return EncodedPairs(pairs, query_tokens, document_tokens, lengths)
+
+
+def train(base_model: Path, curves: Path, **changes: object) -> BertForSequenceClassification:
+    params = PARAMS.model_copy(update=changes)
+    model = new_cross_encoder(base_model, params.seed)
+    set_trainable(model, params.trainable)
+    fine_tune(model, make_pairs(20), make_pairs(6, seed=1), PAIR_LAYOUT, params, 1, curves)
+    return model
+
+
+@pytest.mark.parametrize("trainable", ["head", "top-1", "all"])
+def test_training_moves_just_what_is_trainable(base_model: Path, tmp_path: Path, trainable: str) -> None:
+    before = weights(new_cross_encoder(base_model, PARAMS.seed))
+    after = weights(train(base_model, tmp_path / "curves", trainable=trainable))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    model = new_cross_encoder(base_model, 0)
+    set_trainable(model, trainable)
+    may_move = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+    assert {"classifier.weight", "classifier.bias"} <= moved <= may_move
+    assert len(moved) > len(may_move) / 2
+
+
+def test_training_learns_and_writes_its_curves(base_model: Path, tmp_path: Path) -> None:
+    train(base_model, tmp_path / "curves", epochs=8)
+    curves = {
+        file.relative_to(tmp_path / "curves/plots/metrics").with_suffix("").as_posix(): pd.read_csv(file, sep="\t")
+        for file in (tmp_path / "curves").rglob("*.tsv")
+    }
+    loss = curves["eval/loss"]["loss"]
+    assert loss.iloc[-1] < 0.9 * loss.iloc[0]
+    assert curves["eval/nDCG@10"]["nDCG@10"].iloc[-1] > curves["eval/nDCG@10"]["nDCG@10"].iloc[0]
+    assert curves["eval/loss"]["step"].tolist() == list(range(0, 8 * 25 + 1, 25))
+    assert curves["train/learning_rate"]["learning_rate"].max() <= PARAMS.learning_rate
+    assert not [name for name in curves if "runtime" in name or "per_second" in name]
+
+
+def test_equal_arguments_give_equal_bytes(base_model: Path, tmp_path: Path) -> None:
+    digests = []
+    for attempt in ("first", "again"):
+        model = train(base_model, tmp_path / attempt / "curves")
+        model.save_pretrained(tmp_path / attempt / "model")
+        files = sorted(file for file in (tmp_path / attempt).rglob("*") if file.is_file())
+        digests.append({file.relative_to(tmp_path / attempt): sha256(file) for file in files})
+    assert digests[0] == digests[1]
+    assert len(digests[0]) > 5
+
+
+def test_the_trainer_goes_through_other_batches_each_epoch(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[list[int]] = []
+    original = BucketSampler.__iter__
+
+    def record(sampler: BucketSampler) -> Iterator[int]:
+        orders.append(list(original(sampler)))
+        return iter(orders[-1])
+
+    monkeypatch.setattr(BucketSampler, "__iter__", record)
+    train(base_model, tmp_path / "curves", epochs=3)
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == list(range(200)) for order in orders)
+
+
+def test_batches_are_laid_out_with_their_labels() -> None:
+    examples = [(np.array([7, 8]), np.array([9]), 1), (np.array([7]), np.arange(10, 16), 0)]
+    batch = collator(PAIR_LAYOUT)(examples)
+    assert batch["labels"].tolist() == [1, 0]
+    assert batch["input_ids"].shape == (2, 16)  # 11 tokens, rounded up to a multiple of 8
+    assert batch["input_ids"][0, :6].tolist() == [2, 7, 8, 3, 9, 3]
+
+
+def test_pairs_are_encoded_longest_first(tmp_path: Path) -> None:
+    queries = Tokens({"1": 0}, np.array([5, 6], np.int32), np.array([0, 2]))
+    documents = Tokens({"a": 0, "b": 1}, np.array([7, 8, 9, 10], np.int32), np.array([0, 1, 4]))
+    pairs = pd.DataFrame({"query_id": "1", "document_id": ["a", "b"], "grade": [0, 2], "label": [0, 1]})
+    encoded = encode_pairs(pairs, queries, documents, PAIR_LAYOUT)
+    assert encoded.pairs["document_id"].tolist() == ["b", "a"]
+    assert encoded.lengths.tolist() == [8, 6]
+    assert [array.tolist() if isinstance(array, np.ndarray) else array for array in encoded[0]] == [
+        [5, 6],
+        [8, 9, 10],
+        1,
+    ]
