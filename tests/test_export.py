@@ -1,0 +1,153 @@
+"""The ONNX that ships: PyTorch's logits for any shape, inputs bound by name, one file, the same bytes again."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, set_seed
+
+from ranker.encoding import INPUTS, contract, lay_out
+from ranker.errors import InputError
+from ranker.files import sha256, write_json
+from ranker.model import new_cross_encoder
+from ranker.onnx_export import check_onnx, compare, export_onnx
+from ranker.serving import OnnxRanker
+from tests.test_model import PAIR_LAYOUT, make_pairs
+
+METADATA = {"name": "cord19-ranker", "version": "1.2.3"}
+
+
+@pytest.fixture(scope="module")
+def model(base_model: Path) -> BertForSequenceClassification:
+    return new_cross_encoder(base_model, seed=5).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranker")
+    export_onnx(model, folder / "model.onnx", METADATA, opset=17)
+    write_json(folder / "encoding.json", contract(PAIR_LAYOUT, ""))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranker(folder: Path) -> OnnxRanker:
+    return OnnxRanker(folder)
+
+
+def torch_logits(model: BertForSequenceClassification, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.inference_mode():
+        return model(
+            input_ids=torch.from_numpy(inputs["input_ids"]),
+            attention_mask=torch.from_numpy(inputs["attention_mask"]),
+            token_type_ids=torch.from_numpy(inputs["token_type_ids"]),
+        ).logits.numpy()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+@pytest.mark.parametrize("length", [None, 30, 40])
+def test_onnx_is_pytorch(
+    model: BertForSequenceClassification, ranker: OnnxRanker, batch: int, length: int | None
+) -> None:
+    pairs = make_pairs(2, seed=3)
+    inputs = lay_out(PAIR_LAYOUT, pairs.queries[:batch], pairs.documents[:batch], length)
+    np.testing.assert_allclose(ranker.logits(inputs), torch_logits(model, inputs), atol=1e-5)
+
+
+def test_swapped_inputs_change_the_logits(ranker: OnnxRanker) -> None:
+    """The tutorial's graph, in which mask and types were swapped, would pass a test that never swaps them."""
+    pairs = make_pairs(2, seed=3)
+    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    swapped = inputs | {"token_type_ids": inputs["attention_mask"], "attention_mask": inputs["token_type_ids"]}
+    difference = np.abs(ranker.logits(swapped) - ranker.logits(inputs)).max(axis=1)
+    assert difference.min() > 1e-2  # of every pair
+
+
+def test_each_input_tells(ranker: OnnxRanker) -> None:
+    pairs = make_pairs(2, seed=3)
+    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    right = ranker.logits(inputs)
+    for name, other in (
+        ("token_type_ids", np.zeros_like(inputs["token_type_ids"])),
+        ("attention_mask", np.ones_like(inputs["attention_mask"])),
+        ("input_ids", np.where(inputs["input_ids"] > 50, 50, inputs["input_ids"])),
+    ):
+        assert np.abs(ranker.logits(inputs | {name: other}) - right).max() > 1e-3, name
+
+
+def test_padding_does_not_tell(ranker: OnnxRanker) -> None:
+    pairs = make_pairs(2, seed=3)
+    short, long = (ranker.logits(lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents, n)) for n in (None, 40))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+
+
+def test_scores_are_in_the_order_given_whatever_the_batches(ranker: OnnxRanker) -> None:
+    pairs = make_pairs(3, seed=3)
+    one_by_one = [
+        float(np.diff(ranker.logits(lay_out(PAIR_LAYOUT, [query], [document])))[0, 0])
+        for query, document in zip(pairs.queries, pairs.documents, strict=True)
+    ]
+    for batch_size in (1, 7, 64):
+        scores = ranker.score(pairs.queries, pairs.documents, batch_size)
+        np.testing.assert_allclose(scores, one_by_one, atol=1e-5)
+    assert ranker.score([], [], 8).shape == (0,)
+
+
+def test_the_file_is_what_vespa_takes(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx", load_external_data=False)
+    assert [file.name for file in folder.iterdir() if file.name.startswith("model")] == ["model.onnx"]
+    assert not [tensor.name for tensor in proto.graph.initializer if tensor.external_data]
+    assert {entry.key: entry.value for entry in proto.metadata_props} == METADATA
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
+    assert [value.name for value in proto.graph.input] == list(INPUTS)
+    for value in proto.graph.input:
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.INT64
+        assert [axis.dim_param for axis in value.type.tensor_type.shape.dim] == ["batch", "sequence"]
+
+
+def test_the_same_weights_give_the_same_bytes(
+    model: BertForSequenceClassification, folder: Path, tmp_path: Path
+) -> None:
+    export_onnx(model, tmp_path / "model.onnx", METADATA, opset=17)
+    assert sha256(tmp_path / "model.onnx") == sha256(folder / "model.onnx")
+    assert b"site-packages" not in (tmp_path / "model.onnx").read_bytes()
+
+
+def test_a_model_that_disagrees_is_refused(
+    model: BertForSequenceClassification, base_model: Path, ranker: OnnxRanker
+) -> None:
+    pairs = make_pairs(3, seed=3)
+    assert set(compare(model, ranker, pairs, 8)) == {"batches of 8", "batches of 1", "batches of 3", "full length"}
+    with pytest.raises(InputError, match="ONNX and PyTorch disagree in batches of 8: expected logits within 0.0001"):
+        compare(new_cross_encoder(base_model, seed=6).eval(), ranker, pairs, 8)
+
+
+def test_logits_that_are_none_are_no_agreement(
+    model: BertForSequenceClassification, ranker: OnnxRanker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker, "logits", lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan))
+    with pytest.raises(InputError, match="found nan apart"):
+        compare(model, ranker, make_pairs(3, seed=3), 8)
+
+
+def test_another_signature_is_refused(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx")
+    with pytest.raises(ValueError, match="expected opset 18 alone, found"):
+        check_onnx(proto, 18)
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(ValueError, match="expected inputs"):
+        check_onnx(proto, 17)
+
+
+def test_the_tutorials_architecture_exports(tmp_path: Path) -> None:
+    """google/bert_uncased_L-4_H-512_A-8's configuration with random weights: no hub is needed for its shape."""
+    set_seed(1)
+    config = BertConfig(hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048)
+    model = BertForSequenceClassification._from_config(config, attn_implementation="eager").eval()
+    export_onnx(model, tmp_path / "model.onnx", METADATA, opset=18)
+    write_json(tmp_path / "encoding.json", contract(PAIR_LAYOUT, ""))
+    pairs = make_pairs(1)
+    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    np.testing.assert_allclose(OnnxRanker(tmp_path).logits(inputs), torch_logits(model, inputs), atol=1e-5)
