@@ -42,11 +42,16 @@ def test_mean_is_over_queries() -> None:
     assert mean_measures(table)["RR"] == pytest.approx((1 / 2 + 1) / 2)
 
 
-def test_ndcg_is_cut_at_ten() -> None:
-    pairs = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:02}" for i in range(12)], "grade": [0] * 10 + [1, 1]})
-    scores = -np.arange(12.0)
-    assert ranking_measures(pairs, scores, 1)["nDCG@10"].item() == 0
-    assert ranking_measures(pairs, scores, 1)["AP"].item() == pytest.approx((1 / 11 + 2 / 12) / 2)
+def test_ndcg_is_cut_at_ten_and_precision_at_five() -> None:
+    """Relevant at ranks 5, 10 and 11: the first counts for P@5, the first two for nDCG@10."""
+    grades = [int(rank in (5, 10, 11)) for rank in range(1, 13)]
+    pairs = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:02}" for i in range(12)], "grade": grades})
+    found = ranking_measures(pairs, -np.arange(12.0), 1).iloc[0]
+    ideal = 1 / log2(2) + 1 / log2(3) + 1 / log2(4)
+    assert found["nDCG@10"] == pytest.approx((1 / log2(6) + 1 / log2(11)) / ideal)
+    assert found["P@5"] == pytest.approx(1 / 5)
+    assert found["AP"] == pytest.approx((1 / 5 + 2 / 10 + 3 / 11) / 3)
+    assert found["RR"] == pytest.approx(1 / 5)
 
 
 def test_scores_that_are_none_are_refused() -> None:
