@@ -188,6 +188,25 @@ def test_training_moves_just_what_is_trainable(base_model: Path, tmp_path: Path,
     assert len(moved) > len(may_move) / 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 3),
+        ("batch_size", 16),
+        ("learning_rate", 2e-3),
+        ("warmup_steps", 20),
+        ("weight_decay", 0.5),
+        ("seed", 14),
+        ("precision", "bf16"),
+    ],
+)
+def test_every_parameter_reaches_the_weights(base_model: Path, tmp_path: Path, name: str, value: object) -> None:
+    usual = weights(train(base_model, tmp_path / "usual"))
+    changed = weights(train(base_model, tmp_path / "changed", **{name: value}))
+    layer = "bert.encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(usual[layer], changed[layer])
+
+
 def test_training_learns_and_writes_its_curves(base_model: Path, tmp_path: Path) -> None:
     train(base_model, tmp_path / "curves", epochs=8)
     curves = {

@@ -141,6 +141,10 @@ def test_nothing_runs_twice_and_all_of_it_gives_the_same_bytes(clean: Path, run:
     assert ran(again.stdout) == ["fetch", "join", "encode", "split", "train", "export", "evaluate"]
     assert outputs(clean) == before
     assert (clean / "dvc.lock").read_text() == lock
+    sides = json.loads((clean / tables.SPLIT_COUNTS).read_text())
+    assert sides["training"]["pairs"] + sides["held_out"]["pairs"] == 1619
+    assert f"train: {sides['training']['pairs']} pairs, {sides['held_out']['pairs']} held out;" in again.stdout
+    assert f"over {sides['held_out']['pairs']} held-out pairs" in again.stdout  # export compares on these alone
 
 
 def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
