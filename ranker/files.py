@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -36,6 +38,12 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV with a header, without its index."""
+    with atomic(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -5,7 +5,7 @@ python -m stages.join
 
 from ranker import tables
 from ranker.errors import run_stage
-from ranker.files import atomic, write_json
+from ranker.files import write_csv, write_json
 from ranker.judgements import read_judgements, read_labelled_data
 from ranker.pairs import join
 from ranker.params import load_params
@@ -18,8 +18,7 @@ def main() -> None:
     tables.write_table(tables.QUERIES, joined.queries)
     tables.write_table(tables.DOCUMENTS, joined.documents)
     tables.write_table(tables.PAIRS, joined.pairs)
-    with atomic(tables.JOIN_FINDINGS) as partial:
-        joined.findings.to_csv(partial, index=False, lineterminator="\n")
+    write_csv(tables.JOIN_FINDINGS, joined.findings)
     write_json(tables.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
         print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")

@@ -5,9 +5,19 @@ from math import log2
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from ranker.baselines import bm25_scores, random_scores
-from ranker.measures import classification_measures, mean_measures, probability, ranking_measures
+from ranker.baselines import BASELINES, baseline_scores, bm25_scores, cosine_scores, random_scores, topic_prior_scores
+from ranker.measures import (
+    classification_measures,
+    mean_measures,
+    precision_recall,
+    probability,
+    ranking_measures,
+    reliability_curve,
+    roc,
+)
+from ranker.tables import Embeddings
 
 # Query 1 is ranked d1 d2 d3 d4 with grades 0 2 1 0; query 2 is ranked e2 e1 with grades 1 0.
 PAIRS = pd.DataFrame(
@@ -23,11 +33,30 @@ SCORES = np.array([9.0, 7.0, 5.0, -3.0, 0.1, 0.2], dtype=np.float32)
 
 def test_ranking_measures_by_hand() -> None:
     table = ranking_measures(PAIRS, SCORES, relevant_from=1).set_index("query_id")
-    ndcg = (2 / log2(3) + 1 / log2(4)) / (2 / log2(2) + 1 / log2(3))
+    linear = (2 / log2(3) + 1 / log2(4)) / (2 / log2(2) + 1 / log2(3))
+    exponential = (3 / log2(3) + 1 / log2(4)) / (3 / log2(2) + 1 / log2(3))
     assert table.loc["1"].to_dict() == pytest.approx(
-        {"nDCG@10": ndcg, "P@5": 2 / 5, "AP": (1 / 2 + 2 / 3) / 2, "RR": 1 / 2}
+        {
+            "nDCG@10": linear,
+            "nDCG@10 (exponential gain)": exponential,
+            "P@5": 2 / 5,
+            "AP": (1 / 2 + 2 / 3) / 2,
+            "RR": 1 / 2,
+        }
     )
-    assert table.loc["2"].to_dict() == pytest.approx({"nDCG@10": 1, "P@5": 1 / 5, "AP": 1, "RR": 1})
+    assert table.loc["2"].to_dict() == pytest.approx(
+        {"nDCG@10": 1, "nDCG@10 (exponential gain)": 1, "P@5": 1 / 5, "AP": 1, "RR": 1}
+    )
+
+
+def test_ndcg_against_scikit_learn() -> None:
+    random = np.random.default_rng(1)
+    for grades in (random.integers(0, 3, size=30) for _ in range(20)):
+        pairs = pd.DataFrame({"query_id": "1", "document_id": [f"d{i}" for i in range(30)], "grade": grades})
+        scores = random.permutation(30).astype(float)  # no ties: scikit-learn averages over them
+        found = ranking_measures(pairs, scores, 1).iloc[0]
+        assert found["nDCG@10"] == pytest.approx(ndcg_score([grades], [scores], k=10))
+        assert found["nDCG@10 (exponential gain)"] == pytest.approx(ndcg_score([2.0**grades - 1], [scores], k=10))
 
 
 def test_relevant_from_moves_the_binary_measures_alone() -> None:
@@ -64,7 +93,43 @@ def test_classification_measures_by_hand() -> None:
     measures = classification_measures(np.array([0, 1, 1]), scores)
     assert probability(scores) == pytest.approx([1 / 4, 3 / 4, 1 / 5])
     expected = -(np.log(3 / 4) + np.log(3 / 4) + np.log(1 / 5)) / 3
-    assert measures == pytest.approx({"log loss": expected, "accuracy": 2 / 3, "ROC AUC": 1 / 2})
+    error = ((1 - 1 / 5) + (1 / 4 - 0) + (1 - 3 / 4)) / 3  # three pairs, a bin each
+    assert measures == pytest.approx(
+        {"log loss": expected, "accuracy": 2 / 3, "ROC AUC": 1 / 2, "calibration error": error}
+    )
+
+
+def test_reliability_curve_has_bins_of_as_many_pairs() -> None:
+    random = np.random.default_rng(1)
+    scores = random.normal(size=10_000)
+    honest = (random.random(10_000) < probability(scores)).astype(int)
+    bins = reliability_curve(honest, scores)
+    assert bins["pairs"].tolist() == [1000] * 10
+    assert bins["probability"].is_monotonic_increasing
+    assert (bins["probability"] - bins["relevant_share"]).abs().max() < 0.05
+    assert classification_measures(honest, scores)["calibration error"] < 0.03
+    assert classification_measures(honest, scores + 2)["calibration error"] > 0.2
+
+
+def test_curves_by_hand() -> None:
+    run = pd.DataFrame({"label": [1, 0, 1, 0], "ranker": [4.0, 3, 2, 1]})
+    curve = roc(run, ["ranker"]).set_index("false_positive_rate")["ranker"]
+    assert (curve[0.25], curve[0.5], curve[0.75]) == (0.5, 1, 1)
+    precision = precision_recall(run, ["ranker"]).set_index("recall")["ranker"]
+    assert precision[0] == precision[0.5] == 1  # the first alone is relevant
+    assert precision[0.51] == precision[1] == pytest.approx(2 / 3)  # both are among the first three
+
+
+def test_curves_agree_with_the_areas() -> None:
+    random = np.random.default_rng(1)
+    run = pd.DataFrame({"label": random.integers(0, 2, 2000)}).assign(
+        ranker=lambda t: t["label"] + random.normal(size=2000)
+    )
+    curve = roc(run, ["ranker"])
+    area = np.trapezoid(curve["ranker"], curve["false_positive_rate"])
+    assert area == pytest.approx(roc_auc_score(run["label"], run["ranker"]), abs=0.005)
+    found = precision_recall(run, ["ranker"])["ranker"].mean()
+    assert found == pytest.approx(average_precision_score(run["label"], run["ranker"]), abs=0.01)
 
 
 def test_probability_of_large_scores_neither_warns_nor_overflows() -> None:
@@ -84,6 +149,38 @@ def test_bm25_prefers_rare_shared_words() -> None:
     empty_query, none, both, one = bm25_scores(pairs, queries, documents)
     assert empty_query == none == 0  # of stop words alone; without a shared word
     assert both > one > 0  # "virus" matches "viruses"
+
+
+def test_cosine_is_that_of_the_pairs_own_texts() -> None:
+    queries = Embeddings({"2": 0, "1": 1}, np.array([[0, 1], [1, 0]], dtype=np.float32))
+    documents = Embeddings({"a": 0, "b": 1}, np.array([[0.6, 0.8], [1, 0]], dtype=np.float32))
+    pairs = pd.DataFrame({"query_id": ["1", "1", "2"], "document_id": ["a", "b", "a"]})
+    assert cosine_scores(pairs, queries, documents).tolist() == pytest.approx([0.6, 1, 0.8])
+
+
+def test_topic_prior_is_the_share_in_training() -> None:
+    training = pd.DataFrame({"query_id": ["1", "1", "1", "1", "2"], "label": [1, 0, 0, 0, 1]})
+    pairs = pd.DataFrame({"query_id": ["2", "1", "3"]})
+    assert topic_prior_scores(pairs, training).tolist() == pytest.approx([1, 1 / 4, 2 / 5])
+
+
+def test_all_baselines_keep_the_pairs_index() -> None:
+    texts = (
+        pd.DataFrame({"query_id": ["1", "2"], "query": ["a bat", "a mask"]}),
+        pd.DataFrame({"document_id": ["d1", "d2", "d3", "d4", "e1", "e2"], "title": ["Bats"] * 3 + ["Masks"] * 3}),
+    )
+    embedded = tuple(
+        Embeddings({key: i for i, key in enumerate(table.iloc[:, 0])}, np.eye(len(table), 6, dtype=np.float32))
+        for table in texts
+    )
+    scores = baseline_scores(PAIRS[2:], PAIRS[:2], texts, (embedded[0], embedded[1]), 13)
+    assert tuple(scores) == BASELINES
+    assert scores.index.tolist() == [2, 3, 4, 5]
+    assert scores["bm25"].round(3).tolist() == [
+        scores["bm25"].round(3).iloc[0],
+        0,
+        *[scores["bm25"].round(3).iloc[2]] * 2,
+    ]
 
 
 def test_a_random_order_follows_its_seed() -> None:
