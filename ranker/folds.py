@@ -1,34 +1,49 @@
-"""Folds over queries: a query's pairs are all in training or all held out, never on both sides."""
+"""Folds: each pair is in one, and so is each query unless the split is asked to leak as the tutorial's did."""
+
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from ranker.errors import InputError
 
 
-def assign_folds(pairs: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
-    """Assign each query to a fold so that folds carry like shares of pairs and of relevant pairs.
+def assign_folds(
+    pairs: pd.DataFrame, queries: pd.DataFrame, folds: int, seed: int, by: Literal["query", "pair"]
+) -> pd.DataFrame:
+    """Assign each pair to a fold so that folds carry like shares of pairs and of relevant pairs.
 
-    `pairs` has query_id and label. Returns query_id and fold (int8), in the order of `pairs`. InputError if there are
-    fewer queries, relevant pairs or other pairs than folds.
+    By `query`, the pairs of a query, and of all queries that read the same, share a fold; by `pair`, each pair is drawn
+    by itself, as in the tutorial's random split. `pairs` has query_id, document_id and label, `queries` has query_id
+    and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are fewer
+    queries, relevant pairs or other pairs than folds.
     """
+    texts = reading(queries)
+    groups = pairs["query_id"].map(texts.map(dict(zip(texts[::-1], texts.index[::-1], strict=True))))  # the first such
     for count, what in (
-        (pairs["query_id"].nunique(), "queries"),
+        (groups.nunique(), "queries"),
         (int((pairs["label"] == 1).sum()), "relevant pairs"),
         (int((pairs["label"] == 0).sum()), "other pairs"),
     ):
         if count < folds:
             raise InputError(f"split.folds: expected at most {count}, the number of {what}, found {folds}")
-    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
-    fold = np.zeros(len(pairs), dtype=np.int8)
-    labels, groups = pairs["label"].to_numpy(), pairs["query_id"].to_numpy()
-    for number, (_, held_out) in enumerate(splitter.split(labels, labels, groups)):
-        fold[held_out] = number
-    assigned = pd.DataFrame({"query_id": groups, "fold": fold}).drop_duplicates("query_id", ignore_index=True)
+    labels = pairs["label"].to_numpy()
+    if by == "query":
+        sides = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups.to_numpy())
+    else:
+        sides = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    assigned = pairs[["query_id", "document_id"]].assign(fold=np.int8(0)).reset_index(drop=True)
+    for number, (_, held_out) in enumerate(sides):
+        assigned.loc[held_out, "fold"] = np.int8(number)
     if missing := set(range(folds)) - set(assigned["fold"]):
         raise InputError(f"split.folds: expected queries in each of {folds} folds, found none in fold {min(missing)}")
     return assigned
+
+
+def reading(queries: pd.DataFrame) -> "pd.Series[str]":
+    """How each query reads, whatever its case and spaces: a Series of str by query_id."""
+    return queries.set_index("query_id")["query"].map(lambda query: " ".join(query.casefold().split()))
 
 
 def fold_shares(pairs: pd.DataFrame, assigned: pd.DataFrame) -> pd.DataFrame:
@@ -39,15 +54,14 @@ def fold_shares(pairs: pd.DataFrame, assigned: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def held_out_pairs(pairs: pd.DataFrame, assigned: pd.DataFrame, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def held_out_pairs(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split pairs into training and held-out ones; InputError where either side lacks relevant or other pairs."""
-    queries = set(assigned.loc[assigned["fold"] == held_out, "query_id"])
-    mask = pairs["query_id"].isin(queries)
+    mask = pairs.merge(assigned, how="left", validate="one_to_one")["fold"].isin(held_out).to_numpy()
     training, held = pairs[~mask].reset_index(drop=True), pairs[mask].reset_index(drop=True)
     for name, side in (("training", training), ("held-out", held)):
         if side["label"].nunique() < 2:
             raise InputError(
-                f"split.held_out {held_out}: expected relevant and other pairs on the {name} side, "
-                f"found {int(side['label'].sum())} relevant among {len(side)}"
+                f"split.held_out {', '.join(map(str, held_out))}: expected relevant and other pairs on the {name} "
+                f"side, found {int(side['label'].sum())} relevant among {len(side)}"
             )
     return training, held

@@ -1,4 +1,4 @@
-"""Assign each query to a fold, stratified by the share of relevant pairs.
+"""Assign queries to folds, stratified by the share of relevant pairs, and audit what the held-out side leaks.
 
 python -m stages.split
 """
@@ -9,31 +9,38 @@ from ranker import tables
 from ranker.errors import run_stage
 from ranker.files import write_json
 from ranker.folds import assign_folds, fold_shares, held_out_pairs
+from ranker.leakage import audit, check_queries
 from ranker.params import load_params
 
 
-def split_counts(shares: pd.DataFrame, held_out: int) -> dict[str, dict[str, float]]:
-    """The sizes of both sides, and how far folds are from alike."""
-    held = shares["fold"] == held_out
-    return {
-        "training": {"queries": int(shares["queries"][~held].sum()), "pairs": int(shares["pairs"][~held].sum())},
-        "held_out": {"queries": int(shares["queries"][held].sum()), "pairs": int(shares["pairs"][held].sum())},
-        "relevant_share": {
-            "lowest_fold": float(shares["relevant_share"].min()),
-            "highest_fold": float(shares["relevant_share"].max()),
-        },
-    }
+def side_counts(side: pd.DataFrame) -> dict[str, int]:
+    return {"queries": side["query_id"].nunique(), "pairs": len(side)}
 
 
 def main() -> None:
     params = load_params().split
-    pairs = tables.read_table(tables.PAIRS)
-    folds = assign_folds(pairs, params.folds, params.seed)
-    held_out_pairs(pairs, folds, params.held_out)  # refuse here what training could not use
+    pairs, queries, documents = (tables.read_table(path) for path in (tables.PAIRS, tables.QUERIES, tables.DOCUMENTS))
+    folds = assign_folds(pairs, queries, params.folds, params.seed, params.by)
+    if params.by == "query":
+        for fold in range(params.folds):
+            check_queries(folds[folds["fold"] != fold], folds[folds["fold"] == fold], queries)
+    training, held_out = held_out_pairs(pairs, folds, params.held_out)
+    leakage = audit(training, held_out, documents)
     shares = fold_shares(pairs, folds)
     tables.write_table(tables.FOLDS, folds)
-    write_json(tables.SPLIT_COUNTS, split_counts(shares, params.held_out))
+    counts = {
+        "training": side_counts(training),
+        "held_out": side_counts(held_out),
+        "relevant_share": {
+            "lowest_fold": float(shares["relevant_share"].min()),
+            "highest_fold": float(shares["relevant_share"].max()),
+        },
+        "leakage": leakage,
+    }
+    write_json(tables.SPLIT_COUNTS, counts)
     print(shares.to_string(index=False, float_format="{:.3f}".format))
+    for name, share in leakage.items():
+        print(f"split: held out: {name.replace('_', ' ')}: {share:.1%}")
 
 
 if __name__ == "__main__":

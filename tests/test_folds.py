@@ -1,4 +1,6 @@
-"""Folds: whole queries, like shares, the same again."""
+"""Folds: whole queries unless asked otherwise, like shares, the same again."""
+
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from ranker.errors import InputError
 from ranker.folds import assign_folds, fold_shares, held_out_pairs
+from ranker.leakage import check_queries
 
 
 def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
@@ -20,12 +23,23 @@ def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["query_id", "document_id", "label"])
 
 
+def texts(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A text of its own for each query."""
+    query_ids = pairs["query_id"].unique()
+    return pd.DataFrame({"query_id": query_ids, "query": [f"query {query_id}" for query_id in query_ids]})
+
+
+def assign(pairs: pd.DataFrame, folds: int, seed: int, by: Literal["query", "pair"] = "query") -> pd.DataFrame:
+    return assign_folds(pairs, texts(pairs), folds, seed, by)
+
+
 @given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 100))
 def test_no_query_is_on_both_sides(queries: int, folds: int, seed: int) -> None:
     pairs = make_pairs(queries, seed)
-    assigned = assign_folds(pairs, folds, seed)
-    assert sorted(assigned["query_id"]) == sorted(pairs["query_id"].unique())
+    assigned = assign(pairs, folds, seed)
+    assert assigned[["query_id", "document_id"]].equals(pairs[["query_id", "document_id"]])
     for fold in range(folds):
+        check_queries(assigned[assigned["fold"] != fold], assigned[assigned["fold"] == fold], texts(pairs))
         training, held_out = held_out_pairs(pairs, assigned, fold)
         assert not set(training["query_id"]) & set(held_out["query_id"])
         assert len(training) + len(held_out) == len(pairs)
@@ -33,10 +47,12 @@ def test_no_query_is_on_both_sides(queries: int, folds: int, seed: int) -> None:
 
 def test_folds_carry_like_shares() -> None:
     pairs = make_pairs(50)
-    shares = fold_shares(pairs, assign_folds(pairs, 5, 13))
+    shares = fold_shares(pairs, assign(pairs, 5, 13))
     spread = shares["relevant_share"].max() - shares["relevant_share"].min()
     random = [
-        fold_shares(pairs, pd.DataFrame({"query_id": pairs["query_id"].unique(), "fold": order}))["relevant_share"]
+        fold_shares(pairs, pairs[["query_id", "document_id"]].assign(fold=order[pairs["query_id"].astype(int)]))[
+            "relevant_share"
+        ]
         for order in (np.random.default_rng(seed).permutation(np.arange(50) % 5) for seed in range(20))
     ]
     assert spread < np.median([share.max() - share.min() for share in random]) / 2
@@ -45,24 +61,47 @@ def test_folds_carry_like_shares() -> None:
 
 def test_folds_follow_the_seed() -> None:
     pairs = make_pairs(50)
-    assert assign_folds(pairs, 5, 13).equals(assign_folds(pairs, 5, 13))
-    assert not assign_folds(pairs, 5, 13).equals(assign_folds(pairs, 5, 14))
+    assert assign(pairs, 5, 13).equals(assign(pairs, 5, 13))
+    assert not assign(pairs, 5, 13).equals(assign(pairs, 5, 14))
+
+
+def test_queries_that_read_the_same_share_a_fold() -> None:
+    pairs = make_pairs(50)
+    queries = texts(pairs)
+    queries["query"] = [f"  Query   {int(query_id) % 10} "[int(query_id) % 3 :] for query_id in queries["query_id"]]
+    assigned = assign_folds(pairs, queries, 5, 13, "query").merge(queries)
+    assert assigned.groupby(assigned["query"].str.strip())["fold"].nunique().eq(1).all()
+
+
+def test_by_pair_a_query_is_on_both_sides() -> None:
+    pairs = make_pairs(50)
+    training, held_out = held_out_pairs(pairs, assign(pairs, 5, 13, "pair"), 0)
+    assert set(training["query_id"]) == set(held_out["query_id"])
+    assert len(held_out) == pytest.approx(len(pairs) / 5, abs=1)
+    assert held_out["label"].mean() == pytest.approx(pairs["label"].mean(), abs=0.001)
+
+
+def test_several_folds_can_be_held_out() -> None:
+    pairs = make_pairs(20)
+    assigned = assign(pairs, 5, 13)
+    _, both = held_out_pairs(pairs, assigned, 1, 3)
+    assert set(both["query_id"]) == set(assigned.loc[assigned["fold"].isin([1, 3]), "query_id"])
 
 
 def test_more_folds_than_queries_are_refused() -> None:
     with pytest.raises(InputError, match="split.folds: expected at most 4, the number of queries, found 5"):
-        assign_folds(make_pairs(4), 5, 13)
+        assign(make_pairs(4), 5, 13)
 
 
 @pytest.mark.parametrize(("label", "what"), [(1, "other pairs"), (0, "relevant pairs")])
 def test_more_folds_than_pairs_of_a_class_are_refused(label: int, what: str) -> None:
     pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "label": [1 - label] + [label] * 4})
     with pytest.raises(InputError, match=f"split.folds: expected at most 1, the number of {what}, found 3"):
-        assign_folds(pairs, 3, 13)
+        assign(pairs, 3, 13)
 
 
 def test_a_side_of_one_class_is_refused() -> None:
     pairs = pd.DataFrame({"query_id": ["1", "1", "2", "2"], "document_id": list("abcd"), "label": [0, 1, 0, 0]})
-    assigned = pd.DataFrame({"query_id": ["1", "2"], "fold": [0, 1]})
+    assigned = pairs[["query_id", "document_id"]].assign(fold=[0, 0, 1, 1])
     with pytest.raises(InputError, match="on the held-out side, found 0 relevant among 2"):
         held_out_pairs(pairs, assigned, 1)
