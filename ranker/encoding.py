@@ -109,6 +109,11 @@ def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 def load_layout(folder: Path, query_input_size: int, doc_input_size: int) -> Layout:
     """Layout for these sizes and the special ids of the tokenizer in `folder`; InputError where it lacks one."""
+    return Layout(query_input_size, doc_input_size, **special_ids(folder))
+
+
+def special_ids(folder: Path) -> dict[str, int]:
+    """`cls_id`, `sep_id` and `pad_id` of the tokenizer in `folder`; InputError where it lacks one."""
     config_file = folder / "tokenizer_config.json"
     config = json.loads(config_file.read_text(encoding="utf-8"))
     tokenizer = load_tokenizer(folder)
@@ -120,7 +125,7 @@ def load_layout(folder: Path, query_input_size: int, doc_input_size: int) -> Lay
         if found is None:
             raise InputError(f"{config_file}: expected a {name}_token that tokenizer.json knows, found {content!r}")
         ids[f"{name}_id"] = found
-    return Layout(query_input_size, doc_input_size, **ids)
+    return ids
 
 
 def contract(layout: Layout, tokenizer_sha256: str) -> dict[str, Any]:

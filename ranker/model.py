@@ -26,13 +26,18 @@ def new_cross_encoder(folder: Path, seed: int) -> BertForSequenceClassification:
     A head that the base model may have is left behind. InputError where weights are missing or do not fit the config:
     transformers would draw them at random.
     """
-    base = _load(BertModel, folder)
+    base = load_base_model(folder)
     base.config.num_labels = 2
     base.config.problem_type = "single_label_classification"
     transformers.set_seed(seed)
     model = BertForSequenceClassification(base.config)
     model.bert = base
     return model
+
+
+def load_base_model(folder: Path) -> BertModel:
+    """A base model without a head, in fp32; InputError as in `new_cross_encoder`."""
+    return _load(BertModel, folder)
 
 
 def load_checkpoint(folder: Path) -> BertForSequenceClassification:
@@ -78,6 +83,19 @@ def check_sizes(model: BertForSequenceClassification, layout: Layout) -> None:
             f"encode: expected query_input_size + doc_input_size of at most {positions}, the base model's positions, "
             f"found {layout.query_input_size} + {layout.doc_input_size}"
         )
+
+
+def start_training(
+    folder: Path, layout: Layout, trainable: str, seed: int, with_head: bool = False
+) -> BertForSequenceClassification:
+    """A cross-encoder, its sizes checked, of which only `trainable` learns: `new_cross_encoder` from a base model.
+
+    Of a cross-encoder `with_head`, such as stage distil writes, the head is kept.
+    """
+    model = load_checkpoint(folder).train() if with_head else new_cross_encoder(folder, seed)
+    check_sizes(model, layout)
+    set_trainable(model, trainable)
+    return model
 
 
 def set_trainable(model: BertForSequenceClassification, trainable: str) -> None:

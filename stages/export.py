@@ -28,7 +28,7 @@ def manifest(folder: Path, params: Params, differences: dict[str, float]) -> dic
         "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "onnx": describe(folder / MODEL_FILE),
         "largest_logit_difference_from_pytorch": differences,
-        "params": params.model_dump(),
+        "params": params.model_dump(exclude={"crossval"}),
         "data": {file.name: sha256(file) for file in (tables.RAW_LABELLED_DATA, tables.RAW_JUDGEMENTS)},
         "base_model": {"source": params.fetch.base_model, "sha256": sha256(tables.BASE_MODEL / "model.safetensors")},
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},

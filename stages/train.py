@@ -10,9 +10,9 @@ from ranker.encoding import load_layout
 from ranker.errors import run_stage
 from ranker.files import atomic
 from ranker.folds import held_out_pairs
-from ranker.model import TOKENIZER_FILES, check_sizes, new_cross_encoder, resolve_precision, set_trainable
+from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
 from ranker.params import load_params
-from ranker.training import encode_pairs, fine_tune
+from ranker.training import Watch, encode_pairs, fine_tune
 
 
 def main() -> None:
@@ -23,15 +23,16 @@ def main() -> None:
     training, held_out = (
         encode_pairs(side, queries, documents, layout) for side in held_out_pairs(pairs, folds, params.split.held_out)
     )
-    model = new_cross_encoder(tables.BASE_MODEL, params.train.seed)
-    check_sizes(model, layout)
-    set_trainable(model, params.train.trainable)
+    taught = params.distil.queries > 0
+    start = tables.START if taught else tables.BASE_MODEL
+    model = start_training(start, layout, params.train.trainable, params.train.seed, with_head=taught)
     trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     print(
         f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} weights "
-        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}"
+        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}"
     )
-    fine_tune(model, training, held_out, layout, params.train, params.join.relevant_from, tables.CURVES)
+    watch = Watch(held_out, params.join.relevant_from, tables.CURVES)
+    fine_tune(model, training, layout, params.train, watch)
     with atomic(tables.CHECKPOINT) as partial:
         model.save_pretrained(partial)
         for name in TOKENIZER_FILES:  # a checkpoint is a whole model

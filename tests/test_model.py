@@ -16,7 +16,7 @@ from ranker.files import sha256
 from ranker.model import check_sizes, load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
 from ranker.params import Train
 from ranker.tables import Tokens
-from ranker.training import BucketSampler, EncodedPairs, collator, encode_pairs, fine_tune
+from ranker.training import BucketSampler, EncodedPairs, Watch, collator, encode_pairs, fine_tune, score
 
 PARAMS = Train(
     trainable="all",
@@ -138,7 +138,9 @@ def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> Non
     model = new_cross_encoder(base_model, 7)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
-        fine_tune(model, make_pairs(4), make_pairs(2), PAIR_LAYOUT, PARAMS, 1, tmp_path / "curves")
+        fine_tune(model, make_pairs(4), PAIR_LAYOUT, PARAMS, Watch(make_pairs(2), 1, tmp_path / "curves"))
+    with pytest.raises(InputError, match="training diverged: expected finite logits"):
+        score(model, make_pairs(2), PAIR_LAYOUT, 8)
 
 
 def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,14 +167,14 @@ def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
             document_tokens.append(document)
     lengths = np.array([PAIR_LAYOUT.length(q, d) for q, d in zip(query_tokens, document_tokens, strict=True)])
     pairs = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", "label"])
-    return EncodedPairs(pairs, query_tokens, document_tokens, lengths)
+    return EncodedPairs(pairs, query_tokens, document_tokens, lengths, pairs["label"].to_numpy(np.float32))
 
 
 def train(base_model: Path, curves: Path, **changes: object) -> BertForSequenceClassification:
     params = PARAMS.model_copy(update=changes)
     model = new_cross_encoder(base_model, params.seed)
     set_trainable(model, params.trainable)
-    fine_tune(model, make_pairs(20), make_pairs(6, seed=1), PAIR_LAYOUT, params, 1, curves)
+    fine_tune(model, make_pairs(20), PAIR_LAYOUT, params, Watch(make_pairs(6, seed=1), 1, curves))
     return model
 
 
@@ -219,6 +221,24 @@ def test_training_learns_and_writes_its_curves(base_model: Path, tmp_path: Path)
     assert curves["eval/loss"]["step"].tolist() == list(range(0, 8 * 25 + 1, 25))
     assert curves["train/learning_rate"]["learning_rate"].max() <= PARAMS.learning_rate
     assert not [name for name in curves if "runtime" in name or "per_second" in name]
+
+
+def test_looking_at_held_out_pairs_changes_nothing(base_model: Path, tmp_path: Path) -> None:
+    """Cross-validation trains without looking; the weights have to be those of the pipeline's own run."""
+    looking = train(base_model, tmp_path / "curves")
+    blind = new_cross_encoder(base_model, PARAMS.seed)
+    set_trainable(blind, PARAMS.trainable)
+    fine_tune(blind, make_pairs(20), PAIR_LAYOUT, PARAMS)
+    assert all(torch.equal(tensor, weights(looking)[name]) for name, tensor in weights(blind).items())
+
+
+def test_scores_are_those_of_single_pairs(base_model: Path) -> None:
+    model, pairs = new_cross_encoder(base_model, 7), make_pairs(3)
+    together = score(model, pairs, PAIR_LAYOUT, 8)
+    one = collator(PAIR_LAYOUT)([pairs[17]])
+    logits = model(**{name: one[name] for name in ("input_ids", "token_type_ids", "attention_mask")}).logits[0]
+    assert together.shape == (30,)
+    assert together[17] == pytest.approx(float(logits[1] - logits[0]), abs=1e-5)
 
 
 def test_equal_arguments_give_equal_bytes(base_model: Path, tmp_path: Path) -> None:

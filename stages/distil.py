@@ -1,0 +1,79 @@
+"""Teach the cross-encoder the base model's cosine on made-up queries, before it sees any judgement.
+
+python -m stages.distil
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ranker import tables
+from ranker.distillation import made_up_queries, teaching_pairs
+from ranker.embedding import Embedder
+from ranker.encoding import TokenIds, load_layout, load_tokenizer, tokenize
+from ranker.errors import run_stage
+from ranker.files import atomic, write_json
+from ranker.model import TOKENIZER_FILES, start_training
+from ranker.params import Params, Train, load_params
+from ranker.training import encode_pairs, fine_tune, score
+
+UNTAUGHT = 100  # more made-up queries, on which pupil and teacher are compared
+WARMUP_STEPS = 100
+
+
+def lesson(params: Params) -> tuple[pd.DataFrame, dict[str, TokenIds]]:
+    """Pairs to teach, those of the last UNTAUGHT queries to compare on among them, and the queries' token ids."""
+    titles = tables.read_table(tables.DOCUMENTS)["title"].tolist()
+    texts = made_up_queries(titles, params.distil.queries + UNTAUGHT, params.distil.seed)
+    ids = map(str, range(len(texts)))
+    tokens: dict[str, TokenIds] = dict(zip(ids, tokenize(load_tokenizer(tables.BASE_MODEL), texts), strict=True))
+    embeddings = Embedder(tables.BASE_MODEL)(list(tokens.values()))
+    queries = tables.Embeddings({query_id: row for row, query_id in enumerate(tokens)}, embeddings)
+    documents = tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
+    return teaching_pairs(queries, documents, params.distil.seed), tokens
+
+
+def distil(params: Params, folder: Path) -> dict[str, float]:
+    """Write the taught cross-encoder to `folder`; returns what it learned."""
+    layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
+    pairs, queries = lesson(params)
+    taught = pairs["query_id"].astype(int) < params.distil.queries
+    documents = tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    teach, compare = (encode_pairs(side, queries, documents, layout) for side in (pairs[taught], pairs[~taught]))
+    model = start_training(tables.BASE_MODEL, layout, "all", params.distil.seed)
+    model.bert.embeddings.requires_grad_(False)  # a fifth of the time, and what the cosine was made of
+    settings = Train(
+        trainable="all",
+        epochs=1,  # another pass is better spent on more made-up queries
+        batch_size=params.train.batch_size,
+        eval_batch_size=params.train.eval_batch_size,
+        learning_rate=params.distil.learning_rate,
+        warmup_steps=WARMUP_STEPS,
+        weight_decay=params.train.weight_decay,
+        seed=params.distil.seed,
+        precision=params.train.precision,
+    )
+    print(f"distil: {len(teach)} pairs of {params.distil.queries} made-up queries", flush=True)
+    fine_tune(model, teach, layout, settings)
+    scores = score(model, compare, layout, params.train.eval_batch_size)
+    model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tables.BASE_MODEL / name, folder / name)
+    return {"correlation with the cosine": float(np.corrcoef(scores, compare.pairs["cosine"])[0, 1])}
+
+
+def main() -> None:
+    params = load_params()
+    report: dict[str, float] = {"made-up queries": params.distil.queries}
+    with atomic(tables.START) as partial:
+        partial.mkdir()
+        if params.distil.queries:
+            report |= distil(params, partial)
+    write_json(tables.DISTILLATION, report)
+    print(f"distil: {report}")
+
+
+if __name__ == "__main__":
+    run_stage("distil", main)

@@ -1,0 +1,31 @@
+"""Embed each query and title with the base model as it came, for the baseline that no judgement has touched.
+
+python -m stages.embed
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from ranker import tables
+from ranker.embedding import Embedder
+from ranker.errors import run_stage
+from ranker.params import load_params
+
+
+def embed_table(embed: Embedder, key: str, source: Path, destination: Path) -> None:
+    tokens = tables.read_tokens(source)
+    embeddings = embed([tokens[text_id] for text_id in tokens.index])
+    tables.write_table(destination, pd.DataFrame({key: list(tokens.index), "embedding": list(embeddings)}))
+    print(f"embed: {destination}: {len(embeddings)} texts, {embeddings.shape[1]} dimensions")
+
+
+def main() -> None:
+    load_params()
+    embed = Embedder(tables.BASE_MODEL)
+    embed_table(embed, "query_id", tables.ENCODED_QUERIES, tables.EMBEDDED_QUERIES)
+    embed_table(embed, "document_id", tables.ENCODED_DOCUMENTS, tables.EMBEDDED_DOCUMENTS)
+
+
+if __name__ == "__main__":
+    run_stage("embed", main)
