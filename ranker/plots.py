@@ -1,0 +1,104 @@
+"""The report's plots, drawn to SVG from Vega-Lite when the page is written."""
+
+import re
+from typing import Any
+
+import pandas as pd
+import vl_convert
+from markupsafe import Markup, escape
+
+LABELS = {  # systems in the page's order: what people call them
+    "ranker": "ranker",
+    "fusion": "fusion",
+    "bm25": "BM25",
+    "base_cosine": "base model's cosine",
+    "head_only": "head only",
+    "topic_prior": "topic prior",
+    "random": "random order",
+}
+COLOURS = dict(zip(LABELS, ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#666666"), strict=True))
+DASHES = dict(zip(LABELS, ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [1, 3]), strict=True))
+NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
+
+
+def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> dict[str, Markup]:
+    """The plots as SVG elements: gain, and those of reliability, roc and precision_recall that have a curve.
+
+    The tables are those of `ranker.report.Results`.
+    """
+    drawn = {"gain": _svg(_gain(per_query), "Bars: each query's gain in nDCG@10 of the ranker over BM25")}
+    if "reliability" in curves:
+        drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
+    if "roc" in curves:
+        lines = _by_system(curves["roc"], "false_positive_rate", "true_positive_rate")
+        drawn["roc"] = _svg({"layer": [_DIAGONAL, lines]}, "Lines: true by false positive rate of each system")
+    if "precision_recall" in curves:
+        lines = _by_system(curves["precision_recall"], "recall", "precision")
+        drawn["precision_recall"] = _svg(lines, "Lines: precision by recall of each system")
+    return drawn
+
+
+def _gain(per_query: pd.DataFrame) -> dict[str, Any]:
+    ordered = per_query.sort_values("gain", ascending=False, kind="stable")
+    texts = zip(ordered["query_id"], ordered["query"], strict=True)
+    names = [NOT_XML.sub("\N{REPLACEMENT CHARACTER}", f"{query_id} · {query}") for query_id, query in texts]
+    axis = {"orient": "top", "format": "+.2~f", "tickCount": 5}
+    x = {"field": "gain", "type": "quantitative", "title": "nDCG@10, ranker less BM25", "axis": axis}
+    y = {"field": "query", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190, "ticks": False}}
+    loss = {"condition": {"test": "datum.gain < 0", "value": COLOURS["bm25"]}, "value": COLOURS["ranker"]}
+    return {
+        "data": {"values": pd.DataFrame({"gain": ordered["gain"], "query": names}).to_dict("records")},
+        "mark": "bar",
+        "encoding": {"x": x, "y": y, "color": loss},
+        "width": 260,
+        "height": {"step": 15},
+    }
+
+
+def _reliability(curve: pd.DataFrame) -> dict[str, Any]:
+    size = {"field": "pairs", "type": "quantitative", "legend": None, "scale": {"domainMin": 0, "range": [20, 180]}}
+    line = _line(curve, "probability", "relevant_share")
+    points = line | {"mark": {"type": "point", "filled": True}, "encoding": line["encoding"] | {"size": size}}
+    return {"layer": [_DIAGONAL, line, points]}
+
+
+def _by_system(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
+    names = [name for name in LABELS if name in table]
+    line = _line(table.rename(columns=LABELS).melt(id_vars=x, var_name="system", value_name=y), x, y)
+    legend = {"orient": "bottom", "title": None, "columns": 2, "symbolSize": 400, "labelLimit": 0}
+    for channel, styles in (("color", COLOURS), ("strokeDash", DASHES)):
+        scale = {"domain": [LABELS[name] for name in names], "range": [styles[name] for name in names]}
+        line["encoding"][channel] = {"field": "system", "type": "nominal", "scale": scale, "legend": legend}
+    return line
+
+
+def _line(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
+    """A line through the table's rows, in their order, on axes from 0 to 1."""
+    axis = {"type": "quantitative", "scale": {"domain": [0, 1]}, "axis": {"tickCount": 5}}
+    encoding: dict[str, Any] = {
+        name: axis | {"field": field, "title": field.replace("_", " ")} for name, field in (("x", x), ("y", y))
+    }
+    encoding["order"] = {"value": 0}  # else Vega-Lite orders by x
+    return {"data": {"values": table.to_dict("records")}, "mark": "line", "encoding": encoding}
+
+
+_DIAGONAL = {
+    "mark": {"type": "line", "strokeDash": [3, 3], "strokeWidth": 1, "color": "#8a94a3"},
+    "encoding": {name: {"field": "at", "type": "quantitative"} for name in ("x", "y")},
+    "data": {"values": [{"at": 0}, {"at": 1}]},
+}
+
+
+def _svg(spec: dict[str, Any], label: str) -> Markup:
+    """One plot as an SVG element named for those who do not see it; no data is fetched for it."""
+    ink = {"labelColor": "#3c4654", "titleColor": "#3c4654", "labelFontSize": 11, "titleFontSize": 11.5}
+    config = {
+        "aria": False,  # the element as a whole is one picture
+        "axis": ink | {"titleFontWeight": "normal", "gridColor": "#e6e9ee", "domainColor": "#8a94a3"},
+        "legend": ink,
+        "mark": {"color": COLOURS["ranker"]},
+        "view": {"stroke": None},
+    }
+    size = {"width": 300, "height": 210}
+    svg = vl_convert.vegalite_to_svg(size | spec | {"config": config}, vl_version="5.20", allowed_base_urls=[])
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(label)}" ', 1))
