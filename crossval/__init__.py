@@ -1,0 +1,1 @@
+"""Cross-validation by query, opt-in: `dvc repro crossval/dvc.yaml`. One module per stage of crossval/dvc.yaml."""

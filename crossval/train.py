@@ -1,0 +1,68 @@
+"""Train one model of the cross-validation, as stage train does, and score the queries that it has not seen.
+
+python -m crossval.train RECIPE SEED FOLD
+"""
+
+import argparse
+
+import pandas as pd
+
+from ranker import tables
+from ranker.baselines import with_candidates
+from ranker.encoding import load_layout
+from ranker.errors import InputError, run_stage
+from ranker.folds import held_out_pairs
+from ranker.model import start_training
+from ranker.params import Params, load_params
+from ranker.training import encode_pairs, fine_tune, score
+
+# ranker: what stage train does. head_only: the tutorial's recipe, from the base model. inner: the ranker, trained
+# without the next fold too, which it scores: what a choice for the held-out fold may look at.
+RECIPES = ("ranker", "head_only", "inner")
+
+
+def held_out_folds(recipe: str, fold: int, folds: int) -> list[int]:
+    """The folds that are not trained on, the cross-validation's own first."""
+    return [fold, (fold + 1) % folds] if recipe == "inner" else [fold]
+
+
+def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.DataFrame:
+    """query_id, document_id and score of every held-out pair, and of the candidates that nobody judged."""
+    layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
+    texts = tables.read_table(tables.QUERIES), tables.read_table(tables.DOCUMENTS)
+    tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
+    training, held_out = held_out_pairs(pairs, folds, *held_out_folds(recipe, fold, params.split.folds))
+    settings = params.train.model_copy(update={"seed": seed})
+    taught = params.distil.queries > 0 and recipe != "head_only"
+    if recipe == "head_only":
+        settings = settings.model_copy(
+            update={"trainable": "head", "learning_rate": params.crossval.head_learning_rate}
+        )
+    start = tables.START if taught else tables.BASE_MODEL
+    model = start_training(start, layout, settings.trainable, seed, with_head=taught)
+    print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on, from {start}", flush=True)
+    fine_tune(model, encode_pairs(training, *tokens, layout), layout, settings)
+    scored = encode_pairs(with_candidates(held_out, texts, params.crossval.candidates), *tokens, layout)
+    scores = score(model, scored, layout, settings.eval_batch_size)
+    return scored.pairs[["query_id", "document_id"]].assign(score=scores)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("seed", type=int)
+    parser.add_argument("fold", type=int)
+    arguments = parser.parse_args()
+    params = load_params()
+    if params.split.by != "query":
+        raise InputError(
+            f"split.by: expected query, for cross-validation holds out whole queries, found {params.split.by}"
+        )
+    scores = train_and_score(params, arguments.recipe, arguments.seed, arguments.fold)
+    path = tables.crossval_scores(arguments.recipe, arguments.seed, arguments.fold)
+    tables.write_table(path, scores.sort_values(["query_id", "document_id"]), tables.SCORES)
+
+
+if __name__ == "__main__":
+    run_stage("crossval", main)
