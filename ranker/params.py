@@ -65,8 +65,9 @@ class Encode(Section):
 
 
 class Split(Section):
-    """Folds over queries."""
+    """Folds, and the one that is held out."""
 
+    by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
     held_out: Annotated[int, Field(ge=0)]
     seed: Seed
@@ -76,6 +77,14 @@ class Split(Section):
         if self.held_out >= self.folds:
             raise ValueError(f"held_out: expected a fold below folds ({self.folds}), found {self.held_out}")
         return self
+
+
+class Distil(Section):
+    """What the cross-encoder is taught before any judgement."""
+
+    queries: Annotated[int, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
 
 
 class Train(Section):
@@ -100,6 +109,21 @@ class Export(Section):
     opset: Annotated[int, Field(ge=17, le=18)]  # below 17 no LayerNormalization, above 18 older Vespas refuse
 
 
+class Crossval(Section):
+    """Cross-validation (crossval/dvc.yaml)."""
+
+    folds: list[int]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    head_learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    candidates: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected each once, found {self.seeds}")
+        return self
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -107,8 +131,19 @@ class Params(Section):
     join: Join
     encode: Encode
     split: Split
+    distil: Distil
     train: Train
     export: Export
+    crossval: Crossval
+
+    @model_validator(mode="after")
+    def _crossval_has_every_fold(self) -> Self:
+        if self.crossval.folds != list(range(self.split.folds)):
+            raise ValueError(
+                f"crossval.folds: expected {list(range(self.split.folds))}, the folds of split.folds, "
+                f"found {self.crossval.folds}"
+            )
+        return self
 
 
 class _Yaml12Loader(yaml.SafeLoader):

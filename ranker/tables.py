@@ -27,8 +27,14 @@ JOIN_COUNTS = Path("results/join.json")
 ENCODED_QUERIES = Path("data/encoded/queries.parquet")
 ENCODED_DOCUMENTS = Path("data/encoded/documents.parquet")
 
+EMBEDDED_QUERIES = Path("data/embedded/queries.parquet")
+EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")
+
 FOLDS = Path("data/split/folds.parquet")
 SPLIT_COUNTS = Path("results/split.json")
+
+START = Path("models/start")
+DISTILLATION = Path("results/distil.json")
 
 CHECKPOINT = Path("models/checkpoint")
 CURVES = Path("results/train")
@@ -39,6 +45,19 @@ EXPORT_REPORT = Path("results/export.json")
 MEASURES = Path("results/metrics.json")
 RUN = Path("results/run.parquet")
 PER_QUERY = Path("results/per_query.csv")
+COMPARISON = Path("results/comparison.json")
+RELIABILITY_CURVE = Path("results/reliability.csv")
+ROC_CURVE = Path("results/roc.csv")
+PRECISION_RECALL_CURVE = Path("results/precision_recall.csv")
+
+REPORT = Path("results/report.html")
+
+CROSSVAL_SCORES = Path("data/crossval")
+CROSSVAL = Path("results/crossval.json")
+CROSSVAL_MEASURES = Path("results/crossval/metrics.json")
+CROSSVAL_RUN = Path("results/crossval/run.parquet")
+CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")
+CROSSVAL_REPORT = Path("results/crossval/report.html")
 
 # One schema per file, named by its path.
 SCHEMAS = {
@@ -54,7 +73,9 @@ SCHEMAS = {
     ),
     ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     ENCODED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
-    FOLDS: pa.schema([("query_id", pa.string()), ("fold", pa.int8())]),
+    EMBEDDED_QUERIES: pa.schema([("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),  # of length 1
+    EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
+    FOLDS: pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("fold", pa.int8())]),
     RUN: pa.schema(
         [
             ("query_id", pa.string()),
@@ -64,9 +85,29 @@ SCHEMAS = {
             ("ranker", pa.float32()),  # logit 1 - logit 0
             ("bm25", pa.float32()),
             ("random", pa.float32()),
+            ("topic_prior", pa.float32()),  # share of relevant pairs
+            ("base_cosine", pa.float32()),
+        ]
+    ),
+    CROSSVAL_RUN: pa.schema(
+        [
+            ("system", pa.string()),
+            ("seed", pa.int64()),  # of training; null where nothing was trained
+            ("query_id", pa.string()),
+            ("document_id", pa.string()),
+            ("grade", pa.int32()),  # null where nobody judged
+            ("score", pa.float32()),
         ]
     ),
 }
+
+# Of each of crossval_scores's tables.
+SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
+
+
+def crossval_scores(recipe: str, seed: int, fold: int) -> Path:
+    """The table of scores of one model of the cross-validation."""
+    return CROSSVAL_SCORES / recipe / f"{seed}-{fold}.parquet"
 
 
 @dataclass(frozen=True)
@@ -85,21 +126,35 @@ class Tokens:
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read one of SCHEMAS's tables; InputError if the file has other columns or types."""
-    return _read(path).to_pandas()
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of many texts, each of length 1.
+
+    `index` maps a text's id to its row of `values`, float32 [texts, size].
+    """
+
+    index: dict[str, int]
+    values: np.ndarray
 
 
-def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write one of SCHEMAS's tables, atomically; equal rows give equal bytes: no pandas metadata goes in."""
-    table = pa.Table.from_pandas(frame, schema=SCHEMAS[path], preserve_index=False)
+def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
+    """Read one of SCHEMAS's tables, or one of another schema; InputError if the file has other columns or types."""
+    return _read(path, schema or SCHEMAS[path]).to_pandas()
+
+
+def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
+    """Write one of SCHEMAS's tables, or one of another schema, atomically.
+
+    Equal rows give equal bytes: no pandas metadata goes in.
+    """
+    table = pa.Table.from_pandas(frame, schema=schema or SCHEMAS[path], preserve_index=False)
     with atomic(path) as partial:
         pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
 
 
 def read_tokens(path: Path) -> Tokens:
     """Read an encoded table without copying its token ids into Python objects."""
-    ids, tokens = _read(path).combine_chunks().columns
+    ids, tokens = _read(path, SCHEMAS[path]).combine_chunks().columns
     ragged = tokens.combine_chunks() if tokens.num_chunks != 1 else tokens.chunk(0)
     return Tokens(
         index={text_id: i for i, text_id in enumerate(ids.to_pylist())},
@@ -108,12 +163,19 @@ def read_tokens(path: Path) -> Tokens:
     )
 
 
-def _read(path: Path) -> pa.Table:
+def read_embeddings(path: Path) -> Embeddings:
+    """Read an embedded table."""
+    ids, embeddings = _read(path, SCHEMAS[path]).combine_chunks().columns
+    ragged = embeddings.combine_chunks() if embeddings.num_chunks != 1 else embeddings.chunk(0)
+    index = {text_id: i for i, text_id in enumerate(ids.to_pylist())}
+    return Embeddings(index, ragged.values.to_numpy().reshape(len(index), -1))
+
+
+def _read(path: Path, expected: pa.Schema) -> pa.Table:
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
-    expected = SCHEMAS[path]
     if not table.schema.equals(expected):
         raise InputError(f"{path}: expected columns {_columns(expected)}, found {_columns(table.schema)}")
     return table

@@ -1,21 +1,34 @@
-"""Measure the exported ranker on the held-out queries, beside BM25 and a random order.
+"""Measure the exported ranker on the held-out queries, beside what it has to beat.
 
 python -m stages.evaluate
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from ranker import tables
-from ranker.baselines import bm25_scores, random_scores
+from ranker.baselines import BASELINES, baseline_scores
+from ranker.comparison import compare
 from ranker.errors import run_stage
-from ranker.files import atomic, write_json
+from ranker.files import write_csv, write_json
 from ranker.folds import held_out_pairs
-from ranker.measures import classification_measures, mean_measures, ranking_measures
+from ranker.leakage import unseen_pairs
+from ranker.measures import (
+    classification_measures,
+    mean_measures,
+    measure_systems,
+    per_query_table,
+    precision_recall,
+    reliability_curve,
+    roc,
+)
 from ranker.params import load_params
 from ranker.serving import OnnxRanker
 
-SYSTEMS = ("ranker", "bm25", "random")
+SYSTEMS = ("ranker", *BASELINES)
 
 
 def score_with_ranker(pairs: pd.DataFrame, batch_size: int) -> np.ndarray:
@@ -28,30 +41,48 @@ def score_with_ranker(pairs: pd.DataFrame, batch_size: int) -> np.ndarray:
     )
 
 
-def per_query_table(run: pd.DataFrame, queries: pd.DataFrame, measures: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per query: its text, its judged and relevant pairs, each system's measures, the gain over BM25."""
-    table = queries.merge(run.groupby("query_id")["label"].agg(pairs="size", relevant="sum").reset_index())
-    for system, per_query in measures.items():
-        table = table.merge(per_query.set_index("query_id").add_prefix(f"{system} ").reset_index())
-    return table.assign(gain=table["ranker nDCG@10"] - table["bm25 nDCG@10"])
+def classify(run: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What is measured over all pairs, whatever their query: the ranker's probabilities, and every system's order."""
+    labels = run["label"].to_numpy()
+    orders = {system: {"ROC AUC": float(roc_auc_score(labels, run[system]))} for system in BASELINES}
+    return {"ranker": classification_measures(labels, run["ranker"].to_numpy())} | orders
+
+
+def measure_slice(run: pd.DataFrame, relevant_from: int) -> dict[str, Any]:
+    """Mean measures over the queries that have a relevant pair among these, and how many they are."""
+    run = run[run.groupby("query_id")["label"].transform("any")]
+    counts = {"queries": run["query_id"].nunique(), "pairs": len(run)}
+    if run.empty:
+        return counts
+    return counts | {name: mean_measures(table) for name, table in measure_systems(run, SYSTEMS, relevant_from).items()}
+
+
+def write_curves(run: pd.DataFrame) -> None:
+    bins = reliability_curve(run["label"].to_numpy(), run["ranker"].to_numpy())
+    write_csv(
+        tables.RELIABILITY_CURVE, bins.assign(calibrated=bins["probability"])
+    )  # the diagonal, to be drawn beside it
+    write_csv(tables.ROC_CURVE, roc(run, SYSTEMS))
+    write_csv(tables.PRECISION_RECALL_CURVE, precision_recall(run, SYSTEMS))
 
 
 def main() -> None:
     params = load_params()
-    queries, documents = tables.read_table(tables.QUERIES), tables.read_table(tables.DOCUMENTS)
-    _, run = held_out_pairs(tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS), params.split.held_out)
-    run = run.assign(
-        ranker=score_with_ranker(run, params.train.eval_batch_size),
-        bm25=bm25_scores(run, queries, documents),
-        random=random_scores(run, params.split.seed),
-    )
-    per_query = {system: ranking_measures(run, run[system].to_numpy(), params.join.relevant_from) for system in SYSTEMS}
-    measures = {system: mean_measures(table) for system, table in per_query.items()}
-    measures["ranker"] |= classification_measures(run["label"].to_numpy(), run["ranker"].to_numpy())
+    texts = tables.read_table(tables.QUERIES), tables.read_table(tables.DOCUMENTS)
+    embedded = tables.read_embeddings(tables.EMBEDDED_QUERIES), tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
+    pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
+    training, run = held_out_pairs(pairs, folds, params.split.held_out)
+    run["ranker"] = score_with_ranker(run, params.train.eval_batch_size)
+    run = run.join(baseline_scores(run, training, texts, embedded, params.split.seed))
+    measured = measure_systems(run, SYSTEMS, params.join.relevant_from)
+    classified = classify(run)
+    measures = {system: mean_measures(table) | classified[system] for system, table in measured.items()}
+    unseen = measure_slice(run[unseen_pairs(training, run, texts[1])], params.join.relevant_from)
     tables.write_table(tables.RUN, run)
-    with atomic(tables.PER_QUERY) as partial:
-        per_query_table(run, queries, per_query).to_csv(partial, index=False, lineterminator="\n")
-    write_json(tables.MEASURES, measures)
+    write_csv(tables.PER_QUERY, per_query_table(run, texts[0], measured))
+    write_curves(run)
+    write_json(tables.COMPARISON, compare(measured, params.split.seed))
+    write_json(tables.MEASURES, measures | {"unseen_documents": unseen})
     print(pd.DataFrame(measures).T.to_string(float_format="{:.3f}".format, na_rep=""))
 
 

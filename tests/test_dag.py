@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: what a stage imports, reads, writes and is set by is what is declared."""
+"""Both dvc.yaml files against the code: what a stage imports, reads, writes and is set by is what is declared."""
 
 import ast
 import re
@@ -11,16 +11,26 @@ import pytest
 import yaml
 
 from ranker import tables
-from ranker.params import Params, load_params
+from ranker.params import Params, Train, load_params
 from tests.conftest import ROOT
 
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-STAGES: dict[str, dict[str, Any]] = DVC["stages"]
+CROSSVAL: dict[str, Any] = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())
+STAGES: dict[str, dict[str, Any]] = DVC["stages"] | {
+    f"crossval {name}": stage for name, stage in CROSSVAL["stages"].items()
+}
+# Several stages of the cross-validation are one module, which is told the recipe.
+MODULES = {stage: f"stages/{stage}.py" for stage in DVC["stages"]} | {
+    f"crossval {name}": f"crossval/{'train' if 'matrix' in stage else name}.py"
+    for name, stage in CROSSVAL["stages"].items()
+}
+TRAINING = [stage for stage in STAGES if MODULES[stage] == "crossval/train.py"]
+PACKAGES = ("ranker", "stages", "crossval")
 PATHS = {name: value for name, value in vars(tables).items() if isinstance(value, Path)}
 
 
 def first_party_imports(path: Path) -> set[Path]:
-    """Files of ranker and stages that a file imports, anywhere in it."""
+    """Files of ours that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -31,7 +41,7 @@ def first_party_imports(path: Path) -> set[Path]:
             continue
         for module in modules:
             file = ROOT / (module.replace(".", "/") + ".py")
-            if module.split(".")[0] in ("ranker", "stages") and file.is_file():
+            if module.split(".")[0] in PACKAGES and file.is_file():
                 found.add(file)
     return found
 
@@ -39,7 +49,7 @@ def first_party_imports(path: Path) -> set[Path]:
 def code_of(stage: str) -> set[str]:
     """Files that run in a stage: its module and all it imports, directly or not."""
     seen: set[Path] = set()
-    waiting = {ROOT / f"stages/{stage}.py"}
+    waiting = {ROOT / MODULES[stage]}
     while waiting:
         file = waiting.pop()
         seen.add(file)
@@ -57,39 +67,61 @@ def test_code_deps_are_the_imports(stage: str) -> None:
 
 
 def test_packages_run_no_code_of_their_own() -> None:
-    for package in ("ranker", "stages"):
+    for package in PACKAGES:
         body = ast.parse((ROOT / package / "__init__.py").read_text()).body
         assert all(isinstance(node, ast.Expr) for node in body)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_data_deps_and_outs_are_the_paths_in_the_code(stage: str) -> None:
-    source = (ROOT / f"stages/{stage}.py").read_text()
-    used = {PATHS[name].as_posix() for name in re.findall(r"\btables\.([A-Z_]+)\b", source)}
-    data_deps = {dep for dep in STAGES[stage]["deps"] if not dep.endswith(".py")}
-    assert used == data_deps | outs_of(stage)
+    source = (ROOT / MODULES[stage]).read_text()
+    names = set(re.findall(r"\btables\.([A-Z_]+)\b", source)) - {"SCORES"}
+    used = {PATHS[name].as_posix() for name in names}
+    data_deps = {dep for dep in STAGES[stage]["deps"] if not dep.endswith(".py")} - {"ranker/report.html"}
+    if stage in TRAINING:
+        (out,) = outs_of(stage)
+        recipe = stage.removeprefix("crossval ")
+        seed = "${item.seed}" if recipe == "ranker" else "${crossval.seeds[0]}"
+        assert STAGES[stage]["cmd"] == f"python -m crossval.train {recipe} {seed} ${{item.fold}}"
+        assert out == tables.crossval_scores(recipe, 7, 9).as_posix().replace("7-9", f"{seed}-${{item.fold}}")
+        used -= {tables.START.as_posix()} if recipe == "head_only" else set()
+        assert used == data_deps
+    elif "crossval_scores" in source:
+        assert used | {tables.CROSSVAL_SCORES.as_posix()} == data_deps | outs_of(stage)
+    else:
+        assert used == data_deps | outs_of(stage)
+    assert ("ranker/report.html" in STAGES[stage]["deps"]) == ("ranker/report.py" in code_of(stage))
 
 
 def test_every_path_has_one_home() -> None:
-    for file in [*(ROOT / "ranker").glob("*.py"), *(ROOT / "stages").glob("*.py")]:
+    for file in [file for package in PACKAGES for file in (ROOT / package).glob("*.py")]:
         if file.name != "tables.py":
             assert not re.findall(r"[\"'](?:data|models|results)/", file.read_text()), file
         if file.parent.name == "ranker":
             assert not re.findall(rf"\b({'|'.join(PATHS)})\b", file.read_text()) or file.name == "tables.py", file
-    declared = {path for stage in STAGES for path in outs_of(stage)}
+    declared = {path for stage in STAGES if stage not in TRAINING for path in outs_of(stage)}
+    declared.add(tables.CROSSVAL_SCORES.as_posix())
     sample = {path.as_posix() for path in (tables.SAMPLE_LABELLED_DATA, tables.SAMPLE_JUDGEMENTS)}
     assert {path.as_posix() for path in PATHS.values()} == declared | sample
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_those_that_the_code_reads(stage: str) -> None:
-    source = (ROOT / f"stages/{stage}.py").read_text()
+    source = (ROOT / MODULES[stage]).read_text()
     sections = "|".join(Params.model_fields)
     used = {".".join(filter(None, pair)) for pair in re.findall(rf"\bparams\.({sections})\b(?:\.(\w+))?", source)}
     used |= set(re.findall(rf"load_params\(\)\.({sections})\b", source))
-    if "params.model_dump()" in source:
-        used |= set(Params.model_fields)
+    for left_out in re.findall(r"params\.model_dump\(exclude=\{\"(\w+)\"\}\)", source):
+        used |= set(Params.model_fields) - {left_out}
     declared = set(STAGES[stage].get("params", []))
+    if stage in TRAINING:  # of `train`, all but the seed, which the matrix sets; the head alone has its own of two more
+        used = used - {"train.model_copy", "split.by"} | {f"train.{name}" for name in Train.model_fields} - {
+            "train.seed"
+        }
+        if stage == "crossval head_only":
+            used -= {"train.learning_rate", "train.trainable"}
+        else:
+            used -= {"crossval.head_learning_rate"}
     for name in used:
         assert name in declared or name.split(".")[0] in declared, f"{name} is read, but not declared"
     for name in declared:
@@ -98,24 +130,40 @@ def test_params_are_those_that_the_code_reads(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_one_module_and_one_sentence(stage: str) -> None:
-    docstring = ast.get_docstring(ast.parse((ROOT / f"stages/{stage}.py").read_text())) or ""
-    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+    docstring = ast.get_docstring(ast.parse((ROOT / MODULES[stage]).read_text())) or ""
+    module = MODULES[stage].removesuffix(".py").replace("/", ".")
+    if stage in TRAINING:
+        assert docstring.splitlines()[-1] == f"python -m {module} RECIPE SEED FOLD"
+        return
+    assert STAGES[stage]["cmd"] == f"python -m {module}"
     assert STAGES[stage]["desc"] == docstring.splitlines()[0]
     assert STAGES[stage]["cmd"] == docstring.splitlines()[-1]
 
 
 def test_every_stage_module_is_a_stage() -> None:
-    assert {file.stem for file in (ROOT / "stages").glob("*.py")} - {"__init__"} == set(STAGES)
+    files = [file for package in ("stages", "crossval") for file in (ROOT / package).glob("*.py")]
+    modules = {file.relative_to(ROOT).as_posix() for file in files if file.stem != "__init__"}
+    assert modules == set(MODULES.values())
 
 
 def test_rooms_import_downwards() -> None:
-    for file in (ROOT / "ranker").glob("*.py"):
-        assert not [f for f in first_party_imports(file) if f.parent.name == "stages"], file
-    for file in (ROOT / "stages").glob("*.py"):
-        assert not [f for f in first_party_imports(file) if f.parent.name == "stages"], file
+    for file in [file for package in PACKAGES for file in (ROOT / package).glob("*.py")]:
+        assert {found.parent.name for found in first_party_imports(file)} <= {"ranker"}, file
 
 
-@pytest.mark.parametrize("module", ["stages.fetch", "stages.join", "stages.encode", "stages.split", "stages.evaluate"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "stages.fetch",
+        "stages.join",
+        "stages.encode",
+        "stages.split",
+        "stages.evaluate",
+        "stages.report",
+        "crossval.compare",
+        "crossval.report",
+    ],
+)
 def test_what_needs_no_torch_imports_none(module: str) -> None:
     code = f"import sys, {module}; sys.exit(', '.join({{'torch', 'transformers'}} & set(sys.modules)) or None)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
@@ -129,6 +177,8 @@ def test_the_artifact_is_what_export_writes() -> None:
 
 def test_metrics_and_plots_are_outputs() -> None:
     outs = {path for stage in STAGES for path in outs_of(stage)}
-    plotted = [file for plot in DVC["plots"] for settings in plot.values() for file in settings["y"]]
-    for path in [*DVC["metrics"], *plotted]:
+    plotted = [
+        file for dvc in (DVC, CROSSVAL) for plot in dvc["plots"] for shown in plot.values() for file in shown["y"]
+    ]
+    for path in [path.removeprefix("../") for path in [*DVC["metrics"], *plotted]]:
         assert any(path == out or path.startswith(f"{out}/") for out in outs), path

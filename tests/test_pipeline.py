@@ -6,11 +6,13 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pandas as pd
 import pytest
 from pytest_httpserver import HTTPServer
+from sklearn.metrics import ndcg_score
 
 from ranker import tables
 from ranker.files import sha256
@@ -44,7 +46,8 @@ def project(
     folder = copy_project(tmp_path_factory.mktemp("project"))
     (folder / "dvc.lock").unlink(missing_ok=True)
     params = (folder / "params.yaml").read_text()
-    for name, value in {"base_model": f"path:{base_model}", "base_model_sha256": '""', "epochs": "1"}.items():
+    tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
+    for name, value in tiny.items():
         params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
     (folder / "params.yaml").write_text(params)
     run("git commit -qam params", folder)
@@ -61,7 +64,7 @@ def clean(project: Path, run: Run) -> Path:
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Digest of every output file of the DAG."""
+    """Digest of every output file of the DAG, and of the cross-validation where it has run."""
     files = [
         file
         for path in vars(tables).values()
@@ -72,7 +75,21 @@ def outputs(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
-def measures(folder: Path) -> dict[str, dict[str, float]]:
+SYSTEMS = ["ranker", "bm25", "base_cosine", "topic_prior", "random"]
+PLOTS = {
+    "learning curve",
+    "held-out nDCG@10",
+    "per query",
+    "gain over BM25",
+    "gain over BM25, out of fold",
+    "calibration",
+    "ROC",
+    "precision and recall",
+}
+STAGES = ["fetch", "join", "encode", "embed", "distil", "split", "train", "export", "evaluate", "report"]
+
+
+def measures(folder: Path) -> dict[str, Any]:
     return json.loads((folder / tables.MEASURES).read_text())
 
 
@@ -92,11 +109,32 @@ def test_every_command_of_the_readme_is_run() -> None:
 
 def test_measures_are_laid_out_by_system(project: Path) -> None:
     found = measures(project)
-    assert list(found) == ["ranker", "bm25", "random"]
-    ranking = {"nDCG@10", "P@5", "AP", "RR"}
-    assert set(found["ranker"]) == ranking | {"log loss", "accuracy", "ROC AUC"}
-    assert set(found["bm25"]) == set(found["random"]) == ranking
-    assert all(0 <= value <= 1 for system in ("bm25", "random") for value in found[system].values())
+    unseen = found.pop("unseen_documents")
+    assert list(found) == SYSTEMS
+    ranking = {"nDCG@10", "nDCG@10 (exponential gain)", "P@5", "AP", "RR"}
+    assert set(found["ranker"]) == ranking | {"log loss", "accuracy", "ROC AUC", "calibration error"}
+    for system in SYSTEMS[1:]:
+        assert set(found[system]) == ranking | {"ROC AUC"}
+        assert all(0 <= value <= 1 for value in found[system].values())
+    assert list(unseen) == ["queries", "pairs", *SYSTEMS]
+    assert 0 < unseen["pairs"] < 334
+    assert set(unseen["ranker"]) == ranking
+
+
+def test_comparison_agrees_with_the_measures(project: Path) -> None:
+    comparison = json.loads((project / tables.COMPARISON).read_text())
+    assert list(comparison["systems"]) == SYSTEMS
+    assert list(comparison["differences"]) == SYSTEMS[1:]
+    found = measures(project)
+    for system, by_measure in comparison["systems"].items():
+        for measure, interval in by_measure.items():
+            assert interval["mean"] == pytest.approx(found[system][measure])
+            assert interval["low"] <= interval["mean"] <= interval["high"]
+    for system, by_measure in comparison["differences"].items():
+        for measure, difference in by_measure.items():
+            assert difference["mean"] == pytest.approx(found["ranker"][measure] - found[system][measure])
+            assert difference["verdict"] in ("better", "worse", "not told apart")
+            assert (difference["verdict"] == "not told apart") == (difference["p"] >= 0.05)
 
 
 def test_measures_are_those_of_the_run(project: Path) -> None:
@@ -104,7 +142,7 @@ def test_measures_are_those_of_the_run(project: Path) -> None:
     run_table = pd.read_parquet(project / tables.RUN)
     folds = pd.read_parquet(project / tables.FOLDS)
     assert set(run_table["query_id"]) == set(folds.loc[folds["fold"] == 0, "query_id"])
-    for system in ("ranker", "bm25", "random"):
+    for system in SYSTEMS:
         precision, reciprocal = [], []
         for _, rows in run_table.groupby("query_id"):
             labels = rows.sort_values([system, "document_id"], ascending=False)["label"].to_list()
@@ -138,7 +176,7 @@ def test_nothing_runs_twice_and_all_of_it_gives_the_same_bytes(clean: Path, run:
     assert len(before) > 20
     assert ran(run(command("dvc repro"), clean).stdout) == []
     again = run("dvc repro --force", clean, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
-    assert ran(again.stdout) == ["fetch", "join", "encode", "split", "train", "export", "evaluate"]
+    assert ran(again.stdout) == STAGES
     assert outputs(clean) == before
     assert (clean / "dvc.lock").read_text() == lock
     sides = json.loads((clean / tables.SPLIT_COUNTS).read_text())
@@ -152,7 +190,7 @@ def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
     assert "evaluate" in run(command("dvc dag"), clean).stdout
     shown = json.loads(run("dvc plots show --json", clean).stdout)
     assert "errors" not in shown
-    assert set(shown["data"]) == {"learning curve", "held-out nDCG@10", "per query", "gain over BM25"}
+    assert set(shown["data"]) == PLOTS
     values = {name: plot["content"]["data"]["values"] for name, (plot,) in shown["data"].items()}
     assert len(values["learning curve"]) > len(values["held-out nDCG@10"]) == 2  # before training, and after an epoch
     with (clean / tables.PER_QUERY).open() as file:
@@ -160,14 +198,18 @@ def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
     assert len(queries) == 10
     for name in ("per query", "gain over BM25"):
         assert sorted(value["query"] for value in values[name]) == sorted(queries)  # one bar a query
+    assert len(values["calibration"]) == 2 * 10  # ten bins, and the diagonal
+    assert {value["field"] for value in values["calibration"]} == {"relevant_share", "calibrated"}
+    assert {value["field"] for value in values["ROC"]} == set(SYSTEMS)
     template = ROOT / ".venv/plots.html"  # make writes it
     if not template.is_file():
         pytest.skip("the page's template is not there: run the tests with make test")
     run(f"dvc config --local plots.html_template {template}", clean)
-    run(command("dvc plots show"), clean)
-    page = (clean / "dvc_plots/index.html").read_text()
-    assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", page)  # nothing is loaded from elsewhere
-    assert page.count("vegaEmbed(") >= 4
+    for drawn in (command("dvc plots show"), command("dvc plots diff")):
+        run(drawn, clean)
+        page = (clean / "dvc_plots/index.html").read_text()
+        assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", page)  # nothing is loaded from elsewhere
+        assert page.count("vegaEmbed(") >= len(PLOTS)
 
 
 def test_own_files(clean: Path, run: Run) -> None:
@@ -231,7 +273,7 @@ def test_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserve
 def test_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     run(command("dvc exp run --queue"), clean)
     result = run(command("dvc exp run --run-all"), clean)
-    assert not {"fetch", "join", "encode", "split"} & set(ran(result.stdout))
+    assert not {"fetch", "join", "encode", "embed", "distil", "split"} & set(ran(result.stdout))
     shown = run(command("dvc exp show"), clean).stdout
     rows = {tuple(cell.strip() for cell in line.split("|")[-3:-1]) for line in shown.splitlines()}
     assert {(trainable, rate) for trainable in ("head", "all") for rate in ("5e-05", "0.001")} <= rows
@@ -243,7 +285,7 @@ def test_sizes_do_not_re_encode(clean: Path, run: Run) -> None:
     assert ran(result.stdout) == []
     params = (clean / "params.yaml").read_text()
     (clean / "params.yaml").write_text(params.replace("query_input_size: 32", "query_input_size: 16"))
-    assert ran(run("dvc repro --dry", clean).stdout)[0] == "train"
+    assert ran(run("dvc repro --dry", clean).stdout)[:2] == ["distil", "train"]
 
 
 @pytest.mark.parametrize(
@@ -280,3 +322,101 @@ def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Pat
     run("dvc repro", tmp_path / "elsewhere")
     assert outputs(tmp_path / "elsewhere") == outputs(clean)
     shutil.rmtree(tmp_path / "elsewhere")
+
+
+def test_the_tutorials_split_claims_more(clean: Path, run: Run) -> None:
+    """By pair, queries are on both sides; what a query alone tells is then worth something."""
+    before = measures(clean)
+    result = run(command("dvc exp run -S split.by=pair"), clean)
+    assert ran(result.stdout)[0] == "split"
+    leakage = json.loads((clean / tables.SPLIT_COUNTS).read_text())["leakage"]
+    assert leakage["queries_seen"] == 1
+    assert before["topic_prior"]["ROC AUC"] == 0.5
+    assert measures(clean)["topic_prior"]["ROC AUC"] > 0.5
+    refused = run("dvc repro crossval/dvc.yaml", clean, check=False)
+    assert "split.by: expected query, for cross-validation holds out whole queries, found pair" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def crossval(project: Path, run: Run) -> Path:
+    """The project cross-validated: three folds, two seeds."""
+    run("git checkout -q . && dvc checkout -q", project)
+    params = (project / "params.yaml").read_text()
+    for old, new in (
+        ("folds: 5 ", "folds: 3 "),
+        ("folds: [0, 1, 2, 3, 4]", "folds: [0, 1, 2]"),
+        ("seeds: [13, 14, 15]", "seeds: [13, 14]"),
+    ):
+        assert old in params
+        params = params.replace(old, new)
+    (project / "params.yaml").write_text(params)
+    result = run(command("dvc repro crossval"), project)
+    models = [f"crossval/dvc.yaml:ranker@{seed}-{fold}" for seed in (13, 14) for fold in range(3)]
+    models += [f"crossval/dvc.yaml:{recipe}@{fold}" for recipe in ("head_only", "inner") for fold in range(3)]
+    found = re.findall(r"Running stage '([^']+)'", result.stdout)
+    assert found[0] == "split"  # nothing is encoded again
+    assert sorted(found[1:]) == sorted([*models, "crossval/dvc.yaml:compare", "crossval/dvc.yaml:report"])
+    run("git add -A && git commit -qm crossval", project)
+    return project
+
+
+def test_crossval_covers_every_query_with_models_that_have_not_seen_it(crossval: Path) -> None:
+    folds = pd.read_parquet(crossval / tables.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
+    for recipe, seed in (("ranker", 13), ("ranker", 14), ("head_only", 13)):
+        for fold in range(3):
+            scores = pd.read_parquet(crossval / tables.crossval_scores(recipe, seed, fold))
+            assert set(scores["query_id"]) == set(folds[folds == fold].index)
+    pairs = pd.read_parquet(crossval / tables.PAIRS)
+    scored = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
+    judged = scored[scored["grade"].notna()]
+    assert set(scored["system"]) == set(CROSSVAL_SYSTEMS)
+    for _, rows in judged.groupby(["system", "seed"], dropna=False):
+        assert len(rows) == len(pairs)
+        assert rows["query_id"].nunique() == 50
+    assert scored["grade"].isna().any()  # candidates that nobody judged
+
+
+CROSSVAL_SYSTEMS = ["ranker", "fusion", "bm25", "base_cosine", "topic_prior", "random", "head_only"]
+
+
+def test_crossval_is_that_of_the_scores(crossval: Path) -> None:
+    """nDCG@10 of every system again, by scikit-learn, from the scores; differences and layout."""
+    found = json.loads((crossval / tables.CROSSVAL).read_text())
+    assert list(found["systems"]) == CROSSVAL_SYSTEMS
+    assert list(found["differences"]) == CROSSVAL_SYSTEMS[1:]
+    measured = {"nDCG@10", "nDCG@10 (exponential gain)", "P@5", "AP", "RR", "Judged@10"}
+    assert all(set(by_measure) == measured for by_measure in found["systems"].values())
+    run_table = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
+    run_table = run_table[run_table["grade"].notna()].sort_values("document_id", ascending=False)
+    means = {}
+    for system, rows in run_table.groupby("system"):
+        values = [
+            ndcg_score([query["grade"]], [-query["score"].rank(method="first", ascending=False)], k=10)
+            for _, query in rows.groupby(["seed", "query_id"], dropna=False)
+        ]
+        means[system] = sum(values) / len(values)
+    for system, by_measure in found["systems"].items():
+        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means[system])
+    for system, by_measure in found["differences"].items():
+        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means["ranker"] - means[system])
+    assert {"13", "14", "spread"} == set(found["seeds"]["ranker"]["nDCG@10"])
+    assert found["seeds"]["ranker"]["nDCG@10"]["13"] != found["seeds"]["ranker"]["nDCG@10"]["14"]
+    assert [sum(weights.values()) for weights in found["fusion_weights"].values()] == pytest.approx([1, 1, 1])
+
+
+def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path, run: Run) -> None:
+    """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
+    run("dvc repro evaluate", crossval)
+    own = pd.read_parquet(crossval / tables.RUN)
+    scores = pd.read_parquet(crossval / tables.crossval_scores("ranker", 13, 0))
+    both = own.merge(scores, on=["query_id", "document_id"])
+    assert len(both) == len(own)
+    assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=1e-4)
+
+
+def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
+    assert "Running stage" not in run("dvc repro crossval/dvc.yaml", crossval).stdout
+    assert "inner.nDCG@10" in run(command("dvc metrics show results/crossval"), crossval).stdout
+    page = (crossval / tables.CROSSVAL_REPORT).read_text()
+    assert "Cross-validation" in page
+    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
