@@ -24,11 +24,12 @@ class Results:
 
     `comparison` holds {"systems": {system: {measure: {"mean", "low", "high"}}}, "differences": {baseline: {measure:
     {"mean", "low", "high", "p", "verdict"}}}}, differences being the ranker less the baseline; it may hold
-    "fusion_differences", laid out alike, and "seeds": {system: {measure: {seed: value}}}. `per_query` has one row per
-    query: query_id, query, pairs, relevant, "ranker nDCG@10", "bm25 nDCG@10", "base_cosine nDCG@10" and gain (ranker
-    less bm25). `run` has one row per judged pair: query_id, document_id, grade and the scores ranker, bm25 and
-    base_cosine; `documents` has document_id and title. `curves` may hold "reliability" (probability, relevant_share,
-    pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a column for each system.
+    "fusion_differences", laid out alike, and "seeds": {system: {measure: {seed: value, "spread": their deviation}}}.
+    `per_query` has one row per query: query_id, query, pairs, relevant, "ranker nDCG@10", "bm25 nDCG@10",
+    "base_cosine nDCG@10" and gain (ranker less bm25). `run` has one row per judged pair: query_id, document_id, grade
+    and the scores ranker, bm25 and base_cosine; `documents` has document_id and title. `curves` may hold "reliability"
+    (probability, relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a
+    column for each system.
     """
 
     title: str
