@@ -19,7 +19,7 @@ from ranker.fusion import SYSTEMS as FUSED
 from ranker.fusion import fit_weights, fuse
 from ranker.leakage import unseen_pairs
 from ranker.measures import judged_share, mean_measures, measure_systems, per_query_table
-from ranker.params import Params, load_params
+from ranker.params import Params, load_crossval_params
 
 TRAINED = ("ranker", "fusion")  # once per seed
 FIXED = (*BASELINES, "head_only")
@@ -142,7 +142,7 @@ def print_table(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    params = load_params()
+    params = load_crossval_params()
     relevant_from, texts = params.join.relevant_from, tables.read_table(tables.QUERIES)
     run = pool(params)
     inner = inner_run(run, params)

@@ -11,7 +11,7 @@ from ranker import tables
 from ranker.errors import run_stage
 from ranker.files import atomic, sha256
 from ranker.measures import precision_recall, reliability_curve, roc
-from ranker.params import load_params
+from ranker.params import load_crossval_params
 from ranker.plots import LABELS
 from ranker.report import Results, render
 
@@ -35,7 +35,7 @@ def curves(run: pd.DataFrame, relevant_from: int) -> dict[str, pd.DataFrame]:
 
 
 def main() -> None:
-    params = load_params()
+    params = load_crossval_params()
     seeds = params.crossval.seeds
     run = wide(tables.read_table(tables.CROSSVAL_RUN), seeds[0])
     comparison = json.loads(tables.CROSSVAL.read_text(encoding="utf-8"))

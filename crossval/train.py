@@ -10,10 +10,10 @@ import pandas as pd
 from ranker import tables
 from ranker.baselines import with_candidates
 from ranker.encoding import load_layout
-from ranker.errors import InputError, run_stage
+from ranker.errors import run_stage
 from ranker.folds import held_out_pairs
 from ranker.model import start_training
-from ranker.params import Params, load_params
+from ranker.params import Params, load_crossval_params
 from ranker.training import encode_pairs, fine_tune, score
 
 # ranker: what stage train does. head_only: the tutorial's recipe, from the base model. inner: the ranker, trained
@@ -54,12 +54,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("fold", type=int)
     arguments = parser.parse_args()
-    params = load_params()
-    if params.split.by != "query":
-        raise InputError(
-            f"split.by: expected query, for cross-validation holds out whole queries, found {params.split.by}"
-        )
-    scores = train_and_score(params, arguments.recipe, arguments.seed, arguments.fold)
+    scores = train_and_score(load_crossval_params(), arguments.recipe, arguments.seed, arguments.fold)
     path = tables.crossval_scores(arguments.recipe, arguments.seed, arguments.fold)
     tables.write_table(path, scores.sort_values(["query_id", "document_id"]), tables.SCORES)
 

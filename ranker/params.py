@@ -136,14 +136,19 @@ class Params(Section):
     export: Export
     crossval: Crossval
 
-    @model_validator(mode="after")
-    def _crossval_has_every_fold(self) -> Self:
-        if self.crossval.folds != list(range(self.split.folds)):
-            raise ValueError(
-                f"crossval.folds: expected {list(range(self.split.folds))}, the folds of split.folds, "
-                f"found {self.crossval.folds}"
-            )
-        return self
+
+def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
+    """`load_params`, and what cross-validation alone asks of the split."""
+    params = load_params(path)
+    if params.split.by != "query":
+        raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
+    folds = list(range(params.split.folds))
+    if params.crossval.folds != folds or len(folds) < 3:  # inner models hold out two and train on the rest
+        raise InputError(
+            f"{path}: crossval.folds: expected each of split.folds ({folds}) and three at least, "
+            f"found {params.crossval.folds}"
+        )
+    return params
 
 
 class _Yaml12Loader(yaml.SafeLoader):

@@ -115,9 +115,7 @@ def test_params_are_those_that_the_code_reads(stage: str) -> None:
         used |= set(Params.model_fields) - {left_out}
     declared = set(STAGES[stage].get("params", []))
     if stage in TRAINING:  # of `train`, all but the seed, which the matrix sets; the head alone has its own of two more
-        used = used - {"train.model_copy", "split.by"} | {f"train.{name}" for name in Train.model_fields} - {
-            "train.seed"
-        }
+        used = used - {"train.model_copy"} | {f"train.{name}" for name in Train.model_fields} - {"train.seed"}
         if stage == "crossval head_only":
             used -= {"train.learning_rate", "train.trainable"}
         else:

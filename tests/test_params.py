@@ -1,5 +1,6 @@
 """params.yaml: what it may hold, and the one line that says what it may not."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from ranker.errors import InputError
-from ranker.params import Params, check_params, load_params
+from ranker.params import Params, check_params, load_crossval_params, load_params
 from tests.conftest import ROOT
 
 CONTENT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -84,3 +85,29 @@ def test_every_parameter_has_a_comment() -> None:
         line for line in (ROOT / "params.yaml").read_text().splitlines() if line.startswith("  ") and "  # " not in line
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("by: query ", "by: pair ", "split.by: expected query, for cross-validation holds out queries, found pair"),
+        ("folds: 5 ", "folds: 4 ", "crossval.folds: expected each of split.folds ([0, 1, 2, 3]) and three at least,"),
+        ("[0, 1, 2, 3, 4]", "[0, 1, 2, 4, 3]", "found [0, 1, 2, 4, 3]"),
+        ("[13, 14, 15]", "[13, 14, 13]", "crossval.seeds: expected each once, found [13, 14, 13]"),
+        ("[13, 14, 15]", "[]", "crossval.seeds: List should have at least 1 item"),
+    ],
+)
+def test_what_cross_validation_asks(tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "params.yaml").write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_crossval_params(tmp_path / "params.yaml")
+
+
+def test_cross_validation_needs_three_folds(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("folds: 5 ", "folds: 2 ").replace("[0, 1, 2, 3, 4]", "[0, 1]")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").split.folds == 2
+    with pytest.raises(InputError, match="and three at least, found \\[0, 1\\]"):
+        load_crossval_params(tmp_path / "params.yaml")

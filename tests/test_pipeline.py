@@ -334,7 +334,7 @@ def test_the_tutorials_split_claims_more(clean: Path, run: Run) -> None:
     assert before["topic_prior"]["ROC AUC"] == 0.5
     assert measures(clean)["topic_prior"]["ROC AUC"] > 0.5
     refused = run("dvc repro crossval/dvc.yaml", clean, check=False)
-    assert "split.by: expected query, for cross-validation holds out whole queries, found pair" in refused.stderr
+    assert "params.yaml: split.by: expected query, for cross-validation holds out queries, found pair" in refused.stderr
 
 
 @pytest.fixture(scope="module")
