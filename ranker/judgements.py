@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ranker.errors import InputError
 
 COLUMNS = ("document_id", "query_id", "label", "title-full")
-MAX_GRADE = 100  # TREC's scales end at 4; past this it is no grade
+MAX_GRADE = 30  # TREC's scales end at 4; 2^30 still is a gain that trec_eval can hold
 
 
 class Judgement(BaseModel):
