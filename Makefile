@@ -9,8 +9,9 @@ repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
 	$(BIN)/dvc metrics show results/metrics.json
 
+# Two files at a time, each with one thread: pools of threads that share cores wait for each other.
 test: .venv/installed-dev .venv/plots.html
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

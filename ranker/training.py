@@ -122,6 +122,8 @@ def fine_tune(
             callbacks=[LearningCurves(watch.curves)] if watch else [],
         )
         trainer.train()
+        # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """A tiny base model and a scratch copy of the project, for tests that run the real thing quickly."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,11 @@ from ranker.files import write_json
 ROOT = Path(__file__).parent.parent
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first: with two workers, nothing long is left for the end."""
+    items.sort(key=lambda item: "test_pipeline" not in item.path.name)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -104,3 +110,31 @@ def run() -> Run:
         return result
 
     return call
+
+
+@pytest.fixture(scope="module")
+def project(
+    tmp_path_factory: pytest.TempPathFactory,
+    copy_project: Callable[[Path], Path],
+    base_model: Path,
+    run: Run,
+) -> Path:
+    """A scratch repository, one for each test file, with the tiny base model; `dvc repro` has run and is committed."""
+    folder = copy_project(tmp_path_factory.mktemp("project"))
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    params = (folder / "params.yaml").read_text()
+    tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
+    for name, value in tiny.items():
+        params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
+    (folder / "params.yaml").write_text(params)
+    run("git commit -qam params", folder)
+    run("dvc repro", folder)
+    run("git add -A && git commit -qm repro", folder)
+    return folder
+
+
+@pytest.fixture
+def clean(project: Path, run: Run) -> Path:
+    """The project as it was committed."""
+    run("git checkout -q . && dvc checkout -q dvc.yaml", project)
+    return project

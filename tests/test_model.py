@@ -232,13 +232,20 @@ def test_looking_at_held_out_pairs_changes_nothing(base_model: Path, tmp_path: P
     assert all(torch.equal(tensor, weights(looking)[name]) for name, tensor in weights(blind).items())
 
 
+def test_a_model_trained_in_bf16_scores_in_fp32(base_model: Path, tmp_path: Path) -> None:
+    model = train(base_model, tmp_path / "curves", precision="bf16")
+    model.save_pretrained(tmp_path / "model")
+    again = score(load_checkpoint(tmp_path / "model"), make_pairs(3), PAIR_LAYOUT, 8)
+    assert score(model, make_pairs(3), PAIR_LAYOUT, 8) == pytest.approx(again, abs=1e-6)
+
+
 def test_scores_are_those_of_single_pairs(base_model: Path) -> None:
     model, pairs = new_cross_encoder(base_model, 7), make_pairs(3)
     together = score(model, pairs, PAIR_LAYOUT, 8)
     one = collator(PAIR_LAYOUT)([pairs[17]])
     logits = model(**{name: one[name] for name in ("input_ids", "token_type_ids", "attention_mask")}).logits[0]
     assert together.shape == (30,)
-    assert together[17] == pytest.approx(float(logits[1] - logits[0]), abs=1e-5)
+    assert together[17] == pytest.approx((logits[1] - logits[0]).item(), abs=1e-5)
 
 
 def test_equal_arguments_give_equal_bytes(base_model: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +11,12 @@ import onnx
 import pandas as pd
 import pytest
 from pytest_httpserver import HTTPServer
-from sklearn.metrics import ndcg_score
 
 from ranker import tables
 from ranker.files import sha256
 from tests.conftest import ROOT, Run
 from tests.hub import REVISION, serve_model
-
-README = (ROOT / "README.md").read_text()
-# What .ci/run runs, and what only changes the shell's PATH, which these tests do themselves.
-ELSEWHERE = {"make repro", "make test", "source .venv/bin/activate"}
-COMMANDS = [
-    command.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for command in block.strip().splitlines()
-]
-
-
-def command(start: str) -> str:
-    """The README's one command that starts so."""
-    (found,) = [command for command in COMMANDS if command.startswith(start)]
-    return found
-
-
-@pytest.fixture(scope="module")
-def project(
-    tmp_path_factory: pytest.TempPathFactory,
-    copy_project: Callable[[Path], Path],
-    base_model: Path,
-    run: Run,
-) -> Path:
-    """A scratch repository whose params name the tiny base model; `dvc repro` has run and is committed."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    params = (folder / "params.yaml").read_text()
-    tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
-    for name, value in tiny.items():
-        params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
-    (folder / "params.yaml").write_text(params)
-    run("git commit -qam params", folder)
-    run("dvc repro", folder)
-    run("git add -A && git commit -qm repro", folder)
-    return folder
-
-
-@pytest.fixture
-def clean(project: Path, run: Run) -> Path:
-    """The project as it was committed."""
-    run("git checkout -q . && dvc checkout -q", project)
-    return project
+from tests.readme import COMMANDS, command
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -75,13 +31,14 @@ def outputs(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
+# What .ci/run runs, and what only changes the shell's PATH, which these tests do themselves.
+ELSEWHERE = {"make repro", "make test", "source .venv/bin/activate"}
 SYSTEMS = ["ranker", "bm25", "base_cosine", "topic_prior", "random"]
 PLOTS = {
     "learning curve",
     "held-out nDCG@10",
     "per query",
     "gain over BM25",
-    "gain over BM25, out of fold",
     "calibration",
     "ROC",
     "precision and recall",
@@ -98,7 +55,7 @@ def ran(output: str) -> list[str]:
 
 
 def test_every_command_of_the_readme_is_run() -> None:
-    source = Path(__file__).read_text()
+    source = "".join(file.read_text() for file in (ROOT / "tests").glob("test_pipeline*.py"))
     ci = (ROOT / ".ci/run").read_text()
     for line in COMMANDS:
         if line in ELSEWHERE:
@@ -171,18 +128,25 @@ def test_the_manifest_says_what_was_exported(project: Path) -> None:
     assert (contract["query_input_size"], contract["doc_input_size"], contract["max_length"]) == (32, 96, 128)
 
 
-def test_nothing_runs_twice_and_all_of_it_gives_the_same_bytes(clean: Path, run: Run) -> None:
-    before, lock = outputs(clean), (clean / "dvc.lock").read_text()
-    assert len(before) > 20
+def test_nothing_runs_twice(clean: Path, run: Run) -> None:
     assert ran(run(command("dvc repro"), clean).stdout) == []
-    again = run("dvc repro --force", clean, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
+
+
+def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Path) -> None:
+    """All stages, elsewhere, with another hash seed, time zone and locale."""
+    elsewhere = tmp_path / "elsewhere"
+    run(f"git clone -q . {elsewhere}", clean)
+    again = run("dvc repro", elsewhere, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
     assert ran(again.stdout) == STAGES
-    assert outputs(clean) == before
-    assert (clean / "dvc.lock").read_text() == lock
+    before = outputs(clean)
+    assert len(before) > 20
+    assert outputs(elsewhere) == before
+    assert (elsewhere / "dvc.lock").read_text() == (clean / "dvc.lock").read_text()
     sides = json.loads((clean / tables.SPLIT_COUNTS).read_text())
     assert sides["training"]["pairs"] + sides["held_out"]["pairs"] == 1619
     assert f"train: {sides['training']['pairs']} pairs, {sides['held_out']['pairs']} held out;" in again.stdout
     assert f"over {sides['held_out']['pairs']} held-out pairs" in again.stdout  # export compares on these alone
+    shutil.rmtree(elsewhere)
 
 
 def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
@@ -293,7 +257,7 @@ def test_sizes_do_not_re_encode(clean: Path, run: Run) -> None:
     [
         (("epochs: 1 ", "epochs: three "), "params.yaml: train.epochs: Input should be a valid integer, found 'three'"),
         (("  epochs:", "  epoch:"), "params.yaml: train.epochs: expected a value, found none (and 1 more)"),
-        (("doc_input_size: 96", "doc_input_size: 512"), "train: encode: expected query_input_size + doc_input_size"),
+        (("doc_input_size: 96", "doc_input_size: 512"), "distil: encode: expected query_input_size + doc_input_size"),
         (("trainable: all", "trainable: top-9"), "train: train.trainable: expected at most top-2"),
         (("folds: 5 ", "folds: 60 "), "split: split.folds: expected at most 50, the number of queries, found 60"),
         (("dataset: sample", "dataset: cord"), "params.yaml: fetch.dataset: Input should be 'sample', 'trec-covid'"),
@@ -308,115 +272,10 @@ def test_a_mistake_costs_one_line(clean: Path, run: Run, change: tuple[str, str]
     assert result.returncode != 0
     assert message in result.stderr
     assert "Traceback" not in result.stderr
-    run("git checkout -q . && dvc checkout", clean)
+    run("git checkout -q . && dvc checkout dvc.yaml", clean)
     assert outputs(clean) == before
 
 
 def test_a_wrong_digest_stops_fetch(clean: Path, run: Run) -> None:
     result = run(f"dvc exp run -S fetch.base_model_sha256={'0' * 64}", clean, check=False)
     assert f"model.safetensors: expected sha256 {'0' * 64}, found" in result.stderr
-
-
-def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Path) -> None:
-    run(f"git clone -q . {tmp_path / 'elsewhere'}", clean)
-    run("dvc repro", tmp_path / "elsewhere")
-    assert outputs(tmp_path / "elsewhere") == outputs(clean)
-    shutil.rmtree(tmp_path / "elsewhere")
-
-
-def test_the_tutorials_split_claims_more(clean: Path, run: Run) -> None:
-    """By pair, queries are on both sides; what a query alone tells is then worth something."""
-    before = measures(clean)
-    result = run(command("dvc exp run -S split.by=pair"), clean)
-    assert ran(result.stdout)[0] == "split"
-    leakage = json.loads((clean / tables.SPLIT_COUNTS).read_text())["leakage"]
-    assert leakage["queries_seen"] == 1
-    assert before["topic_prior"]["ROC AUC"] == 0.5
-    assert measures(clean)["topic_prior"]["ROC AUC"] > 0.5
-    refused = run("dvc repro crossval/dvc.yaml", clean, check=False)
-    assert "params.yaml: split.by: expected query, for cross-validation holds out queries, found pair" in refused.stderr
-
-
-@pytest.fixture(scope="module")
-def crossval(project: Path, run: Run) -> Path:
-    """The project cross-validated: three folds, two seeds."""
-    run("git checkout -q . && dvc checkout -q", project)
-    params = (project / "params.yaml").read_text()
-    for old, new in (
-        ("folds: 5 ", "folds: 3 "),
-        ("folds: [0, 1, 2, 3, 4]", "folds: [0, 1, 2]"),
-        ("seeds: [13, 14, 15]", "seeds: [13, 14]"),
-    ):
-        assert old in params
-        params = params.replace(old, new)
-    (project / "params.yaml").write_text(params)
-    result = run(command("dvc repro crossval"), project)
-    models = [f"crossval/dvc.yaml:ranker@{seed}-{fold}" for seed in (13, 14) for fold in range(3)]
-    models += [f"crossval/dvc.yaml:{recipe}@{fold}" for recipe in ("head_only", "inner") for fold in range(3)]
-    found = re.findall(r"Running stage '([^']+)'", result.stdout)
-    assert found[0] == "split"  # nothing is encoded again
-    assert sorted(found[1:]) == sorted([*models, "crossval/dvc.yaml:compare", "crossval/dvc.yaml:report"])
-    run("git add -A && git commit -qm crossval", project)
-    return project
-
-
-def test_crossval_covers_every_query_with_models_that_have_not_seen_it(crossval: Path) -> None:
-    folds = pd.read_parquet(crossval / tables.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
-    for recipe, seed in (("ranker", 13), ("ranker", 14), ("head_only", 13)):
-        for fold in range(3):
-            scores = pd.read_parquet(crossval / tables.crossval_scores(recipe, seed, fold))
-            assert set(scores["query_id"]) == set(folds[folds == fold].index)
-    pairs = pd.read_parquet(crossval / tables.PAIRS)
-    scored = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
-    judged = scored[scored["grade"].notna()]
-    assert set(scored["system"]) == set(CROSSVAL_SYSTEMS)
-    for _, rows in judged.groupby(["system", "seed"], dropna=False):
-        assert len(rows) == len(pairs)
-        assert rows["query_id"].nunique() == 50
-    assert scored["grade"].isna().any()  # candidates that nobody judged
-
-
-CROSSVAL_SYSTEMS = ["ranker", "fusion", "bm25", "base_cosine", "topic_prior", "random", "head_only"]
-
-
-def test_crossval_is_that_of_the_scores(crossval: Path) -> None:
-    """nDCG@10 of every system again, by scikit-learn, from the scores; differences and layout."""
-    found = json.loads((crossval / tables.CROSSVAL).read_text())
-    assert list(found["systems"]) == CROSSVAL_SYSTEMS
-    assert list(found["differences"]) == CROSSVAL_SYSTEMS[1:]
-    measured = {"nDCG@10", "nDCG@10 (exponential gain)", "P@5", "AP", "RR", "Judged@10"}
-    assert all(set(by_measure) == measured for by_measure in found["systems"].values())
-    run_table = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
-    run_table = run_table[run_table["grade"].notna()].sort_values("document_id", ascending=False)
-    means = {}
-    for system, rows in run_table.groupby("system"):
-        values = [
-            ndcg_score([query["grade"]], [-query["score"].rank(method="first", ascending=False)], k=10)
-            for _, query in rows.groupby(["seed", "query_id"], dropna=False)
-        ]
-        means[system] = sum(values) / len(values)
-    for system, by_measure in found["systems"].items():
-        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means[system])
-    for system, by_measure in found["differences"].items():
-        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means["ranker"] - means[system])
-    assert {"13", "14", "spread"} == set(found["seeds"]["ranker"]["nDCG@10"])
-    assert found["seeds"]["ranker"]["nDCG@10"]["13"] != found["seeds"]["ranker"]["nDCG@10"]["14"]
-    assert [sum(weights.values()) for weights in found["fusion_weights"].values()] == pytest.approx([1, 1, 1])
-
-
-def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path, run: Run) -> None:
-    """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
-    run("dvc repro evaluate", crossval)
-    own = pd.read_parquet(crossval / tables.RUN)
-    scores = pd.read_parquet(crossval / tables.crossval_scores("ranker", 13, 0))
-    both = own.merge(scores, on=["query_id", "document_id"])
-    assert len(both) == len(own)
-    assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=1e-4)
-
-
-def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
-    assert "Running stage" not in run("dvc repro crossval/dvc.yaml", crossval).stdout
-    assert "inner.nDCG@10" in run(command("dvc metrics show results/crossval"), crossval).stdout
-    page = (crossval / tables.CROSSVAL_REPORT).read_text()
-    assert "Cross-validation" in page
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
