@@ -18,7 +18,7 @@ from ranker.folds import held_out_pairs
 from ranker.fusion import SYSTEMS as FUSED
 from ranker.fusion import fit_weights, fuse
 from ranker.leakage import unseen_pairs
-from ranker.measures import judged_share, mean_measures, measure_systems, per_query_table
+from ranker.measures import judged_share, mean_measures, measure_systems, per_query_table, relevant_queries
 from ranker.params import Params, load_crossval_params
 
 TRAINED = ("ranker", "fusion")  # once per seed
@@ -93,14 +93,24 @@ def measure_all(run: pd.DataFrame, seeds: dict[int, pd.DataFrame], relevant_from
     """Measures of the systems that do not depend on the seed, and of those that do."""
     fixed = measure(run, FIXED, relevant_from)
     by_seed = {seed: measure(rows, TRAINED, relevant_from) for seed, rows in seeds.items()}
-    trained = {system: {seed: tables[system] for seed, tables in by_seed.items()} for system in TRAINED}
-    return Measured({name: seed_means(tables.values()) for name, tables in trained.items()} | fixed, trained)
+    trained = {system: {seed: found[system] for seed, found in by_seed.items()} for system in TRAINED}
+    return Measured({name: seed_means(found.values()) for name, found in trained.items()} | fixed, trained)
 
 
-def unseen_slice(run: pd.DataFrame) -> pd.DataFrame:
-    """Judged pairs of documents that training had not seen, of queries that have a relevant one among them."""
-    run = run[run["judged"] & run["unseen"]]
-    return run[run.groupby("query_id")["label"].transform("any")]
+def measure_unseen(run: pd.DataFrame, seeds: dict[int, pd.DataFrame], relevant_from: int) -> dict[str, Any]:
+    """Mean measures of the pairs whose document training had not seen, over the queries that have a relevant one."""
+
+    def unseen(rows: pd.DataFrame) -> pd.DataFrame:
+        return relevant_queries(rows[rows["judged"] & rows["unseen"]])
+
+    kept = unseen(run)
+    counts = {"queries": kept["query_id"].nunique(), "pairs": len(kept)}
+    if kept.empty:
+        return counts
+    by_seed = [measure_systems(unseen(rows), TRAINED, relevant_from) for rows in seeds.values()]
+    trained = {system: seed_means(measured[system] for measured in by_seed) for system in TRAINED}
+    systems = trained | measure_systems(kept, FIXED, relevant_from)
+    return counts | {system: mean_measures(table) for system, table in systems.items()}
 
 
 def long_run(run: pd.DataFrame, seeds: dict[int, pd.DataFrame]) -> pd.DataFrame:
@@ -116,9 +126,7 @@ def long_run(run: pd.DataFrame, seeds: dict[int, pd.DataFrame]) -> pd.DataFrame:
     return table.astype({"seed": "Int64", "grade": "Int64"})
 
 
-def report(
-    measured: Measured, unseen: dict[str, pd.DataFrame], weights: dict[int, np.ndarray], seed: int
-) -> dict[str, Any]:
+def report(measured: Measured, unseen: dict[str, Any], weights: dict[int, np.ndarray], seed: int) -> dict[str, Any]:
     """What crossval.json holds."""
     return compare(measured.systems, seed) | {
         "fusion_differences": differences(measured.systems, "fusion", seed),
@@ -126,7 +134,7 @@ def report(
             str(fold): dict(zip(FUSED, map(float, shares), strict=True)) for fold, shares in weights.items()
         },
         "seeds": {name: seed_spread(by_seed) for name, by_seed in measured.by_seed.items()},
-        "unseen_documents": {name: mean_measures(table) for name, table in unseen.items()},
+        "unseen_documents": unseen,
     }
 
 
@@ -150,8 +158,8 @@ def main() -> None:
     seeds = {seed: seed_run(run, seed, weights) for seed in params.crossval.seeds}
     measured = measure_all(run, seeds, relevant_from)
     after = inner[inner["fold"] == (inner["model"] + 1) % len(params.crossval.folds)]
-    unseen = measure_all(unseen_slice(run), {seed: unseen_slice(rows) for seed, rows in seeds.items()}, relevant_from)
-    result = report(measured, unseen.systems, weights, params.split.seed)
+    unseen = measure_unseen(run, seeds, relevant_from)
+    result = report(measured, unseen, weights, params.split.seed)
     means = {name: mean_measures(measured.systems[name]) for name in TRAINED}
     means["inner"] = mean_measures(measure(after.reset_index(drop=True), ("ranker",), relevant_from)["ranker"])
     tables.write_table(tables.CROSSVAL_RUN, long_run(run, seeds))

@@ -13,7 +13,7 @@ from ranker.files import atomic, sha256
 from ranker.measures import precision_recall, reliability_curve, roc
 from ranker.params import load_crossval_params
 from ranker.plots import LABELS
-from ranker.report import Results, render
+from ranker.report import Results, render, unseen_counts
 
 
 def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -24,9 +24,13 @@ def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def curves(run: pd.DataFrame, relevant_from: int) -> dict[str, pd.DataFrame]:
-    """Over all pairs, whatever their query; fused scores are on a scale of their own for every query."""
+    """Over all pairs, whatever their query.
+
+    Two systems are left out: fused scores are on a scale of their own for every query, and the topic prior is of one
+    value a fold, high where the fold's own share is low.
+    """
     run = run.assign(label=(run["grade"] >= relevant_from).astype(int))
-    systems = [name for name in LABELS if name in run and name != "fusion"]
+    systems = [name for name in LABELS if name in run and name not in ("fusion", "topic_prior")]
     return {
         "reliability": reliability_curve(run["label"].to_numpy(), run["ranker"].to_numpy()),
         "roc": roc(run, systems),
@@ -53,6 +57,7 @@ def main() -> None:
             f"join: {group}": values
             for group, values in json.loads(tables.JOIN_COUNTS.read_text(encoding="utf-8")).items()
         }
+        | {"unseen documents": unseen_counts(comparison["unseen_documents"])}
         | {f"fusion weights, fold {fold}": weights for fold, weights in comparison["fusion_weights"].items()},
         params=params.model_dump(exclude={"export"}),
         digests={

@@ -34,7 +34,7 @@ def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.Dat
     pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
     training, held_out = held_out_pairs(pairs, folds, *held_out_folds(recipe, fold, params.split.folds))
     settings = params.train.model_copy(update={"seed": seed})
-    taught = params.distil.queries > 0 and recipe != "head_only"
+    taught = recipe != "head_only" and params.distil.queries > 0
     if recipe == "head_only":
         settings = settings.model_copy(
             update={"trainable": "head", "learning_rate": params.crossval.head_learning_rate}

@@ -40,15 +40,17 @@ class Bm25:
     """
 
     def __init__(self, queries: pd.DataFrame, documents: pd.DataFrame) -> None:
-        self.index = bm25s.BM25()
-        self.index.index(_terms(documents["title"]), show_progress=False)
+        terms = _terms(documents["title"])
+        self.index = bm25s.BM25() if any(terms) else None
+        if self.index:
+            self.index.index(terms, show_progress=False)
         self.documents = documents["document_id"].to_numpy()
         self.terms = dict(zip(queries["query_id"], _terms(queries["query"]), strict=True))
 
     def scores(self, query_id: str) -> np.ndarray:
         """Score of every title for a query, float32 [documents]."""
         terms = self.terms[query_id]
-        return self.index.get_scores(terms) if terms else np.zeros(len(self.documents), dtype=np.float32)
+        return self.index.get_scores(terms) if self.index and terms else np.zeros(len(self.documents), np.float32)
 
     def best(self, query_id: str, count: int) -> np.ndarray:
         """document_id of the `count` best titles that share a word with the query, best first."""

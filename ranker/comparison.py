@@ -9,7 +9,7 @@ from scipy.stats import bootstrap, permutation_test
 
 from ranker.measures import mean_measures
 
-RESAMPLES = 9999  # of queries for an interval, of signs for a test: p is at least 1 / 10,000
+RESAMPLES = 9999  # of queries for an interval, of signs for a test: p is at least 2 / 10,000
 CONFIDENCE = 0.95
 
 

@@ -60,8 +60,7 @@ def held_out_pairs(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) 
     training, held = pairs[~mask].reset_index(drop=True), pairs[mask].reset_index(drop=True)
     for name, side in (("training", training), ("held-out", held)):
         if side["label"].nunique() < 2:
-            raise InputError(
-                f"split.held_out {', '.join(map(str, held_out))}: expected relevant and other pairs on the {name} "
-                f"side, found {int(side['label'].sum())} relevant among {len(side)}"
-            )
+            where = f"split: held-out fold {', '.join(map(str, held_out))}"
+            found = f"{int(side['label'].sum())} relevant among {len(side)}"
+            raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
     return training, held

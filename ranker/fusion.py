@@ -10,6 +10,7 @@ from ranker.measures import ranking_measures
 SYSTEMS = ("ranker", "bm25", "base_cosine")
 STEPS = 10  # weights are tenths: 66 ways to share 1 among three
 SURELY = 2  # standard errors
+FEW = 5  # queries, below which a standard error says nothing
 ALONE = np.array([1.0, 0.0, 0.0])  # the ranker as it is
 
 
@@ -43,10 +44,11 @@ def fit_weights(run: pd.DataFrame, relevant_from: int) -> np.ndarray:
     def ndcg(weights: np.ndarray) -> np.ndarray:
         return ranking_measures(pairs, scores @ weights, relevant_from)["nDCG@10"].to_numpy()
 
-    grid = [np.array(shares) / STEPS for shares in product(range(STEPS + 1), repeat=3) if sum(shares) == STEPS]
+    shares = product(range(STEPS, -1, -1), repeat=len(SYSTEMS))  # of equally good weights, the most for the ranker
+    grid = [np.array(weights) / STEPS for weights in shares if sum(weights) == STEPS]
     measured = np.array([ndcg(weights) for weights in grid])
     best = int(measured.mean(axis=1).argmax())
     gain = measured[best] - ndcg(ALONE)
-    if len(gain) < 2 or gain.mean() <= SURELY * gain.std(ddof=1) / np.sqrt(len(gain)):
+    if len(gain) < FEW or gain.mean() <= SURELY * gain.std(ddof=1) / np.sqrt(len(gain)):
         return ALONE
     return grid[best]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ranker.errors import InputError
 
 COLUMNS = ("document_id", "query_id", "label", "title-full")
-MAX_GRADE = 30  # TREC's scales end at 4; 2^30 still is a gain that trec_eval can hold
+MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
 
 
 class Judgement(BaseModel):

@@ -60,11 +60,23 @@ def measure_systems(run: pd.DataFrame, systems: Iterable[str], relevant_from: in
 
 
 def per_query_table(run: pd.DataFrame, queries: pd.DataFrame, measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per query: its text, its judged and relevant pairs, each system's measures, the gain over BM25."""
+    """One row per query: its text, its judged and relevant pairs, each system's measures, the gain over BM25.
+
+    `name` is the id and the text: what a plot has one bar of.
+    """
+    texts = queries["query"].str.split().str.join(" ")  # a line each in CSV
+    queries = pd.DataFrame(
+        {"query_id": queries["query_id"], "query": texts, "name": queries["query_id"] + " · " + texts}
+    )
     table = queries.merge(run.groupby("query_id")["label"].agg(pairs="size", relevant="sum").reset_index())
     for system, per_query in measured.items():
         table = table.merge(per_query.set_index("query_id").add_prefix(f"{system} ").reset_index())
     return table.assign(gain=table["ranker nDCG@10"] - table["bm25 nDCG@10"])
+
+
+def relevant_queries(run: pd.DataFrame) -> pd.DataFrame:
+    """The rows of queries that have a relevant pair among them; of others, no ranking is better than another."""
+    return run[run.groupby("query_id")["label"].transform("any")].reset_index(drop=True)
 
 
 def mean_measures(per_query: pd.DataFrame) -> dict[str, float]:

@@ -60,6 +60,16 @@ def render(results: Results) -> str:
     )
 
 
+def unseen_counts(unseen: dict[str, Any]) -> dict[str, Any]:
+    """Of the slice of unseen documents, what one table of the page shows: its size and each system's nDCG@10."""
+    return {
+        name if isinstance(value, int) else f"{LABELS[name]}, {MEASURE}": value
+        if isinstance(value, int)
+        else value[MEASURE]
+        for name, value in unseen.items()
+    }
+
+
 def signed(value: float) -> str:
     """Three decimals with a sign.
 

@@ -61,7 +61,12 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copyfile(tables.BASE_MODEL / name, folder / name)
-    return {"correlation with the cosine": float(np.corrcoef(scores, compare.pairs["cosine"])[0, 1])}
+    return {"correlation with the cosine": correlation(scores, compare.pairs["cosine"].to_numpy())}
+
+
+def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:
+    """Pearson's, 0 where one side has no spread."""
+    return float(np.corrcoef(scores, cosines)[0, 1]) if np.ptp(scores) and np.ptp(cosines) else 0.0
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from ranker.measures import (
     measure_systems,
     per_query_table,
     precision_recall,
+    relevant_queries,
     reliability_curve,
     roc,
 )
@@ -50,7 +51,7 @@ def classify(run: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def measure_slice(run: pd.DataFrame, relevant_from: int) -> dict[str, Any]:
     """Mean measures over the queries that have a relevant pair among these, and how many they are."""
-    run = run[run.groupby("query_id")["label"].transform("any")]
+    run = relevant_queries(run)
     counts = {"queries": run["query_id"].nunique(), "pairs": len(run)}
     if run.empty:
         return counts
@@ -58,10 +59,10 @@ def measure_slice(run: pd.DataFrame, relevant_from: int) -> dict[str, Any]:
 
 
 def write_curves(run: pd.DataFrame) -> None:
+    """Calibration, ROC and precision-recall: the data of DVC's plots and the report's."""
     bins = reliability_curve(run["label"].to_numpy(), run["ranker"].to_numpy())
-    write_csv(
-        tables.RELIABILITY_CURVE, bins.assign(calibrated=bins["probability"])
-    )  # the diagonal, to be drawn beside it
+    diagonal = bins["probability"]
+    write_csv(tables.RELIABILITY_CURVE, bins.assign(calibrated=diagonal))
     write_csv(tables.ROC_CURVE, roc(run, SYSTEMS))
     write_csv(tables.PRECISION_RECALL_CURVE, precision_recall(run, SYSTEMS))
 

@@ -11,7 +11,7 @@ from ranker import tables
 from ranker.errors import run_stage
 from ranker.files import atomic, sha256
 from ranker.params import load_params
-from ranker.report import Results, render
+from ranker.report import Results, render, unseen_counts
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
         for stage, path in (("join", tables.JOIN_COUNTS), ("split", tables.SPLIT_COUNTS))
         for group, values in json.loads(path.read_text(encoding="utf-8")).items()
     }
+    measures = json.loads(tables.MEASURES.read_text(encoding="utf-8"))
     results = Results(
         title=f"Held-out fold {params.split.held_out}",
         note="Measured with the exported ONNX model on queries that it was not trained on"
@@ -35,7 +36,7 @@ def main() -> None:
             "roc": pd.read_csv(tables.ROC_CURVE),
             "precision_recall": pd.read_csv(tables.PRECISION_RECALL_CURVE),
         },
-        counts=counts,
+        counts=counts | {"unseen documents": unseen_counts(measures["unseen_documents"])},
         params=params.model_dump(exclude={"crossval"}),
         digests={
             path.as_posix(): sha256(path)

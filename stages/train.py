@@ -1,4 +1,4 @@
-"""Fine-tune the base model on all folds but the held-out one.
+"""Fine-tune the cross-encoder on all folds but the held-out one.
 
 python -m stages.train
 """

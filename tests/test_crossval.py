@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crossval.compare import fit_fusion, inner_run, long_run, unseen_slice
+from crossval.compare import fit_fusion, inner_run, long_run, measure_unseen
 from crossval.report import wide
 from crossval.train import held_out_folds
 from ranker import tables
-from ranker.baselines import with_candidates
+from ranker.baselines import BASELINES, with_candidates
 from ranker.comparison import seed_means, seed_spread
 from ranker.measures import judged_share
 from ranker.params import load_params
@@ -106,13 +106,29 @@ def test_the_long_run_can_be_read_back_wide() -> None:
     assert (row["ranker"], row["fusion"], row["bm25"]) == (14, -14, 3)
 
 
-def test_the_unseen_slice_keeps_queries_that_have_a_relevant_pair_in_it() -> None:
+def make_run(unseen: list[bool]) -> pd.DataFrame:
+    """Two judged pairs of each of queries 1 and 2, and a candidate."""
     run = pd.DataFrame(
         {
-            "query_id": ["1", "1", "2", "2", "3"],
+            "query_id": ["1", "1", "2", "2", "2"],
+            "document_id": list("abcde"),
+            "grade": [0, 2, 1, 0, 0],
+            "label": [0, 1, 1, 0, 0],
             "judged": [True, True, True, True, False],
-            "unseen": [True, False, True, True, True],
-            "label": [0, 1, 1, 0, 1],
+            "unseen": unseen,
         }
     )
-    assert unseen_slice(run)["query_id"].tolist() == ["2", "2"]
+    return run.assign(**{name: [1.0, 2, 3, 4, 5] for name in (*BASELINES, "head_only", "ranker", "fusion")})
+
+
+def test_the_unseen_slice_keeps_queries_that_have_a_relevant_pair_in_it() -> None:
+    run = make_run([True, False, True, True, True])
+    found = measure_unseen(run, {13: run, 14: run}, 1)
+    assert (found["queries"], found["pairs"]) == (1, 2)  # of query 1, the relevant document was seen
+    assert found["ranker"]["RR"] == found["bm25"]["RR"] == 1 / 2
+    assert "Judged@10" not in found["ranker"]
+
+
+def test_no_unseen_document_is_no_error() -> None:
+    run = make_run([False] * 5)
+    assert measure_unseen(run, {13: run}, 1) == {"queries": 0, "pairs": 0}

@@ -117,7 +117,7 @@ def test_params_are_those_that_the_code_reads(stage: str) -> None:
     if stage in TRAINING:  # of `train`, all but the seed, which the matrix sets; the head alone has its own of two more
         used = used - {"train.model_copy"} | {f"train.{name}" for name in Train.model_fields} - {"train.seed"}
         if stage == "crossval head_only":
-            used -= {"train.learning_rate", "train.trainable"}
+            used -= {"distil.queries", "train.learning_rate", "train.trainable"}
         else:
             used -= {"crossval.head_learning_rate"}
     for name in used:

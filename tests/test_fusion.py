@@ -57,3 +57,13 @@ def test_pairs_that_nobody_judged_are_not_measured() -> None:
     more = run.assign(document_id="x" + run["document_id"], grade=0, judged=False)
     both = pd.concat([run, more], ignore_index=True)  # the same scores again: the standard scores stay
     assert fit_weights(both, 1).tolist() == fit_weights(run, 1).tolist()
+
+
+def test_of_equally_good_weights_the_ranker_gets_the_most() -> None:
+    """A cosine that says nothing, and BM25 that any weight lets decide: the ranker's scores are all equal."""
+    run = make_run(8, ranker=0.0, bm25=0.1, base_cosine=0.0).assign(ranker=1.0, base_cosine=1.0)
+    assert fit_weights(run, 1) == pytest.approx([0.9, 0.1, 0])
+
+
+def test_a_few_queries_move_nothing() -> None:
+    assert fit_weights(make_run(4, ranker=30.0, bm25=0.1, base_cosine=30.0), 1).tolist() == ALONE.tolist()

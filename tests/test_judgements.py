@@ -161,7 +161,7 @@ def test_columns_are_found_by_name_among_others(tmp_path: Path) -> None:
         ),
         (
             HEADER.encode() + b"a,1,500,A\n",
-            "line 2 (query_id '1', document_id 'a'): expected a label of at most 30, found '500'",
+            "line 2 (query_id '1', document_id 'a'): expected a label of at most 16, found '500'",
         ),
         (HEADER.encode() + b",1,1,A\n", "line 2: expected a document_id, found ''"),
         (HEADER.encode() + b"a,1,1,A\n\nb,1,1,B,C\n", "line 4: expected 4 cells, found 5"),

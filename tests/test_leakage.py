@@ -64,7 +64,9 @@ def test_the_stage_fails_on_a_planted_leak_and_writes_nothing(
     tables.write_table(tables.DOCUMENTS, documents)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     stages.split.main()
-    (root / tables.SPLIT_COUNTS).unlink()
+    written = (root / tables.SPLIT_COUNTS, root / tables.FOLDS)
+    for path in written:
+        path.unlink()
 
     def leaking(*arguments: object) -> pd.DataFrame:
         folds = assign_folds(*arguments)  # type: ignore[arg-type]
@@ -75,7 +77,7 @@ def test_the_stage_fails_on_a_planted_leak_and_writes_nothing(
     monkeypatch.setattr(stages.split, "assign_folds", leaking)
     with pytest.raises(InputError, match=r"query 7 \('h'\): expected on one side of the split, found held out and"):
         stages.split.main()
-    assert not (root / tables.SPLIT_COUNTS).exists()
+    assert not any(path.exists() for path in written)
 
 
 def test_seen_documents_and_the_shares_by_hand() -> None:

@@ -8,9 +8,11 @@ import pytest
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
 from ranker.baselines import BASELINES, baseline_scores, bm25_scores, cosine_scores, random_scores, topic_prior_scores
+from ranker.judgements import MAX_GRADE
 from ranker.measures import (
     classification_measures,
     mean_measures,
+    per_query_table,
     precision_recall,
     probability,
     ranking_measures,
@@ -181,6 +183,39 @@ def test_all_baselines_keep_the_pairs_index() -> None:
         0,
         *[scores["bm25"].round(3).iloc[2]] * 2,
     ]
+
+
+def test_titles_without_words_score_nothing() -> None:
+    documents = pd.DataFrame({"document_id": list("ab"), "title": ["The", "of"]})
+    queries = pd.DataFrame({"query_id": ["1"], "query": ["bats"]})
+    pairs = pd.DataFrame({"query_id": ["1", "1"], "document_id": ["a", "b"]})
+    assert bm25_scores(pairs, queries, documents).tolist() == [0, 0]
+
+
+def test_what_a_query_alone_tells_is_worth_something_when_pairs_are_split() -> None:
+    """Queries of 5% to 75% relevant pairs: by query the prior orders nothing, by pair it finds most of the relevant."""
+    random = np.random.default_rng(1)
+    shares = np.repeat(random.uniform(0.05, 0.75, size=50), 60)
+    pairs = pd.DataFrame({"query_id": np.repeat(np.arange(50), 60).astype(str), "label": random.random(3000) < shares})
+    held = np.arange(3000) % 5 == 0
+    prior = topic_prior_scores(pairs[held], pairs[~held].astype({"label": int}))
+    assert roc_auc_score(pairs.loc[held, "label"], prior) > 0.65
+    own = pairs["query_id"].astype(int) % 5 == 0
+    prior = topic_prior_scores(pairs[own], pairs[~own].astype({"label": int}))
+    assert roc_auc_score(pairs.loc[own, "label"], prior) == 0.5
+
+
+def test_a_query_is_one_line_and_one_bar() -> None:
+    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["bats\rin\ncaves ", "masks"]})
+    table = per_query_table(PAIRS, queries, {name: ranking_measures(PAIRS, SCORES, 1) for name in ("ranker", "bm25")})
+    assert table["query"].tolist() == ["bats in caves", "masks"]
+    assert table["name"].tolist() == ["1 · bats in caves", "2 · masks"]
+    assert table["gain"].tolist() == [0, 0]
+
+
+def test_the_largest_grade_is_measured() -> None:
+    pairs = pd.DataFrame({"query_id": "1", "document_id": ["a", "b"], "grade": [MAX_GRADE, 0]})
+    assert ranking_measures(pairs, np.array([2.0, 1.0]), 1)["nDCG@10 (exponential gain)"].tolist() == [1]
 
 
 def test_a_random_order_follows_its_seed() -> None:

@@ -190,7 +190,7 @@ def test_what_may_be_absent_is_left_out() -> None:
     text = Elements(render(replace(example(), comparison=comparison, curves={}))).text
     assert "The ranker was not compared with BM25." in text
     assert "ROC" not in text
-    assert "Other seeds" not in text
+    assert "The same training from other random numbers" not in text
 
 
 def test_a_text_that_no_xml_may_hold_is_drawn() -> None:
