@@ -137,7 +137,7 @@ def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Pat
     elsewhere = tmp_path / "elsewhere"
     run(f"git clone -q . {elsewhere}", clean)
     again = run("dvc repro", elsewhere, PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
-    assert ran(again.stdout) == STAGES
+    assert sorted(ran(again.stdout)) == sorted(STAGES)
     before = outputs(clean)
     assert len(before) > 20
     assert outputs(elsewhere) == before

@@ -33,7 +33,7 @@ def test_ragged_tokens_come_back_by_id() -> None:
 
 
 def test_equal_tables_are_equal_bytes() -> None:
-    frame = pd.DataFrame({"query_id": ["1", "2"], "fold": [0, 1]})
+    frame = pd.DataFrame({"query_id": ["1", "2"], "document_id": ["a", "b"], "fold": [0, 1]})
     tables.write_table(tables.FOLDS, frame)
     first = sha256(tables.FOLDS)
     tables.write_table(tables.FOLDS, frame.set_index(pd.Index([7, 9])))
@@ -42,9 +42,25 @@ def test_equal_tables_are_equal_bytes() -> None:
 
 def test_another_table_is_refused() -> None:
     tables.FOLDS.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"query_id": ["1"], "fold": [0.5]}), tables.FOLDS)
-    with pytest.raises(InputError, match="folds.parquet: expected columns query_id string, fold int8, found .* double"):
+    pq.write_table(pa.table({"query_id": ["1"], "document_id": ["a"], "fold": [0.5]}), tables.FOLDS)
+    with pytest.raises(InputError, match="folds.parquet: expected columns .* fold int8, found .* fold double"):
         tables.read_table(tables.FOLDS)
+
+
+def test_embeddings_come_back_by_id() -> None:
+    frame = pd.DataFrame({"document_id": ["a", "b"], "embedding": [[0.6, 0.8], [1.0, 0.0]]})
+    tables.write_table(tables.EMBEDDED_DOCUMENTS, frame)
+    found = tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
+    assert found.values.dtype == np.float32
+    assert found.values[found.index["b"]].tolist() == [1, 0]
+    assert found.values[found.index["a"]] == pytest.approx([0.6, 0.8])
+
+
+def test_scores_of_one_model_have_a_path_and_a_schema_of_their_own() -> None:
+    path = tables.crossval_scores("ranker", 13, 2)
+    assert path == Path("data/crossval/ranker/13-2.parquet")
+    tables.write_table(path, pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "score": [0.5]}), tables.SCORES)
+    assert tables.read_table(path, tables.SCORES)["score"].tolist() == [0.5]
 
 
 def test_a_file_that_is_no_parquet_is_refused() -> None:
