@@ -5,16 +5,21 @@ python -m crossval.train RECIPE SEED FOLD
 
 import argparse
 
+import numpy as np
 import pandas as pd
 
 from ranker import tables
 from ranker.baselines import with_candidates
+from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import load_layout
 from ranker.errors import run_stage
+from ranker.features import features
 from ranker.folds import held_out_pairs
-from ranker.model import start_training
+from ranker.head import Featured, score_features, train_head
+from ranker.model import resolve_precision, start_training
 from ranker.params import Params, load_crossval_params
-from ranker.training import encode_pairs, fine_tune, score
+from ranker.scoring import score
+from ranker.training import fine_tune
 
 # ranker: what stage train does. head_only: the tutorial's recipe, from the base model. inner: the ranker, trained
 # without the next fold too, which it scores: what a choice for the held-out fold may look at.
@@ -33,19 +38,32 @@ def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.Dat
     tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
     pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
     training, held_out = held_out_pairs(pairs, folds, *held_out_folds(recipe, fold, params.split.folds))
-    settings = params.train.model_copy(update={"seed": seed})
-    taught = recipe != "head_only" and params.distil.queries > 0
-    if recipe == "head_only":
-        settings = settings.model_copy(
-            update={"trainable": "head", "learning_rate": params.crossval.head_learning_rate}
-        )
+    print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on", flush=True)
+    scored = with_candidates(held_out, texts, params.crossval.candidates)
+    sides = encode_pairs(training, *tokens, layout), encode_pairs(scored, *tokens, layout)
+    scores = (score_by_head if recipe == "head_only" else score_by_ranker)(params, seed, *sides)
+    return scored[["query_id", "document_id"]].assign(score=scores)
+
+
+def score_by_ranker(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs) -> np.ndarray:
+    """Scores, float32 [pairs], after what stage train does."""
+    taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
-    model = start_training(start, layout, settings.trainable, seed, with_head=taught)
-    print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on, from {start}", flush=True)
-    fine_tune(model, encode_pairs(training, *tokens, layout), layout, settings)
-    scored = encode_pairs(with_candidates(held_out, texts, params.crossval.candidates), *tokens, layout)
-    scores = score(model, scored, layout, settings.eval_batch_size)
-    return scored.pairs[["query_id", "document_id"]].assign(score=scores)
+    settings = params.train.model_copy(update={"seed": seed})
+    model = start_training(start, training.layout, settings.trainable, seed, with_head=taught)
+    fine_tune(model, training, settings)
+    return score(model, scored, settings.eval_batch_tokens)
+
+
+def score_by_head(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs) -> np.ndarray:
+    """Scores, float32 [pairs], after training the head alone, from the base model."""
+    rate = params.crossval.head_learning_rate
+    settings = params.train.model_copy(update={"seed": seed, "trainable": "head", "learning_rate": rate})
+    model = start_training(tables.BASE_MODEL, training.layout, settings.trainable, seed)
+    precision = resolve_precision(settings.precision)
+    seen, unseen = (features(model, side, settings.eval_batch_tokens, precision) for side in (training, scored))
+    train_head(model, Featured(seen, training.targets, training.lengths), settings)
+    return score_features(model, unseen)
 
 
 def main() -> None:

@@ -6,16 +6,23 @@ MULTIPLE = 8  # batches are padded up to a multiple of this: few distinct shapes
 WINDOW = 20  # training sorts by length within this many batches at a time: less padding the more, less chance the fewer
 
 
-def scoring_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Row numbers in batches, longest pairs first (what does not fit in memory fails at once).
+def scoring_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """Row numbers in batches of at most `tokens` tokens, padding included, longest pairs first.
 
-    `lengths` is int [pairs]; returns int64 arrays that together hold every row once.
+    What does not fit in memory so fails at once. `lengths` is int [pairs]; returns int64 arrays that together hold
+    every row once. A pair that is longer than `tokens` is a batch by itself.
 
-    >>> [batch.tolist() for batch in scoring_batches(np.array([5, 9, 7]), 2)]
-    [[1, 2], [0]]
+    >>> [batch.tolist() for batch in scoring_batches(np.array([5, 30, 7, 16]), 32)]
+    [[1], [3, 2], [0]]
     """
     order = np.argsort(-lengths, kind="stable")
-    return np.split(order, range(batch_size, len(order), batch_size)) if len(order) else []
+    padded = -(-lengths[order] // MULTIPLE) * MULTIPLE
+    batches, start = [], 0
+    while start < len(order):
+        end = start + max(1, tokens // int(padded[start]))
+        batches.append(order[start:end])
+        start = end
+    return batches
 
 
 def training_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from ranker.batching import MULTIPLE, scoring_batches
 from ranker.encoding import TokenIds, special_ids
 from ranker.model import load_base_model
 
-BATCH_SIZE = 64
+TOKENS = 2048  # a batch, padding included
 
 
 class Embedder:
@@ -24,7 +24,8 @@ class Embedder:
     def __call__(self, texts: Sequence[TokenIds]) -> np.ndarray:
         """Embeddings, float32 [texts, hidden size], of token ids without special tokens, in the order given."""
         embeddings = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
-        batches = scoring_batches(np.array([len(text) for text in texts], dtype=np.int64), BATCH_SIZE)
+        lengths = np.array([len(text) + 2 for text in texts], dtype=np.int64).clip(max=self.positions)
+        batches = scoring_batches(lengths, TOKENS)
         for rows in tqdm(batches, desc="embed", unit="batch", disable=None):
             embeddings[rows] = self._embed([texts[i][: self.positions - 2] for i in rows])
         return embeddings

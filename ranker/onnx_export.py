@@ -11,10 +11,11 @@ import torch
 from torch.export import Dim
 from transformers import BertForSequenceClassification
 
-from ranker.encoding import INPUTS, OUTPUT, lay_out
+from ranker.batching import scoring_batches
+from ranker.encoded_pairs import EncodedPairs
+from ranker.encoding import INPUTS, OUTPUT
 from ranker.errors import InputError
 from ranker.serving import OnnxRanker
-from ranker.training import EncodedPairs
 
 TOLERANCE = 1e-4  # largest logit difference, fp32 on both sides; about 1e-6 is usual
 FEW = 64  # pairs that the small batches are compared on; the large ones see every held-out pair
@@ -80,46 +81,38 @@ def _signature(value: onnx.ValueInfoProto) -> tuple[int, list[str | int]]:
 
 
 def compare(
-    model: BertForSequenceClassification, ranker: OnnxRanker, held_out: EncodedPairs, batch_size: int
+    model: BertForSequenceClassification, ranker: OnnxRanker, held_out: EncodedPairs, tokens: int
 ) -> dict[str, float]:
     """Largest absolute logit difference between PyTorch and ONNX Runtime, by shape.
 
-    All held-out pairs in batches of `batch_size`; FEW of all lengths one by one, in threes, and padded to the
+    All held-out pairs in batches of `tokens`; FEW of all lengths one by one, in threes, and padded to the
     contract's full length as an engine with fixed shapes does. InputError past TOLERANCE.
     """
-    rows = np.arange(len(held_out))
-    few = np.unique(np.linspace(0, len(held_out) - 1, FEW).astype(int))
+    few = np.argsort(held_out.lengths, kind="stable")[np.linspace(0, len(held_out) - 1, FEW).astype(int)]
+    ones, threes = np.split(few, len(few)), np.split(few, range(3, len(few), 3))
+    shapes = {
+        f"batches of {tokens} tokens": (scoring_batches(held_out.lengths, tokens), None),
+        "batches of 1": (ones, None),
+        "batches of 3": (threes, None),
+        "full length": (threes, held_out.layout.max_length),
+    }
     differences = {
-        f"batches of {batch_size}": _largest_difference(model, ranker, held_out, rows, batch_size),
-        "batches of 1": _largest_difference(model, ranker, held_out, few, 1),
-        "batches of 3": _largest_difference(model, ranker, held_out, few, 3),
-        "full length": _largest_difference(model, ranker, held_out, few, 3, ranker.layout.max_length),
+        shape: max(_difference(model, ranker, held_out.inputs(rows, length)) for rows in batches)
+        for shape, (batches, length) in shapes.items()
     }
     for shape, difference in differences.items():
-        if not difference <= TOLERANCE:  # NaN too
+        if not difference <= TOLERANCE:
             raise InputError(
                 f"ONNX and PyTorch disagree in {shape}: expected logits within {TOLERANCE}, found {difference} apart"
             )
     return differences
 
 
-def _largest_difference(
-    model: BertForSequenceClassification,
-    ranker: OnnxRanker,
-    held_out: EncodedPairs,
-    rows: np.ndarray,
-    batch_size: int,
-    length: int | None = None,
-) -> float:
-    largest = []
-    for batch in np.split(rows, range(batch_size, len(rows), batch_size)):
-        inputs = lay_out(
-            ranker.layout, [held_out.queries[i] for i in batch], [held_out.documents[i] for i in batch], length
-        )
-        with torch.inference_mode():
-            expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
-        largest.append(np.abs(expected - ranker.logits(inputs)).max())
-    return float(np.max(largest))  # Python's max() would lose a NaN
+@torch.inference_mode()
+def _difference(model: BertForSequenceClassification, ranker: OnnxRanker, inputs: dict[str, np.ndarray]) -> float:
+    expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
+    difference = float(np.abs(expected - ranker.logits(inputs)).max())
+    return difference if np.isfinite(difference) else np.inf  # max() would lose a NaN
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class Train(Section):
     trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$")]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
-    eval_batch_size: Annotated[int, Field(ge=1)]
+    eval_batch_tokens: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]

@@ -25,11 +25,11 @@ class OnnxRanker:
         """Logits, float32 [pairs, 2], of laid out pairs (`ranker.encoding.lay_out`)."""
         return self.session.run([OUTPUT], inputs)[0]
 
-    def score(self, queries: Sequence[TokenIds], documents: Sequence[TokenIds], batch_size: int) -> np.ndarray:
+    def score(self, queries: Sequence[TokenIds], documents: Sequence[TokenIds], tokens: int) -> np.ndarray:
         """Logit 1 - logit 0, float32 [pairs], of pairs of token ids; in the order given, whatever the batches."""
         lengths = np.array([self.layout.length(q, d) for q, d in zip(queries, documents, strict=True)], dtype=np.int64)
         scores = np.empty(len(lengths), dtype=np.float32)
-        for rows in tqdm(scoring_batches(lengths, batch_size), desc="score", unit="batch", disable=None):
+        for rows in tqdm(scoring_batches(lengths, tokens), desc="score", unit="batch", disable=None):
             batch = lay_out(self.layout, [queries[i] for i in rows], [documents[i] for i in rows], multiple_of=MULTIPLE)
             logits = self.logits(batch)
             scores[rows] = logits[:, RELEVANT] - logits[:, NOT_RELEVANT]

@@ -1,11 +1,14 @@
 """The Parquet tables, and every path of the project: schema, read, check, write."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ranker.errors import InputError
@@ -29,6 +32,8 @@ ENCODED_DOCUMENTS = Path("data/encoded/documents.parquet")
 
 EMBEDDED_QUERIES = Path("data/embedded/queries.parquet")
 EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")
+
+FEATURES = Path("data/features")
 
 FOLDS = Path("data/split/folds.parquet")
 SPLIT_COUNTS = Path("results/split.json")
@@ -101,6 +106,8 @@ SCHEMAS = {
     ),
 }
 
+CHUNK = 8192  # texts in memory at a time
+
 # Of each of crossval_scores's tables.
 SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
 
@@ -114,16 +121,39 @@ def crossval_scores(recipe: str, seed: int, fold: int) -> Path:
 class Tokens:
     """Ragged token ids of many texts: text i is `values[offsets[i]:offsets[i + 1]]`.
 
-    `index` maps a text's id to i; `values` is int32 [all tokens], `offsets` int64 [texts + 1].
+    `ids` is a string array [texts]; `values` is int32 [all tokens], `offsets` int64 [texts + 1].
     """
 
-    index: dict[str, int]
+    ids: pa.Array
     values: np.ndarray
     offsets: np.ndarray
 
-    def __getitem__(self, text_id: str) -> np.ndarray:
-        i = self.index[text_id]
-        return self.values[self.offsets[i] : self.offsets[i + 1]]
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def text(self, row: int) -> np.ndarray:
+        """Token ids of text `row`, int32, not copied."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each text, int64 [texts]."""
+        return np.diff(self.offsets)
+
+    def rows(self, ids: "pd.Series[str]") -> np.ndarray:
+        """Which text each id is, int64 [ids]; KeyError if there is one that is not here."""
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.ids)
+        if rows.null_count:
+            raise KeyError(f"no token ids for {ids.iloc[rows.is_null().index(True).as_py()]}")
+        return rows.to_numpy().astype(np.int64)
+
+
+def ragged(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
+    """Tokens of texts, each a list of token ids."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.fromiter(chain.from_iterable(texts), np.int32, int(offsets[-1]))
+    return Tokens(pa.array(ids, pa.string()), values, offsets)
 
 
 @dataclass(frozen=True)
@@ -152,23 +182,38 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
         pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
 
 
+def read_texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Ids and texts of a joined table, CHUNK at a time, so that no number of them fills the memory."""
+    _check_columns(path, pq.read_schema(path), SCHEMAS[path])
+    for batch in pq.ParquetFile(path).iter_batches(CHUNK):
+        ids, texts = batch.columns
+        yield ids.to_pylist(), texts.to_pylist()
+
+
+def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
+    """Write an encoded table atomically, part by part; equal parts give equal bytes."""
+    with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMAS[path], compression="zstd") as writer:
+        for part in parts:
+            tokens = pa.ListArray.from_arrays(part.offsets.astype(np.int32), part.values)
+            writer.write_table(pa.table([part.ids, tokens], schema=SCHEMAS[path]))
+
+
 def read_tokens(path: Path) -> Tokens:
     """Read an encoded table without copying its token ids into Python objects."""
-    ids, tokens = _read(path, SCHEMAS[path]).combine_chunks().columns
-    ragged = tokens.combine_chunks() if tokens.num_chunks != 1 else tokens.chunk(0)
-    return Tokens(
-        index={text_id: i for i, text_id in enumerate(ids.to_pylist())},
-        values=ragged.values.to_numpy(),
-        offsets=ragged.offsets.to_numpy().astype(np.int64),
-    )
+    ids, tokens = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
+    return Tokens(ids, tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def read_embeddings(path: Path) -> Embeddings:
     """Read an embedded table."""
-    ids, embeddings = _read(path, SCHEMAS[path]).combine_chunks().columns
-    ragged = embeddings.combine_chunks() if embeddings.num_chunks != 1 else embeddings.chunk(0)
+    ids, embeddings = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
     index = {text_id: i for i, text_id in enumerate(ids.to_pylist())}
-    return Embeddings(index, ragged.values.to_numpy().reshape(len(index), -1))
+    return Embeddings(index, embeddings.values.to_numpy().reshape(len(index), -1))
 
 
 def _read(path: Path, expected: pa.Schema) -> pa.Table:
@@ -176,9 +221,13 @@ def _read(path: Path, expected: pa.Schema) -> pa.Table:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
-    if not table.schema.equals(expected):
-        raise InputError(f"{path}: expected columns {_columns(expected)}, found {_columns(table.schema)}")
+    _check_columns(path, table.schema, expected)
     return table
+
+
+def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
+        raise InputError(f"{path}: expected columns {_columns(expected)}, found {_columns(found)}")
 
 
 def _columns(schema: pa.Schema) -> str:

@@ -12,27 +12,32 @@ import pandas as pd
 from ranker import tables
 from ranker.distillation import made_up_queries, teaching_pairs
 from ranker.embedding import Embedder
-from ranker.encoding import TokenIds, load_layout, load_tokenizer, tokenize
+from ranker.encoded_pairs import encode_pairs
+from ranker.encoding import load_layout, load_tokenizer, tokenize
 from ranker.errors import run_stage
 from ranker.files import atomic, write_json
 from ranker.model import TOKENIZER_FILES, start_training
 from ranker.params import Params, Train, load_params
-from ranker.training import encode_pairs, fine_tune, score
+from ranker.scoring import score
+from ranker.training import fine_tune
 
 UNTAUGHT = 100  # more made-up queries, on which pupil and teacher are compared
+# Not those of params.yaml's train: a sweep over them must not teach again.
+BATCH_SIZE = 16
 WARMUP_STEPS = 100
+WEIGHT_DECAY = 0.01
 
 
-def lesson(params: Params) -> tuple[pd.DataFrame, dict[str, TokenIds]]:
+def lesson(params: Params) -> tuple[pd.DataFrame, tables.Tokens]:
     """Pairs to teach, those of the last UNTAUGHT queries to compare on among them, and the queries' token ids."""
     titles = tables.read_table(tables.DOCUMENTS)["title"].tolist()
     texts = made_up_queries(titles, params.distil.queries + UNTAUGHT, params.distil.seed)
-    ids = map(str, range(len(texts)))
-    tokens: dict[str, TokenIds] = dict(zip(ids, tokenize(load_tokenizer(tables.BASE_MODEL), texts), strict=True))
-    embeddings = Embedder(tables.BASE_MODEL)(list(tokens.values()))
-    queries = tables.Embeddings({query_id: row for row, query_id in enumerate(tokens)}, embeddings)
+    ids, tokens = [str(row) for row in range(len(texts))], tokenize(load_tokenizer(tables.BASE_MODEL), texts)
+    queries = tables.Embeddings(
+        {query_id: row for row, query_id in enumerate(ids)}, Embedder(tables.BASE_MODEL)(tokens)
+    )
     documents = tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
-    return teaching_pairs(queries, documents, params.distil.seed), tokens
+    return teaching_pairs(queries, documents, params.distil.seed), tables.ragged(ids, tokens)
 
 
 def distil(params: Params, folder: Path) -> dict[str, float]:
@@ -47,21 +52,22 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
     settings = Train(
         trainable="all",
         epochs=1,  # another pass is better spent on more made-up queries
-        batch_size=params.train.batch_size,
-        eval_batch_size=params.train.eval_batch_size,
+        batch_size=BATCH_SIZE,
+        eval_batch_tokens=params.train.eval_batch_tokens,
         learning_rate=params.distil.learning_rate,
         warmup_steps=WARMUP_STEPS,
-        weight_decay=params.train.weight_decay,
+        weight_decay=WEIGHT_DECAY,
         seed=params.distil.seed,
         precision=params.train.precision,
     )
     print(f"distil: {len(teach)} pairs of {params.distil.queries} made-up queries", flush=True)
-    fine_tune(model, teach, layout, settings)
-    scores = score(model, compare, layout, params.train.eval_batch_size)
+    fine_tune(model, teach, settings)
+    scores = score(model, compare, params.train.eval_batch_tokens)
+    cosines = pairs.loc[~taught, "cosine"].to_numpy()
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copyfile(tables.BASE_MODEL / name, folder / name)
-    return {"correlation with the cosine": correlation(scores, compare.pairs["cosine"].to_numpy())}
+    return {"correlation with the cosine": correlation(scores, cosines)}
 
 
 def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:

@@ -1,12 +1,13 @@
-"""Tokenise each unique query and title once, whole and without special tokens; pairs are cut when they are laid out.
+"""Tokenise each query and title once, whole and without special tokens; pairs are cut when they are laid out.
 
 python -m stages.encode
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 from tokenizers import Tokenizer
+from tqdm import tqdm
 
 from ranker import tables
 from ranker.encoding import load_tokenizer, tokenize
@@ -14,19 +15,16 @@ from ranker.errors import run_stage
 from ranker.params import load_params
 
 
-def encode(tokenizer: Tokenizer, texts: "pd.Series[str]") -> "pd.Series":
-    """Token ids of each text; texts that repeat are tokenised once."""
-    unique = texts.drop_duplicates()
-    tokens = dict(zip(unique, tokenize(tokenizer, unique.tolist()), strict=True))
-    return texts.map(tokens.__getitem__)
+def encode(tokenizer: Tokenizer, source: Path) -> Iterator[tables.Tokens]:
+    """Token ids of a table's texts, a part at a time."""
+    for ids, texts in tqdm(tables.read_texts(source), desc="encode", unit="part", disable=None):
+        yield tables.ragged(ids, tokenize(tokenizer, texts))
 
 
 def encode_table(tokenizer: Tokenizer, source: Path, destination: Path) -> None:
-    table = tables.read_table(source)
-    key, text = table.columns
-    table["tokens"] = encode(tokenizer, table[text])
-    tables.write_table(destination, table[[key, "tokens"]])
-    print(f"encode: {destination}: {len(table)} texts, {table['tokens'].map(len).sum()} tokens")
+    tables.write_tokens(destination, encode(tokenizer, source))
+    tokens = tables.read_tokens(destination)
+    print(f"encode: {destination}: {len(tokens)} texts, {tokens.lengths.sum()} tokens")
 
 
 def main() -> None:

@@ -32,13 +32,13 @@ from ranker.serving import OnnxRanker
 SYSTEMS = ("ranker", *BASELINES)
 
 
-def score_with_ranker(pairs: pd.DataFrame, batch_size: int) -> np.ndarray:
+def score_with_ranker(pairs: pd.DataFrame, batch_tokens: int) -> np.ndarray:
     """Scores of the ONNX model that ships, float32 [pairs]."""
     queries, documents = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
     return OnnxRanker(tables.RANKER).score(
-        [queries[query_id] for query_id in pairs["query_id"]],
-        [documents[document_id] for document_id in pairs["document_id"]],
-        batch_size,
+        [queries.text(row) for row in queries.rows(pairs["query_id"])],
+        [documents.text(row) for row in documents.rows(pairs["document_id"])],
+        batch_tokens,
     )
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     embedded = tables.read_embeddings(tables.EMBEDDED_QUERIES), tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
     pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
     training, run = held_out_pairs(pairs, folds, params.split.held_out)
-    run["ranker"] = score_with_ranker(run, params.train.eval_batch_size)
+    run["ranker"] = score_with_ranker(run, params.train.eval_batch_tokens)
     run = run.join(baseline_scores(run, training, texts, embedded, params.split.seed))
     measured = measure_systems(run, SYSTEMS, params.join.relevant_from)
     classified = classify(run)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ranker import tables
+from ranker.encoded_pairs import encode_pairs
 from ranker.encoding import contract, load_layout
 from ranker.errors import run_stage
 from ranker.files import atomic, sha256, write_json
@@ -17,7 +18,6 @@ from ranker.model import TOKENIZER_FILES, load_checkpoint
 from ranker.onnx_export import compare, describe, export_onnx
 from ranker.params import Params, load_params
 from ranker.serving import CONTRACT_FILE, MODEL_FILE, OnnxRanker
-from ranker.training import encode_pairs
 
 
 def manifest(folder: Path, params: Params, differences: dict[str, float]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def main() -> None:
         write_json(partial / CONTRACT_FILE, contract(layout, sha256(partial / "tokenizer.json")))
         metadata = {"name": params.export.name, "version": params.export.version}
         export_onnx(model, partial / MODEL_FILE, metadata, params.export.opset)
-        differences = compare(model, OnnxRanker(partial), held_out, params.train.eval_batch_size)
+        differences = compare(model, OnnxRanker(partial), held_out, params.train.eval_batch_tokens)
         write_json(partial / "manifest.json", manifest(partial, params, differences))
     report = {
         "largest logit difference": max(differences.values()),

@@ -5,34 +5,54 @@ python -m stages.train
 
 import shutil
 
+import numpy as np
+from transformers import BertForSequenceClassification
+
 from ranker import tables
+from ranker.curves import Watch
+from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import load_layout
 from ranker.errors import run_stage
+from ranker.features import FEATURES_FILE
 from ranker.files import atomic
 from ranker.folds import held_out_pairs
+from ranker.head import Featured, train_head
 from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
-from ranker.params import load_params
-from ranker.training import Watch, encode_pairs, fine_tune
+from ranker.params import Train, load_params
+
+
+def train(
+    model: BertForSequenceClassification, training: EncodedPairs, rows: np.ndarray, params: Train, watch: Watch
+) -> None:
+    """Train the head on the features of pairs `rows`, the others being held out, or more than it in the Trainer."""
+    if params.trainable == "head":
+        pooled = np.load(tables.FEATURES / FEATURES_FILE)
+        held_out = np.delete(pooled, rows, axis=0)
+        train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, watch)
+    else:
+        from ranker.training import fine_tune  # the Trainer takes a second to import: not for a head
+
+        fine_tune(model, training, params, watch)
 
 
 def main() -> None:
     params = load_params()
     layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
     pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
-    queries, documents = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
-    training, held_out = (
-        encode_pairs(side, queries, documents, layout) for side in held_out_pairs(pairs, folds, params.split.held_out)
-    )
+    tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    sides = held_out_pairs(pairs.assign(row=range(len(pairs))), folds, params.split.held_out)
+    training, held_out = (encode_pairs(side, *tokens, layout) for side in sides)
     taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
     model = start_training(start, layout, params.train.trainable, params.train.seed, with_head=taught)
     trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     print(
         f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} weights "
-        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}"
+        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}",
+        flush=True,
     )
-    watch = Watch(held_out, params.join.relevant_from, tables.CURVES)
-    fine_tune(model, training, layout, params.train, watch)
+    watch = Watch(sides[1], held_out, params.join.relevant_from, tables.CURVES)
+    train(model, training, sides[0]["row"].to_numpy(), params.train, watch)
     with atomic(tables.CHECKPOINT) as partial:
         model.save_pretrained(partial)
         for name in TOKENIZER_FILES:  # a checkpoint is a whole model

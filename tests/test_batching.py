@@ -10,12 +10,25 @@ lengths_of_pairs = st.lists(st.integers(3, 128), max_size=300).map(lambda values
 
 
 @given(lengths_of_pairs, st.integers(1, 64), st.integers(0, 5))
-def test_every_row_is_in_one_batch(lengths: np.ndarray, batch_size: int, epoch: int) -> None:
-    for batches in (scoring_batches(lengths, batch_size), training_batches(lengths, batch_size, 13, epoch)):
-        rows = np.concatenate([*batches, np.array([], dtype=np.int64)])
-        assert sorted(rows.tolist()) == list(range(len(lengths)))
-        assert all(len(batch) == batch_size for batch in batches[:-1])
-        assert not batches or len(batches[-1]) <= batch_size
+def test_every_row_is_in_one_training_batch(lengths: np.ndarray, batch_size: int, epoch: int) -> None:
+    batches = training_batches(lengths, batch_size, 13, epoch)
+    rows = np.concatenate([*batches, np.array([], dtype=np.int64)])
+    assert sorted(rows.tolist()) == list(range(len(lengths)))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    assert not batches or len(batches[-1]) <= batch_size
+
+
+@given(lengths_of_pairs, st.integers(1, 4096))
+def test_every_row_is_in_one_scoring_batch_within_the_budget(lengths: np.ndarray, tokens: int) -> None:
+    batches = scoring_batches(lengths, tokens)
+    rows = np.concatenate([*batches, np.array([], dtype=np.int64)])
+    assert sorted(rows.tolist()) == list(range(len(lengths)))
+    assert lengths[rows].tolist() == sorted(lengths, reverse=True)
+    for batch in batches:
+        padded = -(-lengths[batch].max() // 8) * 8
+        assert len(batch) == 1 or len(batch) * padded <= tokens
+    for batch in batches[:-1]:  # it ends where the next pair would not fit
+        assert (len(batch) + 1) * -(-lengths[batch].max() // 8) * 8 > tokens
 
 
 def test_training_batches_follow_seed_and_epoch() -> None:
@@ -38,7 +51,7 @@ def test_batches_of_like_lengths_are_hardly_padded() -> None:
     unsorted = np.split(np.arange(1000), range(16, 1000, 16))
     assert padded(unsorted) > 1.5
     assert padded(training_batches(lengths, 16, 13, 0)) < 1.1
-    assert padded(scoring_batches(lengths, 64)) < 1.1
+    assert padded(scoring_batches(lengths, 2048)) < 1.1
 
 
 def test_training_does_not_go_through_the_lengths_in_order() -> None:

@@ -52,14 +52,14 @@ def test_onnx_is_pytorch(
     model: BertForSequenceClassification, ranker: OnnxRanker, batch: int, length: int | None
 ) -> None:
     pairs = make_pairs(2, seed=3)
-    inputs = lay_out(PAIR_LAYOUT, pairs.queries[:batch], pairs.documents[:batch], length)
+    inputs = pairs.inputs(range(batch), length)
     np.testing.assert_allclose(ranker.logits(inputs), torch_logits(model, inputs), atol=1e-5)
 
 
 def test_swapped_inputs_change_the_logits(ranker: OnnxRanker) -> None:
     """The tutorial's graph, in which mask and types were swapped, would pass a test that never swaps them."""
     pairs = make_pairs(2, seed=3)
-    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    inputs = pairs.inputs(range(len(pairs)))
     swapped = inputs | {"token_type_ids": inputs["attention_mask"], "attention_mask": inputs["token_type_ids"]}
     difference = np.abs(ranker.logits(swapped) - ranker.logits(inputs)).max(axis=1)
     assert difference.min() > 1e-2  # of every pair
@@ -67,7 +67,7 @@ def test_swapped_inputs_change_the_logits(ranker: OnnxRanker) -> None:
 
 def test_each_input_tells(ranker: OnnxRanker) -> None:
     pairs = make_pairs(2, seed=3)
-    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    inputs = pairs.inputs(range(len(pairs)))
     right = ranker.logits(inputs)
     for name, other in (
         ("token_type_ids", np.zeros_like(inputs["token_type_ids"])),
@@ -79,18 +79,20 @@ def test_each_input_tells(ranker: OnnxRanker) -> None:
 
 def test_padding_does_not_tell(ranker: OnnxRanker) -> None:
     pairs = make_pairs(2, seed=3)
-    short, long = (ranker.logits(lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents, n)) for n in (None, 40))
+    short, long = (ranker.logits(pairs.inputs(range(len(pairs)), n)) for n in (None, 40))
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
 def test_scores_are_in_the_order_given_whatever_the_batches(ranker: OnnxRanker) -> None:
     pairs = make_pairs(3, seed=3)
+    examples = [pairs[row] for row in range(len(pairs))]
     one_by_one = [
         float(np.diff(ranker.logits(lay_out(PAIR_LAYOUT, [query], [document])))[0, 0])
-        for query, document in zip(pairs.queries, pairs.documents, strict=True)
+        for query, document, _ in examples
     ]
-    for batch_size in (1, 7, 64):
-        scores = ranker.score(pairs.queries, pairs.documents, batch_size)
+    queries, documents, _ = zip(*examples, strict=True)
+    for tokens in (1, 100, 2048):
+        scores = ranker.score(queries, documents, tokens)
         np.testing.assert_allclose(scores, one_by_one, atol=1e-5)
     assert ranker.score([], [], 8).shape == (0,)
 
@@ -119,17 +121,24 @@ def test_a_model_that_disagrees_is_refused(
     model: BertForSequenceClassification, base_model: Path, ranker: OnnxRanker
 ) -> None:
     pairs = make_pairs(3, seed=3)
-    assert set(compare(model, ranker, pairs, 8)) == {"batches of 8", "batches of 1", "batches of 3", "full length"}
-    with pytest.raises(InputError, match="ONNX and PyTorch disagree in batches of 8: expected logits within 0.0001"):
-        compare(new_cross_encoder(base_model, seed=6).eval(), ranker, pairs, 8)
+    assert set(compare(model, ranker, pairs, 96)) == {
+        "batches of 96 tokens",
+        "batches of 1",
+        "batches of 3",
+        "full length",
+    }
+    with pytest.raises(
+        InputError, match="ONNX and PyTorch disagree in batches of 96 tokens: expected logits within 0.0001"
+    ):
+        compare(new_cross_encoder(base_model, seed=6).eval(), ranker, pairs, 96)
 
 
 def test_logits_that_are_none_are_no_agreement(
     model: BertForSequenceClassification, ranker: OnnxRanker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranker, "logits", lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan))
-    with pytest.raises(InputError, match="found nan apart"):
-        compare(model, ranker, make_pairs(3, seed=3), 8)
+    with pytest.raises(InputError, match="found inf apart"):
+        compare(model, ranker, make_pairs(3, seed=3), 96)
 
 
 def test_another_signature_is_refused(folder: Path) -> None:
@@ -149,5 +158,5 @@ def test_the_tutorials_architecture_exports(tmp_path: Path) -> None:
     export_onnx(model, tmp_path / "model.onnx", METADATA, opset=18)
     write_json(tmp_path / "encoding.json", contract(PAIR_LAYOUT, ""))
     pairs = make_pairs(1)
-    inputs = lay_out(PAIR_LAYOUT, pairs.queries, pairs.documents)
+    inputs = pairs.inputs(range(len(pairs)))
     np.testing.assert_allclose(OnnxRanker(tmp_path).logits(inputs), torch_logits(model, inputs), atol=1e-5)

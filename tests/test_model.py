@@ -8,21 +8,26 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import kendalltau
 from transformers import BertConfig, BertForSequenceClassification
 
+from ranker.curves import Watch
+from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import Layout, lay_out, load_layout
 from ranker.errors import InputError
 from ranker.files import sha256
+from ranker.measures import ranking_measures
 from ranker.model import check_sizes, load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
 from ranker.params import Train
-from ranker.tables import Tokens
-from ranker.training import BucketSampler, EncodedPairs, Watch, collator, encode_pairs, fine_tune, score
+from ranker.scoring import score
+from ranker.tables import ragged
+from ranker.training import BucketSampler, collator, fine_tune
 
 PARAMS = Train(
     trainable="all",
     epochs=2,
     batch_size=8,
-    eval_batch_size=16,
+    eval_batch_tokens=256,
     learning_rate=1e-3,
     warmup_steps=2,
     weight_decay=0.01,
@@ -138,9 +143,9 @@ def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> Non
     model = new_cross_encoder(base_model, 7)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
-        fine_tune(model, make_pairs(4), PAIR_LAYOUT, PARAMS, Watch(make_pairs(2), 1, tmp_path / "curves"))
+        fine_tune(model, make_pairs(4), PARAMS, Watch(*make_data(2), 1, tmp_path / "curves"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
-        score(model, make_pairs(2), PAIR_LAYOUT, 8)
+        score(model, make_pairs(2), 256)
 
 
 def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +158,10 @@ def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
+    return make_data(queries, seed)[1]
+
+
+def make_data(queries: int, seed: int = 0) -> tuple[pd.DataFrame, EncodedPairs]:
     """Ten pairs a query; a document is relevant when its first token is 60, and else it is 61."""
     random = np.random.default_rng(seed)
     rows, query_tokens, document_tokens = [], [], []
@@ -163,18 +172,18 @@ def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
             document = random.integers(62, 110, random.integers(3, 20))
             document[0] = 60 if label else 61
             rows.append((f"q{query}", f"d{query}-{i}", label, label))
-            query_tokens.append(tokens)
             document_tokens.append(document)
-    lengths = np.array([PAIR_LAYOUT.length(q, d) for q, d in zip(query_tokens, document_tokens, strict=True)])
+        query_tokens.append(tokens)
     pairs = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", "label"])
-    return EncodedPairs(pairs, query_tokens, document_tokens, lengths, pairs["label"].to_numpy(np.float32))
+    texts = ragged(pairs["query_id"].unique(), query_tokens), ragged(pairs["document_id"], document_tokens)
+    return pairs, encode_pairs(pairs, *texts, PAIR_LAYOUT)
 
 
 def train(base_model: Path, curves: Path, **changes: object) -> BertForSequenceClassification:
     params = PARAMS.model_copy(update=changes)
     model = new_cross_encoder(base_model, params.seed)
     set_trainable(model, params.trainable)
-    fine_tune(model, make_pairs(20), PAIR_LAYOUT, params, Watch(make_pairs(6, seed=1), 1, curves))
+    fine_tune(model, make_pairs(20), params, Watch(*make_data(6, seed=1), 1, curves))
     return model
 
 
@@ -228,24 +237,54 @@ def test_looking_at_held_out_pairs_changes_nothing(base_model: Path, tmp_path: P
     looking = train(base_model, tmp_path / "curves")
     blind = new_cross_encoder(base_model, PARAMS.seed)
     set_trainable(blind, PARAMS.trainable)
-    fine_tune(blind, make_pairs(20), PAIR_LAYOUT, PARAMS)
+    fine_tune(blind, make_pairs(20), PARAMS)
     assert all(torch.equal(tensor, weights(looking)[name]) for name, tensor in weights(blind).items())
 
 
 def test_a_model_trained_in_bf16_scores_in_fp32(base_model: Path, tmp_path: Path) -> None:
     model = train(base_model, tmp_path / "curves", precision="bf16")
     model.save_pretrained(tmp_path / "model")
-    again = score(load_checkpoint(tmp_path / "model"), make_pairs(3), PAIR_LAYOUT, 8)
-    assert score(model, make_pairs(3), PAIR_LAYOUT, 8) == pytest.approx(again, abs=1e-6)
+    again = score(load_checkpoint(tmp_path / "model"), make_pairs(3), 256)
+    assert score(model, make_pairs(3), 256) == pytest.approx(again, abs=1e-6)
 
 
 def test_scores_are_those_of_single_pairs(base_model: Path) -> None:
-    model, pairs = new_cross_encoder(base_model, 7), make_pairs(3)
-    together = score(model, pairs, PAIR_LAYOUT, 8)
+    model, pairs = new_cross_encoder(base_model, 7).eval(), make_pairs(3)
+    together = score(model, pairs, 256)
     one = collator(PAIR_LAYOUT)([pairs[17]])
     logits = model(**{name: one[name] for name in ("input_ids", "token_type_ids", "attention_mask")}).logits[0]
     assert together.shape == (30,)
     assert together[17] == pytest.approx((logits[1] - logits[0]).item(), abs=1e-5)
+
+
+def test_the_last_layer_reads_the_first_token_alone(base_model: Path) -> None:
+    """Logits and gradients are those of transformers' own model."""
+    model = new_cross_encoder(base_model, 7).eval()
+    plain = BertForSequenceClassification.from_pretrained(base_model, num_labels=2).eval()
+    plain.load_state_dict(model.state_dict())
+    batch = collator(PAIR_LAYOUT)([make_pairs(2)[row] for row in range(20)])
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    found, expected = model(**inputs).logits, plain(**inputs).logits
+    assert found.detach().numpy() == pytest.approx(expected.detach().numpy(), abs=1e-5)
+    for logits in (found, expected):
+        (logits[:, 1] - logits[:, 0]).sum().backward()
+    gradients = {name: tensor.grad for name, tensor in plain.named_parameters()}
+    for name, tensor in model.named_parameters():
+        torch.testing.assert_close(tensor.grad, gradients[name], atol=1e-4, rtol=1e-3)
+    assert model(**inputs).hidden_states is None
+    assert model.bert(**inputs).last_hidden_state.shape[1] == 1
+
+
+def test_bf16_ranks_as_fp32_does(base_model: Path, tmp_path: Path) -> None:
+    """By nDCG@10 and Kendall's tau, of a model that has learned what to tell apart; and no two scores are equal."""
+    model = train(base_model, tmp_path / "curves", epochs=8)
+    frame, pairs = make_data(20, seed=2)
+    exact, rounded = score(model, pairs, 256, "fp32"), score(model, pairs, 256, "bf16")
+    assert not np.array_equal(exact, rounded)
+    assert kendalltau(exact, rounded).statistic > 0.95
+    assert len(np.unique(rounded)) == len(rounded)
+    found = [ranking_measures(frame, scores, 1)["nDCG@10"].mean() for scores in (exact, rounded)]
+    assert found[0] == pytest.approx(found[1], abs=0.01)
 
 
 def test_equal_arguments_give_equal_bytes(base_model: Path, tmp_path: Path) -> None:
@@ -281,17 +320,3 @@ def test_batches_are_laid_out_with_their_labels() -> None:
     assert batch["labels"].tolist() == [1, 0]
     assert batch["input_ids"].shape == (2, 16)  # 11 tokens, rounded up to a multiple of 8
     assert batch["input_ids"][0, :6].tolist() == [2, 7, 8, 3, 9, 3]
-
-
-def test_pairs_are_encoded_longest_first(tmp_path: Path) -> None:
-    queries = Tokens({"1": 0}, np.array([5, 6], np.int32), np.array([0, 2]))
-    documents = Tokens({"a": 0, "b": 1}, np.array([7, 8, 9, 10], np.int32), np.array([0, 1, 4]))
-    pairs = pd.DataFrame({"query_id": "1", "document_id": ["a", "b"], "grade": [0, 2], "label": [0, 1]})
-    encoded = encode_pairs(pairs, queries, documents, PAIR_LAYOUT)
-    assert encoded.pairs["document_id"].tolist() == ["b", "a"]
-    assert encoded.lengths.tolist() == [8, 6]
-    assert [array.tolist() if isinstance(array, np.ndarray) else array for array in encoded[0]] == [
-        [5, 6],
-        [8, 9, 10],
-        1,
-    ]

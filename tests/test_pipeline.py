@@ -43,7 +43,7 @@ PLOTS = {
     "ROC",
     "precision and recall",
 }
-STAGES = ["fetch", "join", "encode", "embed", "distil", "split", "train", "export", "evaluate", "report"]
+STAGES = ["fetch", "join", "encode", "embed", "distil", "split", "features", "train", "export", "evaluate", "report"]
 
 
 def measures(folder: Path) -> dict[str, Any]:
@@ -237,7 +237,10 @@ def test_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserve
 def test_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     run(command("dvc exp run --queue"), clean)
     result = run(command("dvc exp run --run-all"), clean)
-    assert not {"fetch", "join", "encode", "embed", "distil", "split"} & set(ran(result.stdout))
+    stages = ran(result.stdout)
+    assert not {"fetch", "join", "encode", "embed", "distil", "split"} & set(stages)
+    assert stages.count("features") == 1  # for both heads; the encoder runs once
+    assert stages.count("train") == 3  # the fourth is what the workspace has
     shown = run(command("dvc exp show"), clean).stdout
     rows = {tuple(cell.strip() for cell in line.split("|")[-3:-1]) for line in shown.splitlines()}
     assert {(trainable, rate) for trainable in ("head", "all") for rate in ("5e-05", "0.001")} <= rows
@@ -249,7 +252,7 @@ def test_sizes_do_not_re_encode(clean: Path, run: Run) -> None:
     assert ran(result.stdout) == []
     params = (clean / "params.yaml").read_text()
     (clean / "params.yaml").write_text(params.replace("query_input_size: 32", "query_input_size: 16"))
-    assert ran(run("dvc repro --dry", clean).stdout)[:2] == ["distil", "train"]
+    assert ran(run("dvc repro --dry", clean).stdout)[:3] == ["distil", "features", "train"]
 
 
 @pytest.mark.parametrize(

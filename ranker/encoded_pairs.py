@@ -1,0 +1,61 @@
+"""Pairs with their token ids: looked up, neither copied nor cut nor laid out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ranker.batching import MULTIPLE
+from ranker.encoding import Layout, TokenIds, lay_out
+from ranker.tables import Tokens
+
+Example = tuple[TokenIds, TokenIds, float]  # token ids of the query, of the document; target
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pair i is text `query_rows[i]` of `queries` and text `document_rows[i]` of `documents`: 32 bytes a pair."""
+
+    queries: Tokens
+    documents: Tokens
+    query_rows: np.ndarray  # int64 [pairs]
+    document_rows: np.ndarray  # int64 [pairs]
+    lengths: np.ndarray  # int64 [pairs], laid out, special tokens included
+    targets: np.ndarray  # float32 [pairs], the probability of relevance to learn
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> Example:
+        query = self.queries.text(self.query_rows[row])
+        return query, self.documents.text(self.document_rows[row]), float(self.targets[row])
+
+    def part(self, start: int, stop: int) -> "EncodedPairs":
+        """The pairs from `start` up to `stop`."""
+        rows = slice(start, stop)
+        return replace(
+            self,
+            query_rows=self.query_rows[rows],
+            document_rows=self.document_rows[rows],
+            lengths=self.lengths[rows],
+            targets=self.targets[rows],
+        )
+
+    def inputs(self, rows: Sequence[int] | np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
+        """The model's input for some pairs, as `lay_out` gives it."""
+        queries, documents, _ = zip(*(self[row] for row in rows), strict=True)
+        return lay_out(self.layout, queries, documents, length, multiple_of=MULTIPLE)
+
+
+def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
+    """Look up the token ids of each pair, in order.
+
+    The target is the column `target` where `pairs` has one, else `label`.
+    """
+    query_rows, document_rows = queries.rows(pairs["query_id"]), documents.rows(pairs["document_id"])
+    cut = np.minimum(queries.lengths[query_rows], layout.query_input_size - 2)
+    lengths = cut + np.minimum(documents.lengths[document_rows], layout.doc_input_size - 1) + 3
+    targets = pairs["target" if "target" in pairs else "label"].to_numpy(np.float32)
+    return EncodedPairs(queries, documents, query_rows, document_rows, lengths, targets, layout)
