@@ -1,9 +1,9 @@
-# make repro: the pipeline on the embedded sample · make test · make lint · each sets up .venv first
+# make repro: the pipeline on the embedded sample · make test · make lint · make bench · each sets up .venv first
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint lock clean
+.PHONY: repro test lint bench lock clean
 
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
@@ -18,8 +18,14 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder, and at full size;
+# BENCH=--quick sees in three minutes that all of it runs.
+bench: .venv/installed-bench
+	$(BIN)/dvc repro -q fetch
+	$(BIN)/python -m bench $(BENCH)
+
 # Pin what the pinned packages need in turn, from what is installed now.
-lock: .venv/installed-dev
+lock: .venv/installed-dev .venv/installed-bench
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
@@ -41,4 +47,8 @@ clean:
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/pip install -q -r requirements-dev.txt -c constraints.txt
+	touch $@
+
+.venv/installed-bench: .venv/installed requirements-bench.txt
+	$(BIN)/pip install -q -r requirements-bench.txt -c constraints.txt
 	touch $@

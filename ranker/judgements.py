@@ -1,13 +1,14 @@
 """The tutorial's two files, read and checked: labelled_data_all.json and training_all_jugdments_data.csv."""
 
 import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from ranker.errors import InputError
 
@@ -15,10 +16,10 @@ COLUMNS = ("document_id", "query_id", "label", "title-full")
 MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
 
 
-class Judgement(BaseModel):
-    """One entry of `relevant_docs`, whatever its score says."""
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
+class Judgement:
+    """One entry of `relevant_docs`, whatever its score says; there are many, and this is a tenth of a BaseModel."""
 
-    model_config = ConfigDict(strict=True, frozen=True)
     id: str | int
     score: int
 
@@ -59,12 +60,15 @@ def read_judgements(path: Path) -> pd.DataFrame:
     file's order. InputError names the column or the line.
     """
     rows = []
+    grades: dict[str, int | None] = {}  # by label: there are few
     for line, (document_id, query_id, label, title) in _cells(path):
         for name, cell in (("document_id", document_id), ("query_id", query_id)):
-            if not cell.strip():
+            if not cell or cell.isspace():
                 raise InputError(f"{path}: line {line}: expected a {name}, found {cell!r}")
-        where = f"{path}: line {line} (query_id {query_id!r}, document_id {document_id!r})"
-        rows.append((document_id, query_id, _grade(where, label), title))
+        if label not in grades:
+            where = f"{path}: line {line} (query_id {query_id!r}, document_id {document_id!r})"
+            grades[label] = _grade(where, label)
+        rows.append((document_id, query_id, grades[label], title))
     frame = pd.DataFrame(rows, columns=["document_id", "query_id", "grade", "title"], dtype=object)
     return frame.astype({"document_id": str, "query_id": str, "grade": "Int32", "title": str})
 
@@ -83,10 +87,17 @@ def _grade(where: str, label: str) -> int | None:
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number of its first line and the cells of COLUMNS, for each row of a CSV file."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _rows(path, csv.reader(file, strict=True))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
+
+
+def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
     line = 1
     try:
-        header = next(reader, [])
+        header: list[str] = next(reader, [])
         places = _places(path, header)
         line = reader.line_num + 1
         for row in reader:
@@ -99,13 +110,15 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise InputError(f"{path}: line {line}: expected CSV, found: {error}") from error
 
 
-def _text(path: Path) -> str:
+def _not_utf8(path: Path) -> InputError:
+    """Where the first byte is that is not UTF-8: read in parts, the file tells its place in a part alone."""
     content = path.read_bytes()
     try:
-        return content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}: line {line}: expected UTF-8, found byte 0x{content[error.start]:02x}") from error
+        return InputError(f"{path}: line {line}: expected UTF-8, found byte 0x{content[error.start]:02x}")
+    return InputError(f"{path}: expected UTF-8")
 
 
 def _places(path: Path, header: list[str]) -> list[int]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ranker.errors import InputError
 from ranker.judgements import LabelledQuery
@@ -58,7 +60,7 @@ def join(labelled: Sequence[LabelledQuery], rows: pd.DataFrame, relevant_from: i
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
         raise InputError(f"labelled_data and CSV: expected judged titles of known queries, found {why or 'no rows'}")
     kept = kept.assign(label=(kept["grade"] >= relevant_from).astype("int8"))
-    has_pairs = queries["query_id"].isin(kept["query_id"])
+    has_pairs = queries["query_id"].isin(kept["query_id"].unique())
     dropped = [
         _finding(_missing_from(judged, rows), "judgement_without_title", kept=False),
         rows[rows["finding"] != ""].assign(kept=False),
@@ -97,8 +99,7 @@ def _noted(kept: pd.DataFrame, judged: pd.DataFrame) -> list[pd.DataFrame]:
     absent = merged["labelled_grade"].isna()
     differs = ~absent & (merged["labelled_grade"] != merged["grade"])
     titles = kept.groupby("document_id")["title"].transform("nunique")
-    words = kept["title"].str.lower().str.replace(r"\W+", " ", regex=True).str.strip()
-    by_title = kept.assign(title=words)
+    by_title = kept.assign(title=_words(kept["title"]))
     grades = by_title.groupby(["query_id", "title"])["grade"].transform("nunique")
     return [
         _finding(merged[absent], "pair_not_in_labelled_data"),
@@ -110,9 +111,16 @@ def _noted(kept: pd.DataFrame, judged: pd.DataFrame) -> list[pd.DataFrame]:
     ]
 
 
+def _words(titles: "pd.Series[str]") -> "pd.Series[str]":
+    """The letters, digits and underscores of titles, in lower case: by Arrow, in half of pandas' time."""
+    lower = pa.array(titles.str.lower(), pa.string())
+    words = pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, pattern=r"[^\pL\pN_]+", replacement=" "))
+    return pd.Series(words.to_numpy(zero_copy_only=False), index=titles.index, dtype=str)
+
+
 def _missing_from(judged: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    pairs = pd.MultiIndex.from_frame(rows[PAIR])
-    return judged[~pd.MultiIndex.from_frame(judged[PAIR]).isin(pairs)]
+    found = judged.merge(rows[PAIR].drop_duplicates(), how="left", indicator=True)["_merge"]
+    return judged[(found == "left_only").to_numpy()]
 
 
 def _finding(frame: pd.DataFrame, finding: str, kept: bool = True) -> pd.DataFrame:

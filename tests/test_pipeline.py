@@ -247,6 +247,16 @@ def test_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     assert not re.findall(r"\|\s*!\s*\|", shown), shown
 
 
+def test_a_sweep_over_the_head_runs_the_encoder_once(clean: Path, run: Run) -> None:
+    assert ran(run(command("dvc exp run train"), clean).stdout) == ["features", "train"]
+    found = []
+    for change in ("learning_rate=0.003", "seed=14", "epochs=2", "batch_size=8", "weight_decay=0.1", "warmup_steps=5"):
+        assert ran(run(f"dvc exp run train -S train.{change}", clean).stdout) == ["train"], change
+        shown = json.loads(run(f"{command('dvc metrics show results/train')} --json", clean).stdout)
+        found.append(shown[""]["data"]["results/train/metrics.json"]["data"]["eval"]["loss"])
+    assert len(set(found)) == len(found)
+
+
 def test_sizes_do_not_re_encode(clean: Path, run: Run) -> None:
     result = run("dvc repro --dry", clean)
     assert ran(result.stdout) == []

@@ -1,0 +1,148 @@
+"""This project's way, by the code that the stages call."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.data import JUDGEMENTS, LABELLED, Pairs
+from ranker import tables
+from ranker.encoded_pairs import EncodedPairs, encode_pairs
+from ranker.encoding import load_layout, load_tokenizer, tokenize
+from ranker.params import load_params
+from ranker.serving import OnnxRanker
+
+QUERY_INPUT_SIZE, DOC_INPUT_SIZE, TOKENS, SEED = 32, 96, 2048, 13
+Precision = Literal["bf16", "fp32"]
+
+
+def enter_workspace(folder: Path, base_model: Path) -> None:
+    """Work in a new folder where stage fetch seems to have run."""
+    workspace = Path(tempfile.mkdtemp())
+    shutil.copyfile("params.yaml", workspace / "params.yaml")
+    for source, path in ((folder / LABELLED, tables.RAW_LABELLED_DATA), (folder / JUDGEMENTS, tables.RAW_JUDGEMENTS)):
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).symlink_to(source.absolute())
+    (workspace / tables.BASE_MODEL).symlink_to(base_model.absolute())
+    os.chdir(workspace)
+
+
+def join(folder: Path, base_model: Path, place: str) -> Callable[[], Any]:
+    """Stage join, in a workspace that `encode` goes on in; `place` is a file that says where."""
+    import stages.join
+
+    note = Path(place).absolute()
+    enter_workspace(folder, base_model)
+    note.write_text(str(Path.cwd()))
+    return stages.join.main
+
+
+def encode(folder: Path, base_model: Path, place: str) -> Callable[[], Any]:
+    """Stage encode, after `join`."""
+    import stages.encode
+
+    os.chdir(Path(place).read_text())
+    return stages.encode.main
+
+
+def prepare(folder: Path, base_model: Path) -> None:
+    """Join and encode in this process, which then works there."""
+    import stages.encode
+    import stages.join
+
+    enter_workspace(folder, base_model)
+    stages.join.main()
+    stages.encode.main()
+
+
+def read_encoded(base_model: Path) -> EncodedPairs:
+    """The pairs of the folder that this process works in."""
+    texts = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    layout = load_layout(base_model, QUERY_INPUT_SIZE, DOC_INPUT_SIZE)
+    return encode_pairs(tables.read_table(tables.PAIRS), *texts, layout)
+
+
+def train_head(folder: Path, base_model: Path) -> Callable[[], Any]:
+    """From encodings: features of every pair, and three epochs of the head over them."""
+    from ranker.features import features
+    from ranker.head import Featured
+    from ranker.head import train_head as train
+    from ranker.model import new_cross_encoder, resolve_precision, set_trainable
+
+    params = load_params().train.model_copy(update={"trainable": "head", "epochs": 3})
+    base_model = base_model.absolute()
+    prepare(folder, base_model)
+    model = new_cross_encoder(base_model, SEED)
+    set_trainable(model, "head")
+
+    def run() -> None:
+        pairs = read_encoded(base_model)
+        pooled = features(model, pairs, TOKENS, resolve_precision("auto"))
+        train(model, Featured(pooled, pairs.targets, pairs.lengths), params)
+
+    return run
+
+
+def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:
+    """Each text tokenised once, and looked up for its pairs."""
+    import pandas as pd
+
+    tokenizer, texts = load_tokenizer(base_model), []
+    for side in (pairs.queries, pairs.documents):
+        unique = list(dict.fromkeys(side))
+        texts.append(tables.ragged(unique, tokenize(tokenizer, unique)))
+    frame = pd.DataFrame({"query_id": pairs.queries, "document_id": pairs.documents, "label": pairs.labels})
+    return encode_pairs(frame, texts[0], texts[1], load_layout(base_model, QUERY_INPUT_SIZE, DOC_INPUT_SIZE))
+
+
+def train(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], Any]:
+    """One epoch of all weights over `pairs`, in batches of 16."""
+    from ranker.model import new_cross_encoder
+    from ranker.training import fine_tune
+
+    changes = {"trainable": "all", "epochs": 1, "batch_size": 16, "precision": precision}
+    params = load_params().train.model_copy(update=changes)
+    model, encoded = new_cross_encoder(base_model, SEED), encode_texts(pairs, base_model)
+    return lambda: fine_tune(model, encoded, params)
+
+
+def score(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], Any]:
+    """Scores of every pair, from texts, in PyTorch."""
+    from ranker.model import new_cross_encoder
+    from ranker.scoring import score as run
+
+    model = new_cross_encoder(base_model, SEED)
+    run(model, encode_texts(pairs.some(64), base_model), TOKENS, precision)
+    return lambda: run(model, encode_texts(pairs, base_model), TOKENS, precision)
+
+
+def score_onnx(pairs: Pairs, base_model: Path, ranker: str, tokens: int) -> Callable[[], Any]:
+    """Scores of every pair, from texts, by ONNX Runtime."""
+    model = OnnxRanker(Path(ranker))
+
+    def run() -> None:
+        encoded = encode_texts(pairs, base_model)
+        queries, documents, _ = zip(*(encoded[row] for row in range(len(encoded))), strict=True)
+        model.score(queries, documents, tokens)
+
+    return run
+
+
+def rerank(pairs: Pairs, base_model: Path, ranker: str, tokens: int) -> Callable[[], list[float]]:
+    """Seconds for each query: to tokenise it and score it with 30 titles, whose token ids were stored when fed."""
+    model, tokenizer = OnnxRanker(Path(ranker)), load_tokenizer(base_model)
+    titles = tokenize(tokenizer, pairs.documents)
+
+    def run() -> list[float]:
+        seconds = []
+        for start in range(0, len(pairs) - 29, 30):
+            began = time.perf_counter()
+            query = tokenize(tokenizer, [pairs.queries[start]])
+            model.score(query * 30, titles[start : start + 30], tokens)
+            seconds.append(time.perf_counter() - began)
+        return seconds
+
+    return run

@@ -1,0 +1,51 @@
+"""Repeats of a work: its systems take turns, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from bench.works import Job, Work
+
+Cost = dict[str, float]  # seconds, peak_mib
+Repeat = dict[str, Cost]  # by system
+
+
+def run_job(job: Job, folder: Path, base_model: Path, values: dict[str, str]) -> Cost:
+    """Cost of one job: the seconds of all its runs, the peak of the largest."""
+    costs = [run_one(run, job, folder, base_model, values) for run in job.run.split()]
+    return {"seconds": sum(cost["seconds"] for cost in costs), "peak_mib": max(cost["peak_mib"] for cost in costs)}
+
+
+def run_one(run: str, job: Job, folder: Path, base_model: Path, values: dict[str, str]) -> Cost:
+    """Cost of one run, in a process of its own."""
+    options = {name: v.format(**values) if isinstance(v, str) else v for name, v in job.options.items()}
+    asked = {"run": run, "folder": str(folder), "base_model": str(base_model), "pairs": job.pairs, "options": options}
+    command = [sys.executable, "-m", "bench.worker", json.dumps(asked)]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"TQDM_DISABLE": "1"})
+    if result.returncode != 0:
+        raise RuntimeError(f"{run} gave {result.returncode}:\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def run_work(work: Work, folder: Path, base_model: Path, values: dict[str, str], repeats: int) -> list[Repeat]:
+    """Repeats of a work, in each of which its systems take turns; seconds are those of all the work's pairs."""
+    found = []
+    for _ in tqdm(range(repeats), desc=work.name, disable=None):
+        repeat = {}
+        for system, job in work.jobs.items():
+            cost = run_job(job, folder, base_model, values)
+            scale = work.pairs / job.share if job.share else 1
+            repeat[system] = cost | {"seconds": cost["seconds"] * scale}
+        found.append(repeat)
+    return found
+
+
+def notes(work: Work) -> dict[str, str]:
+    """By system, on how many pairs it was measured, where that is fewer than the work's."""
+    return {
+        system: f"on {job.share:,} pairs, scaled" for system, job in work.jobs.items() if 0 < job.share < work.pairs
+    }
