@@ -10,10 +10,10 @@ repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc metrics show results/metrics.json
 
 # Two files at a time, each with one thread: pools of threads that share cores wait for each other.
-test: .venv/installed-dev .venv/plots.html
+test: .venv/installed-dev .venv/installed-bench .venv/plots.html
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev .venv/installed-bench
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

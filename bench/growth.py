@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from bench import data
 from bench.ours import TOKENS, read_encoded
 from bench.runs import run_job
@@ -66,9 +64,8 @@ def growth_rows(source: Path, base_model: Path, work: Path, scales: tuple[int, .
         data.write_full_size(source, folder, times)
         run_job(Job("ours.join", options={"place": str(place)}), folder, tiny, {})
         pairs = len(data.read_pairs(folder))
-        for run in tqdm(
-            ("ours.encode", "growth.features", "growth.score"), desc=f"growth, {times} times", disable=None
-        ):
+        print(f"bench: growth, {times} times", flush=True)
+        for run in ("ours.encode", "growth.features", "growth.score"):
             cost = run_job(Job(run, options={"place": str(place)}), folder, tiny, {})
             rows.append({"work": run.split(".")[1], "times": times, "pairs": pairs} | cost)
     return rows

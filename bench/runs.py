@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from bench.works import Job, Work
 
 Cost = dict[str, float]  # seconds, peak_mib
@@ -34,13 +32,15 @@ def run_one(run: str, job: Job, folder: Path, base_model: Path, values: dict[str
 def run_work(work: Work, folder: Path, base_model: Path, values: dict[str, str], repeats: int) -> list[Repeat]:
     """Repeats of a work, in each of which its systems take turns; seconds are those of all the work's pairs."""
     found = []
-    for _ in tqdm(range(repeats), desc=work.name, disable=None):
+    for _ in range(repeats):
         repeat = {}
         for system, job in work.jobs.items():
             cost = run_job(job, folder, base_model, values)
             scale = work.pairs / job.share if job.share else 1
             repeat[system] = cost | {"seconds": cost["seconds"] * scale}
         found.append(repeat)
+        seconds = ", ".join(f"{system} {cost['seconds']:.4g} s" for system, cost in repeat.items())
+        print(f"bench: {work.name}: {seconds}", flush=True)
     return found
 
 

@@ -85,6 +85,7 @@ class Project:
 
 def trial_rows(folder: Path, base_model: Path, place: Path, tutorial: list[Repeat]) -> list[dict[str, Any]]:
     """A head-only sweep's further trials, against the tutorial's way of encoding and training once more."""
+    print("bench: all stages once, for the sweep", flush=True)
     project = Project(folder, base_model, place)
     rows = []
     for name, command, stages in (

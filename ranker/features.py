@@ -22,7 +22,7 @@ def features(
     """
     array = np.empty((len(pairs), model.config.hidden_size), np.float16)
     for rows, pooled in pooled_outputs(model, pairs, tokens, precision):
-        array[rows] = pooled.cpu().numpy()
+        array[rows] = pooled.numpy()
     return array
 
 

@@ -25,12 +25,13 @@ def pooled_outputs(
     Yields row numbers and float32 [rows, hidden size]. The encoder runs in `precision`; the pooler in fp32, for of
     equal scores, which bf16's eight bits would give, no order can be made.
     """
-    encoder = copy.deepcopy(model.bert).eval()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = copy.deepcopy(model.bert).eval().to(device)
     pooler, encoder.pooler = encoder.pooler, None
     encoder.to(torch.bfloat16 if precision == "bf16" else torch.float32)
     for rows in tqdm(scoring_batches(pairs.lengths, tokens), desc="score", unit="batch", disable=None):
-        inputs = {name: torch.from_numpy(array).to(model.device) for name, array in pairs.inputs(rows).items()}
-        yield rows, pooler(encoder(**inputs).last_hidden_state.float())
+        inputs = {name: torch.from_numpy(array).to(device) for name, array in pairs.inputs(rows).items()}
+        yield rows, pooler(encoder(**inputs).last_hidden_state.float()).cpu()
 
 
 def score(
@@ -47,9 +48,9 @@ def score(
 
 
 @torch.inference_mode()
-def score_pooled(classifier: nn.Module, pooled: torch.Tensor) -> np.ndarray:
+def score_pooled(classifier: nn.Linear, pooled: torch.Tensor) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], of pooled outputs, float32 [pairs, hidden size]; InputError as in `score`."""
-    logits = classifier(pooled).cpu().numpy()
+    logits = classifier(pooled.to(classifier.weight.device)).cpu().numpy()
     scores = logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
     if not np.isfinite(scores).all():
         raise InputError("training diverged: expected finite logits, found NaN or infinity; lower learning_rate")
