@@ -28,7 +28,7 @@ class Watch:
 
     def learned(self, step: int, **values: float) -> None:
         """Log the loss and whatever else there is of the training pairs."""
-        self._log("train", step, values)
+        self._log("training", step, values)  # not train: params.yaml has a train.learning_rate
 
     def _log(self, side: str, step: int, values: dict[str, float]) -> None:
         self.live.step = step

@@ -110,11 +110,11 @@ def test_a_head_learns_and_writes_its_curves(model: BertForSequenceClassificatio
         model, featured(model), HEAD.model_copy(update={"epochs": 4}), features(model, held_out, 256, "fp32"), watch
     )
     curves = tmp_path / "curves/plots/metrics"
-    loss = pd.read_csv(curves / "train/loss.tsv", sep="\t")
+    loss = pd.read_csv(curves / "training/loss.tsv", sep="\t")
     assert loss["loss"].iloc[-5:].mean() < loss["loss"].iloc[:5].mean()
     assert loss["step"].tolist() == list(range(1, 101))
     assert pd.read_csv(curves / "eval/loss.tsv", sep="\t")["step"].tolist() == [0, 25, 50, 75, 100]
     assert (curves / "eval/nDCG@10.tsv").is_file()
-    rate = pd.read_csv(curves / "train/learning_rate.tsv", sep="\t")["learning_rate"]
+    rate = pd.read_csv(curves / "training/learning_rate.tsv", sep="\t")["learning_rate"]
     assert rate.max() <= HEAD.learning_rate
     assert rate.iloc[-1] == 0

@@ -228,7 +228,7 @@ def test_training_learns_and_writes_its_curves(base_model: Path, tmp_path: Path)
     assert loss.iloc[-1] < 0.9 * loss.iloc[0]
     assert curves["eval/nDCG@10"]["nDCG@10"].iloc[-1] > curves["eval/nDCG@10"]["nDCG@10"].iloc[0]
     assert curves["eval/loss"]["step"].tolist() == list(range(0, 8 * 25 + 1, 25))
-    assert curves["train/learning_rate"]["learning_rate"].max() <= PARAMS.learning_rate
+    assert curves["training/learning_rate"]["learning_rate"].max() <= PARAMS.learning_rate
     assert not [name for name in curves if "runtime" in name or "per_second" in name]
 
 
