@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
 from ranker.download import check_digest
-from ranker.encoding import load_layout, load_tokenizer
+from ranker.encoding import load_tokenizer, special_ids, tokenize
 from ranker.errors import InputError
 from ranker.files import atomic, remove, write_json
 
@@ -131,13 +131,32 @@ def _complete_tokenizer(folder: Path) -> None:
             raise InputError(f"{vocabulary}: expected one token a line, [CLS], [SEP] among them: {error}") from error
         tokenizer.save(str(folder / "tokenizer.json"))
     remove(vocabulary)
+    _make_plain(folder / "tokenizer.json")
     write_json(config_file, config | {name: config.get(name) or token for name, token in SPECIAL_TOKENS.items()})
 
 
+def _make_plain(file: Path) -> None:
+    """Leave of tokenizer.json what turns text into tokens: a special token is no text, and nothing is cut or padded.
+
+    A title that says [SEP] or [PAD] would otherwise have a separator in it, or the id 0, by which Vespa counts tokens.
+    """
+    content = _read_json(file)
+    added = content.get("added_tokens")
+    if isinstance(added, list):
+        content["added_tokens"] = [token for token in added if not (isinstance(token, dict) and token.get("special"))]
+    write_json(file, content | {"truncation": None, "padding": None})
+
+
 def _check_tokenizer(folder: Path, config: BertConfig) -> None:
-    """InputError if the tokenizer lacks a special token or gives ids that the model has no embedding for."""
-    load_layout(folder, query_input_size=3, doc_input_size=2)
-    vocabulary = load_tokenizer(folder).get_vocab()
+    """InputError if the tokenizer lacks a special token, or gives it for a text, or ids that the model has not."""
+    special = set(special_ids(folder).values())
+    tokenizer = load_tokenizer(folder)
+    vocabulary = tokenizer.get_vocab()
+    spelt = " ".join(token for token, i in vocabulary.items() if i in special)
+    if found := special & set(tokenize(tokenizer, [spelt])[0]):
+        raise InputError(
+            f"{folder / 'tokenizer.json'}: expected no text to give a special token, found id {min(found)}"
+        )
     if "[UNK]" not in vocabulary:
         raise InputError(f"{folder / 'tokenizer.json'}: expected [UNK] in the vocabulary, found none")
     if (largest := max(vocabulary.values())) >= config.vocab_size:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from pytest_httpserver import HTTPServer
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from ranker.base_model import fetch_base_model
 from ranker.encoding import load_layout, load_tokenizer, tokenize
@@ -33,8 +35,34 @@ def test_a_folder(source: Path, tmp_path: Path) -> None:
     (source / "pytorch_model.bin").write_bytes(b"a pickle")
     fetch_base_model(f"path:{source}", tmp_path / "model", sha256(source / "model.safetensors"))
     assert names(tmp_path / "model") == WHOLE
-    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+    for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_no_text_spells_a_special_token(source: Path, tmp_path: Path) -> None:
+    """What a title says in brackets is words; what the file would cut and pad is left whole."""
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    vocabulary, text = tokenizer.get_vocab(), "[PAD] masks[SEP] [CLS]"
+    special = {vocabulary[token] for token in ("[PAD]", "[SEP]", "[CLS]")}
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=64)
+    tokenizer.save(str(source / "tokenizer.json"))
+    assert special & set(tokenizer.encode(text, add_special_tokens=False).ids)
+    fetch_base_model(f"path:{source}", tmp_path / "model")
+    plain = Tokenizer.from_file(str(tmp_path / "model/tokenizer.json"))
+    (found,) = tokenize(plain, [text])
+    assert not special & set(found)
+    assert found == tokenize(plain, ["[ PAD ] masks [ SEP ] [ CLS ]"])[0]
+    assert plain.truncation is None
+    assert plain.padding is None
+    ordinary = "Survival of the virus on steel & glass, 2020"
+    assert tokenize(plain, [ordinary]) == tokenize(load_tokenizer(source), [ordinary])
+
+
+def _split_at_spaces(source: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = None, WhitespaceSplit()
+    tokenizer.save(str(source / "tokenizer.json"))
 
 
 def test_a_package_whose_code_is_not_run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +175,7 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer.json: expected a tokenizers file"),
         (lambda folder: _change_vocabulary(folder, {"[UNK]": "[OTHER]"}), r"expected \[UNK\] in the vocabulary"),
         (lambda folder: _change_vocabulary(folder, {"[SEP]": "[OTHER]"}), "expected a sep_token that tokenizer.json"),
+        (_split_at_spaces, "tokenizer.json: expected no text to give a special token, found id 0"),
         (lambda folder: _only_vocabulary(folder, b"\xff\xfe"), "vocab.txt: expected one token a line"),
         (lambda folder: _only_vocabulary(folder, b""), "vocab.txt: expected one token a line"),
         (
