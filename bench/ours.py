@@ -93,7 +93,7 @@ def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:
     tokenizer, texts = load_tokenizer(base_model), []
     for side in (pairs.queries, pairs.documents):
         unique = list(dict.fromkeys(side))
-        texts.append(tables.ragged(unique, tokenize(tokenizer, unique)))
+        texts.append(tables.pack(unique, tokenize(tokenizer, unique)))
     frame = pd.DataFrame({"query_id": pairs.queries, "document_id": pairs.documents, "label": pairs.labels})
     return encode_pairs(frame, texts[0], texts[1], load_layout(base_model, QUERY_INPUT_SIZE, DOC_INPUT_SIZE))
 

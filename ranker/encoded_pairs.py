@@ -29,8 +29,8 @@ class EncodedPairs:
         return len(self.lengths)
 
     def __getitem__(self, row: int) -> Example:
-        query = self.queries.text(self.query_rows[row])
-        return query, self.documents.text(self.document_rows[row]), float(self.targets[row])
+        query = self.queries[self.query_rows[row]]
+        return query, self.documents[self.document_rows[row]], float(self.targets[row])
 
     def part(self, start: int, stop: int) -> "EncodedPairs":
         """The pairs from `start` up to `stop`."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ranker.errors import InputError
 from ranker.files import atomic
+from ranker.ragged import Ragged, ragged
 
 SAMPLE_LABELLED_DATA = Path("data/sample/labelled_data_all.json")
 SAMPLE_JUDGEMENTS = Path("data/sample/training_all_jugdments_data.csv")
@@ -118,27 +118,10 @@ def crossval_scores(recipe: str, seed: int, fold: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Ragged token ids of many texts: text i is `values[offsets[i]:offsets[i + 1]]`.
-
-    `ids` is a string array [texts]; `values` is int32 [all tokens], `offsets` int64 [texts + 1].
-    """
+class Tokens(Ragged):
+    """Token ids of many texts and their ids, a string array [texts]."""
 
     ids: pa.Array
-    values: np.ndarray
-    offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def text(self, row: int) -> np.ndarray:
-        """Token ids of text `row`, int32, not copied."""
-        return self.values[self.offsets[row] : self.offsets[row + 1]]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each text, int64 [texts]."""
-        return np.diff(self.offsets)
 
     def rows(self, ids: "pd.Series[str]") -> np.ndarray:
         """Which text each id is, int64 [ids]; KeyError if there is one that is not here."""
@@ -148,12 +131,10 @@ class Tokens:
         return rows.to_numpy().astype(np.int64)
 
 
-def ragged(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
+def pack(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
     """Tokens of texts, each a list of token ids."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    values = np.fromiter(chain.from_iterable(texts), np.int32, int(offsets[-1]))
-    return Tokens(pa.array(ids, pa.string()), values, offsets)
+    packed = ragged(texts)
+    return Tokens(packed.values, packed.offsets, pa.array(ids, pa.string()))
 
 
 @dataclass(frozen=True)
@@ -201,7 +182,7 @@ def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
 def read_tokens(path: Path) -> Tokens:
     """Read an encoded table without copying its token ids into Python objects."""
     ids, tokens = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
-    return Tokens(ids, tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64))
+    return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

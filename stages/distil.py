@@ -37,7 +37,7 @@ def lesson(params: Params) -> tuple[pd.DataFrame, tables.Tokens]:
         {query_id: row for row, query_id in enumerate(ids)}, Embedder(tables.BASE_MODEL)(tokens)
     )
     documents = tables.read_embeddings(tables.EMBEDDED_DOCUMENTS)
-    return teaching_pairs(queries, documents, params.distil.seed), tables.ragged(ids, tokens)
+    return teaching_pairs(queries, documents, params.distil.seed), tables.pack(ids, tokens)
 
 
 def distil(params: Params, folder: Path) -> dict[str, float]:

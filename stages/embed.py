@@ -15,7 +15,7 @@ from ranker.params import load_params
 
 def embed_table(embed: Embedder, key: str, source: Path, destination: Path) -> None:
     tokens = tables.read_tokens(source)
-    embeddings = embed([tokens.text(row) for row in range(len(tokens))])
+    embeddings = embed(tokens)
     tables.write_table(destination, pd.DataFrame({key: tokens.ids, "embedding": list(embeddings)}))
     print(f"embed: {destination}: {len(embeddings)} texts, {embeddings.shape[1]} dimensions")
 

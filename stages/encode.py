@@ -18,7 +18,7 @@ from ranker.params import load_params
 def encode(tokenizer: Tokenizer, source: Path) -> Iterator[tables.Tokens]:
     """Token ids of a table's texts, a part at a time."""
     for ids, texts in tqdm(tables.read_texts(source), desc="encode", unit="part", disable=None):
-        yield tables.ragged(ids, tokenize(tokenizer, texts))
+        yield tables.pack(ids, tokenize(tokenizer, texts))
 
 
 def encode_table(tokenizer: Tokenizer, source: Path, destination: Path) -> None:

@@ -36,8 +36,8 @@ def score_with_ranker(pairs: pd.DataFrame, batch_tokens: int) -> np.ndarray:
     """Scores of the ONNX model that ships, float32 [pairs]."""
     queries, documents = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
     return OnnxRanker(tables.RANKER).score(
-        [queries.text(row) for row in queries.rows(pairs["query_id"])],
-        [documents.text(row) for row in documents.rows(pairs["document_id"])],
+        [queries[row] for row in queries.rows(pairs["query_id"])],
+        [documents[row] for row in documents.rows(pairs["document_id"])],
         batch_tokens,
     )
 

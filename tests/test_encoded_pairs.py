@@ -6,14 +6,14 @@ import pytest
 
 from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import Layout, lay_out
-from ranker.tables import ragged
+from ranker.tables import pack
 
 LAYOUT = Layout(4, 4, cls_id=101, sep_id=102, pad_id=0)  # two tokens of a query, three of a document
 
 
 @pytest.fixture
 def encoded() -> EncodedPairs:
-    queries, documents = ragged(["1", "2"], [[5, 6, 5], []]), ragged(["a", "b", "c"], [[7], [8, 9, 10, 11], []])
+    queries, documents = pack(["1", "2"], [[5, 6, 5], []]), pack(["a", "b", "c"], [[7], [8, 9, 10, 11], []])
     pairs = pd.DataFrame({"query_id": ["1", "2", "1"], "document_id": ["b", "a", "c"], "label": [1, 0, 0]})
     return encode_pairs(pairs, queries, documents, LAYOUT)
 

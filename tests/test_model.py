@@ -20,7 +20,7 @@ from ranker.measures import ranking_measures
 from ranker.model import check_sizes, load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
 from ranker.params import Train
 from ranker.scoring import score
-from ranker.tables import ragged
+from ranker.tables import pack
 from ranker.training import BucketSampler, collator, fine_tune
 
 PARAMS = Train(
@@ -175,7 +175,7 @@ def make_data(queries: int, seed: int = 0) -> tuple[pd.DataFrame, EncodedPairs]:
             document_tokens.append(document)
         query_tokens.append(tokens)
     pairs = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", "label"])
-    texts = ragged(pairs["query_id"].unique(), query_tokens), ragged(pairs["document_id"], document_tokens)
+    texts = pack(pairs["query_id"].unique(), query_tokens), pack(pairs["document_id"], document_tokens)
     return pairs, encode_pairs(pairs, *texts, PAIR_LAYOUT)
 
 

@@ -29,19 +29,19 @@ def test_ragged_tokens_come_back_by_id() -> None:
     tables.write_table(tables.ENCODED_DOCUMENTS, frame)
     tokens = tables.read_tokens(tables.ENCODED_DOCUMENTS)
     rows = tokens.rows(pd.Series(["c", "b", "a"]))
-    assert [tokens.text(row).tolist() for row in rows] == [[8], [], [5, 6, 7]]
-    assert tokens.text(0).dtype == np.int32
+    assert [tokens[row].tolist() for row in rows] == [[8], [], [5, 6, 7]]
+    assert tokens[0].dtype == np.int32
     assert tokens.lengths.tolist() == [3, 0, 1]
     with pytest.raises(KeyError, match="no token ids for z"):
         tokens.rows(pd.Series(["a", "z"]))
 
 
 def test_tokens_in_parts_are_one_table() -> None:
-    parts = [tables.ragged(["a", "b"], [[5, 6], []]), tables.ragged([], []), tables.ragged(["c"], [[7, 8, 9]])]
+    parts = [tables.pack(["a", "b"], [[5, 6], []]), tables.pack([], []), tables.pack(["c"], [[7, 8, 9]])]
     tables.write_tokens(tables.ENCODED_DOCUMENTS, parts)
     tokens = tables.read_tokens(tables.ENCODED_DOCUMENTS)
     assert tokens.ids.to_pylist() == ["a", "b", "c"]
-    assert [tokens.text(row).tolist() for row in range(3)] == [[5, 6], [], [7, 8, 9]]
+    assert [tokens[row].tolist() for row in range(3)] == [[5, 6], [], [7, 8, 9]]
     tables.write_tokens(tables.ENCODED_QUERIES, [])
     assert len(tables.read_tokens(tables.ENCODED_QUERIES)) == 0
 
