@@ -1,15 +1,15 @@
 """The tutorial's two files, read and checked: labelled_data_all.json and training_all_jugdments_data.csv."""
 
-import csv
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from ranker.csv_rows import csv_rows
 from ranker.errors import InputError
 
 COLUMNS = ("document_id", "query_id", "label", "title-full")
@@ -89,25 +89,9 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The number of its first line and the cells of COLUMNS, for each row of a CSV file."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _rows(path, csv.reader(file, strict=True))
+            yield from csv_rows(str(path), file, partial(_places, path))
     except UnicodeDecodeError as error:
         raise _not_utf8(path) from error
-
-
-def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    line = 1
-    try:
-        header: list[str] = next(reader, [])
-        places = _places(path, header)
-        line = reader.line_num + 1
-        for row in reader:
-            if row and len(row) != len(header):
-                raise InputError(f"{path}: line {line}: expected {len(header)} cells, found {len(row)}")
-            if row:
-                yield line, [row[place] for place in places]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise InputError(f"{path}: line {line}: expected CSV, found: {error}") from error
 
 
 def _not_utf8(path: Path) -> InputError:

@@ -1,0 +1,82 @@
+"""Documents from CSV, JSON lines, Parquet and standard input; what is wrong with them costs one line."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ranker.documents import STDIN, read_documents
+from ranker.errors import InputError
+
+DOCUMENTS = [("007", 'Bats, "and"\nbirds'), ("1e10", ""), ("x", "Ångström 🦠")]
+
+
+def write(path: Path) -> Path:
+    frame = pd.DataFrame(DOCUMENTS, columns=["document_id", "title"])
+    if path.suffix == ".csv":
+        frame.assign(other=1).to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n\n" for row in frame.to_dict("records")))
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_each_format(tmp_path: Path, suffix: str) -> None:
+    assert list(read_documents(write(tmp_path / f"documents{suffix}"))) == DOCUMENTS
+
+
+def test_the_tutorials_column_and_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufeffdocument_id,query_id,label,title-full\r\na,1,2,Masks\r\n", newline="")
+    assert list(read_documents(tmp_path / "a.csv")) == [("a", "Masks")]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_standard_input(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write(tmp_path / f"documents{suffix}").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert list(read_documents(STDIN)) == DOCUMENTS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"", "a.txt: expected .csv, .jsonl or .parquet, found .txt"),
+        ("a.csv", b"", "a.csv: expected document_id and either title or title-full, found nothing"),
+        ("a.csv", b"id,title\n", "expected document_id and either title or title-full, found id, title"),
+        ("a.csv", b"document_id,title,title\n", "found document_id, title, title"),
+        ("a.csv", b"document_id,title,title-full\n", "found document_id, title, title-full"),
+        ("a.csv", b"document_id,title\na\n", "a.csv: line 2: expected 2 cells, found 1"),
+        ("a.csv", b'document_id,title\na,"b\n', "a.csv: line 2: expected CSV, found: unexpected end of data"),
+        ("a.csv", b"document_id,title\n,b\n", "a.csv: line 2: expected a document_id in text, found ''"),
+        ("a.csv", b"document_id,title\na,\xff\n", "a.csv: expected UTF-8, found byte 0xff"),
+        ("a.jsonl", b'{"document_id": "a"', "a.jsonl: line 1: expected a JSON object, found: "),
+        ("a.jsonl", b"[]\n", "a.jsonl: line 1: expected a JSON object, found list"),
+        ("a.jsonl", b'{"document_id": "a"}\n', "a.jsonl: line 1: expected document_id and either title"),
+        ("a.jsonl", b'{"document_id": 7, "title": "b"}\n', "line 1: expected a document_id in text, found 7"),
+        (
+            "a.jsonl",
+            b'{"document_id": "a", "title": null}\n',
+            "line 1 .document_id 'a'.: expected a title in text, found None",
+        ),
+        ("a.jsonl", b'{"document_id": "a", "title": "\\ud800"}\n', "expected a title in text, found '.ud800'"),
+        ("a.parquet", b"PAR", "a.parquet: expected a Parquet file, found: "),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(read_documents(tmp_path / name))
+
+
+def test_parquet_of_other_columns_and_types(tmp_path: Path) -> None:
+    pd.DataFrame({"document_id": [1], "title": ["a"]}).to_parquet(tmp_path / "numbers.parquet")
+    with pytest.raises(InputError, match="numbers.parquet: line 1: expected a document_id in text, found 1"):
+        list(read_documents(tmp_path / "numbers.parquet"))
+    pd.DataFrame({"document_id": ["1"]}).to_parquet(tmp_path / "columns.parquet")
+    with pytest.raises(InputError, match="columns.parquet: expected document_id and either .*, found document_id"):
+        list(read_documents(tmp_path / "columns.parquet"))
