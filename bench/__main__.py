@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from bench.limit import describe_model, limit_rows, machine
 from bench.runs import Repeat, notes, run_work
 from bench.table import work_rows
 from bench.trials import sum_of, trial_rows
-from bench.works import Work, works
+from bench.works import OURS, PEER, Work, works
 from ranker import tables
 from ranker.model import new_cross_encoder, resolve_precision
 
 RESULTS = Path("bench/results")
+SAME_CODE = {PEER, f"{OURS}, fp32", f"{OURS}, ONNX Runtime fp32"}  # as in another precision: --quick leaves them out
 
 
 def describe(sizes: dict[str, int], source: Path | None) -> str:
@@ -62,7 +64,11 @@ def run_quick(base_model: Path, work: Path) -> None:
     data.write_some(data.SAMPLE, few, queries=12)
     pairs = data.read_pairs(few)
     folders = dict.fromkeys(("sample", "real", "full"), few)
-    items = [item for item in works(len(pairs), len(pairs), len(pairs), share=32) if item.data != "sample"]
+    items = [
+        replace(item, jobs={system: job for system, job in item.jobs.items() if system not in SAME_CODE})
+        for item in works(len(pairs), len(pairs), len(pairs), share=32)
+        if item.data != "sample"
+    ]
     rows, _ = measure(items, folders, base_model, 1, work)
     context = {
         "machine": machine(),
@@ -70,7 +76,7 @@ def run_quick(base_model: Path, work: Path) -> None:
         "data": "A few pairs of the sample.",
         "limit": limit_rows(rows, ours.encode_texts(pairs, base_model), base_model, resolve_precision("auto")),
         "quality": quality_rows(few, base_model, work),
-        "growth": growth.growth_rows(few, base_model, work, (1, 2)),
+        "growth": growth.growth_rows(few, base_model, work, (1,)),
     }
     report.write(work / "results", rows, context)
     print((work / "results/table.md").read_text("utf-8"))
@@ -81,7 +87,7 @@ def measure(
 ) -> tuple[list[dict[str, Any]], dict[str, list[Repeat]]]:
     """Rows of works, and their repeats by name."""
     sizes = ours.QUERY_INPUT_SIZE, ours.DOC_INPUT_SIZE
-    models.export(new_cross_encoder(base_model, ours.SEED).eval(), base_model, work, sizes)
+    models.export(new_cross_encoder(base_model, ours.SEED).eval(), base_model, work / "ranker", sizes)
     values = {"work": str(work), "precision": resolve_precision("auto")}
     found = {item.name: run_work(item, folders[item.data], base_model, values, repeats) for item in items}
     return [row for item in items for row in work_rows(item.name, item.pairs, found[item.name], notes(item))], found

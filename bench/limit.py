@@ -12,6 +12,7 @@ from transformers import BertConfig
 
 from bench.works import OURS
 from ranker.encoded_pairs import EncodedPairs
+from ranker.quantisation import chip
 
 ROWS = 2048  # tokens a batch
 
@@ -61,14 +62,10 @@ def useful_flops(base_model: Path, lengths: list[int]) -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    chip = next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
-    capabilities = torch.cpu.get_capabilities()
+    found = chip()
     return {
-        "processor": f"{chip}, {os.cpu_count()} cores",
-        "instructions": [
-            name for name in ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16") if capabilities.get(name)
-        ],
+        "processor": f"{found['processor']}, {os.cpu_count()} cores",
+        "instructions": found["instructions"],
         "threads": torch.get_num_threads(),
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
         "packages": {

@@ -2,19 +2,24 @@
 
 from pathlib import Path
 
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertForSequenceClassification
 
 from ranker.encoding import contract, load_layout
 from ranker.files import write_json
+from ranker.model import TOKENIZER_FILES
 from ranker.onnx_export import export_onnx
+from ranker.params import load_params
+from ranker.quantisation import SCHEMES, prepare, quantise
+from ranker.serving import CONTRACT_FILE, MODEL_FILES
 
 
 def export(model: BertForSequenceClassification, base_model: Path, folder: Path, sizes: tuple[int, int]) -> None:
-    """Write `ranker`, as stage export writes a model, and `int8`, the same with weights of eight bits per channel."""
-    exact, rounded = folder / "ranker", folder / "int8"
-    for place in (exact, rounded):
-        place.mkdir(parents=True)
-        write_json(place / "encoding.json", contract(load_layout(base_model, *sizes), ""))
-    export_onnx(model, exact / "model.onnx", {}, 17)
-    quantize_dynamic(exact / "model.onnx", rounded / "model.onnx", per_channel=True, weight_type=QuantType.QInt8)
+    """Write what serving needs to `folder`, as stage export writes it, with the first eight-bit scheme."""
+    folder.mkdir(parents=True)
+    for name in TOKENIZER_FILES:
+        (folder / name).write_bytes((base_model / name).read_bytes())
+    write_json(folder / CONTRACT_FILE, contract(load_layout(base_model, *sizes), ""))
+    params = load_params().export
+    export_onnx(model, folder / MODEL_FILES["fp32"], params)
+    prepared = prepare(folder / MODEL_FILES["fp32"], model.config)
+    quantise(prepared, SCHEMES[0], folder / MODEL_FILES["int8"], params)

@@ -13,7 +13,7 @@ from ranker import tables
 from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import load_layout, load_tokenizer, tokenize
 from ranker.params import load_params
-from ranker.serving import OnnxRanker
+from ranker.serving import Model, Ranker
 
 QUERY_INPUT_SIZE, DOC_INPUT_SIZE, TOKENS, SEED = 32, 96, 2048, 13
 Precision = Literal["bf16", "fp32"]
@@ -119,29 +119,29 @@ def score(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], 
     return lambda: run(model, encode_texts(pairs, base_model), TOKENS, precision)
 
 
-def score_onnx(pairs: Pairs, base_model: Path, ranker: str, tokens: int) -> Callable[[], Any]:
+def score_onnx(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], Any]:
     """Scores of every pair, from texts, by ONNX Runtime."""
-    model = OnnxRanker(Path(ranker))
+    served = Ranker(Path(ranker), model)
 
     def run() -> None:
         encoded = encode_texts(pairs, base_model)
         queries, documents, _ = zip(*(encoded[row] for row in range(len(encoded))), strict=True)
-        model.score(queries, documents, tokens)
+        served.score_pairs(queries, documents)
 
     return run
 
 
-def rerank(pairs: Pairs, base_model: Path, ranker: str, tokens: int) -> Callable[[], list[float]]:
-    """Seconds for each query: to tokenise it and score it with 30 titles, whose token ids were stored when fed."""
-    model, tokenizer = OnnxRanker(Path(ranker)), load_tokenizer(base_model)
-    titles = tokenize(tokenizer, pairs.documents)
+def rerank(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], list[float]]:
+    """Seconds for each query: to tokenise it and rank 30 titles by it, whose token ids were stored when fed."""
+    served = Ranker(Path(ranker), model)
+    starts = range(0, len(pairs) - 29, 30)
+    titles = [served.encode_documents(pairs.documents[start : start + 30]) for start in starts]
 
     def run() -> list[float]:
         seconds = []
-        for start in range(0, len(pairs) - 29, 30):
+        for start, documents in zip(starts, titles, strict=True):
             began = time.perf_counter()
-            query = tokenize(tokenizer, [pairs.queries[start]])
-            model.score(query * 30, titles[start : start + 30], tokens)
+            served.rank(pairs.queries[start], documents)
             seconds.append(time.perf_counter() - began)
         return seconds
 

@@ -26,7 +26,7 @@ from ranker.measures import ranking_measures
 from ranker.model import start_training
 from ranker.params import Params, load_params
 from ranker.scoring import pooled_outputs, score
-from ranker.serving import OnnxRanker
+from ranker.serving import Ranker
 from ranker.training import fine_tune
 
 
@@ -49,7 +49,7 @@ def measure(folder: Path, base_model: Path, work: Path) -> list[dict[str, Any]]:
         "trained in fp32, scored in bf16": score(exact, held_out, TOKENS, "bf16"),
         "trained in bf16, scored in fp32": score(fast, held_out, TOKENS, "fp32"),
         "trained in bf16, scored in bf16": score(fast, held_out, TOKENS, "bf16"),
-        "trained in bf16, ONNX Runtime int8": OnnxRanker(work / "trained/int8").score(queries, documents, TOKENS),
+        "trained in bf16, ONNX Runtime int8": Ranker(work / "trained", "int8").score_pairs(queries, documents),
     }
     heads = {
         "head on fp32 features": head_scores(base_model, training, held_out, params, "fp32"),

@@ -28,8 +28,7 @@ class Work:
 
 def scoring(data: str, pairs: int, slow: int, suffix: str) -> Work:
     """Scoring of `pairs` pairs, of which the tutorial's way does `slow`."""
-    onnx = {"ranker": "{work}/ranker", "tokens": 1024}
-    int8 = {"ranker": "{work}/int8", "tokens": 1024}
+    onnx, int8 = ({"ranker": "{work}/ranker", "model": model} for model in ("fp32", "int8"))
     return Work(
         f"scoring, {suffix}",
         data,
@@ -49,7 +48,7 @@ def scoring(data: str, pairs: int, slow: int, suffix: str) -> Work:
 def works(sample: int, real: int, full: int, share: int = 960) -> list[Work]:
     """All works, for so many pairs of each kind of data; what is slow is measured on `share` pairs, or a part of it."""
     some, fewer, fewest = (min(share // part, real) for part in (1, 4, 8))
-    exact, int8 = ({"ranker": f"{{work}}/{name}", "tokens": 1024} for name in ("ranker", "int8"))
+    exact, int8 = ({"ranker": "{work}/ranker", "model": model} for model in ("fp32", "int8"))
     reranked = 30 * max(1, min(50, real // 30))
     return [
         Work(

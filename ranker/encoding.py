@@ -91,6 +91,11 @@ def lay_out(
     return {"input_ids": input_ids, "token_type_ids": token_type_ids, "attention_mask": attention_mask}
 
 
+def relevance(logits: np.ndarray) -> np.ndarray:
+    """The score of each pair, float32 [pairs], of logits, float32 [pairs, 2]: the higher, the more relevant."""
+    return logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
+
+
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Read `tokenizer.json` with the truncation and padding that it may carry switched off (Vespa does the same)."""
     try:
@@ -145,6 +150,21 @@ def contract(layout: Layout, tokenizer_sha256: str) -> dict[str, Any]:
 
 
 def read_contract(path: Path) -> Layout:
-    """Layout that `encoding.json` states."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return Layout(**{name: content[name] for name in Layout.__dataclass_fields__})
+    """Layout that `encoding.json` states.
+
+    InputError where it states none, or a max_length at which Vespa would cut the last [SEP] off without a word.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        layout = Layout(**{name: int(content[name]) for name in Layout.__dataclass_fields__})
+        longest = int(content["max_length"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path}: expected sizes and special ids as stage export writes them, found: {error!r}"
+        ) from error
+    if longest < layout.max_length:
+        raise InputError(
+            f"{path}: max_length: expected at least query_input_size + doc_input_size ({layout.max_length}), for a "
+            f"longer pair would lose its last separator, found {longest}"
+        )
+    return layout

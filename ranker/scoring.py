@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 
 from ranker.batching import scoring_batches
 from ranker.encoded_pairs import EncodedPairs
-from ranker.encoding import NOT_RELEVANT, RELEVANT
+from ranker.encoding import NOT_RELEVANT, RELEVANT, relevance
 from ranker.errors import InputError
 
 
@@ -50,8 +50,7 @@ def score(
 @torch.inference_mode()
 def score_pooled(classifier: nn.Linear, pooled: torch.Tensor) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], of pooled outputs, float32 [pairs, hidden size]; InputError as in `score`."""
-    logits = classifier(pooled.to(classifier.weight.device)).cpu().numpy()
-    scores = logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
+    scores = relevance(classifier(pooled.to(classifier.weight.device)).cpu().numpy())
     if not np.isfinite(scores).all():
         raise InputError("training diverged: expected finite logits, found NaN or infinity; lower learning_rate")
     return scores

@@ -3,11 +3,13 @@
 python -m stages.evaluate
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
 
 from ranker import tables
 from ranker.baselines import BASELINES, baseline_scores
@@ -27,7 +29,7 @@ from ranker.measures import (
     roc,
 )
 from ranker.params import load_params
-from ranker.serving import OnnxRanker
+from ranker.serving import Ranker
 
 SYSTEMS = ("ranker", *BASELINES)
 
@@ -35,10 +37,11 @@ SYSTEMS = ("ranker", *BASELINES)
 def score_with_ranker(pairs: pd.DataFrame, batch_tokens: int) -> np.ndarray:
     """Scores of the ONNX model that ships, float32 [pairs]."""
     queries, documents = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
-    return OnnxRanker(tables.RANKER).score(
+    return Ranker(tables.RANKER).score_pairs(
         [queries[row] for row in queries.rows(pairs["query_id"])],
         [documents[row] for row in documents.rows(pairs["document_id"])],
         batch_tokens,
+        partial(tqdm, desc="score", unit="batch", disable=None),
     )
 
 
