@@ -1,0 +1,61 @@
+"""Feed a Vespa that has the application package, and ask it.
+
+python -m ranker.vespa feed documents.parquet --out feed.jsonl
+python -m ranker.vespa query "coronavirus origin" [--hits 10]
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from ranker import tables
+from ranker.documents import read_documents
+from ranker.errors import InputError, run_stage
+from ranker.feed import DOCUMENT_TYPE, write_feed
+from ranker.serving import Ranker
+
+# Names that the application package (ranker/application.py) gives.
+PROFILE, QUERY_TENSOR, TOKENIZER = "ranker", "query_token_ids", "tokenizer"
+
+
+def query_body(text: str, hits: int = 10) -> dict[str, Any]:
+    """The body of a request to Vespa's /search/: BM25 finds, the cross-encoder reorders.
+
+    Vespa tokenises the query itself, by the same tokenizer.json.
+    """
+    if not text.strip():
+        raise InputError(f"query: expected text, found {text!r}")
+    return {
+        "yql": f"select document_id, title from {DOCUMENT_TYPE} where userInput(@text)",
+        "text": text,
+        "ranking": PROFILE,
+        f"input.query({QUERY_TENSOR})": f"embed({TOKENIZER}, @text)",
+        "hits": hits,
+    }
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ranker.vespa", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    feed = commands.add_parser("feed", help="write Vespa's JSON lines, token ids included")
+    feed.add_argument("documents", type=Path, help="CSV, JSON lines or Parquet with document_id and title (- : stdin)")
+    feed.add_argument("--out", type=Path, required=True, help="the feed; a run that was stopped goes on")
+    feed.add_argument("--ranker", type=Path, default=tables.RANKER, help="the folder that stage export wrote")
+    query = commands.add_parser("query", help="print the body of a query")
+    query.add_argument("text")
+    query.add_argument("--hits", type=int, default=10)
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    if asked.command == "query":
+        print(json.dumps(query_body(asked.text, asked.hits), indent=2, ensure_ascii=False))
+        return
+    count = write_feed(read_documents(asked.documents), Ranker(asked.ranker), asked.out)
+    print(f"vespa: {asked.out}: {count} documents")
+
+
+if __name__ == "__main__":
+    run_stage("vespa", main)

@@ -1,0 +1,317 @@
+"""The application package, the feed and the query: that Vespa would compute what training and serving compute."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from ranker.application import RankerSchema, application, write_application
+from ranker.documents import Document
+from ranker.encoding import INPUTS, Layout, lay_out, load_tokenizer, read_contract, relevance, tokenize
+from ranker.errors import InputError
+from ranker.feed import feed_lines, write_feed
+from ranker.files import sha256
+from ranker.ragged import Ragged
+from ranker.serving import Ranker
+from ranker.vespa import query_body
+from tests import vespa_arithmetic
+from tests.conftest import ROOT
+from tests.vespa_arithmetic import Application, embed
+
+DOCUMENTS = [
+    ("a", "The origin of the virus in bats"),
+    ("b", ""),
+    ("c", "masks " * 200),
+    ("d", "What [SEP] and [PAD] mean"),
+    ("e", "🦠 naïve Ångström\u0007"),
+]
+
+
+@pytest.fixture(scope="module")
+def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An application package with each model."""
+    folder = tmp_path_factory.mktemp("vespa")
+    assert write_application(folder / "int8", ranker_folder, "cord19-ranker", "int8", 100) == "int8"
+    assert write_application(folder / "fp32", ranker_folder, "cord19-ranker", "fp32", 50) == "fp32"
+    return {"int8": folder / "int8", "fp32": folder / "fp32"}
+
+
+def parse_schema(text: str) -> dict[str, object]:
+    """A schema's blocks as nested dicts; an error where braces or lines are not as Vespa's grammar has them."""
+    root: dict[str, object] = {}
+    stack = [root]
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        if line == "}":
+            stack.pop()
+            assert stack, "a brace too many"
+        elif line.endswith("{"):
+            block: dict[str, object] = {}
+            assert line[:-1].strip() not in stack[-1], f"twice: {line}"
+            stack[-1][line[:-1].strip()] = block
+            stack.append(block)
+        else:
+            name, _, value = line.partition(": ")
+            assert name not in stack[-1], f"twice: {line}"
+            stack[-1][name] = value
+    assert stack == [root], "a brace too few"
+    return root
+
+
+def test_the_schema(packages: dict[str, Path]) -> None:
+    schema = parse_schema((packages["int8"] / "schemas/doc.sd").read_text())["schema doc"]
+    assert isinstance(schema, dict)
+    assert set(schema) == {"document doc", "fieldset default", "rank-profile bm25", "rank-profile ranker inherits bm25"}
+    fields = schema["document doc"]
+    assert fields["field doc_token_ids type tensor<float>(d0[95])"] == {"indexing": "attribute"}
+    assert fields["field title type string"] == {"indexing": "summary | index", "index": "enable-bm25"}
+    assert schema["rank-profile bm25"] == {"first-phase": {"expression": {"bm25(title)": ""}}}
+    profile = schema["rank-profile ranker inherits bm25"]
+    assert profile["onnx-model cross_encoder"] == {
+        "file": "files/cross_encoder.onnx",
+        **{f"input {name}": name for name in INPUTS},
+        "output logits": "logits",
+    }
+    assert profile["inputs"] == {"query(query_token_ids) tensor<float>(d0[30])": ""}
+    pair = "query(query_token_ids), attribute(doc_token_ids)"
+    assert {name: list(body["expression"]) for name, body in profile.items() if name.startswith("function")} == {
+        "function input_ids()": [f"customTokenInputIds(2, 3, 128, {pair})"],  # the tiny tokenizer's own ids
+        "function token_type_ids()": [f"tokenTypeIds(128, {pair})"],
+        "function attention_mask()": [f"tokenAttentionMask(128, {pair})"],
+    }
+    assert profile["global-phase"] == {
+        "expression": {"onnx(cross_encoder).logits{d0:0,d1:1} - onnx(cross_encoder).logits{d0:0,d1:0}": ""},
+        "rerank-count": "100",
+    }
+
+
+def test_the_services(packages: dict[str, Path], ranker_folder: Path) -> None:
+    services = ElementTree.parse(packages["int8"] / "services.xml").getroot()
+    component = services.find("container/component")
+    assert component is not None
+    assert component.attrib == {"id": "tokenizer", "type": "hugging-face-tokenizer"}
+    path = component.find("model").attrib["path"]  # type: ignore[union-attr]
+    assert sha256(packages["int8"] / path) == sha256(ranker_folder / "tokenizer.json")
+    assert [len(services.findall(f"container/{name}")) for name in ("search", "document-api")] == [1, 1]
+    assert services.find("content/documents/document").attrib["type"] == "doc"  # type: ignore[union-attr]
+
+
+def test_every_file_of_the_package_is_there_and_named(packages: dict[str, Path], ranker_folder: Path) -> None:
+    names = {"schemas/doc.sd", "services.xml", "files/cross_encoder.onnx", "tokenizer/tokenizer.json"}
+    for model, file in (("int8", "model.int8.onnx"), ("fp32", "model.onnx")):
+        folder = packages[model]
+        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == names
+        assert sha256(folder / "files/cross_encoder.onnx") == sha256(ranker_folder / file)
+
+
+def test_without_an_eight_bit_model_the_exact_one_is_packed(ranker_folder: Path, tmp_path: Path) -> None:
+    for file in ("model.onnx", "tokenizer.json", "encoding.json"):
+        (tmp_path / file).write_bytes((ranker_folder / file).read_bytes())
+    assert write_application(tmp_path / "vespa", tmp_path, "cord19-ranker", "int8", 100) == "fp32"
+    assert sha256(tmp_path / "vespa/files/cross_encoder.onnx") == sha256(ranker_folder / "model.onnx")
+
+
+def test_pyvespa_has_a_model_of_it(ranker_folder: Path) -> None:
+    layout = read_contract(ranker_folder / "encoding.json")
+    package = application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 7)
+    (schema,) = package.schemas
+    assert isinstance(schema, RankerSchema)
+    (phase,) = re.findall(r"rerank-count: \d+", schema.schema_to_text)
+    assert phase == "rerank-count: 7"
+    assert [field.name for field in schema.document.fields] == ["document_id", "title", "doc_token_ids"]
+
+
+def test_a_tokenizer_whose_padding_is_not_0_is_refused(ranker_folder: Path) -> None:
+    layout = replace(read_contract(ranker_folder / "encoding.json"), pad_id=5)
+    with pytest.raises(InputError, match=r"tokenizer.json: expected the padding's id to be 0, .* found 5"):
+        application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 100)
+
+
+tokens = st.lists(st.integers(1, 30_000), max_size=12)
+
+
+@given(tokens, tokens, st.integers(3, 9), st.integers(2, 9))
+def test_vespas_tensors_are_the_contracts(
+    query: list[int], document: list[int], query_size: int, doc_size: int
+) -> None:
+    layout = Layout(query_size, doc_size, cls_id=101, sep_id=102, pad_id=0)
+
+    def tensor(ids: list[int], size: int) -> list[float]:
+        return [float(i) for i in ids[:size]] + [0.0] * (size - len(ids[:size]))
+
+    pair = tensor(query, query_size - 2), tensor(document, doc_size - 1)
+    found = {
+        "input_ids": vespa_arithmetic.token_input_ids(101, 102, layout.max_length, *pair),
+        "token_type_ids": vespa_arithmetic.token_type_ids(layout.max_length, *pair),
+        "attention_mask": vespa_arithmetic.token_attention_mask(layout.max_length, *pair),
+    }
+    for name, expected in lay_out(layout, [query], [document], layout.max_length).items():
+        assert found[name] == expected[0].tolist(), name
+
+
+def test_a_token_that_is_0_would_lose_the_last_one() -> None:
+    """Why no text may spell [PAD]."""
+    assert vespa_arithmetic.token_input_ids(101, 102, 8, [7.0, 0.0, 9.0], []) == [101, 7, 0, 102, 102, 0, 0, 0]
+
+
+def test_too_short_a_sequence_would_lose_the_separator_and_is_refused(ranker_folder: Path, tmp_path: Path) -> None:
+    assert vespa_arithmetic.token_input_ids(101, 102, 5, [7.0, 8.0], [9.0, 10.0])[-1] != 102
+    content = json.loads((ranker_folder / "encoding.json").read_text())
+    (tmp_path / "encoding.json").write_text(json.dumps(content | {"max_length": 127}))
+    with pytest.raises(InputError, match=r"encoding.json: max_length: expected at least .* \(128\).* found 127"):
+        read_contract(tmp_path / "encoding.json")
+
+
+TEXT = st.text(max_size=80) | st.sampled_from(
+    ["[SEP]", "a [PAD] b", "[CLS][SEP]", "🦠👩‍🔬", "\u0000\u0007", "e\u0301 ", "masks " * 90]
+)
+
+
+def test_any_text_goes_the_same_way_through_vespa(ranker_folder: Path, packages: dict[str, Path]) -> None:
+    """From texts: Vespa's own tokenizer file and tensors, and what this project lays out."""
+    package, layout = Application.read(packages["int8"]), read_contract(ranker_folder / "encoding.json")
+    theirs = Tokenizer.from_file(str(packages["int8"] / "tokenizer/tokenizer.json"))
+    ours = load_tokenizer(ranker_folder)
+    sizes = package.size(r"query\(query_token_ids"), package.size("doc_token_ids")
+    assert sizes == (30, 95)
+
+    @given(TEXT, TEXT)
+    def check(query: str, title: str) -> None:
+        expected = lay_out(layout, tokenize(ours, [query]), tokenize(ours, [title]), layout.max_length)
+        found = package.inputs(embed(theirs, query, sizes[0]), embed(theirs, title, sizes[1]))
+        for name in INPUTS:
+            assert found[name].tolist() == expected[name].tolist(), name
+
+    check()
+
+
+@pytest.mark.parametrize("model", ["fp32", "int8"])
+def test_the_rank_profile_scores_as_serving_does(ranker_folder: Path, packages: dict[str, Path], model: str) -> None:
+    """The query by Vespa's tokenizer, the documents as they are fed, the score by the schema's own expression."""
+    package, ranker = Application.read(packages[model]), Ranker(ranker_folder, model)  # type: ignore[arg-type]
+    theirs = Tokenizer.from_file(str(packages[model] / "tokenizer/tokenizer.json"))
+    fed = [json.loads(line)["fields"]["doc_token_ids"]["values"] for line in feed_lines(DOCUMENTS, ranker)]
+    documents = ranker.encode_documents([title for _, title in DOCUMENTS])
+    for text in ("origin of the virus", "", "[PAD] masks"):
+        query = ranker.encode_query(text)
+        found = [package.score(embed(theirs, text, 30), tensor) for tensor in fed]
+        padded = [lay_out(ranker.layout, [query], [document], 128) for document in documents]  # in eight bits, it tells
+        np.testing.assert_allclose(found, [relevance(ranker.logits(inputs))[0] for inputs in padded], atol=1e-6)
+        np.testing.assert_allclose(found, ranker.score(query, documents), atol=1e-5 if model == "fp32" else 0.3)
+
+
+def test_golden_vectors_go_the_same_way_through_vespa(ranker_folder: Path, packages: dict[str, Path]) -> None:
+    package = Application.read(packages["fp32"])
+    theirs = Tokenizer.from_file(str(packages["fp32"] / "tokenizer/tokenizer.json"))
+    golden = json.loads((ranker_folder / "golden.json").read_text())
+    assert len(golden["vectors"]) > 10
+    for vector in golden["vectors"]:
+        pair = embed(theirs, vector["query"], 30), embed(theirs, vector["document"], 95)
+        for name, tensor in package.inputs(*pair).items():
+            assert tensor[0].tolist() == vector[name], (vector["name"], name)
+        expected = vector["logits"][1] - vector["logits"][0]
+        assert package.score(*pair) == pytest.approx(expected, abs=golden["logits_within"])
+
+
+def test_the_feed(ranker_folder: Path) -> None:
+    ranker = Ranker(ranker_folder)
+    lines = [json.loads(line) for line in feed_lines(DOCUMENTS, ranker)]
+    assert [line["put"] for line in lines] == [f"id:doc:doc::{name}" for name in "abcde"]
+    assert lines[0]["fields"]["title"] == DOCUMENTS[0][1]
+    assert lines[4]["fields"]["title"] == "🦠 naïve Ångström "  # Vespa takes no control characters
+    for (_, title), line in zip(DOCUMENTS, lines, strict=True):
+        values = line["fields"]["doc_token_ids"]["values"]
+        assert len(values) == 95
+        expected = tokenize(load_tokenizer(ranker_folder), [title])[0][:95]
+        assert values == expected + [0] * (95 - len(expected))
+
+
+def many(count: int) -> list[Document]:
+    return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
+
+
+@pytest.mark.parametrize("killed_at", [0, 1, 100, 5000, 100_000, -1])
+def test_a_feed_that_was_stopped_goes_on(
+    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    monkeypatch.setattr("ranker.feed.CHUNK", 64)
+    ranker = Ranker(ranker_folder)
+    assert write_feed(many(300), ranker, tmp_path / "whole.jsonl") == 300
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    (tmp_path / ".again.jsonl.partial").write_bytes(whole[:killed_at] if killed_at >= 0 else whole)
+    encoded: list[int] = []
+    encode = ranker.encode_documents
+
+    def counted(titles: Sequence[str]) -> Ragged:
+        encoded.append(len(titles))
+        return encode(titles)
+
+    monkeypatch.setattr(ranker, "encode_documents", counted)
+    assert write_feed(many(300), ranker, tmp_path / "again.jsonl") == 300
+    assert (tmp_path / "again.jsonl").read_bytes() == whole
+    assert not (tmp_path / ".again.jsonl.partial").exists()
+    assert sum(encoded) <= 300 - whole[:killed_at].count(b"\n") // 64 * 64 if killed_at >= 0 else 64
+
+
+def test_what_another_feed_left_is_not_gone_on_with(ranker_folder: Path, tmp_path: Path) -> None:
+    ranker = Ranker(ranker_folder)
+    write_feed(many(20), ranker, tmp_path / "feed.jsonl")
+    (tmp_path / "feed.jsonl").rename(tmp_path / ".feed.jsonl.partial")
+    for other in (many(20)[::-1], many(5)):
+        with pytest.raises(
+            InputError, match=r"\.feed\.jsonl\.partial: expected a part of this very feed, .* remove it"
+        ):
+            write_feed(other, ranker, tmp_path / "feed.jsonl")
+
+
+def test_a_query() -> None:
+    body = query_body('bats "and" birds', hits=3)
+    assert body["text"] == 'bats "and" birds'
+    assert re.fullmatch(r"select document_id, title from doc where userInput\(@text\)", body["yql"])
+    assert (body["ranking"], body["hits"]) == ("ranker", 3)
+    assert body["input.query(query_token_ids)"] == "embed(tokenizer, @text)"
+    with pytest.raises(InputError, match="query: expected text, found '  '"):
+        query_body("  ")
+
+
+def test_feeding_needs_no_torch() -> None:
+    code = (
+        "import sys, ranker.vespa; sys.exit(', '.join({'torch', 'transformers', 'vespa'} & set(sys.modules)) or None)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.docker
+def test_a_vespa_ranks_as_serving_does(packages: dict[str, Path], ranker_folder: Path, tmp_path: Path) -> None:
+    """Deploys the package in Vespa's own image: pytest -m docker."""
+    from vespa.deployment import VespaDocker
+
+    ranker = Ranker(ranker_folder)
+    vespa: Any = VespaDocker(port=8080)
+    try:
+        app = vespa.deploy_from_disk("cord19ranker", packages["fp32"])
+        write_feed(DOCUMENTS, ranker, tmp_path / "feed.jsonl")
+        for line in map(json.loads, (tmp_path / "feed.jsonl").read_text().splitlines()):
+            app.feed_data_point("doc", line["fields"]["document_id"], line["fields"], namespace="doc")
+        hits = app.query(body=query_body("origin of the virus")).hits
+        titles = dict(DOCUMENTS)
+        found = {hit["fields"]["document_id"]: hit["relevance"] for hit in hits}
+        assert found
+        query = ranker.encode_query("origin of the virus")
+        for document_id, relevance in found.items():
+            (score,) = ranker.score(query, ranker.encode_documents([titles[document_id]]))
+            assert relevance == pytest.approx(float(score), abs=1e-4)
+    finally:
+        vespa.container.stop()
+        vespa.container.remove()
