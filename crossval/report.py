@@ -59,7 +59,7 @@ def main() -> None:
         }
         | {"unseen documents": unseen_counts(comparison["unseen_documents"])}
         | {f"fusion weights, fold {fold}": weights for fold, weights in comparison["fusion_weights"].items()},
-        params=params.model_dump(exclude={"export"}),
+        params=params.model_dump(exclude={"export", "vespa"}),
         digests={
             path.as_posix(): sha256(path)
             for path in (tables.RAW_LABELLED_DATA, tables.RAW_JUDGEMENTS, tables.CROSSVAL_RUN, tables.CROSSVAL)

@@ -32,9 +32,8 @@ class EncodedPairs:
         query = self.queries[self.query_rows[row]]
         return query, self.documents[self.document_rows[row]], float(self.targets[row])
 
-    def part(self, start: int, stop: int) -> "EncodedPairs":
-        """The pairs from `start` up to `stop`."""
-        rows = slice(start, stop)
+    def take(self, rows: slice | np.ndarray) -> "EncodedPairs":
+        """Some of the pairs, in the order of `rows`."""
         return replace(
             self,
             query_rows=self.query_rows[rows],

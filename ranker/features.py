@@ -38,4 +38,4 @@ def write_features(
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(pairs), PART):
-            file.write(features(model, pairs.part(start, start + PART), tokens, precision).tobytes())
+            file.write(features(model, pairs.take(slice(start, start + PART)), tokens, precision).tobytes())

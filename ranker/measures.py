@@ -1,4 +1,4 @@
-"""Measures of a ranking, by ir_measures, and of a classifier, by scikit-learn."""
+"""Measures of a ranking, by ir_measures; of a classifier, by scikit-learn; of how alike two rankings are, by scipy."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from ir_measures import AP, RR, Judged, P, nDCG
 from scipy.special import expit
+from scipy.stats import kendalltau
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 EXPONENTIAL = "nDCG@10 (exponential gain)"
@@ -52,6 +53,31 @@ def judged_share(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     found = {metric.query_id: metric.value for metric in ir_measures.iter_calc([Judged @ 10], qrels, ranked)}
     query_ids = run["query_id"].unique()
     return pd.DataFrame({"query_id": query_ids, "Judged@10": [found[query_id] for query_id in query_ids]})
+
+
+def kendall_tau(pairs: pd.DataFrame, scores: np.ndarray, others: np.ndarray) -> float:
+    """Kendall's tau-b of two systems' scores, mean over queries: 1 where they order each query's documents alike.
+
+    `pairs` has query_id; scores are float [pairs]. A query of one document counts 1, and so does one whose scores are
+    all equal on both sides; equal on one side alone, 0.
+    """
+    taus = []
+    for rows in pairs.groupby("query_id", sort=False).indices.values():
+        orders = np.ptp(scores[rows]) > 0, np.ptp(others[rows]) > 0  # whether there is one
+        taus.append(kendalltau(scores[rows], others[rows]).statistic if all(orders) else float(not any(orders)))
+    return float(np.mean(taus))
+
+
+def top_overlap(pairs: pd.DataFrame, scores: np.ndarray, others: np.ndarray, top: int) -> float:
+    """The share of each query's `top` best documents that another system has among its own, mean over queries.
+
+    `pairs` has query_id; scores are float [pairs]. Of fewer documents than `top`, all are compared.
+    """
+    shares = []
+    for rows in pairs.groupby("query_id", sort=False).indices.values():
+        best, other = (set(np.argsort(-side[rows], kind="stable")[:top]) for side in (scores, others))
+        shares.append(len(best & other) / len(best))
+    return float(np.mean(shares))
 
 
 def measure_systems(run: pd.DataFrame, systems: Iterable[str], relevant_from: int) -> dict[str, pd.DataFrame]:

@@ -12,6 +12,7 @@ from ranker.errors import InputError
 PARAMS_FILE = Path("params.yaml")
 
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]  # hex, or empty: unchecked
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 
 
@@ -107,6 +108,18 @@ class Export(Section):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]  # what dvc.yaml's artifacts: accepts
     version: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$")]
     opset: Annotated[int, Field(ge=17, le=18)]  # below 17 no LayerNormalization, above 18 older Vespas refuse
+    target_vespa: Literal["2023-08", "2024-02", "2024-12"]  # ranker.onnx_export.VESPA_TARGETS
+    int8_max_ndcg_loss: Share
+    int8_min_tau: Share
+    int8_min_overlap: Share
+    int8_max_logit_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Vespa(Section):
+    """The application package for Vespa."""
+
+    model: Literal["int8", "fp32"]
+    rerank_count: Annotated[int, Field(ge=1)]
 
 
 class Crossval(Section):
@@ -134,6 +147,7 @@ class Params(Section):
     distil: Distil
     train: Train
     export: Export
+    vespa: Vespa
     crossval: Crossval
 
 

@@ -47,6 +47,8 @@ CURVES = Path("results/train")
 RANKER = Path("models/ranker")
 EXPORT_REPORT = Path("results/export.json")
 
+VESPA = Path("models/vespa")
+
 MEASURES = Path("results/metrics.json")
 RUN = Path("results/run.parquet")
 PER_QUERY = Path("results/per_query.csv")

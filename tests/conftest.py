@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
+from ranker.base_model import fetch_base_model
 from ranker.files import write_json
 from ranker.tables import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
 
@@ -85,6 +86,32 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stage export writes, without its manifest, of a tiny cross-encoder with random weights."""
+    from ranker.encoding import contract, load_layout
+    from ranker.files import sha256
+    from ranker.golden import golden
+    from ranker.model import TOKENIZER_FILES, new_cross_encoder
+    from ranker.onnx_export import export_onnx
+    from ranker.params import load_params
+    from ranker.quantisation import SCHEMES, prepare, quantise
+    from ranker.serving import Ranker
+
+    folder, work = tmp_path_factory.mktemp("ranker"), tmp_path_factory.mktemp("work")
+    model = new_cross_encoder(base_model, seed=5).eval()
+    fetch_base_model(f"path:{base_model}", work / "base_model")
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(work / "base_model" / name, folder / name)
+    layout = load_layout(folder, 32, 96)
+    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json")))
+    params = load_params(ROOT / "params.yaml").export
+    export_onnx(model, folder / "model.onnx", params)
+    quantise(prepare(folder / "model.onnx", model.config), SCHEMES[0], folder / "model.int8.onnx", params)
+    write_json(folder / "golden.json", golden(Ranker(folder)))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def copy_project() -> Callable[[Path], Path]:
     """A function that makes a Git repository of the project's files, as they are now, in an empty folder."""
 
@@ -128,15 +155,15 @@ def run() -> Run:
     return call
 
 
-@pytest.fixture(scope="module")
-def project(
+@pytest.fixture(scope="session")
+def repository(
     tmp_path_factory: pytest.TempPathFactory,
     copy_project: Callable[[Path], Path],
     base_model: Path,
     run: Run,
 ) -> Path:
-    """A scratch repository, one for each test file, with the tiny base model; `dvc repro` has run and is committed."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
+    """A scratch repository with the tiny base model; `dvc repro` has run and is committed. Copied, never changed."""
+    folder = copy_project(tmp_path_factory.mktemp("repository"))
     (folder / "dvc.lock").unlink(missing_ok=True)
     params = (folder / "params.yaml").read_text()
     tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
@@ -147,6 +174,12 @@ def project(
     run("dvc repro", folder)
     run("git add -A && git commit -qm repro", folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the scratch repository, one for each test file."""
+    return Path(shutil.copytree(repository, tmp_path_factory.mktemp("project") / "copy", symlinks=True))
 
 
 @pytest.fixture

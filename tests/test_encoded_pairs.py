@@ -38,10 +38,12 @@ def test_inputs_are_those_of_the_contract(encoded: EncodedPairs) -> None:
 
 
 def test_a_part_is_these_pairs(encoded: EncodedPairs) -> None:
-    part = encoded.part(1, 9)
+    part = encoded.take(slice(1, 9))
     assert len(part) == 2
     assert part.inputs([0])["input_ids"].tolist() == encoded.inputs([1])["input_ids"].tolist()
     assert part.lengths.tolist() == [4, 5]
+    turned = encoded.take(np.array([2, 0]))
+    assert turned.inputs([1])["input_ids"].tolist() == encoded.inputs([0])["input_ids"].tolist()
 
 
 def test_a_target_beats_a_label(encoded: EncodedPairs) -> None:

@@ -1,5 +1,6 @@
 """The ONNX that ships: PyTorch's logits for any shape, inputs bound by name, one file, the same bytes again."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from transformers import BertConfig, BertForSequenceClassification, set_seed
 from ranker.encoding import INPUTS, contract, lay_out
 from ranker.errors import InputError
 from ranker.files import sha256, write_json
-from ranker.model import new_cross_encoder
-from ranker.onnx_export import check_onnx, compare, export_onnx
-from ranker.serving import OnnxRanker
+from ranker.model import new_cross_encoder, read_first_token
+from ranker.onnx_export import check_onnx, compare, export_onnx, ir_version_for
+from ranker.params import load_params
+from ranker.quantisation import SCHEMES, prepare, quantise
+from ranker.serving import Ranker
+from tests.conftest import ROOT
 from tests.test_model import PAIR_LAYOUT, make_pairs
 
-METADATA = {"name": "cord19-ranker", "version": "1.2.3"}
+PARAMS = load_params(ROOT / "params.yaml").export.model_copy(update={"version": "1.2.3"})
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +29,17 @@ def model(base_model: Path) -> BertForSequenceClassification:
 
 
 @pytest.fixture(scope="module")
-def folder(model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(base_model: Path, model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranker")
-    export_onnx(model, folder / "model.onnx", METADATA, opset=17)
+    export_onnx(model, folder / "model.onnx", PARAMS)
+    shutil.copyfile(base_model / "tokenizer.json", folder / "tokenizer.json")
     write_json(folder / "encoding.json", contract(PAIR_LAYOUT, ""))
     return folder
 
 
 @pytest.fixture(scope="module")
-def ranker(folder: Path) -> OnnxRanker:
-    return OnnxRanker(folder)
+def ranker(folder: Path) -> Ranker:
+    return Ranker(folder)
 
 
 def torch_logits(model: BertForSequenceClassification, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -48,15 +53,13 @@ def torch_logits(model: BertForSequenceClassification, inputs: dict[str, np.ndar
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
 @pytest.mark.parametrize("length", [None, 30, 40])
-def test_onnx_is_pytorch(
-    model: BertForSequenceClassification, ranker: OnnxRanker, batch: int, length: int | None
-) -> None:
+def test_onnx_is_pytorch(model: BertForSequenceClassification, ranker: Ranker, batch: int, length: int | None) -> None:
     pairs = make_pairs(2, seed=3)
     inputs = pairs.inputs(range(batch), length)
     np.testing.assert_allclose(ranker.logits(inputs), torch_logits(model, inputs), atol=1e-5)
 
 
-def test_swapped_inputs_change_the_logits(ranker: OnnxRanker) -> None:
+def test_swapped_inputs_change_the_logits(ranker: Ranker) -> None:
     """The tutorial's graph, in which mask and types were swapped, would pass a test that never swaps them."""
     pairs = make_pairs(2, seed=3)
     inputs = pairs.inputs(range(len(pairs)))
@@ -65,7 +68,7 @@ def test_swapped_inputs_change_the_logits(ranker: OnnxRanker) -> None:
     assert difference.min() > 1e-2  # of every pair
 
 
-def test_each_input_tells(ranker: OnnxRanker) -> None:
+def test_each_input_tells(ranker: Ranker) -> None:
     pairs = make_pairs(2, seed=3)
     inputs = pairs.inputs(range(len(pairs)))
     right = ranker.logits(inputs)
@@ -77,13 +80,13 @@ def test_each_input_tells(ranker: OnnxRanker) -> None:
         assert np.abs(ranker.logits(inputs | {name: other}) - right).max() > 1e-3, name
 
 
-def test_padding_does_not_tell(ranker: OnnxRanker) -> None:
+def test_padding_does_not_tell(ranker: Ranker) -> None:
     pairs = make_pairs(2, seed=3)
     short, long = (ranker.logits(pairs.inputs(range(len(pairs)), n)) for n in (None, 40))
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
-def test_scores_are_in_the_order_given_whatever_the_batches(ranker: OnnxRanker) -> None:
+def test_scores_are_in_the_order_given_whatever_the_batches(ranker: Ranker) -> None:
     pairs = make_pairs(3, seed=3)
     examples = [pairs[row] for row in range(len(pairs))]
     one_by_one = [
@@ -92,16 +95,16 @@ def test_scores_are_in_the_order_given_whatever_the_batches(ranker: OnnxRanker) 
     ]
     queries, documents, _ = zip(*examples, strict=True)
     for tokens in (1, 100, 2048):
-        scores = ranker.score(queries, documents, tokens)
+        scores = ranker.score_pairs(queries, documents, tokens)
         np.testing.assert_allclose(scores, one_by_one, atol=1e-5)
-    assert ranker.score([], [], 8).shape == (0,)
+    assert ranker.score_pairs([], [], 8).shape == (0,)
 
 
 def test_the_file_is_what_vespa_takes(folder: Path) -> None:
     proto = onnx.load(folder / "model.onnx", load_external_data=False)
     assert [file.name for file in folder.iterdir() if file.name.startswith("model")] == ["model.onnx"]
     assert not [tensor.name for tensor in proto.graph.initializer if tensor.external_data]
-    assert {entry.key: entry.value for entry in proto.metadata_props} == METADATA
+    assert {entry.key: entry.value for entry in proto.metadata_props} == {"name": PARAMS.name, "version": "1.2.3"}
     assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
     assert [value.name for value in proto.graph.input] == list(INPUTS)
     for value in proto.graph.input:
@@ -112,13 +115,13 @@ def test_the_file_is_what_vespa_takes(folder: Path) -> None:
 def test_the_same_weights_give_the_same_bytes(
     model: BertForSequenceClassification, folder: Path, tmp_path: Path
 ) -> None:
-    export_onnx(model, tmp_path / "model.onnx", METADATA, opset=17)
+    export_onnx(model, tmp_path / "model.onnx", PARAMS)
     assert sha256(tmp_path / "model.onnx") == sha256(folder / "model.onnx")
     assert b"site-packages" not in (tmp_path / "model.onnx").read_bytes()
 
 
 def test_a_model_that_disagrees_is_refused(
-    model: BertForSequenceClassification, base_model: Path, ranker: OnnxRanker
+    model: BertForSequenceClassification, base_model: Path, ranker: Ranker
 ) -> None:
     pairs = make_pairs(3, seed=3)
     assert set(compare(model, ranker, pairs, 96)) == {
@@ -134,7 +137,7 @@ def test_a_model_that_disagrees_is_refused(
 
 
 def test_logits_that_are_none_are_no_agreement(
-    model: BertForSequenceClassification, ranker: OnnxRanker, monkeypatch: pytest.MonkeyPatch
+    model: BertForSequenceClassification, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranker, "logits", lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan))
     with pytest.raises(InputError, match="found inf apart"):
@@ -143,20 +146,49 @@ def test_logits_that_are_none_are_no_agreement(
 
 def test_another_signature_is_refused(folder: Path) -> None:
     proto = onnx.load(folder / "model.onnx")
-    with pytest.raises(ValueError, match="expected opset 18 alone, found"):
-        check_onnx(proto, 18)
+    with pytest.raises(ValueError, match="expected versions .*18, .*, found .*17"):
+        check_onnx(proto, PARAMS.model_copy(update={"opset": 18}))
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(ValueError, match="expected inputs"):
-        check_onnx(proto, 17)
+        check_onnx(proto, PARAMS)
 
 
-def test_the_tutorials_architecture_exports(tmp_path: Path) -> None:
+def test_the_tutorials_architecture_exports(base_model: Path, tmp_path: Path) -> None:
     """google/bert_uncased_L-4_H-512_A-8's configuration with random weights: no hub is needed for its shape."""
     set_seed(1)
     config = BertConfig(hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048)
-    model = BertForSequenceClassification._from_config(config, attn_implementation="eager").eval()
-    export_onnx(model, tmp_path / "model.onnx", METADATA, opset=18)
+    model = read_first_token(BertForSequenceClassification._from_config(config, attn_implementation="eager")).eval()
+    params = PARAMS.model_copy(update={"opset": 18, "target_vespa": "2024-12"})
+    export_onnx(model, tmp_path / "model.onnx", params)
+    quantise(prepare(tmp_path / "model.onnx", config), SCHEMES[0], tmp_path / "model.int8.onnx", params)
+    shutil.copyfile(base_model / "tokenizer.json", tmp_path / "tokenizer.json")
     write_json(tmp_path / "encoding.json", contract(PAIR_LAYOUT, ""))
-    pairs = make_pairs(1)
-    inputs = pairs.inputs(range(len(pairs)))
-    np.testing.assert_allclose(OnnxRanker(tmp_path).logits(inputs), torch_logits(model, inputs), atol=1e-5)
+    inputs = make_pairs(1).inputs(range(10))
+    expected = torch_logits(model, inputs)
+    np.testing.assert_allclose(Ranker(tmp_path).logits(inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(Ranker(tmp_path, "int8").logits(inputs), expected, atol=0.05)
+    sizes = [(tmp_path / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
+    assert sizes[0] < 0.27 * sizes[1]
+    assert onnx.load(tmp_path / "model.onnx").ir_version == 10
+
+
+def test_a_vespa_that_does_not_read_the_opset_is_told() -> None:
+    with pytest.raises(InputError, match="export.opset: expected at most 19 for target_vespa 2023-08, found 20"):
+        ir_version_for(PARAMS.model_copy(update={"target_vespa": "2023-08", "opset": 20}))
+
+
+def test_an_export_whose_inputs_are_swapped_is_refused(
+    model: BertForSequenceClassification, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph to which mask and types are one is what the tutorial's fault would look like from outside."""
+    right, pairs = ranker.logits, make_pairs(3, seed=3)
+
+    def blind(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        first, second = inputs["token_type_ids"], inputs["attention_mask"]
+        return right(
+            inputs | {"token_type_ids": np.minimum(first, second), "attention_mask": np.maximum(first, second)}
+        )
+
+    monkeypatch.setattr(ranker, "logits", blind)
+    with pytest.raises(InputError, match="expected other logits where token_type_ids and attention_mask change places"):
+        compare(model, ranker, pairs, 96)

@@ -11,6 +11,7 @@ from ranker.baselines import BASELINES, baseline_scores, bm25_scores, cosine_sco
 from ranker.judgements import MAX_GRADE
 from ranker.measures import (
     classification_measures,
+    kendall_tau,
     mean_measures,
     per_query_table,
     precision_recall,
@@ -18,6 +19,7 @@ from ranker.measures import (
     ranking_measures,
     reliability_curve,
     roc,
+    top_overlap,
 )
 from ranker.tables import Embeddings
 
@@ -216,6 +218,18 @@ def test_a_query_is_one_line_and_one_bar() -> None:
 def test_the_largest_grade_is_measured() -> None:
     pairs = pd.DataFrame({"query_id": "1", "document_id": ["a", "b"], "grade": [MAX_GRADE, 0]})
     assert ranking_measures(pairs, np.array([2.0, 1.0]), 1)["nDCG@10 (exponential gain)"].tolist() == [1]
+
+
+def test_agreement_of_two_rankings_by_hand() -> None:
+    """Query 1 has one of three pairs of documents the other way round; query 2 agrees; query 3 has one document."""
+    pairs = pd.DataFrame({"query_id": ["1", "2", "1", "1", "2", "3"]})
+    scores, others = np.array([3.0, 1, 2, 1, 2, 5]), np.array([9.0, 0, 1, 2, 7, 5])
+    assert kendall_tau(pairs, scores, others) == pytest.approx(((2 - 1) / 3 + 1 + 1) / 3)
+    assert kendall_tau(pairs, scores, -scores) == pytest.approx((-1 - 1 + 1) / 3)
+    assert kendall_tau(pairs, scores, np.zeros(6)) == pytest.approx((0 + 0 + 1) / 3)  # no order agrees with none
+    assert top_overlap(pairs, scores, others, 1) == 1
+    assert top_overlap(pairs, scores, others, 2) == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert top_overlap(pairs, scores, others, 3) == 1
 
 
 def test_a_random_order_follows_its_seed() -> None:

@@ -2,14 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from ranker.errors import InputError
-from ranker.params import Params, check_params, load_crossval_params, load_params
+from ranker.onnx_export import VESPA_TARGETS
+from ranker.params import Export, Params, check_params, load_crossval_params, load_params
 from tests.conftest import ROOT
 
 CONTENT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -51,6 +52,13 @@ def test_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) 
         (changed("split", held_out=5), "split.held_out: expected a fold below folds (5), found 5"),
         (changed("encode", query_input_size=2), "encode.query_input_size: Input should be greater than or equal to 3"),
         (changed("export", version="1.0"), "export.version: String should match pattern"),
+        (
+            changed("export", int8_min_tau=1.5),
+            "export.int8_min_tau: Input should be less than or equal to 1, found 1.5",
+        ),
+        (changed("export", target_vespa="8"), "export.target_vespa: Input should be '2023-08', '2024-02' or '2024-12'"),
+        (changed("vespa", rerank_count=0), "vespa.rerank_count: Input should be greater than or equal to 1, found 0"),
+        (changed("vespa", model="int4"), "vespa.model: Input should be 'int8' or 'fp32', found 'int4'"),
         (changed("export", opset=21), "export.opset: Input should be less than or equal to 18, found 21"),
         (changed("fetch", dataset="files"), "fetch.dataset files needs labelled_data: expected a path or URL"),
         (changed("fetch", judgements="x.csv"), "fetch.dataset sample does not read judgements: expected it empty"),
@@ -66,6 +74,10 @@ def test_mistakes_are_named(content: Any, message: str) -> None:
         check_params(content)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_every_vespa_that_may_be_asked_for_is_known() -> None:
+    assert set(get_args(Export.model_fields["target_vespa"].annotation)) == set(VESPA_TARGETS)
 
 
 def test_broken_yaml_is_named(tmp_path: Path) -> None:

@@ -5,31 +5,21 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from pytest_httpserver import HTTPServer
+import yaml
 
 from ranker import tables
 from ranker.files import sha256
+from ranker.measures import ranking_measures
+from ranker.serving import Ranker
 from tests.conftest import ROOT, Run
-from tests.hub import REVISION, serve_model
+from tests.pipeline import measures, outputs, ran
 from tests.readme import COMMANDS, command
-
-
-def outputs(folder: Path) -> dict[str, str]:
-    """Digest of every output file of the DAG, and of the cross-validation where it has run."""
-    files = [
-        file
-        for path in vars(tables).values()
-        if isinstance(path, Path) and path.parent != tables.SAMPLE_JUDGEMENTS.parent
-        for file in ([folder / path] if (folder / path).is_file() else (folder / path).rglob("*"))
-        if file.is_file()
-    ]
-    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
-
+from tests.vespa_arithmetic import Application
 
 # What .ci/run runs, and what only changes the shell's PATH, which these tests do themselves.
 ELSEWHERE = {"make repro", "make test", "make bench", "source .venv/bin/activate"}
@@ -43,15 +33,11 @@ PLOTS = {
     "ROC",
     "precision and recall",
 }
-STAGES = ["fetch", "join", "encode", "embed", "distil", "split", "features", "train", "export", "evaluate", "report"]
 
-
-def measures(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / tables.MEASURES).read_text())
-
-
-def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
+STAGES = [
+    *("fetch", "join", "encode", "embed", "distil", "split", "features", "train"),
+    *("export", "package", "evaluate", "report"),
+]
 
 
 def test_every_command_of_the_readme_is_run() -> None:
@@ -115,17 +101,82 @@ def test_the_sample_is_counted(project: Path) -> None:
     assert {name: n for name, n in counts["dropped"].items() if n} == {"judgement_without_title": 9}
 
 
-def test_the_manifest_says_what_was_exported(project: Path) -> None:
+def test_the_manifest_says_what_was_exported(project: Path, run: Run) -> None:
     folder = project / tables.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
     assert {file.name for file in folder.iterdir()} == {*manifest["files"], "manifest.json"}
-    assert manifest["data"]["judgements.csv"] == sha256(ROOT / "data/sample/training_all_jugdments_data.csv")
-    metadata = {entry.key: entry.value for entry in onnx.load(folder / "model.onnx").metadata_props}
-    assert metadata == {"name": manifest["name"], "version": manifest["version"]}
+    made_of = manifest["made_of"]
+    assert made_of["data"]["judgements.csv"] == sha256(ROOT / "data/sample/training_all_jugdments_data.csv")
+    assert made_of["base_model"] == sha256(project / tables.BASE_MODEL / "model.safetensors")
+    deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["export"]["deps"]
+    code = run(f"sha256sum {' '.join(dep for dep in deps if dep.endswith('.py'))} | sha256sum", project).stdout
+    assert made_of["code"] == code.split()[0]
+    for file, more in (
+        ("model.onnx", {}),
+        ("model.int8.onnx", {"quantisation": manifest["int8"]["tried"][-1]["scheme"]}),
+    ):
+        metadata = {entry.key: entry.value for entry in onnx.load(folder / file).metadata_props}
+        assert metadata == {"name": manifest["name"], "version": manifest["version"]} | more
+    assert manifest["onnx"]["fp32"]["opsets"] == {"ai.onnx": 17}
+    assert manifest["onnx"]["int8"]["opsets"] == {"ai.onnx": 17, "com.microsoft": 1}
     contract = json.loads((folder / "encoding.json").read_text())
     assert contract["tokenizer_sha256"] == sha256(folder / "tokenizer.json")
     assert (contract["query_input_size"], contract["doc_input_size"], contract["max_length"]) == (32, 96, 128)
+
+
+def test_both_models_are_measured_side_by_side(project: Path) -> None:
+    """The exact one as evaluate measures it; the eight-bit one again, from its file."""
+    report = json.loads((project / tables.EXPORT_REPORT).read_text())
+    assert report["fp32"]["nDCG@10"] == pytest.approx(measures(project)["ranker"]["nDCG@10"], abs=1e-3)
+    assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
+    for model, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx")):
+        assert report[model]["MiB"] == (project / tables.RANKER / file).stat().st_size / 2**20
+    rows = pd.read_parquet(project / tables.RUN)
+    texts = rows.merge(pd.read_parquet(project / tables.QUERIES)).merge(pd.read_parquet(project / tables.DOCUMENTS))
+    ranker, scores = Ranker(project / tables.RANKER, "int8"), np.zeros(len(rows))
+    for at in rows.groupby("query_id").indices.values():
+        titles = ranker.encode_documents(texts["title"].iloc[at].tolist())
+        scores[at] = ranker.score(ranker.encode_query(texts["query"].iloc[at[0]]), titles)
+    found = float(ranking_measures(rows, scores, 1)["nDCG@10"].mean())
+    assert found == pytest.approx(report["int8"]["in batches"]["nDCG@10"], abs=0.03)  # in other batches
+
+
+def test_serving(clean: Path, run: Run) -> None:
+    """The README's section, command by command."""
+    table = run(command("python -m ranker "), clean).stdout.splitlines()
+    assert len(table) == 1 + 3
+    documents = pd.read_parquet(clean / tables.DOCUMENTS)
+    feed = run(command("python -m ranker.vespa feed"), clean)
+    assert feed.stdout == f"vespa: feed.jsonl: {len(documents)} documents\n"
+    fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
+    assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()
+    run(command("python -m ranker.vespa query"), clean)
+    assert json.loads((clean / "query.json").read_text())["ranking"] == "ranker"
+    package = Application.read(clean / tables.VESPA)
+    assert package.size("doc_token_ids") == len(fed[0]["fields"]["doc_token_ids"]["values"]) == 95
+    assert run("dvc exp run -S vespa.rerank_count=7", clean).stdout.count("Running stage") == 2  # package and report
+    assert "rerank-count: 7" in (clean / tables.VESPA / "schemas/doc.sd").read_text()
+
+
+def test_release_and_retrieval(clean: Path, run: Run, tmp_path: Path) -> None:
+    """To a DVC remote of its own, and back into a folder that has no project, by version and by path."""
+    here = {"STORAGE": str(tmp_path / "storage"), "REPOSITORY": str(clean)}
+    run("git checkout -q -b release", clean)
+    for line in (command("dvc remote add"), command("git commit"), command("dvc push"), command("gto register")):
+        run(line, clean, **here)
+    try:
+        consumer = tmp_path / "consumer"
+        consumer.mkdir()
+        for line, folder in ((command("dvc artifacts get"), "ranker"), (command("dvc get"), "vespa")):
+            run(line, consumer, **here)
+            expected = {file.name: sha256(file) for file in (clean / "models" / folder).rglob("*") if file.is_file()}
+            found = {file.name: sha256(file) for file in (consumer / folder).rglob("*") if file.is_file()}
+            assert found == expected != {}
+        ranker = Ranker(consumer / "ranker")
+        assert ranker.rank("masks", ranker.encode_documents(["Masks in wards"]))
+    finally:
+        run("git checkout -q - && git branch -q -D release && git tag -d cord19-ranker@v0.1.0", clean)
 
 
 def test_nothing_runs_twice(clean: Path, run: Run) -> None:
@@ -145,7 +196,7 @@ def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Pat
     sides = json.loads((clean / tables.SPLIT_COUNTS).read_text())
     assert sides["training"]["pairs"] + sides["held_out"]["pairs"] == 1619
     assert f"train: {sides['training']['pairs']} pairs, {sides['held_out']['pairs']} held out;" in again.stdout
-    assert f"over {sides['held_out']['pairs']} held-out pairs" in again.stdout  # export compares on these alone
+    assert f"on {sides['held_out']['pairs']} held-out pairs" in again.stdout  # export compares on these alone
     shutil.rmtree(elsewhere)
 
 
@@ -174,122 +225,3 @@ def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
         page = (clean / "dvc_plots/index.html").read_text()
         assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", page)  # nothing is loaded from elsewhere
         assert page.count("vegaEmbed(") >= len(PLOTS)
-
-
-def test_own_files(clean: Path, run: Run) -> None:
-    """The sample's first 20 queries, as somebody's own files, with a CSV that has rows to drop."""
-    (clean / "mine").mkdir(exist_ok=True)
-    labelled = json.loads((clean / "data/sample/labelled_data_all.json").read_text())[:20]
-    (clean / "mine/labelled_data_all.json").write_text(json.dumps(labelled))
-    text = (clean / "data/sample/training_all_jugdments_data.csv").read_text()
-    (clean / "mine/training_all_jugdments_data.csv").write_text(text + "extra,1,-1,A title\n")
-    result = run(command("dvc exp run -S fetch.dataset=files"), clean)
-    assert ran(result.stdout)[0] == "fetch"
-    assert run(command("dvc metrics show results/join.json"), clean).stdout
-    counts = json.loads((clean / tables.JOIN_COUNTS).read_text())
-    assert counts["kept"]["queries"] == 20
-    assert counts["dropped"]["grade_below_0"] == 1
-    assert counts["dropped"]["unknown_query"] > 900
-    assert measures(clean)["bm25"]["RR"] > 0
-
-
-def test_trec_covid(clean: Path, run: Run, tmp_path: Path) -> None:
-    """The sample's texts in the place where ir_datasets keeps what it downloaded of TREC-COVID."""
-    home = tmp_path / "cord19"
-    (home / "trec-covid").mkdir(parents=True)
-    (home / "2020-07-16").mkdir()
-    labelled = json.loads((clean / "data/sample/labelled_data_all.json").read_text())
-    topics = "".join(f'<topic number="{q["query_id"]}"><query>{q["query"]}</query></topic>' for q in labelled)
-    (home / "trec-covid/queries.xml").write_text(f"<topics>{topics}</topics>")
-    (home / "trec-covid/qrels").write_text(
-        "".join(f"{q['query_id']} 5 {d['id']} {d['score']}\n" for q in labelled for d in q["relevant_docs"])
-    )
-    rows = csv.DictReader((clean / "data/sample/training_all_jugdments_data.csv").open())
-    titles = {row["document_id"]: row["title-full"] for row in rows}
-    with (home / "2020-07-16/metadata.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["cord_uid", "title", "doi", "abstract", "publish_time"])
-        writer.writerows((document_id, title, "", "", "") for document_id, title in titles.items())
-    before = outputs(clean)
-    result = run(command("dvc exp run -S fetch.dataset=trec-covid"), clean, IR_DATASETS_HOME=str(tmp_path))
-    assert ran(result.stdout)[:2] == ["fetch", "join"]
-    after = outputs(clean)
-    same = (tables.PAIRS, tables.DOCUMENTS, tables.QUERIES, tables.JOIN_COUNTS, tables.FOLDS)
-    assert {path: after[path.as_posix()] for path in same} == {path: before[path.as_posix()] for path in same}
-
-
-def test_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
-    serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
-    result = run(
-        command("dvc exp run -S fetch.base_model=hub"),
-        clean,
-        HF_ENDPOINT=httpserver.url_for("").rstrip("/"),
-        COMMIT=REVISION,
-    )
-    assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
-    manifest = json.loads((clean / tables.RANKER / "manifest.json").read_text())
-    assert manifest["base_model"] == {
-        "source": f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}",
-        "sha256": sha256(base_model / "model.safetensors"),
-    }
-
-
-def test_a_two_by_two_sweep(clean: Path, run: Run) -> None:
-    run(command("dvc exp run --queue"), clean)
-    result = run(command("dvc exp run --run-all"), clean)
-    stages = ran(result.stdout)
-    assert not {"fetch", "join", "encode", "embed", "distil", "split"} & set(stages)
-    assert stages.count("features") == 1  # for both heads; the encoder runs once
-    assert stages.count("train") == 3  # the fourth is what the workspace has
-    shown = run(command("dvc exp show"), clean).stdout
-    rows = {tuple(cell.strip() for cell in line.split("|")[-3:-1]) for line in shown.splitlines()}
-    assert {(trainable, rate) for trainable in ("head", "all") for rate in ("5e-05", "0.001")} <= rows
-    assert not re.findall(r"\|\s*!\s*\|", shown), shown
-
-
-def test_a_sweep_over_the_head_runs_the_encoder_once(clean: Path, run: Run) -> None:
-    found = ran(run(command("dvc exp run train"), clean).stdout)
-    assert found in (["features", "train"], ["train"])  # a sweep before may have left features in the cache
-    shown = command("dvc metrics show results/train") + " --json"
-    before = json.loads(run(shown, clean).stdout)
-    others = ("seed=14", "epochs=2", "batch_size=8", "weight_decay=0.1", "warmup_steps=5", "learning_rate=0.003")
-    changes = " ".join(f"-S train.{change}" for change in others)
-    assert ran(run(f"dvc exp run train {changes}", clean).stdout) == ["train"]
-    assert json.loads(run(shown, clean).stdout) != before
-
-
-def test_sizes_do_not_re_encode(clean: Path, run: Run) -> None:
-    result = run("dvc repro --dry", clean)
-    assert ran(result.stdout) == []
-    params = (clean / "params.yaml").read_text()
-    (clean / "params.yaml").write_text(params.replace("query_input_size: 32", "query_input_size: 16"))
-    assert ran(run("dvc repro --dry", clean).stdout)[:3] == ["distil", "features", "train"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("epochs: 1 ", "epochs: three "), "params.yaml: train.epochs: Input should be a valid integer, found 'three'"),
-        (("  epochs:", "  epoch:"), "params.yaml: train.epochs: expected a value, found none (and 1 more)"),
-        (("doc_input_size: 96", "doc_input_size: 512"), "distil: encode: expected query_input_size + doc_input_size"),
-        (("trainable: all", "trainable: top-9"), "train: train.trainable: expected at most top-2"),
-        (("folds: 5 ", "folds: 60 "), "split: split.folds: expected at most 50, the number of queries, found 60"),
-        (("dataset: sample", "dataset: cord"), "params.yaml: fetch.dataset: Input should be 'sample', 'trec-covid'"),
-    ],
-)
-def test_a_mistake_costs_one_line(clean: Path, run: Run, change: tuple[str, str], message: str) -> None:
-    before = outputs(clean)
-    params = (clean / "params.yaml").read_text()
-    assert change[0] in params
-    (clean / "params.yaml").write_text(params.replace(*change))
-    result = run("dvc repro", clean, check=False)
-    assert result.returncode != 0
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
-    run("git checkout -q . && dvc checkout dvc.yaml", clean)
-    assert outputs(clean) == before
-
-
-def test_a_wrong_digest_stops_fetch(clean: Path, run: Run) -> None:
-    result = run(f"dvc exp run -S fetch.base_model_sha256={'0' * 64}", clean, check=False)
-    assert f"model.safetensors: expected sha256 {'0' * 64}, found" in result.stderr
