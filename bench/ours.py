@@ -1,7 +1,10 @@
 """This project's way, by the code that the stages call."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -127,6 +130,32 @@ def score_onnx(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Cal
         encoded = encode_texts(pairs, base_model)
         queries, documents, _ = zip(*(encoded[row] for row in range(len(encoded))), strict=True)
         served.score_pairs(queries, documents)
+
+    return run
+
+
+def cold_start(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], Any]:
+    """A process of its own that starts, loads the model and ranks 30 titles: `python -m ranker`."""
+    titles = Path(tempfile.mkdtemp()) / "titles.jsonl"
+    rows = ({"document_id": str(i), "title": title} for i, title in enumerate(pairs.documents[:30]))
+    titles.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "ranker", pairs.queries[0], "--documents", str(titles), "--ranker", ranker]
+    return lambda: subprocess.run([*command, "--model", model], check=True, stdout=subprocess.DEVNULL)
+
+
+def rerank_as_vespa(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], list[float]]:
+    """Seconds for each query and 30 titles, laid out and scored as Vespa does it: one by one, padded to full length."""
+    served = Ranker(Path(ranker), model)
+    encoded = encode_texts(pairs, base_model)
+
+    def run() -> list[float]:
+        seconds = []
+        for start in range(0, len(pairs) - 29, 30):
+            began = time.perf_counter()
+            for row in range(start, start + 30):
+                served.logits(encoded.inputs([row], served.layout.max_length))
+            seconds.append(time.perf_counter() - began)
+        return seconds
 
     return run
 

@@ -1,5 +1,8 @@
 """The CrossEncoder of sentence-transformers: its trainer and its `predict`, as it comes (fp32) or with bf16 on."""
 
+import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -46,6 +49,17 @@ def score(pairs: Pairs, base_model: Path, bf16: bool) -> Callable[[], Any]:
     texts = list(zip(pairs.queries, pairs.documents, strict=True))
     model.predict(texts[:64])
     return lambda: model.predict(texts, show_progress_bar=False)
+
+
+def cold_start(pairs: Pairs, base_model: Path, bf16: bool) -> Callable[[], Any]:
+    """A process of its own that starts, loads the model and scores 30 titles."""
+    dtype = "bfloat16" if bf16 else "float32"
+    code = (
+        "import json, sys; from sentence_transformers import CrossEncoder; folder, dtype, pairs = sys.argv[1:];"
+        "model = CrossEncoder(folder, num_labels=1, model_kwargs={'dtype': dtype}); model.predict(json.loads(pairs))"
+    )
+    texts = json.dumps([[pairs.queries[0], title] for title in pairs.documents[:30]])
+    return lambda: subprocess.run([sys.executable, "-c", code, str(base_model), dtype, texts], check=True)
 
 
 def rerank(pairs: Pairs, base_model: Path, bf16: bool) -> Callable[[], list[float]]:

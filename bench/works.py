@@ -91,4 +91,23 @@ def works(sample: int, real: int, full: int, share: int = 960) -> list[Work]:
                 f"{OURS}, ONNX Runtime int8": Job("ours.rerank", reranked, int8),
             },
         ),
+        Work(
+            "rerank 30 titles one by one, padded to 128 as Vespa does, p50",
+            "real",
+            30,
+            {
+                f"{OURS}, ONNX Runtime fp32": Job("ours.rerank_as_vespa", min(300, reranked), exact),
+                f"{OURS}, ONNX Runtime int8": Job("ours.rerank_as_vespa", min(300, reranked), int8),
+            },
+        ),
+        Work(
+            "cold start: a new process ranks 30 titles",
+            "real",
+            30,
+            {
+                PEER: Job("peer.cold_start", 30, {"bf16": False}),
+                f"{OURS}, ONNX Runtime fp32": Job("ours.cold_start", 30, exact),
+                f"{OURS}, ONNX Runtime int8": Job("ours.cold_start", 30, int8),
+            },
+        ),
     ]

@@ -5,11 +5,13 @@ python -m ranker "coronavirus origin" --documents titles.csv [--top 10] [--jsonl
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from ranker import tables
-from ranker.documents import STDIN, Document, read_documents
+from ranker.documents import STDIN, Document, check_query, read_documents
 from ranker.errors import InputError, run_stage
 from ranker.serving import MODEL_FILES, Ranker
 
@@ -29,8 +31,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=0, help="of one batch (0: one a core)")
     parser.add_argument("--ranker", type=Path, default=tables.RANKER, help="the folder that stage export wrote")
     asked = parser.parse_args()
-    if asked.top < 1 or asked.threads < 0:
-        raise InputError(f"expected --top above 0 and --threads of at least 0, found {asked.top} and {asked.threads}")
+    cores = os.cpu_count() or 1
+    if asked.top < 1:
+        raise InputError(f"--top: expected at least 1, found {asked.top}")
+    if not 0 <= asked.threads <= cores:
+        raise InputError(f"--threads: expected 0 to {cores}, for there are so many cores, found {asked.threads}")
+    check_query(asked.query)
     return asked
 
 
@@ -71,6 +77,7 @@ def main() -> None:
     asked = parse()
     for line in lines(rank(asked), asked.jsonl):
         print(line)
+    sys.stdout.flush()  # here, where a closed pipe is known
 
 
 if __name__ == "__main__":

@@ -26,9 +26,8 @@ from vespa.package import (
 
 from ranker.encoding import INPUTS, NOT_RELEVANT, OUTPUT, RELEVANT, Layout, read_contract
 from ranker.errors import InputError
-from ranker.feed import DOCUMENT_TYPE, PAD, TOKENS_FIELD
+from ranker.feed import DOCUMENT_TYPE, PAD, PROFILE, QUERY_TENSOR, TOKENIZER, TOKENS_FIELD
 from ranker.serving import CONTRACT_FILE, MODEL_FILES
-from ranker.vespa import PROFILE, QUERY_TENSOR, TOKENIZER
 
 MODEL = "cross_encoder"
 TOKENIZER_PATH = "tokenizer/tokenizer.json"

@@ -24,6 +24,8 @@ def read_documents(path: Path) -> Iterator[Document]:
     The suffix tells the format: .csv, .jsonl or .parquet. `-` is standard input, JSON lines where its first character
     is a brace, else CSV.
     """
+    if path == STDIN and sys.stdin is None:
+        raise InputError("standard input: expected documents, found it closed")
     if path == STDIN:
         text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
         yield from _checked("standard input", _standard_input(text))
@@ -40,9 +42,9 @@ def _checked(name: str, rows: Iterable[Row]) -> Iterator[Document]:
     """Rows whose id and title are text."""
     try:
         for line, document_id, title in rows:
-            if not isinstance(document_id, str) or not document_id.strip() or _has_surrogate(document_id):
+            if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):
                 raise InputError(f"{name}: line {line}: expected a document_id in text, found {document_id!r}")
-            if not isinstance(title, str) or _has_surrogate(title):
+            if not isinstance(title, str) or has_surrogate(title):
                 where = f"{name}: line {line} (document_id {document_id!r})"
                 raise InputError(f"{where}: expected a title in text, found {title!r}")
             yield document_id, title
@@ -50,7 +52,13 @@ def _checked(name: str, rows: Iterable[Row]) -> Iterator[Document]:
         raise InputError(f"{name}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
 
 
-def _has_surrogate(text: str) -> bool:
+def check_query(text: str) -> None:
+    """InputError where a query from the command line was not UTF-8."""
+    if has_surrogate(text):
+        raise InputError(f"query: expected UTF-8, found {text!r}")
+
+
+def has_surrogate(text: str) -> bool:
     """Whether text holds half a character, as JSON's escapes can write and UTF-8 cannot."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
@@ -84,7 +92,7 @@ def _jsonl(name: str, lines: Iterable[str]) -> Iterator[Row]:
             where = f"{name}: line {line}"
             try:
                 row = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"{where}: expected a JSON object, found: {error}") from error
             if not isinstance(row, dict):
                 raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
@@ -96,13 +104,14 @@ def _parquet(path: Path) -> Iterator[Row]:
     import pyarrow as pa  # for this format alone
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
-    columns = _columns(str(path), file.schema_arrow.names)
     line = 0
-    for batch in file.iter_batches(ROWS, columns=columns):
-        for document_id, title in zip(*(batch[column].to_pylist() for column in columns), strict=True):
-            line += 1
-            yield line, document_id, title
+    with path.open("rb") as file:  # whose errors name it
+        try:
+            table = pq.ParquetFile(file)
+            columns = _columns(str(path), table.schema_arrow.names)
+            for batch in table.iter_batches(ROWS, columns=columns):
+                for document_id, title in zip(*(batch[column].to_pylist() for column in columns), strict=True):
+                    line += 1
+                    yield line, document_id, title
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path}: expected a Parquet file, found: {error}") from error

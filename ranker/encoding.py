@@ -162,6 +162,8 @@ def read_contract(path: Path) -> Layout:
         raise InputError(
             f"{path}: expected sizes and special ids as stage export writes them, found: {error!r}"
         ) from error
+    if layout.query_input_size < 3 or layout.doc_input_size < 2:
+        raise InputError(f"{path}: expected room for a token on both sides, found {layout}")
     if longest < layout.max_length:
         raise InputError(
             f"{path}: max_length: expected at least query_input_size + doc_input_size ({layout.max_length}), for a "

@@ -1,5 +1,6 @@
 """A user's mistake costs one clear line and a non-zero exit, never a traceback."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,6 +16,9 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
         main()
     except InputError as error:
         sys.exit(f"{name}: {' '.join(str(error).split())}")
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
+        sys.exit(1)
     except OSError as error:
         if error.filename is None:  # not about a file that the user could mend
             raise

@@ -1,7 +1,6 @@
 """Vespa's feed: a JSON line for each document, with its token ids, so that no title is tokenised again."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,10 +9,13 @@ from tqdm import tqdm
 
 from ranker.documents import Document
 from ranker.errors import InputError
-from ranker.serving import Ranker
+from ranker.serving import TextEncoder
 
+# Names in the application package, which its feed and its queries use.
 DOCUMENT_TYPE = "doc"  # and namespace: a document's id in Vespa is id:doc:doc::ID
-TOKENS_FIELD = "doc_token_ids"
+TOKENS_FIELD, QUERY_TENSOR = "doc_token_ids", "query_token_ids"
+PROFILE, TOKENIZER = "ranker", "tokenizer"
+
 CHUNK = 8192  # documents in memory at a time
 PAD = 0  # what Vespa pads with, and where it stops counting
 
@@ -23,13 +25,13 @@ _NO_CHARACTERS = [plane << 16 | end for plane in range(17) for end in (0xFFFE, 0
 NOT_TEXT = dict.fromkeys([*_CONTROLS, *range(0xD800, 0xE000), *range(0xFDD0, 0xFDE0), *_NO_CHARACTERS], " ")
 
 
-def feed_lines(documents: Sequence[Document], ranker: Ranker) -> Iterator[str]:
+def feed_lines(documents: Sequence[Document], encoder: TextEncoder) -> Iterator[str]:
     """A put operation for each document; a tensor has a cell for every one of its places, the last of them 0.
 
     InputError where a title has the token id 0: Vespa would count its tokens wrong.
     """
-    size = ranker.layout.doc_input_size - 1
-    encoded = ranker.encode_documents([title for _, title in documents])
+    size = encoder.layout.doc_input_size - 1
+    encoded = encoder.encode_documents([title for _, title in documents])
     for (document_id, title), tokens in zip(documents, encoded, strict=True):
         if PAD in tokens:
             raise InputError(f"document_id {document_id!r}: expected token ids above {PAD}, found {tokens.tolist()}")
@@ -43,39 +45,36 @@ def feed_lines(documents: Sequence[Document], ranker: Ranker) -> Iterator[str]:
         yield json.dumps(put, ensure_ascii=False, separators=(",", ":"))
 
 
-def write_feed(documents: Iterable[Document], ranker: Ranker, path: Path) -> int:
+def write_feed(documents: Iterable[Document], encoder: TextEncoder, path: Path) -> int:
     """Write a feed to `path`, in place whole or not at all; returns how many documents it has.
 
-    A run that was stopped goes on where it stopped. InputError where what it left is of other documents or tokens.
+    What a run that was stopped has left is kept, compared line by line, and gone on with. InputError where it is of
+    other documents or tokens. Of documents with one id, Vespa keeps the last.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    done, last = _whole_lines(partial)
-    written, documents = 0, iter(documents)
-    with partial.open("a", encoding="utf-8", newline="\n") as file, tqdm(desc="feed", unit="doc", disable=None) as bar:
-        while part := list(islice(documents, CHUNK)):
-            if written + len(part) >= done:  # what is before was written, and is not tokenised again
-                new = list(feed_lines(part, ranker))
-                if written < done and new[done - written - 1] != last:
-                    raise InputError(f"{partial}: expected a part of this very feed, found another: remove it")
-                file.writelines(f"{line}\n" for line in new[max(0, done - written) :])
-            written += len(part)
-            bar.update(len(part))
-        file.flush()
-        os.fsync(file.fileno())
-    if written < done:
-        raise InputError(f"{partial}: expected a part of this very feed, found one of more documents: remove it")
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file to write, found a folder")
+    partial, count = path.with_name(f".{path.name}.partial"), 0
+    lines = tqdm(_all_lines(documents, encoder), desc="feed", unit="doc", disable=None)
+    with partial.open("ab+") as file:
+        file.seek(0)
+        resuming = True
+        for count, line in enumerate(lines, start=1):
+            left = file.readline() if resuming else b""
+            if left == line:
+                continue
+            if left.endswith(b"\n"):
+                raise InputError(f"{partial}: line {count}: expected that of this very feed, found another: remove it")
+            if resuming:  # the end of what was left, or the half of a line
+                file.truncate(file.tell() - len(left))
+                resuming = False
+            file.write(line)
+        if resuming and file.read(1):
+            raise InputError(f"{partial}: expected {count} lines of this very feed, found more: remove it")
     partial.replace(path)
-    return written
+    return count
 
 
-def _whole_lines(path: Path) -> tuple[int, str]:
-    """How many lines a file has, and the last of them; what follows it, of a run that was killed, is cut off."""
-    if not path.is_file():
-        return 0, ""
-    count, end, last = 0, 0, b""
-    with path.open("rb+") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                count, end, last = count + 1, end + len(line), line
-        file.truncate(end)
-    return count, last.decode("utf-8").removesuffix("\n")
+def _all_lines(documents: Iterable[Document], encoder: TextEncoder) -> Iterator[bytes]:
+    documents = iter(documents)
+    while part := list(islice(documents, CHUNK)):
+        yield from (f"{line}\n".encode() for line in feed_lines(part, encoder))

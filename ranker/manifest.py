@@ -25,7 +25,7 @@ class Measured:
     pairs: int
     ndcg: float  # nDCG@10 of the exact model
     differences: dict[str, float]  # from PyTorch: ranker.onnx_export.compare
-    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.quantisation.gate
+    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.gate.gate
 
 
 def code_digest(files: Iterable[Path]) -> str:
@@ -35,7 +35,7 @@ def code_digest(files: Iterable[Path]) -> str:
 
 def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:
     """What manifest.json holds; `made_of` are digests of data, base model and code."""
-    used = params.model_dump(exclude=NOT_EXPORTS)
+    used, chosen = params.model_dump(exclude=NOT_EXPORTS), measured.tried[-1]
     present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
     return {
         "name": params.export.name,
@@ -43,7 +43,7 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
         "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "onnx": {name: describe(file) for name, file in present.items()},
         "fp32": {"nDCG@10": measured.ndcg, "largest_logit_difference_from_pytorch": measured.differences},
-        "int8": {"chip": chip(), "tried": measured.tried},  # the last one is the file's, if it passed
+        "int8": {"chosen": chosen["scheme"] if chosen["passed"] else None, "chip": chip(), "tried": measured.tried},
         "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
         "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()} | made_of,
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
@@ -53,12 +53,12 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
 
 
 def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, Any]]:
-    """The metrics of both models, of the eight-bit one by the scheme that was tried last; 0 MiB where none passed."""
+    """The metrics of both models, of the eight-bit one by the scheme that was tried last, whether it passed or not."""
     mib = {
         name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
         for name, file in MODEL_FILES.items()
     }
-    last = {name: value for name, value in measured.tried[-1].items() if name not in ("left_out", "passed")}
+    last = {name: value for name, value in measured.tried[-1].items() if name != "left_out"}
     difference = max(measured.differences.values())
     exact = {"nDCG@10": measured.ndcg, "largest logit difference from PyTorch": difference}
     return {"fp32": {"MiB": mib["fp32"]} | exact, "int8": {"MiB": mib["int8"]} | last}

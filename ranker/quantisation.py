@@ -1,18 +1,15 @@
-"""The eight-bit model, let through only where it ranks held-out pairs as the exact one does."""
+"""Exported model -> eight bits: operators fused first, then weights rounded, but for the head and what is left out."""
 
-import math
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-import pandas as pd
 import torch
 from onnx_ir.passes.common import ShapeInferencePass
 from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
@@ -25,21 +22,12 @@ from onnxscript.rewriter.ort_fusions.mha_bias import fuse_mha_bias
 from onnxscript.rewriter.ort_fusions.sdpa import fuse_sdpa
 from onnxscript.rewriter.ort_fusions.skip_normalization import fuse_skip_layer_normalization
 from torch import nn
-from tqdm import tqdm
 from transformers import BertConfig, BertForSequenceClassification
 
-from ranker.batching import scoring_batches
-from ranker.encoded_pairs import EncodedPairs
-from ranker.encoding import relevance
-from ranker.measures import kendall_tau, ranking_measures, top_overlap
 from ranker.onnx_export import check_onnx, save
 from ranker.params import Export
-from ranker.serving import MODEL_FILES, TOKENS, Ranker
 
-TOP = 10
-RERANKED = 100  # pairs of a query that the gate looks at: one by one they cost 5 ms each on two cores
-FEW = 32  # pairs, to tell which matrices are worst
-LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of all matrices, the worst ones, where no whole scheme passes
+BIAS = 5  # of the inputs of MultiHeadAttention
 INSTRUCTIONS = ("avx2", "avx512_f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
@@ -76,6 +64,7 @@ def prepare(path: Path, config: BertConfig) -> onnx.ModelProto:
         fuse(model)
         ShapeInferencePass()(model)
     fuse_bias_gelu(model)
+    _spread_over_heads(model, config.num_attention_heads)
     optimize(model)
     layers = config.num_hidden_layers
     expected = {
@@ -92,8 +81,30 @@ def prepare(path: Path, config: BertConfig) -> onnx.ModelProto:
         return onnx.load(prepared)
 
 
+def _spread_over_heads(model: ir.Model, heads: int) -> None:
+    """Give attention its mask, a bias for each pair of tokens, once for each head.
+
+    One for all heads, ONNX Runtime 1.20 takes, and gives wrong logits in batches, or NaN. The mask as it comes
+    (key_padding_mask) it passes over, and logits are off by 0.5. Neither is said.
+    """
+    shape = ir.Value(name="heads", const_value=ir.tensor([1, heads, 1, 1], ir.DataType.INT64))
+    model.graph.register_initializer(shape)
+    spread: dict[ir.Value, ir.Value] = {}
+    for node in [node for node in model.graph if node.op_type == "MultiHeadAttention"]:
+        bias = node.inputs[BIAS]
+        if bias is None:
+            raise ValueError(f"{node.name}: expected attention with a mask, found none")
+        if bias not in spread:
+            spread[bias] = ir.Value(name=f"{bias.name}_by_head")
+            model.graph.insert_before(node, ir.node("Expand", [bias, shape], outputs=[spread[bias]]))
+        node.replace_input_with(BIAS, spread[bias])
+
+
 def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Export) -> None:
-    """Write the model with weights of eight bits per channel; the head, of two small matrices, stays in fp32."""
+    """Write the model with weights of eight bits per channel, and embeddings of eight bits.
+
+    The head, of two small matrices, stays in fp32.
+    """
     head = [f"{node.name}_MatMul" for node in prepared.graph.node if node.op_type == "Gemm"]  # what Gemm is made first
     copied = onnx.ModelProto()
     copied.CopyFrom(prepared)  # it is changed
@@ -107,109 +118,6 @@ def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Expo
     )
     save(onnx.load(path), path, params, quantisation=scheme.name)
     check_onnx(onnx.load(path), params, fused=True)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Pairs that the model was not trained on, and what the exact model makes of them."""
-
-    pairs: pd.DataFrame  # query_id, document_id, grade
-    encoded: EncodedPairs
-    logits: np.ndarray  # float32 [pairs, 2], of the exact model
-    relevant_from: int
-
-    def ndcg(self, logits: np.ndarray) -> float:
-        """Mean nDCG@10 of the rankings that logits, float32 [pairs, 2], give."""
-        return float(ranking_measures(self.pairs, relevance(logits), self.relevant_from)["nDCG@10"].mean())
-
-    def best(self, count: int) -> "HeldOut":
-        """Of each query, the exact model's best `count` pairs: those that a search engine would have to reorder."""
-        ranks = pd.Series(-relevance(self.logits)).groupby(self.pairs["query_id"].to_numpy()).rank(method="first")
-        rows = np.flatnonzero(ranks <= count)
-        pairs = self.pairs.iloc[rows].reset_index(drop=True)
-        return HeldOut(pairs, self.encoded.take(rows), self.logits[rows], self.relevant_from)
-
-
-def in_batches(ranker: Ranker, encoded: EncodedPairs) -> np.ndarray:
-    """Logits, float32 [pairs, 2], in the order given, by the batches that Ranker.score has."""
-    logits = np.empty((len(encoded), 2), np.float32)
-    for rows in tqdm(scoring_batches(encoded.lengths, TOKENS), desc="score", unit="batch", disable=None):
-        logits[rows] = ranker.logits(encoded.inputs(rows))
-    return logits
-
-
-def one_by_one(ranker: Ranker, encoded: EncodedPairs) -> np.ndarray:
-    """Logits, float32 [pairs, 2], of each pair in a batch of its own, padded to the full length, as Vespa has it.
-
-    In eight bits they differ from those of other batches: activations are rounded by their batch's range, and padding
-    has activations too.
-    """
-    rows = tqdm(range(len(encoded)), desc="score", unit="pair", disable=None)
-    return np.concatenate([ranker.logits(encoded.inputs([row], encoded.layout.max_length)) for row in rows])
-
-
-WAYS = {"in batches": in_batches, "one by one": one_by_one}
-
-
-def agreement(held_out: HeldOut, logits: np.ndarray) -> dict[str, float]:
-    """What rounding does to the ranking: nDCG@10 and its loss, Kendall's tau, the overlap of top tens, logits.
-
-    Means over queries; `logits` is float32 [pairs, 2].
-    """
-    exact, rounded = relevance(held_out.logits), relevance(logits)
-    before, after = held_out.ndcg(held_out.logits), held_out.ndcg(logits)
-    return {
-        "nDCG@10 in fp32": before,
-        "nDCG@10": after,
-        "loss of nDCG@10": before - after,
-        "Kendall's tau": kendall_tau(held_out.pairs, exact, rounded),
-        f"overlap of top {TOP}": top_overlap(held_out.pairs, exact, rounded, TOP),
-        "largest logit difference": float(np.abs(held_out.logits - logits).max()),
-    }
-
-
-def passes(found: dict[str, float], params: Export) -> bool:
-    """Whether rounding is within the gate's bounds."""
-    return (
-        found["loss of nDCG@10"] <= params.int8_max_ndcg_loss
-        and found["Kendall's tau"] >= params.int8_min_tau
-        and found[f"overlap of top {TOP}"] >= params.int8_min_overlap
-        and found["largest logit difference"] <= params.int8_max_logit_difference
-    )
-
-
-def gate(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, folder: Path, held_out: HeldOut, params: Export
-) -> list[dict[str, Any]]:
-    """Write model.int8.onnx by the first scheme that passes, or by none; returns what was tried, the last one last.
-
-    Each has `scheme`, `passed`, `left_out` (matrices in fp32) and what `agreement` tells of the RERANKED best pairs of
-    each query `in batches`, as `Ranker.score` has them, and `one by one`, as Vespa has them: it has to pass in both.
-    """
-    held_out = held_out.best(RERANKED)
-    tried: list[dict[str, Any]] = []
-    for scheme in _schemes(model, prepared, held_out):
-        quantise(prepared, scheme, folder / MODEL_FILES["int8"], params)
-        ranker = Ranker(folder, "int8")
-        found = {
-            way: agreement(held_out, np.nan_to_num(logits(ranker, held_out.encoded))) for way, logits in WAYS.items()
-        }
-        passed = all(passes(measures, params) for measures in found.values())
-        tried.append({"scheme": scheme.name, "passed": passed, "left_out": list(scheme.left_out), **found})
-        if passed:
-            return tried
-    (folder / MODEL_FILES["int8"]).unlink()
-    return tried
-
-
-def _schemes(model: BertForSequenceClassification, prepared: onnx.ModelProto, held_out: HeldOut) -> Iterator[Scheme]:
-    """Whole schemes, then the first of them with ever more matrices left out, the worst first."""
-    yield from SCHEMES
-    few = np.linspace(0, len(held_out.encoded) - 1, min(FEW, len(held_out.encoded))).astype(int)
-    worst = worst_matrices(model, prepared, held_out.encoded.inputs(few))
-    for share in LEFT_OUT:
-        left_out = tuple(worst[: math.ceil(share * len(worst))])
-        yield replace(SCHEMES[0], name=f"U8S8, {len(left_out)} matrices left out", left_out=left_out)
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """Token ids of many texts in two arrays: no Python object for each text or token."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -25,11 +25,9 @@ class Ragged(Sequence[np.ndarray]):
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> np.ndarray:  # type: ignore[override]  # no slices: nobody asks for them
-        """Token ids of text `row`, not copied."""
+        """Token ids of text `row`, not copied; from the end where `row` is below 0."""
+        row = range(len(self))[row]
         return self.values[self.offsets[row] : self.offsets[row + 1]]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))  # Sequence's own waits for an IndexError, and there is none
 
     @property
     def lengths(self) -> np.ndarray:

@@ -25,28 +25,19 @@ MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"
 TOKENS = 1024  # a batch, padding included: int8 of MiniLM on two cores is 3% faster than with 2048, fp32 the same
 
 
-class Ranker:
-    """The model in a folder that stage export wrote.
+class TextEncoder:
+    """Texts -> token ids, by the contract and the tokenizer in a folder that stage export wrote.
 
-    `threads` are those of one batch, 0 for as many as there are cores: where several queries are ranked at a time, 1
-    is the best use of them. InputError names the file that is missing or not what it should be.
+    InputError names the file that is missing or not what it should be.
     """
 
-    def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0) -> None:
-        for name in (CONTRACT_FILE, "tokenizer.json", MODEL_FILES[model]):
+    def __init__(self, folder: Path) -> None:
+        for name in (CONTRACT_FILE, "tokenizer.json"):
             if not (folder / name).is_file():
                 raise InputError(f"{folder / name}: expected a file that stage export wrote, found none")
         self.layout = read_contract(folder / CONTRACT_FILE)
         self.tokenizer = load_tokenizer(folder)
         self.dtype = np.uint16 if max(self.tokenizer.get_vocab().values()) < 2**16 else np.int32
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self.session = onnxruntime.InferenceSession(
-                str(folder / MODEL_FILES[model]), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors have no base of their own
-            raise InputError(f"{folder / MODEL_FILES[model]}: expected an ONNX model, found: {error}") from error
 
     def encode_query(self, query: str) -> np.ndarray:
         """Token ids of a query, cut to its size, without special tokens: uint16 or int32 [tokens]."""
@@ -57,6 +48,30 @@ class Ranker:
         """Token ids of titles, each cut to its size, without special tokens: 2 bytes a token, 8 a title."""
         size = self.layout.doc_input_size - 1
         return ragged([tokens[:size] for tokens in tokenize(self.tokenizer, titles)], self.dtype)
+
+
+class Ranker(TextEncoder):
+    """The model in such a folder, and its texts' encoder.
+
+    `threads` are those of one batch, 0 for as many as there are cores: where several queries are ranked at a time, 1
+    is the best use of them.
+    """
+
+    def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0) -> None:
+        super().__init__(folder)
+        if not (folder / MODEL_FILES[model]).is_file():
+            why = "" if model == "fp32" else ", or none passed its gate (manifest.json)"
+            raise InputError(
+                f"{folder / MODEL_FILES[model]}: expected a model that stage export wrote, found none{why}"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(folder / MODEL_FILES[model]), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's errors have no base of their own
+            raise InputError(f"{folder / MODEL_FILES[model]}: expected an ONNX model, found: {error}") from error
 
     def logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Logits, float32 [pairs, 2], of laid out pairs (`ranker.encoding.lay_out`)."""

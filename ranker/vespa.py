@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ranker import tables
-from ranker.documents import read_documents
+from ranker.documents import check_query, read_documents
 from ranker.errors import InputError, run_stage
-from ranker.feed import DOCUMENT_TYPE, write_feed
-from ranker.serving import Ranker
-
-# Names that the application package (ranker/application.py) gives.
-PROFILE, QUERY_TENSOR, TOKENIZER = "ranker", "query_token_ids", "tokenizer"
+from ranker.feed import DOCUMENT_TYPE, PROFILE, QUERY_TENSOR, TOKENIZER, write_feed
+from ranker.serving import TextEncoder
 
 
 def query_body(text: str, hits: int = 10) -> dict[str, Any]:
@@ -24,8 +21,11 @@ def query_body(text: str, hits: int = 10) -> dict[str, Any]:
 
     Vespa tokenises the query itself, by the same tokenizer.json.
     """
+    check_query(text)
     if not text.strip():
         raise InputError(f"query: expected text, found {text!r}")
+    if hits < 1:
+        raise InputError(f"--hits: expected at least 1, found {hits}")
     return {
         "yql": f"select document_id, title from {DOCUMENT_TYPE} where userInput(@text)",
         "text": text,
@@ -53,7 +53,7 @@ def main() -> None:
     if asked.command == "query":
         print(json.dumps(query_body(asked.text, asked.hits), indent=2, ensure_ascii=False))
         return
-    count = write_feed(read_documents(asked.documents), Ranker(asked.ranker), asked.out)
+    count = write_feed(read_documents(asked.documents), TextEncoder(asked.ranker), asked.out)
     print(f"vespa: {asked.out}: {count} documents")
 
 

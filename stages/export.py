@@ -16,12 +16,13 @@ from ranker.encoding import Layout, contract, load_layout
 from ranker.errors import run_stage
 from ranker.files import atomic, sha256, write_json
 from ranker.folds import held_out_pairs
+from ranker.gate import HeldOut, gate, in_batches
 from ranker.golden import GOLDEN_FILE, golden
 from ranker.manifest import MANIFEST_FILE, Measured, code_digest, manifest, side_by_side
 from ranker.model import TOKENIZER_FILES, load_checkpoint
 from ranker.onnx_export import compare, export_onnx
 from ranker.params import Params, load_params
-from ranker.quantisation import HeldOut, gate, in_batches, prepare
+from ranker.quantisation import prepare
 from ranker.serving import CONTRACT_FILE, MODEL_FILES, Ranker
 
 

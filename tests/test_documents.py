@@ -64,6 +64,7 @@ def test_standard_input(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyP
             "line 1 .document_id 'a'.: expected a title in text, found None",
         ),
         ("a.jsonl", b'{"document_id": "a", "title": "\\ud800"}\n', "expected a title in text, found '.ud800'"),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl: line 1: expected a JSON object, found: "),
         ("a.parquet", b"PAR", "a.parquet: expected a Parquet file, found: "),
     ],
 )
@@ -71,6 +72,15 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: bytes, messa
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(read_documents(tmp_path / name))
+
+
+def test_parquet_whose_pages_are_spoilt(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet")
+    content = bytearray(path.read_bytes())
+    content[4:60] = b"x" * 56
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="a.parquet: expected a Parquet file, found: "):
+        list(read_documents(path))
 
 
 def test_parquet_of_other_columns_and_types(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ranker.measures import ranking_measures
 from ranker.serving import Ranker
 from tests.conftest import ROOT, Run
 from tests.pipeline import measures, outputs, ran
-from tests.readme import COMMANDS, command
+from tests.readme import COMMANDS, README, command
 from tests.vespa_arithmetic import Application
 
 # What .ci/run runs, and what only changes the shell's PATH, which these tests do themselves.
@@ -118,6 +118,7 @@ def test_the_manifest_says_what_was_exported(project: Path, run: Run) -> None:
     ):
         metadata = {entry.key: entry.value for entry in onnx.load(folder / file).metadata_props}
         assert metadata == {"name": manifest["name"], "version": manifest["version"]} | more
+    assert manifest["int8"]["chosen"] == manifest["int8"]["tried"][-1]["scheme"]
     assert manifest["onnx"]["fp32"]["opsets"] == {"ai.onnx": 17}
     assert manifest["onnx"]["int8"]["opsets"] == {"ai.onnx": 17, "com.microsoft": 1}
     contract = json.loads((folder / "encoding.json").read_text())
@@ -139,11 +140,15 @@ def test_both_models_are_measured_side_by_side(project: Path) -> None:
         titles = ranker.encode_documents(texts["title"].iloc[at].tolist())
         scores[at] = ranker.score(ranker.encode_query(texts["query"].iloc[at[0]]), titles)
     found = float(ranking_measures(rows, scores, 1)["nDCG@10"].mean())
-    assert found == pytest.approx(report["int8"]["in batches"]["nDCG@10"], abs=0.03)  # in other batches
+    assert found == pytest.approx(report["int8"]["in batches"]["nDCG@10"], abs=0.05)  # in other batches
 
 
 def test_serving(clean: Path, run: Run) -> None:
     """The README's section, command by command."""
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (clean / "example.py").write_text(example + "print(ranker.rank('bats', documents, top=1))\n")
+    shown = run("python -c 'exec(open(\"example.py\").read())'", clean).stdout
+    assert re.fullmatch(r"\[\([01], -?[0-9.]+\)\]\n", shown)
     table = run(command("python -m ranker "), clean).stdout.splitlines()
     assert len(table) == 1 + 3
     documents = pd.read_parquet(clean / tables.DOCUMENTS)

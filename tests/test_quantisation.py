@@ -13,23 +13,11 @@ from transformers import BertForSequenceClassification
 
 from ranker.encoding import contract, relevance
 from ranker.files import write_json
+from ranker.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
 from ranker.model import new_cross_encoder
 from ranker.onnx_export import export_onnx
 from ranker.params import Export, load_params
-from ranker.quantisation import (
-    SCHEMES,
-    WAYS,
-    HeldOut,
-    agreement,
-    chip,
-    gate,
-    in_batches,
-    one_by_one,
-    passes,
-    prepare,
-    quantise,
-    worst_matrices,
-)
+from ranker.quantisation import SCHEMES, chip, prepare, quantise, worst_matrices
 from ranker.serving import Ranker
 from tests.conftest import ROOT
 from tests.test_model import PAIR_LAYOUT, make_data
@@ -104,6 +92,11 @@ def test_attention_is_fused_before_rounding(prepared: onnx.ModelProto) -> None:
     kinds = [node.op_type for node in prepared.graph.node]
     assert [kinds.count(kind) for kind in ("MultiHeadAttention", "SkipLayerNormalization", "BiasGelu")] == [2, 4, 2]
     assert "Softmax" not in kinds
+    attention = [node for node in prepared.graph.node if node.op_type == "MultiHeadAttention"]
+    spread = {node.output[0] for node in prepared.graph.node if node.op_type == "Expand" and "heads" in node.input}
+    assert all(node.input[4] == "" and node.input[5] in spread for node in attention)  # the mask: a bias for each head
+    (heads,) = [tensor for tensor in prepared.graph.initializer if tensor.name == "heads"]
+    assert onnx.numpy_helper.to_array(heads).tolist() == [1, 2, 1, 1]
 
 
 def test_a_graph_in_which_attention_is_not_found_is_refused(
@@ -174,7 +167,7 @@ def test_what_is_worst_is_left_out_where_no_scheme_passes(
     assert [tried["passed"] for tried in all_of_it] == [False] * 6
     assert [len(tried["left_out"]) for tried in all_of_it] == [0, 0, 0, 2, 3, 6]
     assert not (folder / "model.int8.onnx").exists()  # none passed: there is no such model
-    worst = [max(tried[way]["largest logit difference"] for way in WAYS) for tried in all_of_it]
+    worst = [max(tried[way]["largest logit difference"] for way in ("in batches", "one by one")) for tried in all_of_it]
     assert worst[5] < min(worst[:3])  # half of the matrices in fp32 are better than any whole scheme
     tried = gate(model, prepared, folder, held_out, bounds(int8_max_logit_difference=worst[5] * 1.01))
     assert tried[:-1] == all_of_it[: len(tried) - 1]
@@ -225,20 +218,30 @@ def test_agreement_with_itself_is_whole(held_out: HeldOut) -> None:
     assert turned["Kendall's tau"] == pytest.approx(-1)
 
 
-def test_the_best_of_each_query(held_out: HeldOut) -> None:
-    best = held_out.best(3)
+def keys(held_out: HeldOut) -> tuple[list[str], list[str]]:
+    return held_out.pairs["query_id"].tolist(), held_out.pairs["document_id"].tolist()
+
+
+def test_some_of_each_query_are_spread_over_its_ranks(held_out: HeldOut) -> None:
+    some = held_out.spread(4)
     scores = relevance(held_out.logits)
     for query_id, rows in held_out.pairs.groupby("query_id"):
-        kept = best.pairs["query_id"] == query_id
-        expected = set(rows.assign(score=scores[rows.index]).nlargest(3, "score")["document_id"])
-        assert set(best.pairs.loc[kept, "document_id"]) == expected
-    assert len(best.encoded) == len(best.pairs) == len(best.logits)
-    row = (
-        held_out.pairs.merge(best.pairs.iloc[[0]][["query_id", "document_id"]].assign(first=True), how="left")["first"]
-        .notna()
-        .argmax()
-    )
-    assert list(best.encoded[0][1]) == list(held_out.encoded[int(row)][1])
+        ranked = rows.assign(score=scores[rows.index]).sort_values("score", ascending=False)["document_id"].tolist()
+        kept = set(some.pairs.loc[some.pairs["query_id"] == query_id, "document_id"])
+        assert kept == {ranked[0], ranked[3], ranked[6], ranked[9]}  # of ten
+    places = {pair: at for at, pair in enumerate(zip(*keys(held_out), strict=True))}
+    for row, pair in enumerate(zip(*keys(some), strict=True)):
+        at = places[pair]
+        assert list(some.encoded[row][1]) == list(held_out.encoded[at][1])
+        assert some.logits[row].tolist() == held_out.logits[at].tolist()
+    assert held_out.spread(ALONE).pairs.equals(held_out.pairs)  # where there are no more
+
+
+def test_a_score_that_is_none_fails_the_gate(held_out: HeldOut) -> None:
+    for spoilt in (np.nan, np.inf):
+        logits = held_out.logits.copy()
+        logits[3, 1] = spoilt
+        assert not passes(agreement(held_out, logits), bounds())
 
 
 def test_pairs_one_by_one_are_padded_as_vespa_pads_them(exact: Ranker, held_out: HeldOut) -> None:

@@ -1,6 +1,7 @@
 """The serving library: what it imports, that it ranks as the model was trained to, from threads; its command line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from ranker.serving import Ranker
 from tests.conftest import ROOT, Run
 
 TITLES = ["Masks in wards", "The origin of the virus in bats", "", "long " * 300, "Étude 🦠 [SEP]"]
+CORES = os.cpu_count()
 ALLOWED = {"numpy", "onnxruntime", "tokenizers", "ranker"}
 
 
@@ -124,7 +126,7 @@ def test_what_is_missing_or_broken_is_named(ranker_folder: Path, tmp_path: Path,
     with pytest.raises(InputError, match=f"{file}: expected"):
         Ranker(folder, "int8")
     (folder / file).unlink()
-    with pytest.raises(InputError, match=f"{file}: expected a file that stage export wrote, found none"):
+    with pytest.raises(InputError, match=rf"{file}: expected a (file|model) that stage export wrote, found none"):
         Ranker(folder, "int8")
 
 
@@ -157,10 +159,28 @@ def test_json_lines_for_programs_from_standard_input(ranker_folder: Path, titles
     assert set(found[0]) == {"rank", "score", "document_id", "title"}
 
 
+def test_who_reads_one_line_gets_one_line(ranker_folder: Path, tmp_path: Path, run: Run) -> None:
+    lines = (json.dumps({"document_id": str(i), "title": "masks " * 30}) + "\n" for i in range(2000))
+    (tmp_path / "many.jsonl").write_text("".join(lines))
+    command = f"python -m ranker masks --documents {tmp_path / 'many.jsonl'} --top 2000 --ranker {ranker_folder}"
+    result = run(f"{command} | head -1", ROOT)
+    assert (result.stdout.split(), result.stderr) == (["rank", "score", "document_id", "title"], "")
+
+
+def test_a_query_that_is_not_utf_8_is_refused(ranker_folder: Path, titles: Path, run: Run) -> None:
+    command = f"python -m ranker $(printf '\\377') --documents {titles} --ranker {ranker_folder}"
+    result = run(command, ROOT, check=False)
+    assert (result.returncode, result.stderr) == (1, "ranker: query: expected UTF-8, found '\\udcff'\n")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("--top 0", "ranker: expected --top above 0 and --threads of at least 0, found 0 and 0"),
+        ("--top 0", "ranker: --top: expected at least 1, found 0"),
+        ("--threads -1", f"ranker: --threads: expected 0 to {CORES}, for there are so many cores, found -1"),
+        ("--threads 99999", f"ranker: --threads: expected 0 to {CORES}, for there are so many cores, found 99999"),
+        ("--documents nowhere.parquet", "ranker: nowhere.parquet: No such file or directory"),
+        ("--documents - <&-", "ranker: standard input: expected documents, found it closed"),
         ("--documents nowhere.csv", "ranker: nowhere.csv: No such file or directory"),
         ("--ranker nowhere", "ranker: nowhere/encoding.json: expected a file that stage export wrote, found none"),
     ],

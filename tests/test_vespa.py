@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from ranker.encoding import INPUTS, Layout, lay_out, load_tokenizer, read_contra
 from ranker.errors import InputError
 from ranker.feed import feed_lines, write_feed
 from ranker.files import sha256
-from ranker.ragged import Ragged
-from ranker.serving import Ranker
+from ranker.serving import Ranker, TextEncoder
 from ranker.vespa import query_body
 from tests import vespa_arithmetic
 from tests.conftest import ROOT
@@ -48,7 +46,7 @@ def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def parse_schema(text: str) -> dict[str, object]:
-    """A schema's blocks as nested dicts; an error where braces or lines are not as Vespa's grammar has them."""
+    """A schema's blocks as nested dicts; an error where braces do not match or a name is given twice."""
     root: dict[str, object] = {}
     stack = [root]
     for line in filter(None, (line.strip() for line in text.splitlines())):
@@ -249,29 +247,24 @@ def test_a_feed_that_was_stopped_goes_on(
     assert write_feed(many(300), ranker, tmp_path / "whole.jsonl") == 300
     whole = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / ".again.jsonl.partial").write_bytes(whole[:killed_at] if killed_at >= 0 else whole)
-    encoded: list[int] = []
-    encode = ranker.encode_documents
-
-    def counted(titles: Sequence[str]) -> Ragged:
-        encoded.append(len(titles))
-        return encode(titles)
-
-    monkeypatch.setattr(ranker, "encode_documents", counted)
     assert write_feed(many(300), ranker, tmp_path / "again.jsonl") == 300
     assert (tmp_path / "again.jsonl").read_bytes() == whole
     assert not (tmp_path / ".again.jsonl.partial").exists()
-    assert sum(encoded) <= 300 - whole[:killed_at].count(b"\n") // 64 * 64 if killed_at >= 0 else 64
 
 
-def test_what_another_feed_left_is_not_gone_on_with(ranker_folder: Path, tmp_path: Path) -> None:
-    ranker = Ranker(ranker_folder)
-    write_feed(many(20), ranker, tmp_path / "feed.jsonl")
+@pytest.mark.parametrize("changed", [0, 7, 18])
+def test_what_another_feed_left_is_not_gone_on_with(ranker_folder: Path, tmp_path: Path, changed: int) -> None:
+    ranker, corrected = TextEncoder(ranker_folder), many(20)
+    corrected[changed] = (corrected[changed][0], "a title that was put right")
+    write_feed(many(20)[:19], ranker, tmp_path / "feed.jsonl")
     (tmp_path / "feed.jsonl").rename(tmp_path / ".feed.jsonl.partial")
-    for other in (many(20)[::-1], many(5)):
-        with pytest.raises(
-            InputError, match=r"\.feed\.jsonl\.partial: expected a part of this very feed, .* remove it"
-        ):
-            write_feed(other, ranker, tmp_path / "feed.jsonl")
+    message = rf"\.feed\.jsonl\.partial: line {changed + 1}: expected that of this very feed, found another: remove it"
+    with pytest.raises(InputError, match=message):
+        write_feed(corrected, ranker, tmp_path / "feed.jsonl")
+    with pytest.raises(InputError, match="partial: expected 5 lines of this very feed, found more: remove it"):
+        write_feed(many(5), ranker, tmp_path / "feed.jsonl")
+    with pytest.raises(InputError, match="expected a file to write, found a folder"):
+        write_feed(many(5), ranker, tmp_path)
 
 
 def test_a_query() -> None:
@@ -282,6 +275,10 @@ def test_a_query() -> None:
     assert body["input.query(query_token_ids)"] == "embed(tokenizer, @text)"
     with pytest.raises(InputError, match="query: expected text, found '  '"):
         query_body("  ")
+    with pytest.raises(InputError, match="--hits: expected at least 1, found 0"):
+        query_body("bats", hits=0)
+    with pytest.raises(InputError, match="query: expected UTF-8, found '.udcff'"):
+        query_body("\udcff")
 
 
 def test_feeding_needs_no_torch() -> None:
