@@ -93,7 +93,7 @@ def trial_rows(folder: Path, base_model: Path, place: Path, tutorial: list[Repea
         (
             "one more trial of a head-only sweep: `dvc exp run`",
             "dvc exp run",
-            {"train", "export", "evaluate", "report"},
+            {"train", "export", "package", "evaluate", "report"},
         ),
     ):
         repeats = []

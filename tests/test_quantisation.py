@@ -12,6 +12,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertForSequenceClassification
 
 from ranker.encoding import contract, relevance
+from ranker.errors import InputError
 from ranker.files import write_json
 from ranker.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
 from ranker.model import new_cross_encoder
@@ -108,7 +109,7 @@ def test_a_graph_in_which_attention_is_not_found_is_refused(
             node.op_type = "LogSoftmax"
     onnx.save(proto, tmp_path / "other.onnx")
     with pytest.raises(
-        ValueError, match="expected fused operators {'MultiHeadAttention': 2, .*'MultiHeadAttention': 0"
+        InputError, match="other.onnx: expected .*'MultiHeadAttention': 2.* fused, found .*Attention': 0"
     ):
         prepare(tmp_path / "other.onnx", model.config)
 
