@@ -14,6 +14,7 @@ from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import load_layout
 from ranker.errors import run_stage
 from ranker.features import features
+from ranker.fit import check_fit
 from ranker.folds import held_out_pairs
 from ranker.head import Featured, score_features, train_head
 from ranker.model import resolve_precision, start_training
@@ -33,6 +34,7 @@ def held_out_folds(recipe: str, fold: int, folds: int) -> list[int]:
 
 def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.DataFrame:
     """query_id, document_id and score of every held-out pair, and of the candidates that nobody judged."""
+    check_fit(tables.BASE_MODEL, params)
     layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
     texts = tables.read_table(tables.QUERIES), tables.read_table(tables.DOCUMENTS)
     tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
@@ -50,8 +52,8 @@ def score_by_ranker(params: Params, seed: int, training: EncodedPairs, scored: E
     taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
     settings = params.train.model_copy(update={"seed": seed})
-    model = start_training(start, training.layout, settings.trainable, seed, with_head=taught)
-    fine_tune(model, training, settings)
+    model = start_training(start, settings.trainable, seed, with_head=taught)
+    fine_tune(model, training, settings, name="crossval")
     return score(model, scored, settings.eval_batch_tokens)
 
 
@@ -59,7 +61,7 @@ def score_by_head(params: Params, seed: int, training: EncodedPairs, scored: Enc
     """Scores, float32 [pairs], after training the head alone, from the base model."""
     rate = params.crossval.head_learning_rate
     settings = params.train.model_copy(update={"seed": seed, "trainable": "head", "learning_rate": rate})
-    model = start_training(tables.BASE_MODEL, training.layout, settings.trainable, seed)
+    model = start_training(tables.BASE_MODEL, settings.trainable, seed)
     precision = resolve_precision(settings.precision)
     seen, unseen = (features(model, side, settings.eval_batch_tokens, precision) for side in (training, scored))
     train_head(model, Featured(seen, training.targets, training.lengths), settings)

@@ -1,5 +1,6 @@
 """Learning curves by DVCLive: losses, learning rate and measures of the held-out pairs, over steps."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ class Watch:
 
     def __init__(self, pairs: pd.DataFrame, encoded: EncodedPairs, relevant_from: int, folder: Path) -> None:
         self.pairs, self.encoded, self.relevant_from = pairs, encoded, relevant_from
+        self.folder = folder
         self.live = Live(str(folder), dvcyaml=False, save_dvc_exp=False)
 
     def look(self, step: int, scores: np.ndarray) -> None:
@@ -35,6 +37,16 @@ class Watch:
         for name, value in values.items():
             self.live.log_metric(f"{side}/{name}", value)
         self.live.make_summary()
+
+    def save(self, copy: Path) -> None:
+        """Copy what is written so far."""
+        shutil.copytree(self.folder, copy)
+
+    def restore(self, copy: Path) -> None:
+        """Go on from such a copy."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(copy, self.folder)
+        self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False, resume=True)
 
     def end(self) -> None:
         self.live.end()

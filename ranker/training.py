@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,9 +23,11 @@ from ranker.batching import MULTIPLE, training_batches
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.encoding import Layout, lay_out
+from ranker.files import remove
 from ranker.model import resolve_precision
 from ranker.params import Train
 from ranker.scoring import cross_entropy, score
+from ranker.unfinished import SEEN, UNFINISHED, Keeper, last_checkpoint, open_run, run_digest
 
 
 def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Tensor]]:
@@ -41,28 +44,41 @@ def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Te
 
 
 def fine_tune(
-    model: BertForSequenceClassification, training: EncodedPairs, params: Train, watch: Watch | None = None
+    model: BertForSequenceClassification,
+    training: EncodedPairs,
+    params: Train,
+    watch: Watch | None = None,
+    name: str = "",
 ) -> None:
     """Train `model` in place; with `watch`, write its curves, which changes nothing of the training.
 
-    Equal arguments give equal weights on one machine with one number of threads.
+    Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
+    one of this name and of equal arguments was stopped, and comes to the same weights and curves.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = open_run(UNFINISHED / name if name else Path(scratch), run_digest(model, training, params))
+        checkpoint = last_checkpoint(folder)
+        if checkpoint and watch:
+            watch.restore(checkpoint / SEEN)
+        keeper = Keeper(watch, -(-len(training) // params.batch_size))
         trainer = BucketTrainer(
             model=model,
             args=_arguments(params, folder),
             train_dataset=cast(Dataset[Example], training),
             data_collator=collator(training.layout),
-            callbacks=[LearningCurves(watch, params)] if watch else [],
+            callbacks=[LearningCurves(watch, params), keeper] if watch else [keeper],
         )
-        trainer.train()
+        if checkpoint:
+            print(f"training: goes on from {checkpoint}", flush=True)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        remove(folder)
 
 
-def _arguments(params: Train, folder: str) -> TrainingArguments:
+def _arguments(params: Train, folder: Path) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=folder,
+        output_dir=str(folder),
         num_train_epochs=params.epochs,
         per_device_train_batch_size=params.batch_size,
         learning_rate=params.learning_rate,
@@ -74,7 +90,8 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         logging_steps=10,
-        save_strategy="no",
+        save_strategy="no",  # ranker.unfinished says when
+        save_total_limit=2,
         report_to="none",
         disable_tqdm=not sys.stderr.isatty(),  # a log gets the Trainer's lines instead of a bar
     )
@@ -134,7 +151,8 @@ class LearningCurves(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        self._look(state.global_step, given["model"])
+        if state.global_step == 0:
+            self._look(state.global_step, given["model"])
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         self._look(state.global_step, given["model"])

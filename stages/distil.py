@@ -16,6 +16,7 @@ from ranker.encoded_pairs import encode_pairs
 from ranker.encoding import load_layout, load_tokenizer, tokenize
 from ranker.errors import run_stage
 from ranker.files import atomic, write_json
+from ranker.fit import check_fit
 from ranker.model import TOKENIZER_FILES, start_training
 from ranker.params import Params, Train, load_params
 from ranker.scoring import score
@@ -47,7 +48,7 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
     taught = pairs["query_id"].astype(int) < params.distil.queries
     documents = tables.read_tokens(tables.ENCODED_DOCUMENTS)
     teach, compare = (encode_pairs(side, queries, documents, layout) for side in (pairs[taught], pairs[~taught]))
-    model = start_training(tables.BASE_MODEL, layout, "all", params.distil.seed)
+    model = start_training(tables.BASE_MODEL, "all", params.distil.seed)
     model.bert.embeddings.requires_grad_(False)  # a fifth of the time, and what the cosine was made of
     settings = Train(
         trainable="all",
@@ -61,7 +62,7 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
         precision=params.train.precision,
     )
     print(f"distil: {len(teach)} pairs of {params.distil.queries} made-up queries", flush=True)
-    fine_tune(model, teach, settings)
+    fine_tune(model, teach, settings, name="distil")
     scores = score(model, compare, params.train.eval_batch_tokens)
     cosines = pairs.loc[~taught, "cosine"].to_numpy()
     model.save_pretrained(folder)
@@ -77,6 +78,7 @@ def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:
 
 def main() -> None:
     params = load_params()
+    check_fit(tables.BASE_MODEL, params)
     report: dict[str, float] = {"made-up queries": params.distil.queries}
     with atomic(tables.START) as partial:
         partial.mkdir()

@@ -15,6 +15,7 @@ from ranker.encoding import load_layout
 from ranker.errors import run_stage
 from ranker.features import FEATURES_FILE
 from ranker.files import atomic
+from ranker.fit import check_fit
 from ranker.folds import held_out_pairs
 from ranker.head import Featured, train_head
 from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
@@ -32,11 +33,12 @@ def train(
     else:
         from ranker.training import fine_tune  # the Trainer takes a second to import: not for a head
 
-        fine_tune(model, training, params, watch)
+        fine_tune(model, training, params, watch, name="train")
 
 
 def main() -> None:
     params = load_params()
+    check_fit(tables.BASE_MODEL, params)
     layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
     pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
     tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
@@ -44,7 +46,7 @@ def main() -> None:
     training, held_out = (encode_pairs(side, *tokens, layout) for side in sides)
     taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
-    model = start_training(start, layout, params.train.trainable, params.train.seed, with_head=taught)
+    model = start_training(start, params.train.trainable, params.train.seed, with_head=taught)
     trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
     print(
         f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} weights "

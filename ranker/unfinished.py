@@ -1,0 +1,74 @@
+"""What a training that was stopped has left: the next one goes on from it, and comes to the same weights and curves."""
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import BertForSequenceClassification, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ranker.curves import Watch
+from ranker.encoded_pairs import EncodedPairs
+from ranker.files import remove, sha256
+from ranker.params import Train
+
+UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
+EVERY = 200  # steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second
+WHOLE, SEEN = "whole", "curves"  # in each checkpoint: a mark that it was written to its end, and the curves up to it
+
+
+def run_digest(model: BertForSequenceClassification, training: EncodedPairs, params: Train) -> str:
+    """Hex SHA-256 of all that the result of a training depends on: only an equal one may go on from a checkpoint.
+
+    Weights, pairs, settings, this package's code, and the versions and threads of torch.
+    """
+    digest = hashlib.sha256(f"{params.model_dump_json()} {training.layout} {torch.__version__}".encode())
+    digest.update(f"{torch.get_num_threads()} {torch.cuda.is_available()}".encode())
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(f"{file.name} {sha256(file)}".encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode() + weights.cpu().numpy().tobytes())
+    for texts, rows in (
+        (training.queries, training.query_rows),
+        (training.documents, training.document_rows),
+    ):
+        for array in (texts.values, texts.offsets, rows):
+            digest.update(array.tobytes())
+    digest.update(training.targets.tobytes())
+    return digest.hexdigest()
+
+
+class Keeper(TrainerCallback):
+    """Keeps a checkpoint every EVERY steps, but for an epoch's last: what follows that one then would be skipped."""
+
+    def __init__(self, watch: Watch | None, steps_per_epoch: int) -> None:
+        self.watch, self.steps_per_epoch = watch, steps_per_epoch
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_save = state.global_step % EVERY == 0 and state.global_step % self.steps_per_epoch != 0
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        if self.watch:
+            self.watch.save(checkpoint / SEEN)
+        (checkpoint / WHOLE).touch()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The latest checkpoint in a run's folder that was written to its end; others are removed."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    whole = [path for path in found if (path / WHOLE).is_file()]
+    for path in found:
+        if path not in whole[-1:]:
+            shutil.rmtree(path)
+    return whole[-1] if whole else None
+
+
+def open_run(unfinished: Path, digest: str) -> Path:
+    """The folder of a run in `unfinished`, made where there is none; those of other runs are removed."""
+    for other in unfinished.glob("*"):
+        if other.name != digest:
+            remove(other)
+    (unfinished / digest).mkdir(parents=True, exist_ok=True)
+    return unfinished / digest

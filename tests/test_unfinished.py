@@ -1,0 +1,118 @@
+"""A training that was stopped goes on from its last checkpoint, and comes to what an undisturbed one comes to."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from ranker import unfinished
+from ranker.curves import Watch
+from ranker.encoded_pairs import EncodedPairs, Example
+from ranker.files import sha256
+from ranker.model import new_cross_encoder
+from ranker.training import fine_tune
+from ranker.unfinished import UNFINISHED, WHOLE, run_digest
+from tests.test_model import PARAMS, make_data, make_pairs
+
+QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
+EVERY = 10
+
+
+class Stopped(EncodedPairs):
+    """Pairs of which so many can be read before somebody presses Ctrl-C."""
+
+    def __getitem__(self, row: int) -> Example:
+        Stopped.left -= 1
+        if Stopped.left < 0:
+            raise KeyboardInterrupt
+        return super().__getitem__(row)
+
+    left = 0
+
+
+def stopping(pairs: EncodedPairs, after: int) -> Stopped:
+    Stopped.left = after * PARAMS.batch_size
+    return Stopped(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(unfinished, "EVERY", EVERY)
+
+
+def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
+    model = new_cross_encoder(base_model, seed=3).train()
+    watch = Watch(*make_data(4, seed=1), 1, curves)
+    fine_tune(model, pairs, PARAMS.model_copy(update=changes), watch, name="train")
+    return model
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("after", [3, 11, 26, 37, 49])
+def test_the_same_weights_and_curves(
+    base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], after: int
+) -> None:
+    """Stopped in each epoch, before and after checkpoints, and twice over."""
+    pairs = make_pairs(QUERIES)
+    undisturbed = train(base_model, pairs, tmp_path / "undisturbed")
+    assert not list((UNFINISHED / "train").iterdir())
+    for more in (after, 1):
+        with pytest.raises(KeyboardInterrupt):
+            train(base_model, stopping(pairs, more), tmp_path / "curves")
+    capsys.readouterr()
+    again = train(base_model, pairs, tmp_path / "curves")
+    reached = capsys.readouterr().out
+    assert ("goes on from" in reached) == (after > EVERY)
+    for name, tensor in undisturbed.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    assert files(tmp_path / "curves") == files(tmp_path / "undisturbed")
+    assert not list((UNFINISHED / "train").iterdir())
+
+
+def test_a_checkpoint_that_was_not_written_to_its_end_is_not_gone_on_from(
+    base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = make_pairs(QUERIES)
+    with pytest.raises(KeyboardInterrupt):
+        train(base_model, stopping(pairs, 35), tmp_path / "curves")
+    checkpoints = sorted((UNFINISHED / "train").glob("*/checkpoint-*"))
+    assert [path.name for path in checkpoints] == ["checkpoint-20", "checkpoint-30"]  # two at most
+    (checkpoints[1] / WHOLE).unlink()
+    train(base_model, pairs, tmp_path / "curves")
+    assert "checkpoint-20" in capsys.readouterr().out
+
+
+def test_another_training_starts_anew(base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = make_pairs(QUERIES)
+    for changed, changes in ((make_pairs(QUERIES, seed=1), {}), (pairs, {"learning_rate": 2e-3}), (pairs, {"seed": 4})):
+        with pytest.raises(KeyboardInterrupt):
+            train(base_model, stopping(pairs, 25), tmp_path / "curves")
+        train(base_model, changed, tmp_path / "curves", **changes)
+        assert "goes on from" not in capsys.readouterr().out
+        assert not list((UNFINISHED / "train").iterdir())
+
+
+def test_the_digest_sees_weights_and_pairs_and_settings(base_model: Path) -> None:
+    pairs, model = make_pairs(4), new_cross_encoder(base_model, seed=3)
+    others = [
+        run_digest(new_cross_encoder(base_model, seed=4), pairs, PARAMS),
+        run_digest(model, make_pairs(4, seed=1), PARAMS),
+        run_digest(model, pairs.take(slice(1, None)), PARAMS),
+        run_digest(model, pairs, PARAMS.model_copy(update={"epochs": 3})),
+    ]
+    digest = run_digest(model, pairs, PARAMS)
+    assert digest == run_digest(new_cross_encoder(base_model, seed=3), make_pairs(4), PARAMS)
+    assert len({digest, *others}) == 5
+
+
+def test_without_a_name_nothing_is_kept(base_model: Path) -> None:
+    model = new_cross_encoder(base_model, seed=3).train()
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(model, stopping(make_pairs(QUERIES), 25), PARAMS)
+    assert not UNFINISHED.exists()
