@@ -43,13 +43,14 @@ def measure(folder: Path, base_model: Path, work: Path) -> list[dict[str, Any]]:
     exact = fine_tuned(base_model, training, params, "fp32")
     fast = fine_tuned(base_model, training, params, "bf16")
     export(fast, base_model, work / "trained", (QUERY_INPUT_SIZE, DOC_INPUT_SIZE))
+    rounded = Ranker(work / "trained", "int8", trusted=True)
     queries, documents, _ = zip(*(held_out[row] for row in range(len(held_out))), strict=True)
     ways = {
         "trained in fp32, scored in fp32": score(exact, held_out, TOKENS, "fp32"),
         "trained in fp32, scored in bf16": score(exact, held_out, TOKENS, "bf16"),
         "trained in bf16, scored in fp32": score(fast, held_out, TOKENS, "fp32"),
         "trained in bf16, scored in bf16": score(fast, held_out, TOKENS, "bf16"),
-        "trained in bf16, ONNX Runtime int8": Ranker(work / "trained", "int8").score_pairs(queries, documents),
+        "trained in bf16, ONNX Runtime int8": rounded.score_pairs(queries, documents),
     }
     heads = {
         "head on fp32 features": head_scores(base_model, training, held_out, params, "fp32"),
@@ -75,7 +76,7 @@ def fine_tuned(
     base_model: Path, training: EncodedPairs, params: Params, precision: Literal["bf16", "fp32"]
 ) -> BertForSequenceClassification:
     """All weights, one epoch."""
-    model = start_training(base_model, training.layout, "all", SEED)
+    model = start_training(base_model, "all", SEED)
     fine_tune(model, training, params.train.model_copy(update={"epochs": 1, "precision": precision}))
     return model.eval()
 
@@ -88,7 +89,7 @@ def head_scores(
     precision: Literal["bf16", "fp32"],
 ) -> np.ndarray:
     """Scores after three epochs of the head, on features in float32 from fp32, or as stage features keeps them."""
-    model = start_training(base_model, training.layout, "head", SEED)
+    model = start_training(base_model, "head", SEED)
     changes = {"epochs": 3, "learning_rate": params.crossval.head_learning_rate}
 
     def extract(pairs: EncodedPairs) -> np.ndarray:

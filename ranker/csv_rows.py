@@ -16,7 +16,7 @@ def csv_rows(
     >>> list(csv_rows("titles.csv", ["id,title\n", "7,\"Masks,\n", "again\"\n", "8,Bats\n"], lambda header: [1]))
     [(2, ['Masks,\nagain']), (4, ['Bats'])]
     """
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(_text(name, lines), strict=True)
     line = 1
     try:
         header: list[str] = next(reader, [])
@@ -30,3 +30,11 @@ def csv_rows(
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{name}: line {line}: expected CSV, found: {error}") from error
+
+
+def _text(name: str, lines: Iterable[str]) -> Iterator[str]:
+    """Lines without NUL, which no text has: what was cut off, or is in UTF-16, does."""
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise InputError(f"{name}: line {number}: expected text, found a NUL byte")
+        yield line

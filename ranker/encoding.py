@@ -158,7 +158,7 @@ def read_contract(path: Path) -> Layout:
         content = json.loads(path.read_text(encoding="utf-8"))
         layout = Layout(**{name: int(content[name]) for name in Layout.__dataclass_fields__})
         longest = int(content["max_length"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # the last: of Infinity
         raise InputError(
             f"{path}: expected sizes and special ids as stage export writes them, found: {error!r}"
         ) from error

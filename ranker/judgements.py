@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ranker.csv_rows import csv_rows
-from ranker.errors import InputError
+from ranker.errors import InputError, expected
 
 COLUMNS = ("document_id", "query_id", "label", "title-full")
 MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
@@ -21,7 +22,7 @@ class Judgement:
     """One entry of `relevant_docs`, whatever its score says; there are many, and this is a tenth of a BaseModel."""
 
     id: str | int
-    score: int
+    score: Annotated[int, Field(ge=-MAX_GRADE, le=MAX_GRADE)]
 
 
 class LabelledQuery(BaseModel):
@@ -38,10 +39,7 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
     try:
         queries = TypeAdapter(list[LabelledQuery]).validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in detail["loc"]) or "the file"
-        found = repr(detail["input"])[:80]
-        raise InputError(f"{path}: {where}: {detail['msg']}, found {found}") from error
+        raise InputError(f"{path}: {_first(error)}") from error
     seen: dict[str, str] = {}
     for entry in queries:
         query_id = str(entry.query_id)
@@ -49,8 +47,21 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
             raise InputError(
                 f"{path}: query_id {query_id}: expected once, found with {seen[query_id]!r} and {entry.query!r}"
             )
+        if not entry.query.strip():
+            raise InputError(f"{path}: query_id {query_id}: expected a query in text, found {entry.query!r}")
         seen[query_id] = entry.query
     return queries
+
+
+def _first(error: ValidationError) -> str:
+    """Where the first mistake is, entries counted from 0, and what it is."""
+    detail = error.errors(include_url=False)[0]
+    if detail["type"] == "json_invalid":
+        return detail["msg"].replace("Invalid JSON:", "expected JSON, found:")
+    places, message, found = list(detail["loc"]), expected(detail["msg"]), repr(detail["input"])[:80]
+    if places and places[-1] in ("str", "int"):  # ids are either, and pydantic tells of one after the other
+        places, message = places[:-1], "expected a valid string or integer"
+    return f"{'.'.join(map(str, places)) or 'the file'}: {message}, found {found}"
 
 
 def read_judgements(path: Path) -> pd.DataFrame:
@@ -78,11 +89,11 @@ def _grade(where: str, label: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 where a column has gaps
-        raise InputError(f"{where}: expected a whole number as label, found {label!r}")
-    grade = int(text.split(".")[0])
+        raise InputError(f"{where}: expected a whole number as label, found {label[:80]!r}")
+    grade = float(text)  # int() refuses more than 4300 digits
     if abs(grade) > MAX_GRADE:
-        raise InputError(f"{where}: expected a label of at most {MAX_GRADE}, found {label!r}")
-    return grade
+        raise InputError(f"{where}: expected a label of at most {MAX_GRADE}, found {label[:80]!r}")
+    return int(grade)
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:

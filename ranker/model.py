@@ -9,7 +9,6 @@ from torch import nn
 from transformers import BertForSequenceClassification, BertModel, PreTrainedConfig
 from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
-from ranker.encoding import Layout
 from ranker.errors import InputError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -107,25 +106,12 @@ def _some(names: list[str]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def check_sizes(model: BertForSequenceClassification, layout: Layout) -> None:
-    """InputError if a pair can be longer than the model has positions."""
-    positions = model.config.max_position_embeddings
-    if layout.max_length > positions:
-        raise InputError(
-            f"encode: expected query_input_size + doc_input_size of at most {positions}, the base model's positions, "
-            f"found {layout.query_input_size} + {layout.doc_input_size}"
-        )
-
-
-def start_training(
-    folder: Path, layout: Layout, trainable: str, seed: int, with_head: bool = False
-) -> BertForSequenceClassification:
-    """A cross-encoder, its sizes checked, of which only `trainable` learns: `new_cross_encoder` from a base model.
+def start_training(folder: Path, trainable: str, seed: int, with_head: bool = False) -> BertForSequenceClassification:
+    """A cross-encoder of which only `trainable` learns: `new_cross_encoder` from a base model.
 
     Of a cross-encoder `with_head`, such as stage distil writes, the head is kept.
     """
     model = load_checkpoint(folder).train() if with_head else new_cross_encoder(folder, seed)
-    check_sizes(model, layout)
     set_trainable(model, trainable)
     return model
 
@@ -133,20 +119,14 @@ def start_training(
 def set_trainable(model: BertForSequenceClassification, trainable: str) -> None:
     """Freeze all but the head (`head`), the head, pooler and last N layers (`top-N`), or nothing (`all`).
 
-    Frozen modules lose their dropout: their output is what it will be when served. InputError if there are fewer
-    than N layers.
+    Frozen modules lose their dropout: their output is what it will be when served.
     """
     layers = model.bert.encoder.layer
     trained: list[nn.Module] = [model.dropout, model.classifier]
     if trainable == "all":
         trained = [model]
     elif trainable != "head":
-        top = int(trainable.removeprefix("top-"))
-        if top > len(layers):
-            raise InputError(
-                f"train.trainable: expected at most top-{len(layers)}, the base model's layers, found top-{top}"
-            )
-        trained += [cast(nn.Module, model.bert.pooler), *layers[-top:]]
+        trained += [cast(nn.Module, model.bert.pooler), *layers[-int(trainable.removeprefix("top-")) :]]
     model.requires_grad_(False)
     unfrozen: set[nn.Module] = set()
     for module in trained:

@@ -2,16 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ranker.errors import InputError
+from ranker.errors import InputError, expected
 
 PARAMS_FILE = Path("params.yaml")
 
-Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]  # hex, or empty: unchecked
+# A pattern's description is what a value is told that it should be.
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 
@@ -32,7 +33,10 @@ class Fetch(Section):
     judgements_sha256: Sha256
     base_model: Annotated[
         str,
-        Field(pattern=r"^(hub:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}|package:[A-Za-z_][A-Za-z0-9_]*|path:.+)$"),
+        Field(
+            pattern=r"^(hub:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}|package:[A-Za-z_][A-Za-z0-9_]*|path:.+)$",
+            description="hub:OWNER/NAME@COMMIT with 40 hex digits, package:NAME or path:FOLDER",
+        ),
     ]
     base_model_sha256: Sha256
 
@@ -91,7 +95,7 @@ class Distil(Section):
 class Train(Section):
     """Fine-tuning with the transformers Trainer."""
 
-    trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$")]
+    trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$", description="head, all or top-N")]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     eval_batch_tokens: Annotated[int, Field(ge=1)]
@@ -105,8 +109,16 @@ class Train(Section):
 class Export(Section):
     """The ONNX that ships."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]  # what dvc.yaml's artifacts: accepts
-    version: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$")]
+    name: Annotated[  # what dvc.yaml's artifacts: accepts
+        str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="a small letter, then small letters, digits and hyphens")
+    ]
+    version: Annotated[
+        str,
+        Field(
+            pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$",
+            description="MAJOR.MINOR.PATCH",
+        ),
+    ]
     opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
     target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.onnx_export.VESPA_TARGETS
     int8_max_ndcg_loss: Share
@@ -205,10 +217,17 @@ def _first(error: ValidationError) -> str:
     detail = error.errors()[0]
     where = ".".join(str(part) for part in detail["loc"]) or "the file"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    found = repr(detail["input"])[:80]
     if detail["type"] == "value_error":  # ours; it names expected and found
         return f"{where}.{detail['ctx']['error']}{more}"
     if detail["type"] == "missing":
         return f"{where}: expected a value, found none{more}"
     if detail["type"] == "extra_forbidden":
         return f"{where}: no such parameter{more}"
-    return f"{where}: {detail['msg']}, found {detail['input']!r}{more}"
+    if detail["type"] == "model_type":
+        return f"{where}: expected parameters by name, found {found}{more}"
+    if detail["type"] == "string_pattern_mismatch":
+        section, name = detail["loc"]
+        fields = cast(type[Section], Params.model_fields[str(section)].annotation).model_fields
+        return f"{where}: expected {fields[str(name)].description}, found {found}{more}"
+    return f"{where}: {expected(detail['msg'])}, found {found}{more}"

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ranker import tables
 from ranker.encoding import load_tokenizer, tokenize
 from ranker.errors import run_stage
+from ranker.fit import check_fit
 from ranker.params import load_params
 
 
@@ -28,7 +29,7 @@ def encode_table(tokenizer: Tokenizer, source: Path, destination: Path) -> None:
 
 
 def main() -> None:
-    load_params()
+    check_fit(tables.BASE_MODEL, load_params())
     tokenizer = load_tokenizer(tables.BASE_MODEL)
     encode_table(tokenizer, tables.QUERIES, tables.ENCODED_QUERIES)
     encode_table(tokenizer, tables.DOCUMENTS, tables.ENCODED_DOCUMENTS)

@@ -10,6 +10,7 @@ from ranker.encoded_pairs import encode_pairs
 from ranker.encoding import load_layout
 from ranker.errors import run_stage
 from ranker.files import atomic
+from ranker.fit import check_fit
 from ranker.params import Params, load_params
 
 NO_SEED = 0  # it draws a new head's weights, which features do not see: a sweep over train.seed keeps them
@@ -25,7 +26,7 @@ def extract(params: Params, folder: Path) -> None:
     pairs = encode_pairs(tables.read_table(tables.PAIRS), *tokens, layout)
     taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
-    model = start_training(start, layout, params.train.trainable, NO_SEED, with_head=taught)
+    model = start_training(start, params.train.trainable, NO_SEED, with_head=taught)
     precision = resolve_precision(params.train.precision)
     print(
         f"features: {len(pairs)} pairs, {pairs.lengths.sum()} tokens; precision {precision}; from {start}", flush=True
@@ -35,6 +36,7 @@ def extract(params: Params, folder: Path) -> None:
 
 def main() -> None:
     params = load_params()
+    check_fit(tables.BASE_MODEL, params)
     with atomic(tables.FEATURES) as partial:
         partial.mkdir()
         if params.train.trainable == "head":

@@ -181,11 +181,14 @@ def test_mistakes_in_the_csv_are_named(tmp_path: Path, content: bytes, message: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "the file: Invalid JSON"),
-        ("{}", "the file: Input should be a valid array"),
-        ('[{"query_id": 1, "relevant_docs": []}]', "0.query: Field required"),
+        ("[", "expected JSON, found: EOF"),
+        ("{}", "the file: expected a valid array"),
+        ('[{"query_id": 1, "relevant_docs": []}]', "0.query: expected a value"),
         ('[{"query_id": 1, "query": "q", "relevant_docs": [{"id": "a", "score": 0.5}]}]', "0.relevant_docs.0.score:"),
-        ('[{"query_id": 1.5, "query": "q", "relevant_docs": []}]', "0.query_id."),
+        (
+            '[{"query_id": 1.5, "query": "q", "relevant_docs": []}]',
+            "0.query_id: expected a valid string or integer",
+        ),
         (
             '[{"query_id": 1, "query": "q", "relevant_docs": []},'
             ' {"query_id": "1", "query": "r", "relevant_docs": []}]',

@@ -13,11 +13,11 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import Layout, lay_out, load_layout
+from ranker.encoding import Layout, lay_out
 from ranker.errors import InputError
 from ranker.files import sha256
 from ranker.measures import ranking_measures
-from ranker.model import check_sizes, load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
+from ranker.model import load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
 from ranker.params import Train
 from ranker.scoring import score
 from ranker.tables import pack
@@ -58,20 +58,6 @@ def test_what_is_trained(base_model: Path) -> None:
         model = new_cross_encoder(base_model, 0)
         set_trainable(model, trainable)
         assert trained(model) == modules, trainable
-
-
-def test_more_layers_than_there_are(base_model: Path) -> None:
-    with pytest.raises(
-        InputError, match="train.trainable: expected at most top-2, the base model's layers, found top-3"
-    ):
-        set_trainable(new_cross_encoder(base_model, 0), "top-3")
-
-
-def test_more_tokens_than_positions(base_model: Path) -> None:
-    model = new_cross_encoder(base_model, 0)
-    check_sizes(model, load_layout(base_model, 64, 96))
-    with pytest.raises(InputError, match="of at most 160, the base model's positions, found 65 \\+ 96"):
-        check_sizes(model, load_layout(base_model, 65, 96))
 
 
 def test_frozen_modules_have_no_dropout(base_model: Path) -> None:

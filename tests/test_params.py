@@ -36,40 +36,46 @@ def test_floats_as_dvc_writes_them(tmp_path: Path, text: str) -> None:
 def test_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) -> None:
     lines = (ROOT / "params.yaml").read_text().replace("warmup_steps: 50", f"warmup_steps: {text}")
     (tmp_path / "params.yaml").write_text(lines)
-    with pytest.raises(InputError, match="train.warmup_steps: Input should be a valid integer"):
+    with pytest.raises(InputError, match="train.warmup_steps: expected a valid integer"):
         load_params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (changed("train", epochs="3"), "params.yaml: train.epochs: Input should be a valid integer, found '3'"),
+        (changed("train", epochs="3"), "params.yaml: train.epochs: expected a valid integer, found '3'"),
         (changed("train", epoch=3), "params.yaml: train.epoch: no such parameter"),
-        (changed("train", learning_rate="1e-5"), "train.learning_rate: Input should be a valid number, found '1e-5'"),
-        (changed("train", learning_rate=0), "train.learning_rate: Input should be greater than 0, found 0"),
-        (changed("train", trainable="top-0"), "train.trainable: String should match pattern"),
-        (changed("train", precision="fp16"), "train.precision: Input should be 'auto', 'bf16' or 'fp32', found 'fp16'"),
+        (changed("train", learning_rate="1e-5"), "train.learning_rate: expected a valid number, found '1e-5'"),
+        (changed("train", learning_rate=0), "train.learning_rate: expected greater than 0, found 0"),
+        (changed("train", trainable="top-0"), "train.trainable: expected head, all or top-N, found 'top-0'"),
+        (changed("train", precision="fp16"), "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),
         (changed("split", held_out=5), "split.held_out: expected a fold below folds (5), found 5"),
-        (changed("encode", query_input_size=2), "encode.query_input_size: Input should be greater than or equal to 3"),
-        (changed("export", version="1.0"), "export.version: String should match pattern"),
+        (changed("encode", query_input_size=2), "encode.query_input_size: expected greater than or equal to 3"),
+        (changed("export", version="1.0"), "export.version: expected MAJOR.MINOR.PATCH, found '1.0'"),
         (
             changed("export", int8_min_tau=1.5),
-            "export.int8_min_tau: Input should be less than or equal to 1, found 1.5",
+            "export.int8_min_tau: expected less than or equal to 1, found 1.5",
         ),
         (
             changed("export", target_vespa="8"),
-            "export.target_vespa: Input should be '2024-12', '2025-06', '2025-11' or",
+            "export.target_vespa: expected '2024-12', '2025-06', '2025-11' or",
         ),
-        (changed("vespa", rerank_count=0), "vespa.rerank_count: Input should be greater than or equal to 1, found 0"),
-        (changed("vespa", model="int4"), "vespa.model: Input should be 'int8' or 'fp32', found 'int4'"),
-        (changed("export", opset=24), "export.opset: Input should be less than or equal to 23, found 24"),
+        (changed("vespa", rerank_count=0), "vespa.rerank_count: expected greater than or equal to 1, found 0"),
+        (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
+        (changed("export", opset=24), "export.opset: expected less than or equal to 23, found 24"),
         (changed("fetch", dataset="files"), "fetch.dataset files needs labelled_data: expected a path or URL"),
         (changed("fetch", judgements="x.csv"), "fetch.dataset sample does not read judgements: expected it empty"),
-        (changed("fetch", base_model="hub:a/b@main"), "fetch.base_model: String should match pattern"),
-        (changed("fetch", base_model_sha256="53AA"), "fetch.base_model_sha256: String should match pattern"),
+        (
+            changed("fetch", base_model="hub:a/b@main"),
+            "fetch.base_model: expected hub:OWNER/NAME@COMMIT with",
+        ),
+        (
+            changed("fetch", base_model_sha256="53AA"),
+            "fetch.base_model_sha256: expected 64 hex digits or nothing,",
+        ),
         ({**CONTENT, "trian": {}}, "params.yaml: trian: no such parameter"),
         ({k: v for k, v in CONTENT.items() if k != "split"}, "params.yaml: split: expected a value, found none"),
-        (None, "params.yaml: the file: Input should be a valid dictionary"),
+        (None, "params.yaml: the file: expected parameters by name, found None"),
     ],
 )
 def test_mistakes_are_named(content: Any, message: str) -> None:

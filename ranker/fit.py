@@ -1,0 +1,27 @@
+"""Whether params.yaml asks of the base model no more than it has: known before anything long runs."""
+
+import json
+from pathlib import Path
+
+from ranker.errors import InputError
+from ranker.params import PARAMS_FILE, Params
+
+
+def check_fit(base_model: Path, params: Params) -> None:
+    """InputError if a pair can be longer than the base model has positions, or top-N asks for more layers than it has.
+
+    Reads config.json alone, whose absent sizes are transformers' defaults.
+    """
+    config = json.loads((base_model / "config.json").read_text(encoding="utf-8"))
+    positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)
+    sizes = params.encode.query_input_size, params.encode.doc_input_size
+    if sum(sizes) > positions:
+        raise InputError(
+            f"{PARAMS_FILE}: encode: expected query_input_size + doc_input_size of at most {positions}, the base "
+            f"model's positions, found {sizes[0]} + {sizes[1]}"
+        )
+    kind, _, top = params.train.trainable.partition("-")
+    if kind == "top" and int(top) > layers:
+        raise InputError(
+            f"{PARAMS_FILE}: train.trainable: expected at most top-{layers}, the base model's layers, found top-{top}"
+        )

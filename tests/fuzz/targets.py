@@ -1,0 +1,98 @@
+"""What reads a user's files, given any bytes: it works, or it raises InputError and nothing else."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from ranker.documents import read_documents
+from ranker.encoding import Layout, lay_out, read_contract
+from ranker.errors import InputError, one_line
+from ranker.judgements import LabelledQuery, read_judgements, read_labelled_data
+from ranker.pairs import join
+from ranker.params import load_params
+from ranker.serving import check_digests
+
+Target = Callable[[bytes], None]
+
+QUERIES = [LabelledQuery(query_id=i, query=f"masks {i}", relevant_docs=[]) for i in range(3)]
+LAYOUT = Layout(8, 12, cls_id=2, sep_id=3, pad_id=0)
+
+
+def _read(name: str, read: Callable[[Path], object]) -> Target:
+    """A target that writes its bytes to a file of this name and reads it; a refusal is one line."""
+
+    def target(data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(data)
+            refusal = ""
+            try:
+                read(path)
+            except InputError as error:
+                refusal = one_line(str(error))
+            assert not refusal or name in refusal or "labelled_data and CSV" in refusal
+
+    return target
+
+
+def _judgements(path: Path) -> None:
+    rows = read_judgements(path)
+    joined = join(QUERIES, rows, relevant_from=1)
+    dropped = joined.findings[~joined.findings["kept"]]
+    assert len(joined.pairs) + int(dropped["document_id"].notna().sum()) == len(rows)
+
+
+def _digests(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # the file it would have a digest of is not there
+        check_digests(path.parent, "model.onnx")
+
+
+def lay_out_pair(data: bytes) -> None:
+    """The contract for any token ids: their cut, and what stands around them."""
+    ids = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).astype(np.int64) + 4  # no special ones
+    query, document = ids[::2], ids[1::2]
+    batch = {name: array[0] for name, array in lay_out(LAYOUT, [query], [document]).items()}
+    q, d = query[:6].tolist(), document[:11].tolist()
+    assert batch["input_ids"].tolist() == [2, *q, 3, *d, 3]
+    assert batch["token_type_ids"].tolist() == [0] * (len(q) + 2) + [1] * (len(d) + 1)
+    assert batch["attention_mask"].tolist() == [1] * (len(q) + len(d) + 3)
+
+
+TARGETS: dict[str, Target] = {
+    "labelled_data": _read("labelled.json", read_labelled_data),
+    "judgements": _read("judgements.csv", _judgements),
+    "documents_csv": _read("documents.csv", lambda path: list(read_documents(path))),
+    "documents_jsonl": _read("documents.jsonl", lambda path: list(read_documents(path))),
+    "documents_parquet": _read("documents.parquet", lambda path: list(read_documents(path))),
+    "params": _read("params.yaml", load_params),
+    "contract": _read("encoding.json", read_contract),
+    "manifest": _read("manifest.json", _digests),
+    "lay_out": lay_out_pair,
+}
+
+# What to start from: whole files, small.
+SEEDS: dict[str, bytes] = {
+    "labelled_data": json.dumps([query.model_dump() for query in QUERIES]).encode(),
+    "judgements": b'document_id,query_id,label,title-full\na,0,1,"Masks, ""again"""\nb,1,0,Bats\nb,1,2.0,Bats\n',
+    "documents_csv": b'document_id,title\r\n007,"Masks\nagain"\r\n1e10,\r\n',
+    "documents_jsonl": b'{"document_id": "007", "title": "Masks"}\n\n{"title": "", "document_id": "1e10"}\n',
+    "contract": json.dumps(asdict(LAYOUT) | {"max_length": LAYOUT.max_length}).encode(),
+    "manifest": b'{"files": {"model.onnx": "00"}}',
+    "lay_out": bytes(range(64)),
+}
+
+
+def seeds() -> dict[str, bytes]:
+    """SEEDS, and those that are made or lie elsewhere."""
+    import pandas as pd
+
+    params = (Path(__file__).parent.parent.parent / "params.yaml").read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "documents.parquet"
+        pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", ""]}).to_parquet(path)
+        return SEEDS | {"params": params, "documents_parquet": path.read_bytes()}

@@ -1,0 +1,63 @@
+"""Any bytes at all, and whole files with bytes changed: what reads user's files takes them, or says no in a line."""
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.fuzz.targets import TARGETS, seeds
+
+SEEDS = seeds()
+BITS = [
+    b'"',
+    b",",
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b"[",
+    b"{",
+    b"}",
+    b"\\u",
+    b"1e999",
+    b"9" * 5000,
+    b"-",
+    b": ",
+    b"\xed\xa0\x80",
+]
+
+
+@st.composite
+def changed(draw: st.DrawFn, seed: bytes) -> bytes:
+    """A file of which some bytes are cut out, doubled, or others put in."""
+    content = seed
+    for _ in range(draw(st.integers(1, 5))):
+        start = draw(st.integers(0, len(content)))
+        end = draw(st.integers(start, min(len(content), start + 20)))
+        put = draw(st.sampled_from(BITS) | st.binary(max_size=4) | st.just(content[start:end] * 2))
+        content = content[:start] + put + content[end:]
+    return content
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_whole_file(name: str) -> None:
+    TARGETS[name](SEEDS[name])
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_any_bytes(name: str) -> None:
+    @given(st.binary(max_size=200))
+    @example(b"")
+    def any_bytes(data: bytes) -> None:
+        TARGETS[name](data)
+
+    any_bytes()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_file_with_changes(name: str) -> None:
+    @given(changed(SEEDS[name]))
+    @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+    def with_changes(data: bytes) -> None:
+        TARGETS[name](data)
+
+    with_changes()
