@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-from ranker.download import check_digest
+from ranker.download import MAX_BYTES, check_digest
 from ranker.encoding import load_tokenizer, special_ids, tokenize
-from ranker.errors import InputError
+from ranker.errors import InputError, expected
 from ranker.files import atomic, remove, write_json
 
 WEIGHTS = "model.safetensors"
@@ -65,8 +65,12 @@ def _from_hub(reference: str, name: str, partial: Path) -> None:
     from huggingface_hub import snapshot_download  # takes a second that the other sources need not pay
 
     repo_id, _, revision = name.partition("@")
+    asked: dict[str, Any] = {"revision": revision, "allow_patterns": list(FILES), "local_dir": partial}
     try:
-        snapshot_download(repo_id, revision=revision, allow_patterns=list(FILES), local_dir=partial)
+        for file in snapshot_download(repo_id, dry_run=True, **asked):
+            if (file.file_size or 0) > MAX_BYTES:
+                raise ValueError(f"{file.filename} of {file.file_size} bytes, and at most {MAX_BYTES} were expected")
+        snapshot_download(repo_id, **asked)
     except Exception as error:  # its errors and httpx's have no base in common
         raise InputError(f"{reference}: expected a model on the hub, found: {error}") from error
     remove(partial / ".cache")
@@ -95,7 +99,7 @@ def _check_config(file: Path) -> BertConfig:
         return BertConfig.model_validate(_read_json(file))
     except ValidationError as error:
         detail = error.errors()[0]
-        raise InputError(f"{file}: {detail['loc'][0]}: {detail['msg']}, found {detail['input']!r}") from error
+        raise InputError(f"{file}: {detail['loc'][0]}: {expected(detail['msg'])}, found {detail['input']!r}") from error
 
 
 def _check_weights(file: Path, config: BertConfig) -> None:

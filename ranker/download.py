@@ -1,11 +1,14 @@
-"""One file from a path or an http(s) URL: streamed, retried, checked by its digest; in place whole or not at all."""
+"""One file from a path or an http(s) URL: streamed, retried, bounded, checked; in place whole or not at all."""
 
 import re
 import shutil
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pooch
 import requests
+from tqdm import tqdm
 
 from ranker.errors import InputError
 from ranker.files import atomic, sha256
@@ -13,13 +16,14 @@ from ranker.files import atomic, sha256
 TRIES = 3
 TIMEOUT = 30  # seconds without a byte
 CHUNK = 2**16  # bytes
+MAX_BYTES = 2**32  # of a file: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
 
 
 def fetch_file(source: str, destination: Path, expected_sha256: str = "") -> None:
     """Copy or download `source` to `destination`, with a progress bar for URLs.
 
-    A failed download or a wrong digest is tried again, TRIES times in all. InputError names the source and what was
-    wrong with it; `destination` is then what it was.
+    A failed download or a wrong digest is tried again, TRIES times in all; one of more than MAX_BYTES, or redirected to
+    another scheme, is not. InputError names the source and what was wrong with it; `destination` is then what it was.
     """
     with atomic(destination) as partial:
         if re.match(r"https?://", source, re.IGNORECASE):
@@ -38,7 +42,6 @@ def _copy(source: Path, partial: Path, expected_sha256: str) -> None:
 
 
 def _download(url: str, partial: Path, expected_sha256: str) -> None:
-    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=CHUNK, timeout=TIMEOUT)
     fetcher = pooch.create(
         path=partial.parent,
         base_url="",
@@ -47,9 +50,32 @@ def _download(url: str, partial: Path, expected_sha256: str) -> None:
         retry_if_failed=TRIES - 1,
     )
     try:
-        fetcher.fetch(partial.name, downloader=downloader)
+        fetcher.fetch(partial.name, downloader=_stream)
     except (requests.RequestException, ValueError) as error:  # ValueError: the digest
         raise InputError(f"{url}: {error}") from error
+
+
+def _stream(url: str, partial: str, _: pooch.Pooch) -> None:
+    with (
+        requests.get(url, stream=True, timeout=TIMEOUT, hooks={"response": _keep_scheme}) as response,
+        Path(partial).open("wb") as file,
+    ):
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0))
+        with tqdm(desc=Path(urlsplit(url).path).name, total=size or None, unit="B", unit_scale=True) as bar:
+            for chunk in response.iter_content(CHUNK):
+                if file.tell() + len(chunk) > MAX_BYTES:
+                    raise InputError(f"{url}: expected at most {MAX_BYTES} bytes, found more")
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _keep_scheme(response: requests.Response, **_: Any) -> None:
+    """InputError if a redirect leads to another scheme: from https to http nobody could vouch for what comes."""
+    if response.is_redirect:
+        there = urljoin(response.url, response.headers["Location"])
+        if urlsplit(there).scheme != urlsplit(response.url).scheme:
+            raise InputError(f"{response.url}: expected no redirect to another scheme, found one to {there}")
 
 
 def check_digest(source: str, file: Path, expected_sha256: str) -> None:

@@ -95,9 +95,12 @@ def test_a_vocabulary_alone_is_made_a_tokenizer(source: Path, tmp_path: Path) ->
     assert load_layout(tmp_path / "model", 32, 96).cls_id == vocabulary["[CLS]"]
 
 
-def fetch_from_hub(server: HTTPServer, reference: str, folder: Path, run: Run, check: bool = True) -> str:
+def fetch_from_hub(
+    server: HTTPServer, reference: str, folder: Path, run: Run, check: bool = True, before: str = ""
+) -> str:
     """Fetch as a user does, in a process of its own: the hub's client reads HF_ENDPOINT when it is imported."""
     code = (
+        f"{before}"
         "from pathlib import Path; from ranker.errors import run_stage; from ranker.base_model import fetch_base_model;"
         f"run_stage('fetch', lambda: fetch_base_model('{reference}', Path('{folder}')))"
     )
@@ -133,6 +136,18 @@ def test_a_hub_that_fails_leaves_the_last_model(
     assert f"fetch: {reference}: expected a model on the hub, found: " in stderr
     assert "Traceback" not in stderr
     assert names(tmp_path / "model") == ["old"]
+
+
+def test_a_hub_that_has_more_than_a_file_may_have(
+    httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run
+) -> None:
+    serve_model(httpserver, "google/tiny", source)
+    reference, size = f"hub:google/tiny@{REVISION}", (source / "model.safetensors").stat().st_size
+    bound = "import ranker.base_model; ranker.base_model.MAX_BYTES = 100_000; "
+    stderr = fetch_from_hub(httpserver, reference, tmp_path / "model", run, check=False, before=bound)
+    assert f"found: model.safetensors of {size} bytes, and at most 100000 were expected\n" in stderr
+    assert {request.method for request, _ in httpserver.log if "/resolve/" in request.path} == {"HEAD"}
+    assert not (tmp_path / "model").exists()
 
 
 def _change_config(source: Path, **values: object) -> None:

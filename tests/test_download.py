@@ -1,6 +1,11 @@
 """Files from paths and from a web server that misbehaves; what was there stays there when anything fails."""
 
+import contextlib
 import hashlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,4 +112,97 @@ def test_sources_that_are_none(source: str, message: str, destination: Path, mon
     monkeypatch.setattr(download, "TRIES", 1)
     with pytest.raises(InputError, match=message):
         fetch_file(source, destination)
+    assert unchanged(destination)
+
+
+def test_a_redirect_is_followed(httpserver: HTTPServer, destination: Path) -> None:
+    httpserver.expect_request("/old.csv").respond_with_data(status=302, headers={"Location": "/a.csv"})
+    httpserver.expect_request("/a.csv").respond_with_data(CONTENT)
+    fetch_file(httpserver.url_for("/old.csv"), destination)
+    assert destination.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("there", ["https://127.0.0.1:9/a.csv", "file:///etc/hostname", "ftp://127.0.0.1:9/a.csv"])
+def test_a_redirect_to_another_scheme_is_not(httpserver: HTTPServer, destination: Path, there: str) -> None:
+    httpserver.expect_request("/a.csv").respond_with_data(status=302, headers={"Location": there})
+    url = httpserver.url_for("/a.csv")
+    with pytest.raises(InputError, match=f"^{url}: expected no redirect to another scheme, found one to {there}$"):
+        fetch_file(url, destination)
+    assert len(httpserver.log) == 1  # not tried again
+    assert unchanged(destination)
+
+
+def test_more_than_a_file_may_have(httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the server says so or not."""
+    monkeypatch.setattr(download, "MAX_BYTES", 100_000)
+
+    def chunked(_: Request) -> Response:
+        return Response((b"x" * 10_000 for _ in range(100)), direct_passthrough=True)
+
+    httpserver.expect_request("/said.csv").respond_with_data(CONTENT)
+    httpserver.expect_request("/unsaid.csv").respond_with_handler(chunked)
+    for name in ("said.csv", "unsaid.csv"):
+        with pytest.raises(InputError, match=f"/{name}: expected at most 100000 bytes, found more$"):
+            fetch_file(httpserver.url_for(f"/{name}"), destination)
+        assert unchanged(destination)
+
+
+def _half(connection: socket.socket) -> None:
+    """Read a request and answer with half of what is announced."""
+    connection.recv(10_000)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
+
+
+def _stall(connection: socket.socket, done: threading.Event) -> None:
+    _half(connection)
+    done.wait(30)
+
+
+def _reset(connection: socket.socket, done: threading.Event) -> None:
+    _half(connection)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+
+
+def _garbage(connection: socket.socket, done: threading.Event) -> None:
+    connection.recv(10_000)
+    connection.sendall(b"\x00" * 100)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [(_stall, "Read timed out"), (_reset, "Connection reset by peer"), (_garbage, "BadStatusLine")],
+)
+def test_a_connection_that_breaks(
+    destination: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[socket.socket, threading.Event], None],
+    message: str,
+) -> None:
+    monkeypatch.setattr(download, "TRIES", 2)
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+    done = threading.Event()
+    accepted: list[socket.socket] = []
+
+    def serve() -> None:
+        while not done.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection, _ = listener.accept()
+                accepted.append(connection)
+                with connection:
+                    answer(connection, done)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        threads = [threading.Thread(target=serve) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.csv"
+        try:
+            with pytest.raises(InputError, match=f"^{url}: .*{message}"):
+                fetch_file(url, destination)
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    assert len(accepted) == 2
     assert unchanged(destination)
