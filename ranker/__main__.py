@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ranker import tables
 from ranker.documents import STDIN, Document, check_query, read_documents
-from ranker.errors import InputError, run_stage
+from ranker.errors import InputError, one_line, run_stage
 from ranker.serving import MODEL_FILES, Ranker
 
 
@@ -55,22 +55,13 @@ def lines(ranked: list[tuple[float, Document]], jsonl: bool) -> Iterator[str]:
             yield json.dumps({"rank": place, "score": found, "document_id": document_id, "title": title})
         return
     shown = [
-        (str(i), f"{score:.3f}", plain(document[0]), plain(document[1]))
+        (str(i), f"{score:.3f}", one_line(document[0]), one_line(document[1]))
         for i, (score, document) in enumerate(ranked, 1)
     ]
     rows = [("rank", "score", "document_id", "title"), *shown]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for rank, score, document_id, title in rows:
         yield f"{rank:>{widths[0]}}  {score:>{widths[1]}}  {document_id:<{widths[2]}}  {title}"
-
-
-def plain(text: str) -> str:
-    r"""Text as one line that does nothing to a terminal.
-
-    >>> plain("Bats\n and \x1b[31mbirds")
-    'Bats and [31mbirds'
-    """
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from vespa.package import (
 from ranker.encoding import INPUTS, NOT_RELEVANT, OUTPUT, RELEVANT, Layout, read_contract
 from ranker.errors import InputError
 from ranker.feed import DOCUMENT_TYPE, PAD, PROFILE, QUERY_TENSOR, TOKENIZER, TOKENS_FIELD
-from ranker.serving import CONTRACT_FILE, MODEL_FILES
+from ranker.serving import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, check_digests
 
 MODEL = "cross_encoder"
 TOKENIZER_PATH = "tokenizer/tokenizer.json"
@@ -102,8 +102,9 @@ def write_application(folder: Path, ranker: Path, name: str, model: Literal["int
     """
     if not (ranker / MODEL_FILES[model]).is_file():
         model = "fp32"
+    check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
     layout = read_contract(ranker / CONTRACT_FILE)
-    application(name, layout, ranker / MODEL_FILES[model], ranker / "tokenizer.json", rerank_count).to_files(folder)
+    application(name, layout, ranker / MODEL_FILES[model], ranker / TOKENIZER_FILE, rerank_count).to_files(folder)
     for unused in ("models", "search"):  # pyvespa makes them all the same
         shutil.rmtree(folder / unused)
     return model

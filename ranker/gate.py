@@ -113,7 +113,7 @@ def gate(
     tried: list[dict[str, Any]] = []
     for scheme in _schemes(model, prepared, held_out):
         quantise(prepared, scheme, folder / MODEL_FILES["int8"], params)
-        ranker = Ranker(folder, "int8")
+        ranker = Ranker(folder, "int8", trusted=True)
         found = {way: agreement(pairs, logits(ranker, pairs.encoded)) for way, (pairs, logits) in ways.items()}
         passed = all(passes(measures, params) for measures in found.values())
         tried.append({"scheme": scheme.name, "passed": passed, "left_out": list(scheme.left_out), **found})

@@ -14,7 +14,6 @@ from ranker.params import Params
 from ranker.quantisation import chip
 from ranker.serving import MODEL_FILES
 
-MANIFEST_FILE = "manifest.json"
 NOT_EXPORTS = {"crossval", "vespa"}  # sections of params.yaml that the models do not depend on
 
 

@@ -7,6 +7,7 @@
 A Ranker may be shared by threads: nothing of it changes after it is made.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,24 +18,43 @@ import onnxruntime
 from ranker.batching import MULTIPLE, scoring_batches
 from ranker.encoding import OUTPUT, TokenIds, lay_out, load_tokenizer, read_contract, relevance, tokenize
 from ranker.errors import InputError
+from ranker.files import sha256
 from ranker.ragged import Ragged, ragged
 
-CONTRACT_FILE = "encoding.json"
+CONTRACT_FILE, TOKENIZER_FILE, MANIFEST_FILE = "encoding.json", "tokenizer.json", "manifest.json"
 Model = Literal["fp32", "int8"]
 MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 TOKENS = 1024  # a batch, padding included: int8 of MiniLM on two cores is 3% faster than with 2048, fp32 the same
 
 
+def check_digests(folder: Path, *names: str) -> None:
+    """InputError unless these files are those that the folder's manifest has the digests of."""
+    manifest = folder / MANIFEST_FILE
+    if not manifest.is_file():
+        raise InputError(f"{manifest}: expected a file that stage export wrote, found none")
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        expected = {name: str(files[name]) for name in names}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{manifest}: expected the digests of {', '.join(names)}, found: {error!r}") from error
+    for name, digest in expected.items():
+        if (found := sha256(folder / name)) != digest:
+            raise InputError(f"{folder / name}: expected sha256 {digest}, as {MANIFEST_FILE} says, found {found}")
+
+
 class TextEncoder:
     """Texts -> token ids, by the contract and the tokenizer in a folder that stage export wrote.
 
-    InputError names the file that is missing or not what it should be.
+    InputError names the file that is missing or not what it should be: by the manifest's digests, unless the folder is
+    `trusted` to be this process's own, which has no manifest yet.
     """
 
-    def __init__(self, folder: Path) -> None:
-        for name in (CONTRACT_FILE, "tokenizer.json"):
+    def __init__(self, folder: Path, trusted: bool = False) -> None:
+        for name in (CONTRACT_FILE, TOKENIZER_FILE):
             if not (folder / name).is_file():
                 raise InputError(f"{folder / name}: expected a file that stage export wrote, found none")
+        if not trusted:
+            check_digests(folder, CONTRACT_FILE, TOKENIZER_FILE)
         self.layout = read_contract(folder / CONTRACT_FILE)
         self.tokenizer = load_tokenizer(folder)
         self.dtype = np.uint16 if max(self.tokenizer.get_vocab().values()) < 2**16 else np.int32
@@ -57,13 +77,15 @@ class Ranker(TextEncoder):
     is the best use of them.
     """
 
-    def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0, trusted: bool = False) -> None:
+        super().__init__(folder, trusted)
         if not (folder / MODEL_FILES[model]).is_file():
             why = "" if model == "fp32" else ", or none passed its gate (manifest.json)"
             raise InputError(
                 f"{folder / MODEL_FILES[model]}: expected a model that stage export wrote, found none{why}"
             )
+        if not trusted:
+            check_digests(folder, MODEL_FILES[model])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         try:

@@ -18,12 +18,12 @@ from ranker.files import atomic, sha256, write_json
 from ranker.folds import held_out_pairs
 from ranker.gate import HeldOut, gate, in_batches
 from ranker.golden import GOLDEN_FILE, golden
-from ranker.manifest import MANIFEST_FILE, Measured, code_digest, manifest, side_by_side
+from ranker.manifest import Measured, code_digest, manifest, side_by_side
 from ranker.model import TOKENIZER_FILES, load_checkpoint
 from ranker.onnx_export import compare, export_onnx
 from ranker.params import Params, load_params
 from ranker.quantisation import prepare
-from ranker.serving import CONTRACT_FILE, MODEL_FILES, Ranker
+from ranker.serving import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, Ranker
 
 
 def export_models(model: BertForSequenceClassification, layout: Layout, folder: Path, params: Params) -> Measured:
@@ -32,7 +32,7 @@ def export_models(model: BertForSequenceClassification, layout: Layout, folder: 
     tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
     encoded = encode_pairs(pairs, *tokens, layout)
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
-    ranker = Ranker(folder)
+    ranker = Ranker(folder, trusted=True)
     differences = compare(model, ranker, encoded, params.train.eval_batch_tokens)
     held_out = HeldOut(pairs, encoded, in_batches(ranker, encoded), params.join.relevant_from)
     tried = gate(model, prepare(folder / MODEL_FILES["fp32"], model.config), folder, held_out, params.export)
@@ -59,7 +59,7 @@ def main() -> None:
         layout = load_layout(partial, params.encode.query_input_size, params.encode.doc_input_size)
         write_json(partial / CONTRACT_FILE, contract(layout, sha256(partial / "tokenizer.json")))
         measured = export_models(model, layout, partial, params)
-        write_json(partial / GOLDEN_FILE, golden(Ranker(partial)))
+        write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of()))
     write_json(tables.EXPORT_REPORT, side_by_side(tables.RANKER, measured))
     print(

@@ -87,7 +87,7 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stage export writes, without its manifest, of a tiny cross-encoder with random weights."""
+    """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights."""
     from ranker.encoding import contract, load_layout
     from ranker.files import sha256
     from ranker.golden import golden
@@ -107,7 +107,8 @@ def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     params = load_params(ROOT / "params.yaml").export
     export_onnx(model, folder / "model.onnx", params)
     quantise(prepare(folder / "model.onnx", model.config), SCHEMES[0], folder / "model.int8.onnx", params)
-    write_json(folder / "golden.json", golden(Ranker(folder)))
+    write_json(folder / "golden.json", golden(Ranker(folder, trusted=True)))
+    write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
     return folder
 
 

@@ -39,7 +39,7 @@ def folder(base_model: Path, model: BertForSequenceClassification, tmp_path_fact
 
 @pytest.fixture(scope="module")
 def ranker(folder: Path) -> Ranker:
-    return Ranker(folder)
+    return Ranker(folder, trusted=True)
 
 
 def torch_logits(model: BertForSequenceClassification, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -165,8 +165,8 @@ def test_the_tutorials_architecture_exports(base_model: Path, tmp_path: Path) ->
     write_json(tmp_path / "encoding.json", contract(PAIR_LAYOUT, ""))
     inputs = make_pairs(1).inputs(range(10))
     expected = torch_logits(model, inputs)
-    np.testing.assert_allclose(Ranker(tmp_path).logits(inputs), expected, atol=1e-5)
-    np.testing.assert_allclose(Ranker(tmp_path, "int8").logits(inputs), expected, atol=0.05)
+    np.testing.assert_allclose(Ranker(tmp_path, trusted=True).logits(inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(Ranker(tmp_path, "int8", trusted=True).logits(inputs), expected, atol=0.05)
     sizes = [(tmp_path / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
     assert sizes[0] < 0.27 * sizes[1]
     assert onnx.load(tmp_path / "model.onnx").ir_version == 8

@@ -14,6 +14,7 @@ import torch
 
 from ranker.encoding import lay_out, read_contract, relevance
 from ranker.errors import InputError
+from ranker.files import sha256
 from ranker.golden import TEXTS
 from ranker.model import new_cross_encoder
 from ranker.ragged import Ragged
@@ -119,15 +120,39 @@ def test_golden_vectors_are_what_training_lays_out(base_model: Path, ranker_fold
 
 
 @pytest.mark.parametrize("file", ["encoding.json", "tokenizer.json", "model.int8.onnx"])
-def test_what_is_missing_or_broken_is_named(ranker_folder: Path, tmp_path: Path, file: str) -> None:
-    folder = tmp_path / "ranker"
-    shutil.copytree(ranker_folder, folder)
-    (folder / file).write_text("{}")
-    with pytest.raises(InputError, match=f"{file}: expected"):
+def test_what_is_missing_or_not_the_manifests_is_named(ranker_folder: Path, tmp_path: Path, file: str) -> None:
+    folder = Path(shutil.copytree(ranker_folder, tmp_path / "ranker"))
+    with (folder / file).open("ab") as changed:
+        changed.write(b"\n")
+    digests = f"expected sha256 {sha256(ranker_folder / file)}, as manifest.json says, found {sha256(folder / file)}"
+    with pytest.raises(InputError, match=f"{file}: {digests}"):
         Ranker(folder, "int8")
+    (folder / file).write_text("{}")
+    with pytest.raises(InputError, match=rf"{file}: expected (?!sha256)"):
+        Ranker(folder, "int8", trusted=True)
     (folder / file).unlink()
     with pytest.raises(InputError, match=rf"{file}: expected a (file|model) that stage export wrote, found none"):
         Ranker(folder, "int8")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "manifest.json: expected a file that stage export wrote, found none"),
+        ("", "manifest.json: expected the digests of encoding.json, tokenizer.json, found: JSONDecodeError"),
+        ("[]", "manifest.json: expected the digests of encoding.json, tokenizer.json, found: TypeError"),
+        ('{"files": {}}', r"manifest.json: expected the digests of .*, found: KeyError\('encoding.json'\)"),
+    ],
+)
+def test_no_model_is_loaded_without_its_manifest(
+    ranker_folder: Path, tmp_path: Path, content: str | None, message: str
+) -> None:
+    folder = Path(shutil.copytree(ranker_folder, tmp_path / "ranker"))
+    (folder / "manifest.json").unlink()
+    if content is not None:
+        (folder / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        Ranker(folder)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_every_file_of_the_package_is_there_and_named(packages: dict[str, Path],
 
 
 def test_without_an_eight_bit_model_the_exact_one_is_packed(ranker_folder: Path, tmp_path: Path) -> None:
-    for file in ("model.onnx", "tokenizer.json", "encoding.json"):
+    for file in ("model.onnx", "tokenizer.json", "encoding.json", "manifest.json"):
         (tmp_path / file).write_bytes((ranker_folder / file).read_bytes())
     assert write_application(tmp_path / "vespa", tmp_path, "cord19-ranker", "int8", 100) == "fp32"
     assert sha256(tmp_path / "vespa/files/cross_encoder.onnx") == sha256(ranker_folder / "model.onnx")
