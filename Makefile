@@ -1,9 +1,9 @@
-# make repro: the pipeline on the embedded sample · make test · make lint · make bench · each sets up .venv first
+# make repro: the pipeline on the embedded sample · make test · lint · bench · fuzz · sbom · each sets up .venv first
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint bench lock clean
+.PHONY: repro test lint bench fuzz sbom lock clean
 
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
@@ -17,12 +17,27 @@ lint: .venv/installed-dev .venv/installed-bench
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(BIN)/pip-audit --progress-spinner off --timeout 5 --disable-pip --no-deps -r constraints.txt > .venv/audit 2>&1 || \
+		grep -q "^ERROR" .venv/audit || { cat .venv/audit; exit 1; }
+	@all=$$(grep -c == constraints.txt); unknown=$$(grep -c "could not be audited" .venv/audit); \
+		! grep -q "^ERROR" .venv/audit || unknown=$$all; \
+		echo "pip-audit: no vulnerability known; $$unknown of $$all packages could not be audited from here"
 
 # Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder, and at full size;
 # BENCH=--quick sees in three minutes that all of it runs.
 bench: .venv/installed-bench
 	$(BIN)/dvc repro -q fetch
 	$(BIN)/python -m bench $(BENCH)
+
+# FUZZ seconds for each of what reads a user's files; it stops at the first crash.
+fuzz: FUZZ ?= 60
+fuzz: .venv/installed-dev
+	for target in $$($(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'); do \
+		$(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ) -print_final_stats=1 || exit 1; done
+
+# The bill of materials: packages, versions and licences of what is installed, as CycloneDX.
+sbom: .venv/installed-dev
+	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json $(BIN)/python
 
 # Pin what the pinned packages need in turn, from what is installed now.
 lock: .venv/installed-dev .venv/installed-bench

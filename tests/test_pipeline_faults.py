@@ -1,0 +1,143 @@
+"""Faults in the real pipeline: kills, interrupts, no room on the disk, two runs at once; then `dvc repro` mends it all.
+
+KILLS=200 pytest tests/test_pipeline_faults.py -k killed: as many kills and interrupts as one has time for.
+"""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ranker import tables
+from tests.conftest import Run
+from tests.pipeline import outputs, ran
+from tests.test_pipeline import STAGES
+
+KILLS = int(os.environ.get("KILLS", "6"))
+ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+ROOM = 1024  # bytes that a file may have when the disk is full
+
+
+def start(command: str, folder: Path) -> "subprocess.Popen[str]":
+    """A command in a process group of its own, as a shell starts it."""
+    return subprocess.Popen(
+        command.split(),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> str:
+    """What Ctrl-C or a dead machine does to a command and all that it started; returns what it had printed."""
+    os.killpg(process.pid, kind)
+    try:
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    return printed
+
+
+@pytest.fixture
+def fresh(clean: Path, run: Run, tmp_path: Path) -> Path:
+    """A clone in which nothing has run."""
+    run(f"git clone -q . {tmp_path / 'fresh'}", clean)
+    return tmp_path / "fresh"
+
+
+def test_killed_and_interrupted_at_any_moment(clean: Path, fresh: Path, run: Run) -> None:
+    """From nothing to the end, again and again stopped: what is there in the end is what an undisturbed run has."""
+    draw, seen = random.Random(KILLS), ""
+    for number in range(KILLS):
+        process = start("dvc repro", fresh)
+        time.sleep(draw.uniform(1, 12))
+        if process.poll() is not None:  # through: once more from somewhere
+            shutil.rmtree(fresh / draw.choice(["data", "models", "results"]))
+            run("git checkout -q results data && rm -rf .dvc/cache/runs", fresh)
+        kind = (signal.SIGKILL, signal.SIGINT)[number % 2]
+        if process.poll() is None:
+            printed = stop_all(process, kind)
+            seen += printed
+            assert process.returncode != 0 or "up to date" in printed
+    finished = run("dvc repro", fresh)
+    assert outputs(fresh) == outputs(clean)
+    assert (fresh / "dvc.lock").read_text() == (clean / "dvc.lock").read_text()
+    assert set(ran(seen + finished.stdout)) == set(STAGES)
+    run("dvc status -q dvc.yaml", fresh)  # 1 if anything of it is not what dvc.lock says
+
+
+def test_a_training_that_is_killed_goes_on(clean: Path, run: Run) -> None:
+    """By itself, as the kernel does when memory is out; DVC says so, and the next run resumes."""
+    code = "import ranker.unfinished as u; u.EVERY = 10; import stages.train as s; s.run_stage('train', s.main)"
+    shutil.rmtree(clean / tables.CHECKPOINT)
+    shutil.rmtree(clean / tables.CURVES)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=clean, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    whole = ".unfinished/train/*/checkpoint-*/whole"
+    while not list(clean.glob(whole)):
+        assert process.poll() is None, "it was through before it had a checkpoint"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    result = run("dvc repro --force --single-item train", clean)
+    assert "training: goes on from .unfinished/train/" in result.stdout
+    assert not list(clean.glob(whole))
+    run("git diff --exit-code dvc.lock", clean)  # the same weights and curves
+
+
+def limit() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "features"])  # whose folder is empty
+def test_no_room(clean: Path, stage: str) -> None:
+    before = outputs(clean)
+    result = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=clean,
+        env=ENVIRONMENT,
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1, result.stderr
+    found = "disk I/O error" if stage == "train" else "File too large"  # the former is DVCLive's
+    assert result.stderr.splitlines()[-1] == f"{stage}: expected room to write, found: {found}"
+    assert "Traceback" not in result.stderr
+    after = {path: digest for path, digest in outputs(clean).items() if not path.startswith(str(tables.CURVES))}
+    assert after == {path: digest for path, digest in before.items() if path in after}
+    assert len(before) - len(after) <= sum(path.startswith(str(tables.CURVES)) for path in before)
+    assert not [path for path in clean.rglob(".*.partial") if ".venv" not in path.parts]
+
+
+@pytest.mark.parametrize("stage", ["join", "encode"])
+def test_a_place_that_cannot_be_written(clean: Path, run: Run, stage: str) -> None:
+    folder = {"join": tables.QUERIES, "encode": tables.ENCODED_QUERIES}[stage].parent
+    shutil.rmtree(clean / folder)
+    (clean / folder).write_text("in the way")
+    result = run(f"python -m stages.{stage}", clean, check=False)
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (1, f"{stage}: {folder}: File exists")
+    (clean / folder).unlink()
+
+
+def test_two_at_once(clean: Path, fresh: Path, run: Run) -> None:
+    """The second waits, or is told that the first is at it; nothing is done by halves."""
+    both = [start("dvc repro", fresh) for _ in range(2)]
+    printed = [process.communicate(timeout=300)[0] for process in both]
+    assert any(process.returncode == 0 for process in both), printed
+    for process, text in zip(both, printed, strict=True):
+        assert process.returncode == 0 or "is busy" in text or "lock" in text, text
+        assert "Traceback" not in text
+    run("dvc repro", fresh)
+    assert outputs(fresh) == outputs(clean)
+    assert (fresh / "dvc.lock").read_text() == (clean / "dvc.lock").read_text()
