@@ -76,8 +76,11 @@ def test_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserve
     [
         (("epochs: 1 ", "epochs: three "), "params.yaml: train.epochs: expected a valid integer, found 'three'"),
         (("  epochs:", "  epoch:"), "params.yaml: train.epochs: expected a value, found none (and 1 more)"),
-        (("doc_input_size: 96", "doc_input_size: 512"), "distil: encode: expected query_input_size + doc_input_size"),
-        (("trainable: all", "trainable: top-9"), "train: train.trainable: expected at most top-2"),
+        (
+            ("doc_input_size: 96", "doc_input_size: 512"),
+            "distil: params.yaml: encode: expected query_input_size + doc_input_size",
+        ),
+        (("trainable: all", "trainable: top-9"), "features: params.yaml: train.trainable: expected at most top-2"),
         (("folds: 5 ", "folds: 60 "), "split: split.folds: expected at most 50, the number of queries, found 60"),
         (("dataset: sample", "dataset: cord"), "params.yaml: fetch.dataset: expected 'sample', 'trec-covid'"),
     ],
