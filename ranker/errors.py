@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from ranker.processes import is_first
+
 # errno's ENOSPC, EDQUOT and EFBIG in the words of C and Rust (safetensors), of torch and of SQLite (DVC under DVCLive),
 # whose errors are not OSErrors.
 FULL = re.compile(
@@ -24,8 +26,8 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
     """Run a stage's `main` and exit: 0 when it worked, 1 with one line for a user's mistake, 130 when interrupted."""
     try:
         main()
-    except InputError as error:
-        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}")
+    except InputError as error:  # which each of a training's processes finds: one of them says it
+        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}" if is_first() else 1)
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
         sys.exit(1)

@@ -95,6 +95,13 @@ class Distil(Section):
 class Train(Section):
     """Fine-tuning with the transformers Trainer."""
 
+    launcher: Annotated[
+        str,
+        Field(
+            pattern=r"^(python|(torchrun|accelerate launch)( [A-Za-z0-9_./:=-]+)*)$",
+            description="python, or torchrun or accelerate launch with its options",
+        ),
+    ]
     trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$", description="head, all or top-N")]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]

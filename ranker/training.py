@@ -19,15 +19,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from ranker.batching import MULTIPLE, training_batches
+from ranker import processes
+from ranker.batching import MULTIPLE, shares, skew, training_batches
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.encoding import Layout, lay_out
+from ranker.errors import InputError
 from ranker.files import remove
 from ranker.model import resolve_precision
-from ranker.params import Train
+from ranker.params import PARAMS_FILE, Train
 from ranker.scoring import cross_entropy, score
-from ranker.unfinished import SEEN, UNFINISHED, Keeper, last_checkpoint, open_run, run_digest
+from ranker.unfinished import SEEN, UNFINISHED, Keeper, open_run, run_digest
 
 
 def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Tensor]]:
@@ -53,40 +55,64 @@ def fine_tune(
     """Train `model` in place; with `watch`, write its curves, which changes nothing of the training.
 
     Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
-    one of this name and of equal arguments was stopped, and comes to the same weights and curves.
+    one of this name and of equal arguments was stopped, and comes to the same weights and curves. Of several processes,
+    each takes its share of every batch, and the first alone has a `watch`. InputError where they have no equal shares.
     """
+    if params.batch_size % processes.count():
+        raise InputError(
+            f"{PARAMS_FILE}: train.batch_size: expected a multiple of {processes.count()}, the processes that train "
+            f"together, found {params.batch_size}"
+        )
     with tempfile.TemporaryDirectory() as scratch:
-        folder = open_run(UNFINISHED / name if name else Path(scratch), run_digest(model, training, params))
-        checkpoint = last_checkpoint(folder)
+        folder = (UNFINISHED / name if name else Path(scratch)) / run_digest(model, training, params)
+        arguments = _arguments(params, folder)
+        with arguments.main_process_first(local=False):  # the others find what it has left
+            checkpoint = open_run(folder)
         if checkpoint and watch:
             watch.restore(checkpoint / SEEN)
         keeper = Keeper(watch, -(-len(training) // params.batch_size))
         trainer = BucketTrainer(
             model=model,
-            args=_arguments(params, folder),
+            args=arguments,
             train_dataset=cast(Dataset[Example], training),
             data_collator=collator(training.layout),
             callbacks=[LearningCurves(watch, params), keeper] if watch else [keeper],
         )
-        if checkpoint:
-            print(f"training: goes on from {checkpoint}", flush=True)
+        if processes.is_first():
+            _say(training, params, checkpoint)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        remove(folder)
+        if processes.is_first():
+            remove(folder)
+
+
+def _say(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
+    """Print what is not the same every time."""
+    if checkpoint:
+        print(f"training: goes on from {checkpoint}", flush=True)
+    if processes.count() > 1:
+        batches = training_batches(training.lengths, params.batch_size, params.seed, epoch=0)
+        found = skew(training.lengths, batches, processes.count())
+        print(
+            f"training: {processes.count()} processes; the one with most tokens of a batch has {found - 1:.1%} more "
+            "than the mean",
+            flush=True,
+        )
 
 
 def _arguments(params: Train, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=params.epochs,
-        per_device_train_batch_size=params.batch_size,
+        per_device_train_batch_size=params.batch_size // processes.count(),
         learning_rate=params.learning_rate,
         warmup_steps=params.warmup_steps,
         weight_decay=params.weight_decay,
         seed=params.seed,
         bf16=resolve_precision(params.precision) == "bf16",
         use_cpu=not torch.cuda.is_available(),
+        ddp_backend="gloo" if processes.count() > 1 and not torch.cuda.is_available() else None,
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         logging_steps=10,
@@ -114,11 +140,11 @@ class BucketTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Example] | None = None) -> Sampler[int]:
         dataset = cast(EncodedPairs, train_dataset or self.train_dataset)
-        return BucketSampler(dataset.lengths, self.args.train_batch_size, self.args.seed)
+        return BucketSampler(dataset.lengths, self.args.train_batch_size * processes.count(), self.args.seed)
 
 
 class BucketSampler(Sampler[int]):
-    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`."""
+    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`, by its shares."""
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
@@ -128,7 +154,8 @@ class BucketSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         for batch in training_batches(self.lengths, self.batch_size, self.seed, self.epoch):
-            yield from batch.tolist()
+            for share in shares(batch, processes.count()):
+                yield from share.tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the Trainer before each epoch."""

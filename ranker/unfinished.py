@@ -1,13 +1,13 @@
 """What a training that was stopped has left: the next one goes on from it, and comes to the same weights and curves."""
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import BertForSequenceClassification, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ranker import processes
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs
 from ranker.files import remove, sha256
@@ -21,10 +21,10 @@ WHOLE, SEEN = "whole", "curves"  # in each checkpoint: a mark that it was writte
 def run_digest(model: BertForSequenceClassification, training: EncodedPairs, params: Train) -> str:
     """Hex SHA-256 of all that the result of a training depends on: only an equal one may go on from a checkpoint.
 
-    Weights, pairs, settings, this package's code, and the versions and threads of torch.
+    Weights, pairs, settings, this package's code, torch's version and threads, and the number of processes.
     """
     digest = hashlib.sha256(f"{params.model_dump_json()} {training.layout} {torch.__version__}".encode())
-    digest.update(f"{torch.get_num_threads()} {torch.cuda.is_available()}".encode())
+    digest.update(f"{torch.get_num_threads()} {torch.cuda.is_available()} {processes.count()}".encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"{file.name} {sha256(file)}".encode())
     for name, weights in model.state_dict().items():
@@ -49,26 +49,27 @@ class Keeper(TrainerCallback):
         control.should_save = state.global_step % EVERY == 0 and state.global_step % self.steps_per_epoch != 0
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if torch.distributed.is_initialized():  # each process writes its own part of a checkpoint
+            torch.distributed.barrier()
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if self.watch:
             self.watch.save(checkpoint / SEEN)
-        (checkpoint / WHOLE).touch()
+        if state.is_world_process_zero:
+            (checkpoint / WHOLE).touch()
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint in a run's folder that was written to its end; others are removed."""
+def open_run(folder: Path) -> Path | None:
+    """The latest checkpoint in the folder of a run that was written to its end.
+
+    Others are removed, and so are those of other runs, which lie beside the folder. It is made where there is none.
+    """
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            remove(other)
+    folder.mkdir(parents=True, exist_ok=True)
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     whole = [path for path in found if (path / WHOLE).is_file()]
     for path in found:
         if path not in whole[-1:]:
-            shutil.rmtree(path)
+            remove(path)
     return whole[-1] if whole else None
-
-
-def open_run(unfinished: Path, digest: str) -> Path:
-    """The folder of a run in `unfinished`, made where there is none; those of other runs are removed."""
-    for other in unfinished.glob("*"):
-        if other.name != digest:
-            remove(other)
-    (unfinished / digest).mkdir(parents=True, exist_ok=True)
-    return unfinished / digest

@@ -1,5 +1,7 @@
 """Teach the cross-encoder the base model's cosine on made-up queries, before it sees any judgement.
 
+Of several processes (train.launcher), the first alone logs and writes.
+
 python -m stages.distil
 """
 
@@ -8,17 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from transformers import BertForSequenceClassification
 
 from ranker import tables
 from ranker.distillation import made_up_queries, teaching_pairs
 from ranker.embedding import Embedder
-from ranker.encoded_pairs import encode_pairs
+from ranker.encoded_pairs import EncodedPairs, encode_pairs
 from ranker.encoding import load_layout, load_tokenizer, tokenize
 from ranker.errors import run_stage
 from ranker.files import atomic, write_json
 from ranker.fit import check_fit
 from ranker.model import TOKENIZER_FILES, start_training
 from ranker.params import Params, Train, load_params
+from ranker.processes import is_first
 from ranker.scoring import score
 from ranker.training import fine_tune
 
@@ -41,8 +45,8 @@ def lesson(params: Params) -> tuple[pd.DataFrame, tables.Tokens]:
     return teaching_pairs(queries, documents, params.distil.seed), tables.pack(ids, tokens)
 
 
-def distil(params: Params, folder: Path) -> dict[str, float]:
-    """Write the taught cross-encoder to `folder`; returns what it learned."""
+def distil(params: Params) -> tuple[BertForSequenceClassification, EncodedPairs, np.ndarray]:
+    """The taught cross-encoder, and pairs that it was not taught with their cosines, float32 [pairs]."""
     layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
     pairs, queries = lesson(params)
     taught = pairs["query_id"].astype(int) < params.distil.queries
@@ -51,6 +55,7 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
     model = start_training(tables.BASE_MODEL, "all", params.distil.seed)
     model.bert.embeddings.requires_grad_(False)  # a fifth of the time, and what the cosine was made of
     settings = Train(
+        launcher=params.train.launcher,
         trainable="all",
         epochs=1,  # another pass is better spent on more made-up queries
         batch_size=BATCH_SIZE,
@@ -61,14 +66,10 @@ def distil(params: Params, folder: Path) -> dict[str, float]:
         seed=params.distil.seed,
         precision=params.train.precision,
     )
-    print(f"distil: {len(teach)} pairs of {params.distil.queries} made-up queries", flush=True)
+    if is_first():
+        print(f"distil: {len(teach)} pairs of {params.distil.queries} made-up queries", flush=True)
     fine_tune(model, teach, settings, name="distil")
-    scores = score(model, compare, params.train.eval_batch_tokens)
-    cosines = pairs.loc[~taught, "cosine"].to_numpy()
-    model.save_pretrained(folder)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tables.BASE_MODEL / name, folder / name)
-    return {"correlation with the cosine": correlation(scores, cosines)}
+    return model, compare, pairs.loc[~taught, "cosine"].to_numpy()
 
 
 def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:
@@ -76,14 +77,28 @@ def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:
     return float(np.corrcoef(scores, cosines)[0, 1]) if np.ptp(scores) and np.ptp(cosines) else 0.0
 
 
+def write(model: BertForSequenceClassification, folder: Path) -> None:
+    """Write a cross-encoder as a whole model."""
+    model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tables.BASE_MODEL / name, folder / name)
+
+
 def main() -> None:
     params = load_params()
     check_fit(tables.BASE_MODEL, params)
+    taught = distil(params) if params.distil.queries else None
+    if not is_first():
+        return
     report: dict[str, float] = {"made-up queries": params.distil.queries}
     with atomic(tables.START) as partial:
         partial.mkdir()
-        if params.distil.queries:
-            report |= distil(params, partial)
+        if taught:
+            model, pairs, cosines = taught
+            report["correlation with the cosine"] = correlation(
+                score(model, pairs, params.train.eval_batch_tokens), cosines
+            )
+            write(model, partial)
     write_json(tables.DISTILLATION, report)
     print(f"distil: {report}")
 

@@ -1,5 +1,7 @@
 """Fine-tune the cross-encoder on all folds but the held-out one.
 
+Of several processes (train.launcher), the first alone logs and writes.
+
 python -m stages.train
 """
 
@@ -20,13 +22,23 @@ from ranker.folds import held_out_pairs
 from ranker.head import Featured, train_head
 from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
 from ranker.params import Train, load_params
+from ranker.processes import is_first
 
 
 def train(
-    model: BertForSequenceClassification, training: EncodedPairs, rows: np.ndarray, params: Train, watch: Watch
+    model: BertForSequenceClassification,
+    training: EncodedPairs,
+    rows: np.ndarray,
+    params: Train,
+    watch: Watch | None,
 ) -> None:
-    """Train the head on the features of pairs `rows`, the others being held out, or more than it in the Trainer."""
+    """Train the head on the features of pairs `rows`, the others being held out, or more than it in the Trainer.
+
+    A head takes seconds: the first process trains it alone.
+    """
     if params.trainable == "head":
+        if watch is None:
+            return
         pooled = np.load(tables.FEATURES / FEATURES_FILE)
         held_out = np.delete(pooled, rows, axis=0)
         train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, watch)
@@ -48,17 +60,20 @@ def main() -> None:
     start = tables.START if taught else tables.BASE_MODEL
     model = start_training(start, params.train.trainable, params.train.seed, with_head=taught)
     trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
-    print(
+    said = (
         f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} weights "
-        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}",
-        flush=True,
+        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}"
     )
-    watch = Watch(sides[1], held_out, params.join.relevant_from, tables.CURVES)
+    watch = None
+    if is_first():
+        print(said, flush=True)
+        watch = Watch(sides[1], held_out, params.join.relevant_from, tables.CURVES)
     train(model, training, sides[0]["row"].to_numpy(), params.train, watch)
-    with atomic(tables.CHECKPOINT) as partial:
-        model.save_pretrained(partial)
-        for name in TOKENIZER_FILES:  # a checkpoint is a whole model
-            shutil.copyfile(tables.BASE_MODEL / name, partial / name)
+    if is_first():
+        with atomic(tables.CHECKPOINT) as partial:
+            model.save_pretrained(partial)
+            for name in TOKENIZER_FILES:  # a checkpoint is a whole model
+                shutil.copyfile(tables.BASE_MODEL / name, partial / name)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ranker.tables import pack
 from ranker.training import BucketSampler, collator, fine_tune
 
 PARAMS = Train(
+    launcher="python",
     trainable="all",
     epochs=2,
     batch_size=8,

@@ -1,0 +1,47 @@
+"""Train a tiny model without dropout on made-up pairs, as one of the processes that torchrun starts, or alone.
+
+python -m tests.train_together BASE_MODEL OUT BATCH_SIZE
+"""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from ranker.curves import Watch
+from ranker.encoded_pairs import EncodedPairs, Example
+from ranker.errors import run_stage
+from ranker.model import new_cross_encoder
+from ranker.processes import is_first
+from ranker.training import fine_tune
+from tests.test_model import PARAMS, make_data, make_pairs
+
+QUERIES = 16  # ten pairs each: whole batches of 8
+
+
+class Recorded(EncodedPairs):
+    """Pairs that say which of them were read."""
+
+    def __getitem__(self, row: int) -> Example:
+        read.append(int(row))
+        return super().__getitem__(row)
+
+
+read: list[int] = []
+
+
+def main() -> None:
+    base_model, out, batch_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    pairs = make_pairs(QUERIES)
+    model = new_cross_encoder(base_model, seed=3).train()
+    recorded = Recorded(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
+    watch = Watch(*make_data(4, seed=1), 1, out / "curves") if is_first() else None
+    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), watch)
+    number = 0 if is_first() else 1
+    (out / f"{number}.txt").write_text(" ".join(map(str, read)))
+    save_file(dict(model.state_dict()), out / f"{number}.safetensors")
+
+
+if __name__ == "__main__":
+    run_stage("train", main)
