@@ -10,10 +10,10 @@ repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc metrics show results/metrics.json
 
 # Two files at a time, each with one thread: pools of threads that share cores wait for each other.
-test: .venv/installed-dev .venv/installed-bench .venv/plots.html
+test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-lint: .venv/installed-dev .venv/installed-bench
+lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,7 +40,7 @@ sbom: .venv/installed-dev
 	$(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json $(BIN)/python
 
 # Pin what the pinned packages need in turn, from what is installed now.
-lock: .venv/installed-dev .venv/installed-bench
+lock: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
@@ -66,4 +66,8 @@ clean:
 
 .venv/installed-bench: .venv/installed requirements-bench.txt
 	$(BIN)/pip install -q -r requirements-bench.txt -c constraints.txt
+	touch $@
+
+.venv/installed-scale: .venv/installed requirements-scale.txt
+	$(BIN)/pip install -q -r requirements-scale.txt -c constraints.txt
 	touch $@

@@ -28,18 +28,18 @@ def read_documents(path: Path) -> Iterator[Document]:
         raise InputError("standard input: expected documents, found it closed")
     if path == STDIN:
         text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-        yield from _checked("standard input", _standard_input(text))
+        yield from checked("standard input", _standard_input(text))
     elif path.suffix == ".parquet":
-        yield from _checked(str(path), _parquet(path))
+        yield from checked(str(path), _parquet(path))
     elif path.suffix in (".csv", ".jsonl"):
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _checked(str(path), (_csv if path.suffix == ".csv" else _jsonl)(str(path), file))
+            yield from checked(str(path), (_csv if path.suffix == ".csv" else _jsonl)(str(path), file))
     else:
         raise InputError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix or 'no suffix'}")
 
 
-def _checked(name: str, rows: Iterable[Row]) -> Iterator[Document]:
-    """Rows whose id and title are text."""
+def checked(name: str, rows: Iterable[Row]) -> Iterator[Document]:
+    """Rows whose id and title are text; InputError names the file and the line of one that has others."""
     try:
         for line, document_id, title in rows:
             if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):

@@ -2,14 +2,22 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import count as numbers
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from ranker.documents import Document
+from ranker.documents import Document, checked
 from ranker.errors import InputError
 from ranker.serving import TextEncoder
+
+if TYPE_CHECKING:  # for shards alone
+    import pyarrow as pa
+
+    from ranker.shards import Make
 
 # Names in the application package, which its feed and its queries use.
 DOCUMENT_TYPE = "doc"  # and namespace: a document's id in Vespa is id:doc:doc::ID
@@ -78,3 +86,15 @@ def _all_lines(documents: Iterable[Document], encoder: TextEncoder) -> Iterator[
     documents = iter(documents)
     while part := list(islice(documents, CHUNK)):
         yield from (f"{line}\n".encode() for line in feed_lines(part, encoder))
+
+
+def feed_table(encoder: TextEncoder, table: "pa.Table", path: Path) -> None:
+    """Write the feed of a shard's documents (ranker.shards)."""
+    rows = zip(numbers(1), table["document_id"].to_pylist(), table["title"].to_pylist(), strict=False)
+    with path.open("wb") as file:
+        file.writelines(_all_lines(checked(path.name.removesuffix(".partial"), rows), encoder))
+
+
+def feeder(ranker: Path) -> "Make":
+    """What a process makes once, the tokenizer, and with it a file of each shard."""
+    return partial(feed_table, TextEncoder(ranker))

@@ -27,7 +27,7 @@ MODULES = {stage: f"stages/{stage}.py" for stage in DVC["stages"]} | {
 }
 TRAINING = [stage for stage in STAGES if MODULES[stage] == "crossval/train.py"]
 PACKAGES = ("ranker", "stages", "crossval")
-COMMANDS = ("__main__.py", "vespa.py")  # of ranker: what a user runs, on the folders that stages wrote
+COMMANDS = ("__main__.py", "score.py", "vespa.py")  # of ranker: what a user runs, on the folders that stages wrote
 PATHS = {name: value for name, value in vars(tables).items() if isinstance(value, Path)}
 
 
@@ -129,8 +129,13 @@ def test_params_are_those_that_the_code_reads(stage: str) -> None:
     if stage == "export":  # what its manifest says
         used |= set(Params.model_fields) - NOT_EXPORTS
     declared = set(STAGES[stage].get("params", []))
-    if stage in TRAINING:  # of `train`, all but the seed, which the matrix sets; the head alone has its own of two more
-        used = used - {"train.model_copy"} | {f"train.{name}" for name in Train.model_fields} - {"train.seed"}
+    if (
+        stage in TRAINING
+    ):  # of `train`, all but the seed, which the matrix sets, and the launcher; the head alone has its own of two more
+        used = used - {"train.model_copy"} | {f"train.{name}" for name in Train.model_fields} - {
+            "train.seed",
+            "train.launcher",
+        }
         if stage == "crossval head_only":
             used -= {"distil.queries", "train.learning_rate", "train.trainable"}
         else:
@@ -148,9 +153,10 @@ def test_a_stage_is_one_module_and_one_sentence(stage: str) -> None:
     if stage in TRAINING:
         assert docstring.splitlines()[-1] == f"python -m {module} RECIPE SEED FOLD"
         return
-    assert STAGES[stage]["cmd"] == f"python -m {module}"
+    launcher = "${train.launcher}" if "is_first" in (ROOT / MODULES[stage]).read_text() else "python"
+    assert STAGES[stage]["cmd"] == f"{launcher} -m {module}"
     assert STAGES[stage]["desc"] == docstring.splitlines()[0]
-    assert STAGES[stage]["cmd"] == docstring.splitlines()[-1]
+    assert docstring.splitlines()[-1] == f"python -m {module}"
 
 
 def test_every_stage_module_is_a_stage() -> None:

@@ -1,0 +1,71 @@
+"""Score a corpus of pairs with the exported model, on this machine or on a Ray cluster.
+
+python -m ranker.score pairs.parquet --out scores/ [--model int8] [--ray-address ADDRESS]
+
+Pairs are Parquet, a file or a folder of them, with query_id, query, document_id and title, all strings. Each row group
+becomes a file with query_id, document_id and score (float32, logit 1 - logit 0), in the order given.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ranker import tables
+from ranker.errors import run_stage
+from ranker.files import sha256
+from ranker.serving import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, Ranker
+from ranker.shards import Make, pending, plan, run
+
+COLUMNS = ("query_id", "query", "document_id", "title")
+
+
+def score_table(ranker: Ranker, table: pa.Table, path: Path) -> None:
+    """Write the scores of a table's pairs; each query and each title is tokenised once."""
+    (query_rows, queries), (title_rows, titles) = (_distinct(table[name]) for name in ("query", "title"))
+    encoded, documents = [ranker.encode_query(query) for query in queries], ranker.encode_documents(titles)
+    scores = ranker.score_pairs([encoded[row] for row in query_rows], [documents[row] for row in title_rows])
+    scored = table.select(["query_id", "document_id"]).append_column("score", pa.array(scores))
+    pq.write_table(scored.replace_schema_metadata(None), path, compression="zstd")
+
+
+def _distinct(column: pa.ChunkedArray) -> tuple[list[int], list[str]]:
+    """Which of the distinct texts each row has, and those; a null is an empty text."""
+    found = pc.dictionary_encode(pc.fill_null(column.cast(pa.string()).combine_chunks(), ""))
+    return found.indices.to_pylist(), found.dictionary.to_pylist()
+
+
+def worker(folder: Path, model: Model, threads: int) -> Make:
+    """What a process makes once, the session, and with it a file of each shard."""
+    return partial(score_table, Ranker(folder, model, threads))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m ranker.score", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "pairs", type=Path, help="Parquet with query_id, query, document_id and title, or a folder of it"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a folder; a run that was stopped goes on")
+    parser.add_argument("--model", choices=MODEL_FILES, default="fp32")
+    parser.add_argument("--ranker", type=Path, default=tables.RANKER, help="the folder that stage export wrote")
+    parser.add_argument("--ray-address", help="of a Ray cluster, or local: one worker for each of this machine's cores")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = parse()
+    Ranker(asked.ranker, asked.model)  # what is wrong with it is said before any worker starts
+    shards = plan(asked.pairs, COLUMNS, asked.out, ".parquet")
+    made_by = {file: sha256(asked.ranker / file) for file in (MODEL_FILES[asked.model], TOKENIZER_FILE, CONTRACT_FILE)}
+    left = pending(shards, asked.out, made_by)
+    threads = 1 if asked.ray_address else 0  # a worker has one core
+    run(left, COLUMNS, partial(worker, asked.ranker.resolve(), asked.model, threads), asked.ray_address, "pair")
+    rows = sum(shard.rows for shard in shards)
+    print(f"score: {asked.out}: {rows} pairs in {len(shards)} files, of which {len(left)} are new")
+
+
+if __name__ == "__main__":
+    run_stage("score", main)

@@ -1,0 +1,150 @@
+"""A corpus, shard by shard: on this machine, or on a Ray cluster; what is there already is not made again.
+
+A shard is a row group of a Parquet file; what is made of it is one file, in place whole or not at all. So a run that
+was stopped, or lost a machine, loses the shards that were being made and nothing else, and no row is there twice. A
+worker's memory holds one row group: with smaller ones it holds less. Both ways make the same bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from ranker.errors import InputError
+from ranker.files import atomic, write_json
+
+PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
+Make = Callable[[pa.Table, Path], None]  # makes a file of a shard's rows
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A row group, and the file that is made of it."""
+
+    file: str
+    row_group: int
+    rows: int
+    out: str
+
+
+def plan(source: Path, columns: Sequence[str], out: Path, suffix: str) -> list[Shard]:
+    """The shards of a Parquet file, or of all in a folder, in order; InputError where one lacks a string column."""
+    files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    if not files:
+        raise InputError(f"{source}: expected Parquet files, found none")
+    shards: list[Shard] = []
+    for file in files:
+        metadata = _checked(file, columns)
+        for group in range(metadata.num_row_groups):
+            name = out.resolve() / f"part-{len(shards):06}{suffix}"
+            shards.append(Shard(str(file.resolve()), group, metadata.row_group(group).num_rows, str(name)))
+    return shards
+
+
+def _checked(file: Path, columns: Sequence[str]) -> pq.FileMetaData:
+    try:
+        metadata = pq.read_metadata(file)
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise InputError(f"{file}: expected a Parquet file, found: {error}") from error
+    types = {field.name: field.type for field in metadata.schema.to_arrow_schema()}
+    for column in columns:
+        if types.get(column) not in (pa.string(), pa.large_string()):
+            found = ", ".join(f"{name} {kind}" for name, kind in types.items())
+            raise InputError(f"{file}: expected a column {column} of strings, found {found}")
+    return metadata
+
+
+def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list[Shard]:
+    """The shards whose files are not there yet.
+
+    InputError where those that are there are of other rows, or were made by something else than `made_by`, its digests.
+    """
+    content = {"made_of": _digest(shards), "made_by": made_by, "shards": len(shards)}
+    if (out / PLAN).is_file():
+        if json.loads((out / PLAN).read_text(encoding="utf-8")) != content:
+            raise InputError(f"{out / PLAN}: expected the plan of this very run, found another: remove {out}")
+    elif out.exists() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out}: expected an empty folder or one that has {PLAN}, found another")
+    write_json(out / PLAN, content)
+    return [shard for shard in shards if not Path(shard.out).is_file()]
+
+
+def _digest(shards: Sequence[Shard]) -> str:
+    """SHA-256 of the files' names, sizes and footers, which have counts and bounds of every column of each row group.
+
+    Not of their content: that would be a second reading of all of it.
+    """
+    digest = hashlib.sha256()
+    for file in map(Path, dict.fromkeys(shard.file for shard in shards)):
+        footer = json.dumps(pq.read_metadata(file).to_dict(), default=str, sort_keys=True)
+        digest.update(f"{file.name} {file.stat().st_size} {footer}".encode())
+    return digest.hexdigest()
+
+
+def run(
+    shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], ray_address: str | None, unit: str
+) -> None:
+    """Make all shards, on this machine or, given Ray's address of a cluster, there; shows how far it is, in rows."""
+    made = _on_ray(shards, columns, worker, ray_address) if ray_address else _here(shards, columns, worker)
+    with tqdm(total=sum(shard.rows for shard in shards), unit=unit, unit_scale=True, disable=None) as bar:
+        for rows in made:
+            bar.update(rows)
+
+
+def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
+    """Make one shard's file; returns its rows."""
+    table = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns))
+    with atomic(Path(shard.out)) as partial:
+        make(table.select(list(columns)), partial)
+    return shard.rows
+
+
+def _here(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make]) -> Iterator[int]:
+    if shards:
+        make = worker()
+        for shard in shards:
+            yield make_shard(shard, columns, make)
+
+
+class Maker:
+    """An actor of Ray Data: it holds what `worker` gives, a session say, and makes a shard at a time."""
+
+    def __init__(self, columns: Sequence[str], worker: Callable[[], Make]) -> None:
+        self.columns, self.make = columns, worker()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        (shard,) = ({name: values[0] for name, values in batch.items()},)
+        found = Shard(str(shard["file"]), int(shard["row_group"]), int(shard["rows"]), str(shard["out"]))
+        return {"rows": [make_shard(found, self.columns, self.make)]}
+
+
+def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], address: str) -> Iterator[int]:
+    """On all CPUs of a cluster, whose machines see the files under the same paths; `local` makes one of this one."""
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("--ray-address: expected Ray (requirements-scale.txt), found none installed") from error
+    if not shards:
+        return
+    try:
+        ray.init(address, log_to_driver=False, runtime_env={"py_modules": [str(Path(__file__).parent)]})
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"--ray-address: expected a cluster or local, found: {error}") from error
+    workers = max(1, min(len(shards), int(ray.cluster_resources().get("CPU", 1))))
+    made = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards)).map_batches(
+        Maker,
+        fn_constructor_args=(tuple(columns), worker),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_cpus=1,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    for row in made.iter_rows():
+        yield int(row["rows"])
