@@ -186,5 +186,5 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def clean(project: Path, run: Run) -> Path:
     """The project as it was committed."""
-    run("git checkout -q . && dvc checkout -q dvc.yaml", project)
+    run("git checkout -q . && dvc checkout -q --force dvc.yaml", project)
     return project

@@ -1,0 +1,1 @@
+"""Searches over params.yaml, each trial a `dvc exp run`."""

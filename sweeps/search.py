@@ -1,0 +1,85 @@
+"""Search the learning rate, batch size and epochs with Optuna, each trial a `dvc exp run` of one fold.
+
+python -m sweeps.search --trials 20 [--fold 1] [--storage FILE]
+
+Trials run in copies of the project and are cached as any experiment is. A search that was stopped goes on: what is
+finished stays, and what was being tried is tried again. It looks at `--fold`, not at the fold that `split.held_out`
+keeps for the end.
+"""
+
+import argparse
+import subprocess
+from pathlib import Path
+
+import dvc.api
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from ranker import tables
+from ranker.errors import InputError, run_stage
+from ranker.params import load_params
+
+MEASURE = "nDCG@10"  # of the fold's pairs, after the last epoch
+STORAGE = Path(".unfinished/search.journal")
+
+
+def settings(trial: optuna.Trial) -> dict[str, float | int]:
+    """What the tutorial proposes to vary next, around the values of fine-tuning's usual practice."""
+    return {
+        "train.learning_rate": trial.suggest_float("train.learning_rate", 1e-5, 3e-4, log=True),
+        "train.batch_size": trial.suggest_categorical("train.batch_size", [8, 16, 32]),
+        "train.epochs": trial.suggest_int("train.epochs", 1, 4),
+    }
+
+
+def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
+    """Train on all folds but one, in a copy of the project, and measure on that one; InputError where DVC fails."""
+    sets = [f"--set-param={param}={value}" for param, value in (changes | {"split.held_out": fold}).items()]
+    status = subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *sets, "train"]).returncode
+    if status != 0:
+        raise InputError(f"dvc exp run {' '.join(sets)} train: expected it to succeed, found status {status}")
+    found = dvc.api.metrics_show(str(tables.CURVES / "metrics.json"), rev=name)
+    return float(found["eval"][MEASURE])
+
+
+def open_study(storage: Path, fold: int, seed: int) -> optuna.Study:
+    """The study of a fold; a trial that a stopped search has left is put in the queue again."""
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(storage))),
+        study_name=f"fold {fold}",
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        load_if_exists=True,
+    )
+    for left in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        study.tell(left.number, state=TrialState.FAIL)
+        study.enqueue_trial(left.params)
+    return study
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sweeps.search", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--trials", type=int, default=20, help="finished trials in all (20)")
+    parser.add_argument("--fold", type=int, default=1, help="to measure on (1)")
+    parser.add_argument("--storage", type=Path, default=STORAGE, help=f"where the search is kept ({STORAGE})")
+    asked = parser.parse_args()
+    params = load_params()
+    if not 0 <= asked.fold < params.split.folds or asked.fold == params.split.held_out:
+        raise InputError(
+            f"--fold: expected one of {params.split.folds} folds, but not split.held_out ({params.split.held_out}), "
+            f"found {asked.fold}"
+        )
+    study = open_study(asked.storage, asked.fold, params.split.seed)
+    while (done := len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))) < asked.trials:
+        trial = study.ask()
+        found = measure(f"search-{asked.fold}-{trial.number}", settings(trial), asked.fold)
+        study.tell(trial, found)
+        print(f"search: {done + 1} of {asked.trials}: {MEASURE} {found:.4f} by {trial.params}", flush=True)
+    print(f"search: best of {asked.trials}: {MEASURE} {study.best_value:.4f} by {study.best_params}")
+
+
+if __name__ == "__main__":
+    run_stage("search", main)

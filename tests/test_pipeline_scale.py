@@ -1,0 +1,136 @@
+"""More than one process, more than one clone: the README's own commands, with a tiny base model."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from ranker import tables
+from ranker.files import sha256
+from tests.conftest import Run
+from tests.pipeline import outputs, ran
+from tests.readme import command
+
+TORCHRUN = "dvc exp run -S 'train.launcher"
+
+
+def test_two_processes_train_what_one_does(clean: Path, run: Run) -> None:
+    before = json.loads((clean / tables.CURVES / "metrics.json").read_text())
+    result = run(command(TORCHRUN), clean)
+    assert {"distil", "train", "export", "evaluate"} <= set(ran(result.stdout))
+    assert result.stdout.count("train: 1285 pairs") == 1  # one of them says it
+    assert (
+        len(re.findall(r"training: 2 processes; the one with most tokens of a batch has \d\.\d% more", result.stdout))
+        == 2
+    )
+    found = json.loads((clean / tables.CURVES / "metrics.json").read_text())
+    for side in ("training", "eval"):
+        assert found[side]["loss"] == pytest.approx(before[side]["loss"], abs=0.05)  # each draws its own dropout
+    manifest = json.loads((clean / tables.RANKER / "manifest.json").read_text())
+    assert manifest["params"]["train"]["launcher"] == "torchrun --standalone --nproc-per-node 2"
+
+
+def test_a_process_that_is_killed_stops_the_others(clean: Path) -> None:
+    """With a line that says which, and the last good checkpoint as it was."""
+    before = outputs(clean)
+    params = (clean / "params.yaml").read_text().replace("epochs: 1 ", "epochs: 50 ")
+    (clean / "params.yaml").write_text(params)
+    both = subprocess.Popen(
+        [Path(sys.executable).parent / "torchrun", "--standalone", "--nproc-per-node", "2", "-m", "stages.train"],
+        cwd=clean,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert both.stdout
+    while "'loss'" not in both.stdout.readline():
+        assert both.poll() is None
+    ranks = [child for child in psutil.Process(both.pid).children() if "stages.train" in child.cmdline()]
+    assert len(ranks) == 2
+    ranks[1].kill()
+    printed, _ = both.communicate(timeout=60)
+    assert both.returncode == 1
+    assert f"Signal {signal.SIGKILL.value} (SIGKILL) received by PID {ranks[1].pid}" in printed
+    assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
+    after = outputs(clean)
+    curves = str(tables.CURVES)
+    assert {path: digest for path, digest in after.items() if not path.startswith(curves)} == {
+        path: digest for path, digest in before.items() if not path.startswith(curves)
+    }
+
+
+def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: make test installs it (requirements-scale.txt)")
+    documents, queries = (pd.read_parquet(clean / path) for path in (tables.DOCUMENTS, tables.QUERIES))
+    documents.to_parquet(clean / "documents.parquet", row_group_size=200)
+    queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=500)
+    for start, out in (("python -m ranker.score", "scores"), ("python -m ranker.vespa feed documents.parquet", "feed")):
+        there = command(start)
+        run(there, clean, RAY_USAGE_STATS_ENABLED="0")
+        run(there.replace(" --ray-address local", "").replace(f"--out {out}", f"--out {out}-here"), clean)
+        found, expected = (
+            {file.name: sha256(file) for file in (clean / folder).iterdir()} for folder in (out, f"{out}-here")
+        )
+        assert found == expected
+        assert len(found) == {"scores": 5, "feed": 4}[out] + 1
+
+
+def test_two_clones_share_what_they_have_run(clean: Path, run: Run, tmp_path: Path) -> None:
+    """Through a DVC remote and Git's: what one has run, the other takes."""
+    run(f"git clone -q --bare . {tmp_path / 'origin.git'}", clean)
+    folders = [tmp_path / name for name in ("one", "other")]
+    lines = [
+        command(start)
+        for start in ("dvc pull --run-cache", "dvc exp run --pull", "dvc push --run-cache", "dvc exp push")
+    ]
+    run(f"dvc remote add --local --default storage {tmp_path / 'storage'} && dvc push -q --run-cache", clean)
+    found = []
+    for folder in folders:
+        run(f"git clone -q {tmp_path / 'origin.git'} {folder}", tmp_path)
+        run(f"dvc remote add --local --default storage {tmp_path / 'storage'}", folder)
+        found.append([run(line, folder) for line in lines])
+    assert ran(found[0][1].stdout) == ["train"]
+    assert ran(found[1][1].stdout) == []  # nothing of it was run twice
+    measures = [(folder / tables.CURVES / "metrics.json").read_text() for folder in folders]
+    assert measures[0] == measures[1]
+    listed = run("dvc exp list origin --all-commits --name-only", folders[0]).stdout.split()
+    assert listed
+    run("dvc config --local --unset core.remote; dvc remote remove --local storage", clean, check=False)
+
+
+def test_a_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
+    pytest.importorskip("optuna", reason="Optuna is not installed: make test installs it (requirements-scale.txt)")
+    search = command("python -m sweeps.search").replace("--trials 20", "--trials {}")
+    process = subprocess.Popen(
+        search.format(3).split(), cwd=clean, env=_path(), stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    while "search: 1 of 3" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(4)  # into the second
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = run(search.format(2), clean)
+    assert "search: 1 of" not in result.stdout
+    assert result.stdout.count("search: 2 of 2: nDCG@10 0.") == 1
+    assert re.search(r"search: best of 2: nDCG@10 0\.\d+ by \{'train.learning_rate': ", result.stdout)
+    assert run(search.format(2), clean).stdout.startswith("search: best of 2")  # nothing is left to do
+    run("git diff --exit-code && git check-ignore -q .unfinished/search.journal", clean)
+    wrong = run("python -m sweeps.search --fold 0", clean, check=False)
+    assert (wrong.returncode, wrong.stderr) == (
+        1,
+        "search: --fold: expected one of 5 folds, but not split.held_out (0), found 0\n",
+    )
+
+
+def _path() -> dict[str, str]:
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
