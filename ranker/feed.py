@@ -91,8 +91,9 @@ def _all_lines(documents: Iterable[Document], encoder: TextEncoder) -> Iterator[
 def feed_table(encoder: TextEncoder, table: "pa.Table", path: Path) -> None:
     """Write the feed of a shard's documents (ranker.shards)."""
     rows = zip(numbers(1), table["document_id"].to_pylist(), table["title"].to_pylist(), strict=False)
+    shard = path.name.split(".")[1]  # part-000007: its lines are counted from 1
     with path.open("wb") as file:
-        file.writelines(_all_lines(checked(path.name.removesuffix(".partial"), rows), encoder))
+        file.writelines(_all_lines(checked(shard, rows), encoder))
 
 
 def feeder(ranker: Path) -> "Make":

@@ -98,8 +98,8 @@ class Train(Section):
     launcher: Annotated[
         str,
         Field(
-            pattern=r"^(python|(torchrun|accelerate launch)( [A-Za-z0-9_./:=-]+)*)$",
-            description="python, or torchrun or accelerate launch with its options",
+            pattern=r"^(python|torchrun( [A-Za-z0-9_./:=-]+)+)$",
+            description="python, or torchrun with its options",
         ),
     ]
     trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$", description="head, all or top-N")]

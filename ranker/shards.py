@@ -7,17 +7,19 @@ worker's memory holds one row group: with smaller ones it holds less. Both ways 
 
 import hashlib
 import json
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from ranker.errors import InputError
-from ranker.files import atomic, write_json
+from ranker.files import remove, write_json
 
 PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
 Make = Callable[[pa.Table, Path], None]  # makes a file of a shard's rows
@@ -72,6 +74,8 @@ def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list
     elif out.exists() and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out}: expected an empty folder or one that has {PLAN}, found another")
     write_json(out / PLAN, content)
+    for left in out.glob(".*.partial"):
+        remove(left)
     return [shard for shard in shards if not Path(shard.out).is_file()]
 
 
@@ -98,10 +102,17 @@ def run(
 
 
 def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
-    """Make one shard's file; returns its rows."""
-    table = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns))
-    with atomic(Path(shard.out)) as partial:
+    """Make one shard's file, in place whole or not at all; returns its rows.
+
+    Beside another worker too, which a cluster may take for dead while it still writes: both make the same bytes.
+    """
+    table, out = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns)), Path(shard.out)
+    partial = out.with_name(f".{out.name}.{uuid4().hex}.partial")
+    try:
         make(table.select(list(columns)), partial)
+        partial.replace(out)
+    finally:
+        remove(partial)
     return shard.rows
 
 
@@ -119,9 +130,11 @@ class Maker:
         self.columns, self.make = columns, worker()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        (shard,) = ({name: values[0] for name, values in batch.items()},)
-        found = Shard(str(shard["file"]), int(shard["row_group"]), int(shard["rows"]), str(shard["out"]))
-        return {"rows": [make_shard(found, self.columns, self.make)]}
+        shard = Shard(str(batch["file"][0]), int(batch["row_group"][0]), int(batch["rows"][0]), str(batch["out"][0]))
+        try:
+            return {"rows": [make_shard(shard, self.columns, self.make)], "mistake": [""]}
+        except InputError as error:  # Ray would hand it on as a text of many lines
+            return {"rows": [0], "mistake": [str(error)]}
 
 
 def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], address: str) -> Iterator[int]:
@@ -132,10 +145,8 @@ def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[]
         raise InputError("--ray-address: expected Ray (requirements-scale.txt), found none installed") from error
     if not shards:
         return
-    try:
-        ray.init(address, log_to_driver=False, runtime_env={"py_modules": [str(Path(__file__).parent)]})
-    except (ConnectionError, ValueError) as error:
-        raise InputError(f"--ray-address: expected a cluster or local, found: {error}") from error
+    _check_address(address)
+    ray.init(address, log_to_driver=False, runtime_env={"py_modules": [str(Path(__file__).parent)]})
     workers = max(1, min(len(shards), int(ray.cluster_resources().get("CPU", 1))))
     made = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards)).map_batches(
         Maker,
@@ -147,4 +158,16 @@ def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[]
         max_task_retries=-1,
     )
     for row in made.iter_rows():
+        if row["mistake"]:
+            raise InputError(row["mistake"])
         yield int(row["rows"])
+
+
+def _check_address(address: str) -> None:
+    """InputError where nobody listens: Ray itself would try for minutes, and then exit."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host:
+            socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"--ray-address: expected a Ray cluster at {address}, found: {error}") from error

@@ -298,6 +298,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "epochs true": ({"train__epochs": "true"}, "train.epochs: expected a valid integer, found True"),
     "epochs none": ({"train__epochs": ""}, "train.epochs: expected a valid integer, found None"),
     "batch_size 0": ({"train__batch_size": "0"}, "train.batch_size: expected greater than or equal to 1, found 0"),
+    "a launcher that is a shell": ({"train__launcher": '"torchrun --standalone; rm -rf data"'}, "train.launcher: expected python, or torchrun with its options, found 'torchrun --standalone; rm -rf data'"),
     "top-0": ({"train__trainable": "top-0"}, "train.trainable: expected head, all or top-N, found 'top-0'"),
     "more layers than there are": ({"train__trainable": "top-3"}, "encode: params.yaml: train.trainable: expected at most top-2, the base model's layers, found top-3"),
     "precision fp16": ({"train__precision": "fp16"}, "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),
@@ -328,7 +329,7 @@ WHOLE: dict[str, tuple[Callable[[str], str], str]] = {
     "a typo": (lambda text: text.replace("epochs:", "epoch:"), "train.epochs: expected a value, found none (and 1 more)"),
     "a section missing": (lambda text: text.replace("join:\n", "").replace("  relevant_from:", "#"), "fetch: params.yaml: join: expected a value, found none"),
     "a section more": (lambda text: text + "trian:\n  epochs: 3\n", "trian: no such parameter"),
-    "a tag that makes objects": (lambda text: text.replace("epochs: 3", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system' in \"<unicode string>\", line 32, column 11: epochs: !!python/name:os.system ... ^"),
+    "a tag that makes objects": (lambda text: text.replace("epochs: 3", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system' in \"<unicode string>\", line 33, column 11: epochs: !!python/name:os.system ... ^"),
 }
 # fmt: on
 

@@ -82,6 +82,16 @@ def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
         )
         assert found == expected
         assert len(found) == {"scores": 5, "feed": 4}[out] + 1
+    documents.assign(title=documents["title"].mask(documents.index == 0)).to_parquet(clean / "bad.parquet")
+    wrong = "part-000000: line 1 (document_id 'sc001'): expected a title in text, found None"
+    for address, message in (
+        ("local", wrong.replace("sc001", documents["document_id"][0])),
+        ("127.0.0.1:9", "--ray-address: expected a Ray cluster at 127.0.0.1:9, found: [Errno 111] Connection refused"),
+    ):
+        line = f"python -m ranker.vespa feed bad.parquet --out bad --ray-address {address}"
+        result = run(line, clean, check=False, RAY_USAGE_STATS_ENABLED="0")
+        assert (result.returncode, result.stderr.splitlines()[-1]) == (1, f"vespa: {message}")
+        assert "Traceback" not in result.stderr
 
 
 def test_two_clones_share_what_they_have_run(clean: Path, run: Run, tmp_path: Path) -> None:
