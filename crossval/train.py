@@ -21,6 +21,7 @@ from ranker.model import resolve_precision, start_training
 from ranker.params import Params, load_crossval_params
 from ranker.scoring import score
 from ranker.training import fine_tune
+from ranker.unfinished import forget
 
 # ranker: what stage train does. head_only: the tutorial's recipe, from the base model. inner: the ranker, trained
 # without the next fold too, which it scores: what a choice for the held-out fold may look at.
@@ -43,17 +44,25 @@ def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.Dat
     print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on", flush=True)
     scored = with_candidates(held_out, texts, params.crossval.candidates)
     sides = encode_pairs(training, *tokens, layout), encode_pairs(scored, *tokens, layout)
-    scores = (score_by_head if recipe == "head_only" else score_by_ranker)(params, seed, *sides)
+    if recipe == "head_only":
+        scores = score_by_head(params, seed, *sides)
+    else:
+        scores = score_by_ranker(params, seed, *sides, name=unfinished(recipe, seed, fold))
     return scored[["query_id", "document_id"]].assign(score=scores)
 
 
-def score_by_ranker(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs) -> np.ndarray:
+def unfinished(recipe: str, seed: int, fold: int) -> str:
+    """The name of a model's training, should it be stopped."""
+    return f"crossval/{recipe}-{seed}-{fold}"
+
+
+def score_by_ranker(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs, name: str) -> np.ndarray:
     """Scores, float32 [pairs], after what stage train does."""
     taught = params.distil.queries > 0
     start = tables.START if taught else tables.BASE_MODEL
     settings = params.train.model_copy(update={"seed": seed})
     model = start_training(start, settings.trainable, seed, with_head=taught)
-    fine_tune(model, training, settings, name="crossval")
+    fine_tune(model, training, settings, name=name)
     return score(model, scored, settings.eval_batch_tokens)
 
 
@@ -77,6 +86,7 @@ def main() -> None:
     scores = train_and_score(load_crossval_params(), arguments.recipe, arguments.seed, arguments.fold)
     path = tables.crossval_scores(arguments.recipe, arguments.seed, arguments.fold)
     tables.write_table(path, scores.sort_values(["query_id", "document_id"]), tables.SCORES)
+    forget(unfinished(arguments.recipe, arguments.seed, arguments.fold))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def _from_hub(reference: str, name: str, partial: Path) -> None:
     asked: dict[str, Any] = {"revision": revision, "allow_patterns": list(FILES), "local_dir": partial}
     try:
         for file in snapshot_download(repo_id, dry_run=True, **asked):
-            if (file.file_size or 0) > MAX_BYTES:
+            if file.file_size is None or file.file_size > MAX_BYTES:
                 raise ValueError(f"{file.filename} of {file.file_size} bytes, and at most {MAX_BYTES} were expected")
         snapshot_download(repo_id, **asked)
     except Exception as error:  # its errors and httpx's have no base in common

@@ -3,7 +3,6 @@
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pooch
@@ -15,6 +14,7 @@ from ranker.files import atomic, sha256
 
 TRIES = 3
 TIMEOUT = 30  # seconds without a byte
+REDIRECTS = 10
 CHUNK = 2**16  # bytes
 MAX_BYTES = 2**32  # of a file: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
 
@@ -56,10 +56,7 @@ def _download(url: str, partial: Path, expected_sha256: str) -> None:
 
 
 def _stream(url: str, partial: str, _: pooch.Pooch) -> None:
-    with (
-        requests.get(url, stream=True, timeout=TIMEOUT, hooks={"response": _keep_scheme}) as response,
-        Path(partial).open("wb") as file,
-    ):
+    with _open(url) as response, Path(partial).open("wb") as file:
         response.raise_for_status()
         size = int(response.headers.get("Content-Length", 0))
         with tqdm(desc=Path(urlsplit(url).path).name, total=size or None, unit="B", unit_scale=True) as bar:
@@ -70,12 +67,21 @@ def _stream(url: str, partial: str, _: pooch.Pooch) -> None:
                 bar.update(len(chunk))
 
 
-def _keep_scheme(response: requests.Response, **_: Any) -> None:
-    """InputError if a redirect leads to another scheme: from https to http nobody could vouch for what comes."""
-    if response.is_redirect:
-        there = urljoin(response.url, response.headers["Location"])
-        if urlsplit(there).scheme != urlsplit(response.url).scheme:
-            raise InputError(f"{response.url}: expected no redirect to another scheme, found one to {there}")
+def _open(url: str) -> requests.Response:
+    """The response after redirects, whose bodies are not read; InputError if one leads to another scheme.
+
+    From https to http nobody could vouch for what comes.
+    """
+    there = url
+    for _ in range(REDIRECTS + 1):
+        response = requests.get(there, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        if not response.is_redirect:
+            return response
+        response.close()
+        here, there = there, urljoin(there, response.headers["Location"])
+        if urlsplit(there).scheme != urlsplit(here).scheme:
+            raise InputError(f"{here}: expected no redirect to another scheme, found one to {there}")
+    raise InputError(f"{url}: expected at most {REDIRECTS} redirects, found more")
 
 
 def check_digest(source: str, file: Path, expected_sha256: str) -> None:

@@ -3,14 +3,15 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
 from ranker.processes import is_first
 
-# errno's ENOSPC, EDQUOT and EFBIG in the words of C and Rust (safetensors), of torch and of SQLite (DVC under DVCLive),
-# whose errors are not OSErrors.
-FULL = re.compile(
+# What a full disk makes of writing, in the words of C and Rust (safetensors), of torch and of SQLite (DVC under
+# DVCLive), whose errors are not OSErrors.
+UNWRITTEN = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|PytorchStreamWriter failed writing|disk I/O error"
     r"|database or disk is full"
 )
@@ -27,7 +28,10 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
     try:
         main()
     except InputError as error:  # which each of a training's processes finds: one of them says it
-        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}" if is_first() else 1)
+        if not is_first():
+            time.sleep(1)  # or torchrun would stop the one that says it
+            sys.exit(1)
+        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}")
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
         sys.exit(1)
@@ -35,8 +39,8 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if full := FULL.search(str(error)):
-            sys.exit(f"{name}: expected room to write, found: {full[0]}")
+        if UNWRITTEN.search(str(error)):
+            sys.exit(f"{name}: expected to write its outputs, found: {one_line(str(error))[:LONGEST]}")
         if isinstance(error, OSError) and error.filename is not None:  # a file that the user can mend
             sys.exit(f"{name}: {one_line(str(error.filename))}: {error.strerror}")
         raise

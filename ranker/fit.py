@@ -5,10 +5,13 @@ from pathlib import Path
 
 from ranker.errors import InputError
 from ranker.params import PARAMS_FILE, Params
+from ranker.processes import count
 
 
 def check_fit(base_model: Path, params: Params) -> None:
     """InputError if a pair can be longer than the base model has positions, or top-N asks for more layers than it has.
+
+    Or if a batch has no equal share for each of the processes that train together.
 
     Reads config.json alone, whose absent sizes are transformers' defaults.
     """
@@ -19,6 +22,11 @@ def check_fit(base_model: Path, params: Params) -> None:
         raise InputError(
             f"{PARAMS_FILE}: encode: expected query_input_size + doc_input_size of at most {positions}, the base "
             f"model's positions, found {sizes[0]} + {sizes[1]}"
+        )
+    if params.train.batch_size % count():
+        raise InputError(
+            f"{PARAMS_FILE}: train.batch_size: expected a multiple of {count()}, the processes of train.launcher, "
+            f"found {params.train.batch_size}"
         )
     kind, _, top = params.train.trainable.partition("-")
     if kind == "top" and int(top) > layers:

@@ -107,9 +107,9 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _not_utf8(path: Path) -> InputError:
     """Where the first byte is that is not UTF-8: read in parts, the file tells its place in a part alone."""
-    content = path.read_bytes()
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     try:
-        content.decode("utf-8-sig")
+        content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return InputError(f"{path}: line {line}: expected UTF-8, found byte 0x{content[error.start]:02x}")

@@ -8,9 +8,14 @@ import os
 
 def is_first() -> bool:
     """Whether this process writes and logs."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return _told("RANK", 0) == 0
 
 
 def count() -> int:
     """How many processes train together, on all machines."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _told("WORLD_SIZE", 1)
+
+
+def _told(name: str, alone: int) -> int:
+    """What torchrun says; schedulers of clusters set such variables too, for processes that are alone."""
+    return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else alone

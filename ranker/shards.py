@@ -10,6 +10,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,9 +20,10 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from ranker.errors import InputError
-from ranker.files import remove, write_json
+from ranker.files import remove, sha256, write_json
 
 PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
+RETRIES = 5  # of a shard whose worker or node was lost: a shard that takes its worker with it must not go on for ever
 Make = Callable[[pa.Table, Path], None]  # makes a file of a shard's rows
 
 
@@ -67,6 +69,8 @@ def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list
 
     InputError where those that are there are of other rows, or were made by something else than `made_by`, its digests.
     """
+    code = hashlib.sha256("".join(sha256(file) for file in sorted(Path(__file__).parent.glob("*.py"))).encode())
+    made_by = made_by | {"code": code.hexdigest()} | {name: version(name) for name in ("onnxruntime", "tokenizers")}
     content = {"made_of": _digest(shards), "made_by": made_by, "shards": len(shards)}
     if (out / PLAN).is_file():
         if json.loads((out / PLAN).read_text(encoding="utf-8")) != content:
@@ -74,8 +78,6 @@ def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list
     elif out.exists() and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out}: expected an empty folder or one that has {PLAN}, found another")
     write_json(out / PLAN, content)
-    for left in out.glob(".*.partial"):
-        remove(left)
     return [shard for shard in shards if not Path(shard.out).is_file()]
 
 
@@ -107,6 +109,8 @@ def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
     Beside another worker too, which a cluster may take for dead while it still writes: both make the same bytes.
     """
     table, out = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns)), Path(shard.out)
+    for left in out.parent.glob(f".{out.name}.*.partial"):
+        remove(left)
     partial = out.with_name(f".{out.name}.{uuid4().hex}.partial")
     try:
         make(table.select(list(columns)), partial)
@@ -127,11 +131,13 @@ class Maker:
     """An actor of Ray Data: it holds what `worker` gives, a session say, and makes a shard at a time."""
 
     def __init__(self, columns: Sequence[str], worker: Callable[[], Make]) -> None:
-        self.columns, self.make = columns, worker()
+        self.columns, self.worker = columns, worker
+        self.make: Make | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shard = Shard(str(batch["file"][0]), int(batch["row_group"][0]), int(batch["rows"][0]), str(batch["out"][0]))
         try:
+            self.make = self.make or self.worker()
             return {"rows": [make_shard(shard, self.columns, self.make)], "mistake": [""]}
         except InputError as error:  # Ray would hand it on as a text of many lines
             return {"rows": [0], "mistake": [str(error)]}
@@ -155,7 +161,7 @@ def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[]
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
         max_restarts=-1,
-        max_task_retries=-1,
+        max_task_retries=RETRIES,
     )
     for row in made.iter_rows():
         if row["mistake"]:

@@ -24,10 +24,8 @@ from ranker.batching import MULTIPLE, shares, skew, training_batches
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.encoding import Layout, lay_out
-from ranker.errors import InputError
-from ranker.files import remove
 from ranker.model import resolve_precision
-from ranker.params import PARAMS_FILE, Train
+from ranker.params import Train
 from ranker.scoring import cross_entropy, score
 from ranker.unfinished import SEEN, UNFINISHED, Keeper, open_run, run_digest
 
@@ -55,36 +53,34 @@ def fine_tune(
     """Train `model` in place; with `watch`, write its curves, which changes nothing of the training.
 
     Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
-    one of this name and of equal arguments was stopped, and comes to the same weights and curves. Of several processes,
-    each takes its share of every batch, and the first alone has a `watch`. InputError where they have no equal shares.
+    one of this name and of equal arguments was stopped, to the same weights and curves, until `unfinished.forget`. Of
+    several processes, each takes its share of every batch, a multiple of their number, and the first has a `watch`.
     """
-    if params.batch_size % processes.count():
-        raise InputError(
-            f"{PARAMS_FILE}: train.batch_size: expected a multiple of {processes.count()}, the processes that train "
-            f"together, found {params.batch_size}"
-        )
+    steps, checkpoint = -(-len(training) // params.batch_size), None  # an epoch
     with tempfile.TemporaryDirectory() as scratch:
-        folder = (UNFINISHED / name if name else Path(scratch)) / run_digest(model, training, params)
-        arguments = _arguments(params, folder)
-        with arguments.main_process_first(local=False):  # the others find what it has left
-            checkpoint = open_run(folder)
+        arguments = _arguments(params, scratch)
+        callbacks: list[TrainerCallback] = [LearningCurves(watch, params)] if watch else []
+        if name:
+            folder = UNFINISHED / name / run_digest(model, training, params, watch)
+            arguments.output_dir = str(folder)
+            with arguments.main_process_first(local=False):  # the others find what it has left
+                checkpoint = open_run(folder)
+            callbacks.append(Keeper(watch, steps))
         if checkpoint and watch:
             watch.restore(checkpoint / SEEN)
-        keeper = Keeper(watch, -(-len(training) // params.batch_size))
         trainer = BucketTrainer(
             model=model,
             args=arguments,
             train_dataset=cast(Dataset[Example], training),
             data_collator=collator(training.layout),
-            callbacks=[LearningCurves(watch, params), keeper] if watch else [keeper],
+            callbacks=callbacks,
         )
+        trainer.add_callback(Epochs(trainer, steps))
         if processes.is_first():
             _say(training, params, checkpoint)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        if processes.is_first():
-            remove(folder)
 
 
 def _say(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
@@ -101,9 +97,9 @@ def _say(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None
         )
 
 
-def _arguments(params: Train, folder: Path) -> TrainingArguments:
+def _arguments(params: Train, folder: str) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(folder),
+        output_dir=folder,
         num_train_epochs=params.epochs,
         per_device_train_batch_size=params.batch_size // processes.count(),
         learning_rate=params.learning_rate,
@@ -140,7 +136,8 @@ class BucketTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Dataset[Example] | None = None) -> Sampler[int]:
         dataset = cast(EncodedPairs, train_dataset or self.train_dataset)
-        return BucketSampler(dataset.lengths, self.args.train_batch_size * processes.count(), self.args.seed)
+        self.sampler = BucketSampler(dataset.lengths, self.args.train_batch_size * processes.count(), self.args.seed)
+        return self.sampler
 
 
 class BucketSampler(Sampler[int]):
@@ -158,8 +155,18 @@ class BucketSampler(Sampler[int]):
                 yield from share.tolist()
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before each epoch."""
+        """Called before each epoch."""
         self.epoch = epoch
+
+
+class Epochs(TrainerCallback):
+    """Tells the sampler the epoch: of several processes, accelerate's wrappers hide it from a Trainer that resumes."""
+
+    def __init__(self, trainer: BucketTrainer, steps_per_epoch: int) -> None:
+        self.trainer, self.steps_per_epoch = trainer, steps_per_epoch
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.trainer.sampler.set_epoch(state.global_step // self.steps_per_epoch)
 
 
 LOGGED = ("loss", "grad_norm", "learning_rate")  # not the run times: no two runs would write the same bytes

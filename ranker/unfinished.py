@@ -1,6 +1,7 @@
 """What a training that was stopped has left: the next one goes on from it, and comes to the same weights and curves."""
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ranker import processes
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs
 from ranker.files import remove, sha256
+from ranker.model import resolve_precision
 from ranker.params import Train
 
 UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
@@ -18,25 +20,38 @@ EVERY = 200  # steps between checkpoints: half a minute of MiniLM's on two cores
 WHOLE, SEEN = "whole", "curves"  # in each checkpoint: a mark that it was written to its end, and the curves up to it
 
 
-def run_digest(model: BertForSequenceClassification, training: EncodedPairs, params: Train) -> str:
-    """Hex SHA-256 of all that the result of a training depends on: only an equal one may go on from a checkpoint.
+def run_digest(
+    model: BertForSequenceClassification, training: EncodedPairs, params: Train, watch: Watch | None = None
+) -> str:
+    """Hex SHA-256 of all that a training's weights and curves depend on: only an equal one goes on from a checkpoint.
 
-    Weights, pairs, settings, this package's code, torch's version and threads, and the number of processes.
+    Weights and which of them learn, pairs, held-out pairs, settings, this package's code, versions, the chip's
+    precision, threads and the number of processes. The first process's is all processes'.
     """
-    digest = hashlib.sha256(f"{params.model_dump_json()} {training.layout} {torch.__version__}".encode())
-    digest.update(f"{torch.get_num_threads()} {torch.cuda.is_available()} {processes.count()}".encode())
+    versions = [version(package) for package in ("torch", "transformers", "accelerate")]
+    learning = [name for name, weights in model.named_parameters() if weights.requires_grad]
+    chip = resolve_precision(params.precision), torch.get_num_threads(), torch.cuda.is_available(), processes.count()
+    digest = hashlib.sha256(f"{params.model_dump_json()} {training.layout} {versions} {learning} {chip}".encode())
+    digest.update(model.config.to_json_string().encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(f"{file.name} {sha256(file)}".encode())
     for name, weights in model.state_dict().items():
         digest.update(name.encode() + weights.cpu().numpy().tobytes())
-    for texts, rows in (
-        (training.queries, training.query_rows),
-        (training.documents, training.document_rows),
-    ):
-        for array in (texts.values, texts.offsets, rows):
-            digest.update(array.tobytes())
-    digest.update(training.targets.tobytes())
-    return digest.hexdigest()
+    for pairs in (training, watch.encoded) if watch else (training,):
+        for texts, rows in ((pairs.queries, pairs.query_rows), (pairs.documents, pairs.document_rows)):
+            for array in (texts.values, texts.offsets, rows, pairs.targets):
+                digest.update(array.tobytes())
+    if watch:
+        digest.update(watch.pairs.to_csv().encode())
+    found = [digest.hexdigest()]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(found)
+    return found[0]
+
+
+def forget(name: str) -> None:
+    """Remove what a training has left, once its result is where it belongs."""
+    remove(UNFINISHED / name)
 
 
 class Keeper(TrainerCallback):

@@ -22,9 +22,10 @@ from ranker.files import atomic, write_json
 from ranker.fit import check_fit
 from ranker.model import TOKENIZER_FILES, start_training
 from ranker.params import Params, Train, load_params
-from ranker.processes import is_first
+from ranker.processes import count, is_first
 from ranker.scoring import score
 from ranker.training import fine_tune
+from ranker.unfinished import forget
 
 UNTAUGHT = 100  # more made-up queries, on which pupil and teacher are compared
 # Not those of params.yaml's train: a sweep over them must not teach again.
@@ -58,7 +59,7 @@ def distil(params: Params) -> tuple[BertForSequenceClassification, EncodedPairs,
         launcher=params.train.launcher,
         trainable="all",
         epochs=1,  # another pass is better spent on more made-up queries
-        batch_size=BATCH_SIZE,
+        batch_size=-(-BATCH_SIZE // count()) * count(),  # a share for each process
         eval_batch_tokens=params.train.eval_batch_tokens,
         learning_rate=params.distil.learning_rate,
         warmup_steps=WARMUP_STEPS,
@@ -100,6 +101,7 @@ def main() -> None:
             )
             write(model, partial)
     write_json(tables.DISTILLATION, report)
+    forget("distil")
     print(f"distil: {report}")
 
 

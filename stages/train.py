@@ -23,6 +23,7 @@ from ranker.head import Featured, train_head
 from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
 from ranker.params import Train, load_params
 from ranker.processes import is_first
+from ranker.unfinished import forget
 
 
 def train(
@@ -74,6 +75,7 @@ def main() -> None:
             model.save_pretrained(partial)
             for name in TOKENIZER_FILES:  # a checkpoint is a whole model
                 shutil.copyfile(tables.BASE_MODEL / name, partial / name)
+        forget("train")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 python -m sweeps.search --trials 20 [--fold 1] [--storage FILE]
 
 Trials run in copies of the project and are cached as any experiment is. A search that was stopped goes on: what is
-finished stays, and what was being tried is tried again. It looks at `--fold`, not at the fold that `split.held_out`
-keeps for the end.
+finished stays, and what was being tried is tried again; other params, data or code are another search. It looks at
+`--fold`, not at the fold that `split.held_out` keeps for the end.
 """
 
 import argparse
+import hashlib
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import dvc.api
 import optuna
@@ -44,20 +46,40 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
     return float(found["eval"][MEASURE])
 
 
-def open_study(storage: Path, fold: int, seed: int) -> optuna.Study:
-    """The study of a fold; a trial that a stopped search has left is put in the queue again."""
+def problem() -> str:
+    """A digest of what is searched on: params.yaml, and what dvc.lock says of data and code."""
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in ("params.yaml", "dvc.lock"))).hexdigest()[:8]
+
+
+def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
+    """The study of a name; a trial that a stopped search has left is put in the queue again."""
     storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(storage))),
-        study_name=f"fold {fold}",
+        study_name=name,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         load_if_exists=True,
     )
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # it does not draw the same ones again
     for left in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         study.tell(left.number, state=TrialState.FAIL)
         study.enqueue_trial(left.params)
     return study
+
+
+def search(study: optuna.Study, trials: int, fold: int) -> None:
+    """Try until so many trials are finished; InputError if one of them fails, which is not tried again."""
+    while (done := len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))) < trials:
+        trial = study.ask()
+        changes = settings(trial)
+        try:
+            found = measure(f"{study.study_name}-{trial.number}-{uuid4().hex[:4]}", changes, fold)
+        except InputError:
+            study.tell(trial, state=TrialState.FAIL)
+            raise
+        study.tell(trial, found)
+        print(f"search: {done + 1} of {trials}: {MEASURE} {found:.4f} by {trial.params}", flush=True)
+    print(f"search: best of {trials}: {MEASURE} {study.best_value:.4f} by {study.best_params}")
 
 
 def main() -> None:
@@ -72,13 +94,8 @@ def main() -> None:
             f"--fold: expected one of {params.split.folds} folds, but not split.held_out ({params.split.held_out}), "
             f"found {asked.fold}"
         )
-    study = open_study(asked.storage, asked.fold, params.split.seed)
-    while (done := len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))) < asked.trials:
-        trial = study.ask()
-        found = measure(f"search-{asked.fold}-{trial.number}", settings(trial), asked.fold)
-        study.tell(trial, found)
-        print(f"search: {done + 1} of {asked.trials}: {MEASURE} {found:.4f} by {trial.params}", flush=True)
-    print(f"search: best of {asked.trials}: {MEASURE} {study.best_value:.4f} by {study.best_params}")
+    name = f"search-{problem()}-{asked.fold}"
+    search(open_study(asked.storage, name, params.split.seed), asked.trials, asked.fold)
 
 
 if __name__ == "__main__":

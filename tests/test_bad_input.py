@@ -298,7 +298,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "epochs true": ({"train__epochs": "true"}, "train.epochs: expected a valid integer, found True"),
     "epochs none": ({"train__epochs": ""}, "train.epochs: expected a valid integer, found None"),
     "batch_size 0": ({"train__batch_size": "0"}, "train.batch_size: expected greater than or equal to 1, found 0"),
-    "a launcher that is a shell": ({"train__launcher": '"torchrun --standalone; rm -rf data"'}, "train.launcher: expected python, or torchrun with its options, found 'torchrun --standalone; rm -rf data'"),
+    "a launcher that is not known": ({"train__launcher": "mpirun -n 2"}, "train.launcher: expected python, or torchrun with its options, found 'mpirun -n 2'"),
     "top-0": ({"train__trainable": "top-0"}, "train.trainable: expected head, all or top-N, found 'top-0'"),
     "more layers than there are": ({"train__trainable": "top-3"}, "encode: params.yaml: train.trainable: expected at most top-2, the base model's layers, found top-3"),
     "precision fp16": ({"train__precision": "fp16"}, "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),

@@ -132,6 +132,13 @@ def test_a_redirect_to_another_scheme_is_not(httpserver: HTTPServer, destination
     assert unchanged(destination)
 
 
+def test_a_redirect_that_has_no_end(httpserver: HTTPServer, destination: Path) -> None:
+    httpserver.expect_request("/a.csv").respond_with_data(status=302, headers={"Location": "/a.csv"})
+    with pytest.raises(InputError, match="a.csv: expected at most 10 redirects, found more$"):
+        fetch_file(httpserver.url_for("/a.csv"), destination)
+    assert unchanged(destination)
+
+
 def test_more_than_a_file_may_have(httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether the server says so or not."""
     monkeypatch.setattr(download, "MAX_BYTES", 100_000)

@@ -118,8 +118,9 @@ def test_no_room(clean: Path, stage: str) -> None:
         text=True,
     )
     assert result.returncode == 1, result.stderr
-    found = "disk I/O error" if stage == "train" else "File too large"  # the former is DVCLive's
-    assert result.stderr.splitlines()[-1] == f"{stage}: expected room to write, found: {found}"
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith(f"{stage}: expected to write its outputs, found: ")
+    assert ("disk I/O error" if stage == "train" else "File too large") in line  # the former is DVCLive's
     assert "Traceback" not in result.stderr
     after = {path: digest for path, digest in outputs(clean).items() if not path.startswith(str(tables.CURVES))}
     assert after == {path: digest for path, digest in before.items() if path in after}

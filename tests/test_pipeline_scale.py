@@ -33,7 +33,7 @@ def test_two_processes_train_what_one_does(clean: Path, run: Run) -> None:
     )
     found = json.loads((clean / tables.CURVES / "metrics.json").read_text())
     for side in ("training", "eval"):
-        assert found[side]["loss"] == pytest.approx(before[side]["loss"], abs=0.05)  # each draws its own dropout
+        assert found[side]["loss"] == pytest.approx(before[side]["loss"], abs=0.05)  # dropout falls otherwise
     manifest = json.loads((clean / tables.RANKER / "manifest.json").read_text())
     assert manifest["params"]["train"]["launcher"] == "torchrun --standalone --nproc-per-node 2"
 

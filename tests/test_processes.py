@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,15 @@ def trained(base: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> d
     found = {}
     for name, launcher in (("one", "python"), ("two", TWO)):
         out = tmp_path_factory.mktemp(name)
-        found[name] = out, run(f"{launcher} -m tests.train_together {base} {out} {PARAMS.batch_size}", ROOT).stdout
+        found[name] = out, together(run, launcher, base, out).stdout
     return found
+
+
+def together(
+    run: Run, launcher: str, base: Path, out: Path, size: int = PARAMS.batch_size, stop: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    line = f"{launcher} -m tests.train_together {base} {out} {size} {stop}"
+    return run(line, out, check=False, PYTHONPATH=str(ROOT))
 
 
 def rows(file: Path) -> list[int]:
@@ -85,10 +93,17 @@ def test_shares_are_balanced() -> None:
     assert skew(np.array([8, 8, 16, 16]), [np.array([0, 1, 2, 3])], 2) == 1
 
 
-def test_a_mistake_is_said_once(base: Path, tmp_path: Path, run: Run) -> None:
-    result = run(f"{TWO} -m tests.train_together {base} {tmp_path} 7", ROOT, check=False)
-    assert result.returncode != 0
-    message = (
-        "train: params.yaml: train.batch_size: expected a multiple of 2, the processes that train together, found 7\n"
-    )
-    assert result.stderr.count(message) == 1
+@pytest.mark.parametrize("stop", [50, 130])  # pairs that each has read: of 80 an epoch, after a checkpoint in each
+def test_two_that_were_stopped_go_on(
+    base: Path, trained: dict[str, tuple[Path, str]], tmp_path: Path, run: Run, stop: int
+) -> None:
+    assert together(run, TWO, base, tmp_path, stop=str(stop)).returncode != 0
+    result = together(run, TWO, base, tmp_path)
+    assert result.stdout.count("training: goes on from .unfinished/together/") == 1
+    for number in (0, 1):
+        undisturbed, again = (rows(folder / f"{number}.txt") for folder in (trained["two"][0], tmp_path))
+        assert 0 < len(again) < len(undisturbed)
+        assert again == undisturbed[-len(again) :]
+    expected, found = (load_file(folder / "0.safetensors") for folder in (trained["two"][0], tmp_path))
+    for name, weights in expected.items():
+        np.testing.assert_array_equal(found[name], weights)

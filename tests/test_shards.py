@@ -67,7 +67,7 @@ def test_what_is_there_is_not_made_again(
 ) -> None:
     out = Path(shutil.copytree(scores, tmp_path / "scores"))
     (out / "part-000003.parquet").unlink()
-    (out / ".part-000003.parquet.partial").write_text("half")
+    (out / ".part-000003.parquet.0.partial").write_text("half")
     before = {file.name: file.stat().st_mtime_ns for file in out.glob("part-*")}
     printed = run(f"python -m ranker.score {pairs} --out {out} --ranker {ranker_folder} --model int8", ROOT).stdout
     assert printed.endswith("90 pairs in 5 files, of which 1 are new\n")

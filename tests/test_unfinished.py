@@ -13,7 +13,7 @@ from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.files import sha256
 from ranker.model import new_cross_encoder
 from ranker.training import fine_tune
-from ranker.unfinished import UNFINISHED, WHOLE, run_digest
+from ranker.unfinished import UNFINISHED, WHOLE, forget, run_digest
 from tests.test_model import PARAMS, make_data, make_pairs
 
 QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
@@ -47,6 +47,7 @@ def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object
     model = new_cross_encoder(base_model, seed=3).train()
     watch = Watch(*make_data(4, seed=1), 1, curves)
     fine_tune(model, pairs, PARAMS.model_copy(update=changes), watch, name="train")
+    forget("train")  # as stages do, once their outputs are written
     return model
 
 
@@ -61,7 +62,7 @@ def test_the_same_weights_and_curves(
     """Stopped in each epoch, before and after checkpoints, and twice over."""
     pairs = make_pairs(QUERIES)
     undisturbed = train(base_model, pairs, tmp_path / "undisturbed")
-    assert not list((UNFINISHED / "train").iterdir())
+    assert not (UNFINISHED / "train").exists()
     for more in (after, 1):
         with pytest.raises(KeyboardInterrupt):
             train(base_model, stopping(pairs, more), tmp_path / "curves")
@@ -72,7 +73,7 @@ def test_the_same_weights_and_curves(
     for name, tensor in undisturbed.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     assert files(tmp_path / "curves") == files(tmp_path / "undisturbed")
-    assert not list((UNFINISHED / "train").iterdir())
+    assert not (UNFINISHED / "train").exists()
 
 
 def test_a_checkpoint_that_was_not_written_to_its_end_is_not_gone_on_from(
@@ -95,20 +96,28 @@ def test_another_training_starts_anew(base_model: Path, tmp_path: Path, capsys: 
             train(base_model, stopping(pairs, 25), tmp_path / "curves")
         train(base_model, changed, tmp_path / "curves", **changes)
         assert "goes on from" not in capsys.readouterr().out
-        assert not list((UNFINISHED / "train").iterdir())
+        assert not (UNFINISHED / "train").exists()
 
 
-def test_the_digest_sees_weights_and_pairs_and_settings(base_model: Path) -> None:
+def test_the_digest_sees_all_that_weights_and_curves_depend_on(base_model: Path, tmp_path: Path) -> None:
     pairs, model = make_pairs(4), new_cross_encoder(base_model, seed=3)
     others = [
         run_digest(new_cross_encoder(base_model, seed=4), pairs, PARAMS),
         run_digest(model, make_pairs(4, seed=1), PARAMS),
         run_digest(model, pairs.take(slice(1, None)), PARAMS),
         run_digest(model, pairs, PARAMS.model_copy(update={"epochs": 3})),
+        run_digest(model, pairs, PARAMS, Watch(*make_data(2, seed=1), 1, tmp_path / "a")),
+        run_digest(model, pairs, PARAMS, Watch(*make_data(2, seed=2), 1, tmp_path / "b")),
     ]
+    model.bert.embeddings.requires_grad_(False)
+    others.append(run_digest(model, pairs, PARAMS))
+    model.requires_grad_(True)
+    model.config.hidden_dropout_prob = 0.2
+    others.append(run_digest(model, pairs, PARAMS))
+    model.config.hidden_dropout_prob = 0.1
     digest = run_digest(model, pairs, PARAMS)
     assert digest == run_digest(new_cross_encoder(base_model, seed=3), make_pairs(4), PARAMS)
-    assert len({digest, *others}) == 5
+    assert len({digest, *others}) == 9
 
 
 def test_without_a_name_nothing_is_kept(base_model: Path) -> None:

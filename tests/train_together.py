@@ -1,14 +1,18 @@
 """Train a tiny model without dropout on made-up pairs, as one of the processes that torchrun starts, or alone.
 
-python -m tests.train_together BASE_MODEL OUT BATCH_SIZE
+python -m tests.train_together BASE_MODEL OUT BATCH_SIZE [STOP]
+
+Each process is as good as killed after it has read STOP pairs; another run in the same folder goes on.
 """
 
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from safetensors.torch import save_file
 
+from ranker import unfinished
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.errors import run_stage
@@ -25,10 +29,13 @@ class Recorded(EncodedPairs):
 
     def __getitem__(self, row: int) -> Example:
         read.append(int(row))
+        if len(read) > stop:
+            os._exit(1)
         return super().__getitem__(row)
 
 
 read: list[int] = []
+stop = int(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4].isdigit() else sys.maxsize
 
 
 def main() -> None:
@@ -37,7 +44,8 @@ def main() -> None:
     model = new_cross_encoder(base_model, seed=3).train()
     recorded = Recorded(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
     watch = Watch(*make_data(4, seed=1), 1, out / "curves") if is_first() else None
-    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), watch)
+    unfinished.EVERY = 10
+    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), watch, name="together")
     number = 0 if is_first() else 1
     (out / f"{number}.txt").write_text(" ".join(map(str, read)))
     save_file(dict(model.state_dict()), out / f"{number}.safetensors")
