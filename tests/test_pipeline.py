@@ -152,7 +152,7 @@ def test_serving(clean: Path, run: Run) -> None:
     table = run(command("python -m ranker "), clean).stdout.splitlines()
     assert len(table) == 1 + 3
     documents = pd.read_parquet(clean / tables.DOCUMENTS)
-    feed = run(command("python -m ranker.vespa feed"), clean)
+    feed = run(command("python -m ranker.vespa feed data"), clean)
     assert feed.stdout == f"vespa: feed.jsonl: {len(documents)} documents\n"
     fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
     assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()

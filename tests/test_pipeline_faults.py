@@ -21,7 +21,7 @@ from tests.conftest import Run
 from tests.pipeline import outputs, ran
 from tests.test_pipeline import STAGES
 
-KILLS = int(os.environ.get("KILLS", "6"))
+KILLS = int(os.environ.get("KILLS", "4"))
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 ROOM = 1024  # bytes that a file may have when the disk is full
 

@@ -19,12 +19,10 @@ from tests.conftest import Run
 from tests.pipeline import outputs, ran
 from tests.readme import command
 
-TORCHRUN = "dvc exp run -S 'train.launcher"
-
 
 def test_two_processes_train_what_one_does(clean: Path, run: Run) -> None:
     before = json.loads((clean / tables.CURVES / "metrics.json").read_text())
-    result = run(command(TORCHRUN), clean)
+    result = run(command("dvc exp run -S 'train.launcher"), clean)
     assert {"distil", "train", "export", "evaluate"} <= set(ran(result.stdout))
     assert result.stdout.count("train: 1285 pairs") == 1  # one of them says it
     assert (
@@ -73,8 +71,8 @@ def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
     documents, queries = (pd.read_parquet(clean / path) for path in (tables.DOCUMENTS, tables.QUERIES))
     documents.to_parquet(clean / "documents.parquet", row_group_size=200)
     queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=500)
-    for start, out in (("python -m ranker.score", "scores"), ("python -m ranker.vespa feed documents.parquet", "feed")):
-        there = command(start)
+    score, feed = command("python -m ranker.score"), command("python -m ranker.vespa feed documents.parquet")
+    for there, out in ((score, "scores"), (feed, "feed")):
         run(there, clean, RAY_USAGE_STATS_ENABLED="0")
         run(there.replace(" --ray-address local", "").replace(f"--out {out}", f"--out {out}-here"), clean)
         found, expected = (
@@ -99,8 +97,10 @@ def test_two_clones_share_what_they_have_run(clean: Path, run: Run, tmp_path: Pa
     run(f"git clone -q --bare . {tmp_path / 'origin.git'}", clean)
     folders = [tmp_path / name for name in ("one", "other")]
     lines = [
-        command(start)
-        for start in ("dvc pull --run-cache", "dvc exp run --pull", "dvc push --run-cache", "dvc exp push")
+        command("dvc pull --run-cache"),
+        command("dvc exp run --pull"),
+        command("dvc push --run-cache"),
+        command("dvc exp push"),
     ]
     run(f"dvc remote add --local --default storage {tmp_path / 'storage'} && dvc push -q --run-cache", clean)
     found = []
