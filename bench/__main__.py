@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench import data, growth, models, ours, report
+from bench import data, growth, models, ours, report, worker
 from bench.limit import describe_model, limit_rows, machine
-from bench.runs import Repeat, notes, run_work
+from bench.runs import Measure, Repeat, alone, notes, run_work
 from bench.table import work_rows
 from bench.trials import sum_of, trial_rows
 from bench.works import OURS, PEER, Work, works
@@ -59,7 +59,7 @@ def run(source: Path | None, base_model: Path, repeats: int, work: Path) -> tupl
 
 
 def run_quick(base_model: Path, work: Path) -> None:
-    """A few pairs of everything but the sweep, once: to see that it runs; nothing is written."""
+    """A few pairs of everything but the sweep, once, in this process: to see that it runs; nothing is written."""
     few = work / "few"
     data.write_some(data.SAMPLE, few, queries=12)
     pairs = data.read_pairs(few)
@@ -69,7 +69,7 @@ def run_quick(base_model: Path, work: Path) -> None:
         for item in works(len(pairs), len(pairs), len(pairs), share=32)
         if item.data != "sample"
     ]
-    rows, _ = measure(items, folders, base_model, 1, work)
+    rows, _ = measure(items, folders, base_model, 1, work, worker.measure)
     context = {
         "machine": machine(),
         "base_model": describe_model(base_model),
@@ -83,13 +83,13 @@ def run_quick(base_model: Path, work: Path) -> None:
 
 
 def measure(
-    items: list[Work], folders: dict[str, Path], base_model: Path, repeats: int, work: Path
+    items: list[Work], folders: dict[str, Path], base_model: Path, repeats: int, work: Path, way: Measure = alone
 ) -> tuple[list[dict[str, Any]], dict[str, list[Repeat]]]:
     """Rows of works, and their repeats by name."""
     sizes = ours.QUERY_INPUT_SIZE, ours.DOC_INPUT_SIZE
     models.export(new_cross_encoder(base_model, ours.SEED).eval(), base_model, work / "ranker", sizes)
     values = {"work": str(work), "precision": resolve_precision("auto")}
-    found = {item.name: run_work(item, folders[item.data], base_model, values, repeats) for item in items}
+    found = {item.name: run_work(item, folders[item.data], base_model, values, repeats, way) for item in items}
     return [row for item in items for row in work_rows(item.name, item.pairs, found[item.name], notes(item))], found
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from transformers import BertForSequenceClassification
 
 from ranker.encoding import contract, load_layout
-from ranker.files import write_json
+from ranker.files import sha256, write_json
 from ranker.model import TOKENIZER_FILES
 from ranker.onnx_export import export_onnx
 from ranker.params import load_params
 from ranker.quantisation import SCHEMES, prepare, quantise
-from ranker.serving import CONTRACT_FILE, MODEL_FILES
+from ranker.serving import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES
 
 
 def export(model: BertForSequenceClassification, base_model: Path, folder: Path, sizes: tuple[int, int]) -> None:
@@ -23,3 +23,4 @@ def export(model: BertForSequenceClassification, base_model: Path, folder: Path,
     export_onnx(model, folder / MODEL_FILES["fp32"], params)
     prepared = prepare(folder / MODEL_FILES["fp32"], model.config)
     quantise(prepared, SCHEMES[0], folder / MODEL_FILES["int8"], params)
+    write_json(folder / MANIFEST_FILE, {"files": {file.name: sha256(file) for file in folder.iterdir()}})

@@ -124,7 +124,7 @@ def score(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], 
 
 def score_onnx(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], Any]:
     """Scores of every pair, from texts, by ONNX Runtime."""
-    served = Ranker(Path(ranker), model, trusted=True)
+    served = Ranker(Path(ranker), model)
 
     def run() -> None:
         encoded = encode_texts(pairs, base_model)
@@ -145,7 +145,7 @@ def cold_start(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Cal
 
 def rerank_as_vespa(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], list[float]]:
     """Seconds for each query and 30 titles, laid out and scored as Vespa does it: one by one, padded to full length."""
-    served = Ranker(Path(ranker), model, trusted=True)
+    served = Ranker(Path(ranker), model)
     encoded = encode_texts(pairs, base_model)
 
     def run() -> list[float]:
@@ -162,7 +162,7 @@ def rerank_as_vespa(pairs: Pairs, base_model: Path, ranker: str, model: Model) -
 
 def rerank(pairs: Pairs, base_model: Path, ranker: str, model: Model) -> Callable[[], list[float]]:
     """Seconds for each query: to tokenise it and rank 30 titles by it, whose token ids were stored when fed."""
-    served = Ranker(Path(ranker), model, trusted=True)
+    served = Ranker(Path(ranker), model)
     starts = range(0, len(pairs) - 29, 30)
     titles = [served.encode_documents(pairs.documents[start : start + 30]) for start in starts]
 

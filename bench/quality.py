@@ -43,7 +43,7 @@ def measure(folder: Path, base_model: Path, work: Path) -> list[dict[str, Any]]:
     exact = fine_tuned(base_model, training, params, "fp32")
     fast = fine_tuned(base_model, training, params, "bf16")
     export(fast, base_model, work / "trained", (QUERY_INPUT_SIZE, DOC_INPUT_SIZE))
-    rounded = Ranker(work / "trained", "int8", trusted=True)
+    rounded = Ranker(work / "trained", "int8")
     queries, documents, _ = zip(*(held_out[row] for row in range(len(held_out))), strict=True)
     ways = {
         "trained in fp32, scored in fp32": score(exact, held_out, TOKENS, "fp32"),

@@ -32,11 +32,12 @@ def measure(job: dict[str, Any]) -> dict[str, float]:
     function = getattr(importlib.import_module(f"bench.{module}"), name)
     folder, base_model = Path(job["folder"]), Path(job["base_model"])
     data = read_pairs(folder).some(job["pairs"]) if job["pairs"] else folder
-    run = function(data, base_model, **job["options"])
-    forget_peak()
-    before, began = memory("VmRSS"), time.perf_counter()
-    found = run()
-    seconds = time.perf_counter() - began
+    with contextlib.chdir("."):  # a job may go elsewhere
+        run = function(data, base_model, **job["options"])
+        forget_peak()
+        before, began = memory("VmRSS"), time.perf_counter()
+        found = run()
+        seconds = time.perf_counter() - began
     if isinstance(found, list) and all(isinstance(value, float) for value in found):
         seconds = statistics.median(found)
     return {"seconds": seconds, "peak_mib": memory("VmHWM") - before}
