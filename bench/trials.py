@@ -22,15 +22,42 @@ AUTHOR = {
 }
 
 
+def copy_project(place: Path) -> None:
+    """Copy the files of this project that Git knows."""
+    for name in subprocess.check_output(["git", "ls-files", "-z"], text=True).split("\0")[:-1]:
+        if Path(name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, place / name)
+
+
+def measure(command: str, place: Path) -> tuple[str, Cost]:
+    """What a command line prints in a folder, and costs; memory is that of the largest process in it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryFile("w+") as output:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            ["sh", "-c", command],
+            cwd=place,
+            env=os.environ | AUTHOR | {"PATH": path},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = status  # Popen would wait for it again
+        seconds = time.perf_counter() - began
+        output.seek(0)
+        printed = output.read()
+    if status != 0:
+        raise RuntimeError(f"{command} gave {status}:\n{printed}")
+    return printed, {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024}
+
+
 class Project:
     """A copy of this project that trains the head alone on a folder's files, all of it run once and committed."""
 
     def __init__(self, folder: Path, base_model: Path, place: Path) -> None:
         self.place = place
-        for name in subprocess.check_output(["git", "ls-files", "-z"], text=True).split("\0")[:-1]:
-            if Path(name).is_file():
-                (place / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(name, place / name)
+        copy_project(place)
         (place / "dvc.lock").unlink(missing_ok=True)
         changes = {
             "dataset": "files",
@@ -44,40 +71,19 @@ class Project:
         for name, value in changes.items():
             params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
         (place / "params.yaml").write_text(params)
-        for command in ("git init -q", "git add -A", "git commit -qm bench"):
-            self.run(command)
-        self.run("dvc repro")
-        for command in ("git add -A", "git commit -qm run"):
-            self.run(command)
-
-    def run(self, command: str) -> str:
-        """What a command line prints; an error if it fails."""
-        return self.measure(command)[0]
-
-    def measure(self, command: str) -> tuple[str, Cost]:
-        """What a command line prints and costs; memory is that of the largest process in it."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        with tempfile.TemporaryFile("w+") as output:
-            began = time.perf_counter()
-            process = subprocess.Popen(
-                ["sh", "-c", command],
-                cwd=self.place,
-                env=os.environ | AUTHOR | {"PATH": path},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = status  # Popen would wait for it again
-            seconds = time.perf_counter() - began
-            output.seek(0)
-            printed = output.read()
-        if status != 0:
-            raise RuntimeError(f"{command} gave {status}:\n{printed}")
-        return printed, {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024}
+        for command in (
+            "git init -q",
+            "git add -A",
+            "git commit -qm bench",
+            "dvc repro",
+            "git add -A",
+            "git commit -qm run",
+        ):
+            measure(command, place)
 
     def measure_stages(self, command: str, stages: set[str]) -> Cost:
         """Cost of a command that runs just these stages, by DVC's own word."""
-        printed, cost = self.measure(command)
+        printed, cost = measure(command, self.place)
         if (found := set(re.findall(r"Running stage '(\w+)'", printed))) != stages:
             raise RuntimeError(f"{command}: expected DVC to run {stages}, found {found}")
         return cost
