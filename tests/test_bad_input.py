@@ -4,31 +4,22 @@ A stage that accepts what another refuses is no accident: see what is read at th
 """
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from ranker import download, tables
 from ranker.errors import run_stage
-from ranker.files import sha256, write_json
+from ranker.files import sha256
 from tests.conftest import ROOT
+from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
 from tests.pipeline import outputs
 
 STAGES = ("fetch", "join", "encode", "split", "features")  # what looks at input, and takes no time
-HEADER = "document_id,query_id,label,title-full\n"
-QUERIES: list[dict[str, Any]] = [
-    {"query_id": i, "query": f"masks in ward {i}", "relevant_docs": [{"id": f"d{i}", "score": 1}]} for i in range(1, 7)
-]
-ROWS = [f"d{i},{i},1,Masks in ward {i}\ne{i},{i},0,Bats {i}\n" for i in range(1, 7)]
-CSV = HEADER + "".join(ROWS)
 
 
 def run(name: str) -> str | int | None:
@@ -96,107 +87,11 @@ def refused(folder: Path, where: str, message: str) -> None:
     assert not list(folder.rglob(".*.partial"))
 
 
-def query(**values: Any) -> str:
-    """The first query changed."""
-    return json.dumps([{**QUERIES[0], **values}, *QUERIES[1:]])
-
-
-def score(value: str) -> str:
-    return json.dumps(QUERIES).replace('"score": 1', f'"score": {value}', 1)
-
-
-def entry_id(value: str) -> str:
-    return json.dumps(QUERIES).replace('"id": "d1"', f'"id": {value}', 1)
-
-
-# fmt: off
-JSON: dict[str, tuple[str | bytes, str]] = {
-    "empty": ("", "expected JSON, found: EOF while parsing a value at line 1 column 0"),
-    "malformed": ("[{'query_id': 1}]", "expected JSON, found: key must be a string at line 1 column 3"),
-    "truncated": (json.dumps(QUERIES)[:100], "expected JSON, found: EOF while parsing a string at line 1 column 100"),
-    "more after its end": (json.dumps(QUERIES) + "]", "expected JSON, found: trailing characters at line 1 column 541"),
-    "NUL bytes": (json.dumps(QUERIES) + "\0\0", "expected JSON, found: trailing characters at line 1 column 541"),
-    "Latin-1": (query(query="caf\u00e9").replace("\\u00e9", "\u00e9").encode("latin-1"), "expected JSON, found: invalid unicode code point at line 1 column 31"),
-    "UTF-16": (json.dumps(QUERIES).encode("utf-16"), "expected JSON, found: expected value at line 1 column 1"),
-    "half a character": (query(query="\ud800"), "expected JSON, found: unexpected end of hex escape at line 1 column 34"),
-    "nested without end": ("[" * 100_000, "expected JSON, found: recursion limit exceeded at line 1 column 202"),
-    "an object": (json.dumps({"queries": QUERIES}), "the file: expected a valid array, found {'queries': [{'query_id': 1, 'query': 'masks in ward 1', 'relevant_docs': [{'id'"),
-    "null": ("null", "the file: expected a valid array, found None"),
-    "a list of strings": ('["masks"]', "0: expected an object, found 'masks'"),
-    "no queries": ("[]", "join: labelled_data and CSV: expected judged titles of known queries, found 12 unknown_query"),
-    "no query text": (json.dumps([{"query_id": 1, "relevant_docs": []}]), "0.query: expected a value, found {'query_id': 1, 'relevant_docs': []}"),
-    "no query_id": (json.dumps([{"query": "masks", "relevant_docs": []}]), "0.query_id: expected a value, found {'query': 'masks', 'relevant_docs': []}"),
-    "no relevant_docs": (json.dumps([{"query_id": 1, "query": "masks"}]), "0.relevant_docs: expected a value, found {'query_id': 1, 'query': 'masks'}"),
-    "query null": (query(query=None), "0.query: expected a valid string, found None"),
-    "query a number": (query(query=19), "0.query: expected a valid string, found 19"),
-    "query blank": (query(query=" \n"), "query_id 1: expected a query in text, found ' \\n'"),
-    "query_id fractional": (query(query_id=1.5), "0.query_id: expected a valid string or integer, found 1.5"),
-    "query_id NaN": (query(query_id=float("nan")), "0.query_id: expected a valid string or integer, found nan"),
-    "query_id true": (query(query_id=True), "0.query_id: expected a valid string or integer, found True"),
-    "query_id of 5,000 digits": ('[{"query_id": ' + "9" * 5000 + "}]", "expected JSON, found: number out of range at line 1 column 4316"),
-    "query_id twice": (query(query_id="2"), "query_id 2: expected once, found with 'masks in ward 1' and 'masks in ward 2'"),
-    "relevant_docs an object": (query(relevant_docs={"d1": 1}), "0.relevant_docs: expected a valid array, found {'d1': 1}"),
-    "document id a float": (entry_id("1e10"), "0.relevant_docs.0.id: expected a valid string or integer, found 10000000000.0"),
-    "document id null": (entry_id("null"), "0.relevant_docs.0.id: expected a valid string or integer, found None"),
-    "score a string": (score('"1"'), "0.relevant_docs.0.score: expected a valid integer, found '1'"),
-    "score fractional": (score("0.5"), "0.relevant_docs.0.score: expected a valid integer, found 0.5"),
-    "score true": (score("true"), "0.relevant_docs.0.score: expected a valid integer, found True"),
-    "score out of range": (score("17"), "0.relevant_docs.0.score: expected less than or equal to 16, found 17"),
-    "score gigantic": (score("9" * 30), "0.relevant_docs.0.score: expected less than or equal to 16, found 999999999999999999999999999999"),
-}
-# fmt: on
-
-
 @pytest.mark.parametrize("name", JSON)
 def test_the_json(folder: Path, name: str) -> None:
     content, message = JSON[name]
     Path("labelled.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     refused(folder, "join: data/raw/labelled_data.json", message)
-
-
-def row(*cells: str) -> str:
-    """A third row of the CSV."""
-    return "".join([HEADER, *ROWS[:1], ",".join(cells) + "\n", *ROWS[1:]])
-
-
-# fmt: off
-TABLE: dict[str, tuple[str | bytes, str]] = {
-    "empty": ("", "expected column document_id once, found it 0 times among: nothing"),
-    "a header alone": (HEADER, "join: labelled_data and CSV: expected judged titles of known queries, found no rows"),
-    "a column missing": (CSV.replace("label,", ""), "expected column label once, found it 0 times among: document_id, query_id, title-full"),
-    "a column renamed": (CSV.replace("title-full", "title"), "expected column title-full once, found it 0 times among: document_id, query_id, label, title"),
-    "a column twice": (CSV.replace("query_id,label", "label,label"), "expected column query_id once, found it 0 times among: document_id, label, label, title-full"),
-    "semicolons": (CSV.replace(",", ";"), "expected column document_id once, found it 0 times among: document_id;query_id;label;title-full"),
-    "a cell too few": (row("x", "1", "1"), "line 4: expected 4 cells, found 3"),
-    "a cell too many": (row("x", "1", "1", "Masks", " gloves"), "line 4: expected 4 cells, found 5"),
-    "a quote never closed": (row("x", "1", "1", '"Masks'), "line 4: expected CSV, found: unexpected end of data"),
-    "a quote in the middle": (row("x", "1", "1", '"Masks" again'), "line 4: expected CSV, found: ',' expected after '\"'"),
-    "Latin-1": (row("x", "1", "1", "caf\u00e9").encode("latin-1"), "line 4: expected UTF-8, found byte 0xe9"),
-    "UTF-16": (CSV.encode("utf-16"), "line 1: expected UTF-8, found byte 0xff"),
-    "NUL bytes": (row("x", "1", "1", "Masks\0"), "line 4: expected text, found a NUL byte"),
-    "a cell over csv's limit": (row("x", "1", "1", "m" * 200_000), "line 4: expected CSV, found: field larger than field limit (131072)"),
-    "no document_id": (row(" ", "1", "1", "Masks"), "line 4: expected a document_id, found ' '"),
-    "no query_id": (row("x", "", "1", "Masks"), "line 4: expected a query_id, found ''"),
-    "label a word": (row("x", "1", "high", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as label, found 'high'"),
-    "label fractional": (row("x", "1", "0.5", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as label, found '0.5'"),
-    "label with a comma": (row("x", "1", '"1,0"', "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as label, found '1,0'"),
-    "label NaN": (row("x", "1", "nan", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as label, found 'nan'"),
-    "label with an exponent": (row("x", "1", "1e0", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as label, found '1e0'"),
-    "label out of range": (row("x", "1", "17", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a label of at most 16, found '17'"),
-    "label far below 0": (row("x", "1", "-17", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a label of at most 16, found '-17'"),
-    "label of 5,000 digits": (row("x", "1", "9" * 5000, "Masks"), "line 4 (query_id '1', document_id 'x'): expected a label of at most 16, found '99999999999999999999999999999999999999999999999999999999999999999999999999999999'"),
-    "all titles empty": (re.sub(r",[A-Z][a-z ]+[0-9]\n", ",\n", CSV), "join: labelled_data and CSV: expected judged titles of known queries, found 12 empty_title"),
-    "no label": (re.sub(r",[01],(?=[MB])", ",,", CSV), "join: labelled_data and CSV: expected judged titles of known queries, found 12 title_without_judgement"),
-    "all labels below 0": (re.sub(r",[01],(?=[MB])", ",-1,", CSV), "join: labelled_data and CSV: expected judged titles of known queries, found 12 grade_below_0"),
-    "queries that nobody knows": (re.sub(r",([1-6]),", r",q\1,", CSV), "join: labelled_data and CSV: expected judged titles of known queries, found 12 unknown_query"),
-    "every pair judged both ways": (CSV + re.sub(r",([01]),(?=[MB])", lambda label: f",{1 - int(label[1])},", CSV.removeprefix(HEADER)), "join: labelled_data and CSV: expected judged titles of known queries, found 24 conflicting_grades"),
-    "one query": (HEADER + ROWS[0], "split: split.folds: expected at most 1, the number of queries, found 3"),
-    "fewer queries than folds": (HEADER + "".join(ROWS[:2]), "split: split.folds: expected at most 2, the number of queries, found 3"),
-    "all relevant": (CSV.replace(",0,", ",1,"), "split: split.folds: expected at most 0, the number of other pairs, found 3"),
-    "none relevant": (CSV.replace(",1,Masks", ",0,Masks"), "split: split.folds: expected at most 0, the number of relevant pairs, found 3"),
-    "one relevant": (HEADER + ROWS[0] + "".join(ROWS[1:]).replace(",1,Masks", ",0,Masks"), "split: split.folds: expected at most 1, the number of relevant pairs, found 3"),
-}
-# fmt: on
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -209,46 +104,6 @@ def test_the_csv(folder: Path, name: str) -> None:
 def test_queries_that_read_the_same_are_one(folder: Path) -> None:
     Path("labelled.json").write_text(json.dumps([{**query, "query": " Masks"} for query in QUERIES]))
     refused(folder, "split: split.folds", "expected at most 1, the number of queries, found 3")
-
-
-def change_config(**values: object) -> None:
-    write_json(Path("model/config.json"), json.loads(Path("model/config.json").read_text()) | values)
-
-
-def rename_token(old: str, new: str) -> None:
-    file = Path("model/tokenizer.json")
-    file.write_text(file.read_text().replace(f'"{old}"', f'"{new}"'))
-
-
-def split_at_spaces() -> None:
-    tokenizer = Tokenizer.from_file("model/tokenizer.json")
-    tokenizer.normalizer, tokenizer.pre_tokenizer = None, WhitespaceSplit()
-    tokenizer.save("model/tokenizer.json")
-
-
-def only_pickled_weights() -> None:
-    Path("model/model.safetensors").rename("model/pytorch_model.bin")
-
-
-# fmt: off
-MODEL: dict[str, tuple[Callable[[], Any], str]] = {
-    "no folder": (lambda: shutil.rmtree("model"), "expected config.json, found none of what is needed"),
-    "no config": (lambda: Path("model/config.json").unlink(), "expected config.json, found model.safetensors, tokenizer.json, tokenizer_config.json"),
-    "no tokenizer": (lambda: Path("model/tokenizer.json").unlink(), "expected tokenizer.json or vocab.txt, found config.json, model.safetensors, tokenizer_config.json"),
-    "pickled weights alone": (only_pickled_weights, "expected model.safetensors, found config.json, tokenizer.json, tokenizer_config.json"),
-    "weights cut off": (lambda: os.truncate("model/model.safetensors", 10_000), "model.safetensors: expected safetensors, found: Error while deserializing header: incomplete metadata, file not fully covered"),
-    "a pointer in place of weights": (lambda: Path("model/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1"), "model.safetensors: expected safetensors, found: Error while deserializing header: header too large"),
-    "config malformed": (lambda: Path("model/config.json").write_text("{"), "config.json: expected JSON, found: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-    "not a BERT": (lambda: change_config(model_type="roberta"), "config.json: model_type: expected 'bert', found 'roberta'"),
-    "one token type": (lambda: change_config(type_vocab_size=1), "config.json: type_vocab_size: expected greater than or equal to 2, found 1"),
-    "other layers than weights": (lambda: change_config(num_hidden_layers=3), "model.safetensors: expected 3 layers, found 2"),
-    "other width than weights": (lambda: change_config(hidden_size=48), "model.safetensors: expected embeddings.word_embeddings.weight of shape [1500, 48], found [1500, 32]"),
-    "tokenizer malformed": (lambda: Path("model/tokenizer.json").write_text("[]"), "tokenizer.json: expected a JSON object, found list"),
-    "no [UNK]": (lambda: rename_token("[UNK]", "[OTHER]"), "tokenizer.json: expected [UNK] in the vocabulary, found none"),
-    "no [SEP]": (lambda: rename_token("[SEP]", "[OTHER]"), "tokenizer_config.json: expected a sep_token that tokenizer.json knows, found '[SEP]'"),
-    "text that spells a special token": (split_at_spaces, "tokenizer.json: expected no text to give a special token, found id 0"),
-}
-# fmt: on
 
 
 @pytest.mark.parametrize("name", MODEL)
@@ -270,68 +125,11 @@ def test_a_wrong_digest_of_the_judgements(folder: Path) -> None:
     refused(folder, "fetch: judgements.csv", f"expected sha256 {'f' * 64}, found {found}")
 
 
-# fmt: off
-PARAMS: dict[str, tuple[dict[str, str], str]] = {
-    "a file that is not there": ({"fetch__labelled_data": "nowhere.json"}, "fetch: nowhere.json: expected a file, found none"),
-    "a folder": ({"fetch__judgements": "data"}, "fetch: data: expected a file, found a folder"),
-    "another scheme": ({"fetch__judgements": "s3://bucket/judgements.csv"}, "fetch: s3://bucket/judgements.csv: expected a path or an http(s) URL, found s3://"),
-    "nobody listens": ({"fetch__judgements": "http://127.0.0.1:9/judgements.csv"}, "fetch: http://127.0.0.1:9/judgements.csv: HTTPConnectionPool(host='127.0.0.1', port=9): Max retries exceeded with url: /judgements.csv (Caused by NewConnectionError(\"HTTPConnection(host='127.0.0.1', port=9): Failed to establish a new connection: [Errno 111] Connection refused\"))"),
-    "no source": ({"fetch__judgements": '""'}, "fetch.dataset files needs judgements: expected a path or URL, found an empty string"),
-    "a source that is not read": ({"fetch__dataset": "sample"}, "fetch.dataset sample does not read labelled_data: expected it empty, found 'labelled.json'"),
-    "an unknown dataset": ({"fetch__dataset": "cord"}, "fetch.dataset: expected 'sample', 'trec-covid' or 'files', found 'cord'"),
-    "a hub model without commit": ({"fetch__base_model": "hub:google/bert@main"}, "fetch.base_model: expected hub:OWNER/NAME@COMMIT with 40 hex digits, package:NAME or path:FOLDER, found 'hub:google/bert@main'"),
-    "a package that is not installed": ({"fetch__base_model": "package:no_such_package"}, "fetch: package:no_such_package: expected an installed package, found none of this name"),
-    "a digest that is none": ({"fetch__judgements_sha256": "53AA"}, "fetch.judgements_sha256: expected 64 hex digits or nothing, found '53AA'"),
-    "relevant_from 0": ({"join__relevant_from": "0"}, "join.relevant_from: expected greater than or equal to 1, found 0"),
-    "query_input_size 2": ({"encode__query_input_size": "2"}, "encode.query_input_size: expected greater than or equal to 3, found 2"),
-    "more tokens than positions": ({"encode__doc_input_size": "129"}, "encode: params.yaml: encode: expected query_input_size + doc_input_size of at most 160, the base model's positions, found 32 + 129"),
-    "split by document": ({"split__by": "document"}, "split.by: expected 'query' or 'pair', found 'document'"),
-    "one fold": ({"split__folds": "1"}, "split.folds: expected greater than or equal to 2, found 1"),
-    "held_out no fold": ({"split__held_out": "3"}, "split.held_out: expected a fold below folds (3), found 3"),
-    "seed below 0": ({"split__seed": "-1"}, "split.seed: expected greater than or equal to 0, found -1"),
-    "more folds than queries": ({"split__folds": "7", "crossval__folds": "[0, 1, 2, 3, 4, 5, 6]"}, "split: split.folds: expected at most 6, the number of queries, found 7"),
-    "learning rate a word": ({"train__learning_rate": "fast"}, "train.learning_rate: expected a valid number, found 'fast'"),
-    "learning rate in quotes": ({"train__learning_rate": '"1e-5"'}, "train.learning_rate: expected a valid number, found '1e-5'"),
-    "learning rate NaN": ({"train__learning_rate": ".nan"}, "train.learning_rate: expected a valid number, found '.nan'"),
-    "learning rate 1": ({"distil__learning_rate": "1"}, "distil.learning_rate: expected less than 1, found 1"),
-    "epochs fractional": ({"train__epochs": "2.5"}, "train.epochs: expected a valid integer, found 2.5"),
-    "epochs true": ({"train__epochs": "true"}, "train.epochs: expected a valid integer, found True"),
-    "epochs none": ({"train__epochs": ""}, "train.epochs: expected a valid integer, found None"),
-    "batch_size 0": ({"train__batch_size": "0"}, "train.batch_size: expected greater than or equal to 1, found 0"),
-    "a launcher that is not known": ({"train__launcher": "mpirun -n 2"}, "train.launcher: expected python, or torchrun with its options, found 'mpirun -n 2'"),
-    "top-0": ({"train__trainable": "top-0"}, "train.trainable: expected head, all or top-N, found 'top-0'"),
-    "more layers than there are": ({"train__trainable": "top-3"}, "encode: params.yaml: train.trainable: expected at most top-2, the base model's layers, found top-3"),
-    "precision fp16": ({"train__precision": "fp16"}, "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),
-    "version of two parts": ({"export__version": "1.0"}, "export.version: expected a valid string, found 1.0"),
-    "a name with capitals": ({"export__name": "Ranker"}, "export.name: expected a small letter, then small letters, digits and hyphens, found 'Ranker'"),
-    "opset 24": ({"export__opset": "24"}, "export.opset: expected less than or equal to 23, found 24"),
-    "a Vespa that is not known": ({"export__target_vespa": "2020-01"}, "export.target_vespa: expected '2024-12', '2025-06', '2025-11' or '2026-08', found '2020-01'"),
-    "a share above 1": ({"export__int8_min_tau": "1.5"}, "export.int8_min_tau: expected less than or equal to 1, found 1.5"),
-    "a bound without bound": ({"export__int8_max_logit_difference": ".inf"}, "export.int8_max_logit_difference: expected a valid number, found '.inf'"),
-    "rerank_count 0": ({"vespa__rerank_count": "0"}, "vespa.rerank_count: expected greater than or equal to 1, found 0"),
-    "a seed twice": ({"crossval__seeds": "[13, 13]"}, "crossval.seeds: expected each once, found [13, 13]"),
-}
-# fmt: on
-
-
 @pytest.mark.parametrize("name", PARAMS)
 def test_the_params(folder: Path, name: str) -> None:
     values, message = PARAMS[name]
     set_params(**values)
     refused(folder, "fetch: params.yaml", message)
-
-
-# fmt: off
-WHOLE: dict[str, tuple[Callable[[str], str], str]] = {
-    "empty": (lambda text: "", "the file: expected parameters by name, found None"),
-    "a list": (lambda text: "- fetch\n", "the file: expected parameters by name, found ['fetch']"),
-    "not YAML": (lambda text: "fetch: [\n", "expected YAML in UTF-8, found: while parsing a flow node expected the node content, but found '<stream end>' in \"<unicode string>\", line 2, column 1: ^"),
-    "a typo": (lambda text: text.replace("epochs:", "epoch:"), "train.epochs: expected a value, found none (and 1 more)"),
-    "a section missing": (lambda text: text.replace("join:\n", "").replace("  relevant_from:", "#"), "fetch: params.yaml: join: expected a value, found none"),
-    "a section more": (lambda text: text + "trian:\n  epochs: 3\n", "trian: no such parameter"),
-    "a tag that makes objects": (lambda text: text.replace("epochs: 3", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found: could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system' in \"<unicode string>\", line 33, column 11: epochs: !!python/name:os.system ... ^"),
-}
-# fmt: on
 
 
 @pytest.mark.parametrize("name", WHOLE)

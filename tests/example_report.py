@@ -1,0 +1,86 @@
+"""Results for a report that are made to be hard on it."""
+
+from typing import Any
+
+import pandas as pd
+
+from ranker.report import Results
+
+HOSTILE = """</script><script>document.title = 'owned'</script>{{ 7 * 7 }} "quoted" <b>\u2028\x1b[31m"""
+HOSTILE_TITLE = """<img src=x onerror="document.title = 'owned'">"""
+LONG = "unbroken" * 12
+DOCUMENTS = [f"d{i:02}" for i in range(1, 13)]
+
+
+def measured(mean: float, low: float, high: float, **more: Any) -> dict[str, Any]:
+    return {"mean": mean, "low": low, "high": high} | more
+
+
+COMPARISON = {
+    "systems": {
+        "bm25": {"nDCG@10": measured(0.411, 0.352, 0.468), "AP": measured(0.487, 0.433, 0.541)},
+        "ranker": {"nDCG@10": measured(0.489, 0.431, 0.546), "AP": measured(0.545, 0.491, 0.602)},
+        "random": {"nDCG@10": measured(0.2, 0.161, 0.243)},
+    },
+    "differences": {
+        "bm25": {
+            "nDCG@10": measured(0.078, 0.012, 0.141, p=0.0234, verdict="better"),
+            "AP": measured(-0.0581, -0.107, -0.009, p=0.0301, verdict="worse"),
+        },
+        "random": {"nDCG@10": measured(0.289, -0.003, 0.346, p=0.0001, verdict="not told apart")},
+    },
+    "fusion_differences": {"ranker": {"nDCG@10": measured(0.0314, 0.0041, 0.0596, p=0.0412, verdict="better")}},
+    "seeds": {"ranker": {"nDCG@10": {"13": 0.489, "14": 0.518, "15": 0.472, "spread": 0.0234}}},
+}
+
+
+def example() -> Results:
+    """Three queries: 1 with twelve documents and ties, 2 with hostile texts, 3 with a text that does not break."""
+    per_query = pd.DataFrame(
+        {
+            "query_id": ["3", "2", "1"],
+            "query": [f"masks {LONG}", HOSTILE, "masks in wards"],
+            "pairs": [1, 2, 12],
+            "relevant": [1, 0, 3],
+            "ranker nDCG@10": [0.4, 0.2, 0.2],
+            "bm25 nDCG@10": [0.9, 0.3, 0.5],
+            "base_cosine nDCG@10": [0.7, 0.0, 0.6],
+            "gain": [-0.5, -0.1, -0.3],
+        }
+    )
+    run = pd.DataFrame(
+        {
+            "query_id": ["1"] * 12 + ["2"] * 2 + ["3"],
+            "document_id": [*DOCUMENTS, "h1", "h2", LONG],
+            "grade": [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 1],
+            # d06 to d11 are equal in trec_eval's single precision
+            "ranker": [7, 8, 6, 5, 4, 1 + 1e-12, 1, 1, 1, 1, 1, 9, 0.5, 0.5, 0.0],
+            "bm25": [*range(12, 0, -1), 1, 2, 0.0],
+            "base_cosine": [*range(12, 0, -1), 2, 1, 0.0],
+        }
+    )
+    titles = [f"Title of {document}" for document in DOCUMENTS]
+    documents = pd.DataFrame(
+        {
+            "document_id": [*DOCUMENTS, "h1", "h2", LONG, "never shown"],
+            "title": [*titles, HOSTILE_TITLE, HOSTILE, LONG, "A title that no top ten has"],
+        }
+    )
+    return Results(
+        title=f"Held-out fold 0 {HOSTILE}",
+        note="Three queries, made for a test.",
+        comparison=COMPARISON,
+        per_query=per_query,
+        run=run,
+        documents=documents,
+        curves={
+            "reliability": pd.DataFrame(
+                {"probability": [0.1, 0.9, None], "relevant_share": [0.2, 0.7, None], "pairs": [9, 6, 0]}
+            ),
+            "roc": pd.DataFrame({"false_positive_rate": [0.0, 1], "ranker": [0.0, 1], "bm25": [0.3, 1]}),
+            "precision_recall": pd.DataFrame({"recall": [0.0, 1], "ranker": [1.0, 0.2], "bm25": [1, 0.3]}),
+        },
+        counts={"kept": {"pairs": 69318, "relevant_share": 0.24137931}, "leaks": {"queries_on_both_sides": 0}},
+        params={"join": {"relevant_from": 1}, "fetch": {"judgements": f"https://example.org/{LONG}"}},
+        digests={"models/ranker/model.onnx": "0123abcd" * 8},
+    )
