@@ -1,9 +1,13 @@
 """Any bytes at all, and whole files with bytes changed: what reads user's files takes them, or says no in a line."""
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import ROOT
 from tests.fuzz.targets import TARGETS, seeds
 
 SEEDS = seeds()
@@ -61,3 +65,10 @@ def test_a_file_with_changes(name: str) -> None:
         TARGETS[name](data)
 
     with_changes()
+
+
+def test_atheris_runs() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "lay_out", "-runs=100"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "Done 100 runs" in result.stderr
