@@ -88,12 +88,11 @@ def _all_lines(documents: Iterable[Document], encoder: TextEncoder) -> Iterator[
         yield from (f"{line}\n".encode() for line in feed_lines(part, encoder))
 
 
-def feed_table(encoder: TextEncoder, table: "pa.Table", path: Path) -> None:
-    """Write the feed of a shard's documents (ranker.shards)."""
+def feed_table(encoder: TextEncoder, table: "pa.Table", path: Path, name: str) -> None:
+    """Write the feed of a shard's documents (ranker.shards), lines counted from 1; InputError calls it `name`."""
     rows = zip(numbers(1), table["document_id"].to_pylist(), table["title"].to_pylist(), strict=False)
-    shard = path.name.split(".")[1]  # part-000007: its lines are counted from 1
     with path.open("wb") as file:
-        file.writelines(_all_lines(checked(shard, rows), encoder))
+        file.writelines(_all_lines(checked(name, rows), encoder))
 
 
 def feeder(ranker: Path) -> "Make":

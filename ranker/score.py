@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ranker import tables
-from ranker.errors import run_stage
+from ranker.errors import InputError, run_stage
 from ranker.files import sha256
 from ranker.serving import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, Ranker
 from ranker.shards import Make, pending, plan, run
@@ -23,9 +23,16 @@ from ranker.shards import Make, pending, plan, run
 COLUMNS = ("query_id", "query", "document_id", "title")
 
 
-def score_table(ranker: Ranker, table: pa.Table, path: Path) -> None:
-    """Write the scores of a table's pairs; each query and each title is tokenised once."""
-    (query_rows, queries), (title_rows, titles) = (_distinct(table[name]) for name in ("query", "title"))
+def score_table(ranker: Ranker, table: pa.Table, path: Path, name: str) -> None:
+    """Write the scores of a shard's pairs (ranker.shards); each query and each title is tokenised once.
+
+    InputError where a text or an id is missing: it calls the shard by `name`, and counts its lines from 1.
+    """
+    for column in COLUMNS:
+        if table[column].null_count:
+            line = table[column].is_null().index(True).as_py() + 1
+            raise InputError(f"{name}: line {line}: expected a {column} in text, found None")
+    (query_rows, queries), (title_rows, titles) = (_distinct(table[column]) for column in ("query", "title"))
     encoded, documents = [ranker.encode_query(query) for query in queries], ranker.encode_documents(titles)
     scores = ranker.score_pairs([encoded[row] for row in query_rows], [documents[row] for row in title_rows])
     scored = table.select(["query_id", "document_id"]).append_column("score", pa.array(scores))
@@ -33,8 +40,8 @@ def score_table(ranker: Ranker, table: pa.Table, path: Path) -> None:
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[list[int], list[str]]:
-    """Which of the distinct texts each row has, and those; a null is an empty text."""
-    found = pc.dictionary_encode(pc.fill_null(column.cast(pa.string()).combine_chunks(), ""))
+    """Which of the distinct texts each row has, and those."""
+    found = pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
     return found.indices.to_pylist(), found.dictionary.to_pylist()
 
 

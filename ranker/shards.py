@@ -24,7 +24,7 @@ from ranker.files import remove, sha256, write_json
 
 PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
 RETRIES = 5  # of a shard whose worker or node was lost: a shard that takes its worker with it must not go on for ever
-Make = Callable[[pa.Table, Path], None]  # makes a file of a shard's rows
+Make = Callable[[pa.Table, Path, str], None]  # makes a file of a shard's rows, which errors call by the last
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
         remove(left)
     partial = out.with_name(f".{out.name}.{uuid4().hex}.partial")
     try:
-        make(table.select(list(columns)), partial)
+        make(table.select(list(columns)), partial, f"{shard.file}: row group {shard.row_group}")
         partial.replace(out)
     finally:
         remove(partial)

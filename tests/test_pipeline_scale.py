@@ -9,12 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
 
 from ranker import tables
-from ranker.files import sha256
 from tests.conftest import Run
 from tests.pipeline import outputs, ran
 from tests.readme import command
@@ -64,32 +62,6 @@ def test_a_process_that_is_killed_stops_the_others(clean: Path) -> None:
     assert {path: digest for path, digest in after.items() if not path.startswith(curves)} == {
         path: digest for path, digest in before.items() if not path.startswith(curves)
     }
-
-
-def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: make test installs it (requirements-scale.txt)")
-    documents, queries = (pd.read_parquet(clean / path) for path in (tables.DOCUMENTS, tables.QUERIES))
-    documents.to_parquet(clean / "documents.parquet", row_group_size=200)
-    queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=500)
-    score, feed = command("python -m ranker.score"), command("python -m ranker.vespa feed documents.parquet")
-    for there, out in ((score, "scores"), (feed, "feed")):
-        run(there, clean, RAY_USAGE_STATS_ENABLED="0")
-        run(there.replace(" --ray-address local", "").replace(f"--out {out}", f"--out {out}-here"), clean)
-        found, expected = (
-            {file.name: sha256(file) for file in (clean / folder).iterdir()} for folder in (out, f"{out}-here")
-        )
-        assert found == expected
-        assert len(found) == {"scores": 5, "feed": 4}[out] + 1
-    documents.assign(title=documents["title"].mask(documents.index == 0)).to_parquet(clean / "bad.parquet")
-    wrong = "part-000000: line 1 (document_id 'sc001'): expected a title in text, found None"
-    for address, message in (
-        ("local", wrong.replace("sc001", documents["document_id"][0])),
-        ("127.0.0.1:9", "--ray-address: expected a Ray cluster at 127.0.0.1:9, found: [Errno 111] Connection refused"),
-    ):
-        line = f"python -m ranker.vespa feed bad.parquet --out bad --ray-address {address}"
-        result = run(line, clean, check=False, RAY_USAGE_STATS_ENABLED="0")
-        assert (result.returncode, result.stderr.splitlines()[-1]) == (1, f"vespa: {message}")
-        assert "Traceback" not in result.stderr
 
 
 def test_two_clones_share_what_they_have_run(clean: Path, run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,11 @@ def test_shards_of_another_run_are_not_gone_on_with(
         ("a.csv", b"query_id\n1\n", "a.csv: expected a Parquet file, found: "),
         ("empty", None, "empty: expected Parquet files, found none"),
         (
+            "null.parquet",
+            {"query_id": ["1", "1"], "query": ["a", "a"], "document_id": ["b", "c"], "title": ["d", None]},
+            "null.parquet: row group 0: line 2: expected a title in text, found None",
+        ),
+        (
             "numbers.parquet",
             {"query_id": [1]},
             "numbers.parquet: expected a column query_id of strings, found query_id",
@@ -107,7 +113,7 @@ def test_shards_of_another_run_are_not_gone_on_with(
     ],
 )
 def test_what_is_wrong_is_named(
-    ranker_folder: Path, tmp_path: Path, run: Run, name: str, content: bytes | dict[str, list[int]] | None, message: str
+    ranker_folder: Path, tmp_path: Path, run: Run, name: str, content: bytes | dict[str, list[Any]] | None, message: str
 ) -> None:
     if content is None:
         (tmp_path / name).mkdir()
