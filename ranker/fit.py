@@ -1,4 +1,4 @@
-"""Whether params.yaml asks of the base model no more than it has: known before anything long runs."""
+"""Whether params.yaml fits the base model, and the processes that train it: known before anything long runs."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,11 @@ from ranker.processes import count
 
 
 def check_fit(base_model: Path, params: Params) -> None:
-    """InputError if a pair can be longer than the base model has positions, or top-N asks for more layers than it has.
+    """InputError if it does not.
 
-    Or if a batch has no equal share for each of the processes that train together.
-
-    Reads config.json alone, whose absent sizes are transformers' defaults.
+    A pair may be no longer than the base model has positions, top-N no more than its layers, and a batch has to be a
+    multiple of the processes that train together. Reads config.json alone, whose absent sizes are transformers'
+    defaults.
     """
     config = json.loads((base_model / "config.json").read_text(encoding="utf-8"))
     positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)

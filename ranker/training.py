@@ -77,14 +77,14 @@ def fine_tune(
         )
         trainer.add_callback(Epochs(trainer, steps))
         if processes.is_first():
-            _say(training, params, checkpoint)
+            _announce(training, params, checkpoint)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
 
 
-def _say(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
-    """Print what is not the same every time."""
+def _announce(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
+    """Print where it goes on from, if it does, and how even the shares of several processes are."""
     if checkpoint:
         print(f"training: goes on from {checkpoint}", flush=True)
     if processes.count() > 1:

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from ranker import tables
 from ranker.errors import InputError, run_stage
-from ranker.params import load_params
+from ranker.params import PARAMS_FILE, load_params
 
 MEASURE = "nDCG@10"  # of the fold's pairs, after the last epoch
 STORAGE = Path(".unfinished/search.journal")
@@ -48,7 +48,7 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
 
 def problem() -> str:
     """A digest of what is searched on: params.yaml, and what dvc.lock says of data and code."""
-    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in ("params.yaml", "dvc.lock"))).hexdigest()[:8]
+    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (PARAMS_FILE, "dvc.lock"))).hexdigest()[:8]
 
 
 def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
