@@ -5,9 +5,6 @@ Of several processes (train.launcher), the first alone logs and writes.
 python -m stages.distil
 """
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from transformers import BertForSequenceClassification
@@ -20,7 +17,7 @@ from ranker.encoding import load_layout, load_tokenizer, tokenize
 from ranker.errors import run_stage
 from ranker.files import atomic, write_json
 from ranker.fit import check_fit
-from ranker.model import TOKENIZER_FILES, start_training
+from ranker.model import save_model, start_training
 from ranker.params import Params, Train, load_params
 from ranker.processes import count, is_first
 from ranker.scoring import score
@@ -78,13 +75,6 @@ def correlation(scores: np.ndarray, cosines: np.ndarray) -> float:
     return float(np.corrcoef(scores, cosines)[0, 1]) if np.ptp(scores) and np.ptp(cosines) else 0.0
 
 
-def write(model: BertForSequenceClassification, folder: Path) -> None:
-    """Write a cross-encoder as a whole model."""
-    model.save_pretrained(folder)
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(tables.BASE_MODEL / name, folder / name)
-
-
 def main() -> None:
     params = load_params()
     check_fit(tables.BASE_MODEL, params)
@@ -99,7 +89,7 @@ def main() -> None:
             report["correlation with the cosine"] = correlation(
                 score(model, pairs, params.train.eval_batch_tokens), cosines
             )
-            write(model, partial)
+            save_model(model, tables.BASE_MODEL, partial)
     write_json(tables.DISTILLATION, report)
     forget("distil")
     print(f"distil: {report}")

@@ -5,8 +5,6 @@ Of several processes (train.launcher), the first alone logs and writes.
 python -m stages.train
 """
 
-import shutil
-
 import numpy as np
 from transformers import BertForSequenceClassification
 
@@ -20,7 +18,7 @@ from ranker.files import atomic
 from ranker.fit import check_fit
 from ranker.folds import held_out_pairs
 from ranker.head import Featured, train_head
-from ranker.model import TOKENIZER_FILES, resolve_precision, start_training
+from ranker.model import resolve_precision, save_model, start_training
 from ranker.params import Train, load_params
 from ranker.processes import is_first
 from ranker.unfinished import forget
@@ -72,9 +70,7 @@ def main() -> None:
     train(model, training, sides[0]["row"].to_numpy(), params.train, watch)
     if is_first():
         with atomic(tables.CHECKPOINT) as partial:
-            model.save_pretrained(partial)
-            for name in TOKENIZER_FILES:  # a checkpoint is a whole model
-                shutil.copyfile(tables.BASE_MODEL / name, partial / name)
+            save_model(model, tables.BASE_MODEL, partial)
         forget("train")
 
 

@@ -137,7 +137,12 @@ def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> Non
 
 def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for capabilities, expected in (({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({}, "fp32")):
+    for capabilities, expected in (
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bf16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, "fp32"),
+        ({}, "fp32"),  # other architectures
+    ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert resolve_precision("auto") == expected
         assert resolve_precision("fp32") == "fp32"
