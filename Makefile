@@ -24,7 +24,7 @@ lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 		echo "pip-audit: no vulnerability known; $$unknown of $$all packages could not be audited from here"
 
 # Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder, and at full size;
-# BENCH=--quick sees in three minutes that all of it runs.
+# BENCH=--quick sees in two minutes that all of it runs.
 bench: .venv/installed-bench
 	$(BIN)/dvc repro -q fetch
 	$(BIN)/python -m bench $(BENCH)
