@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ranker.documents import Document, checked
 from ranker.errors import InputError
+from ranker.files import sole
 from ranker.serving import TextEncoder
 
 if TYPE_CHECKING:  # for shards alone
@@ -57,13 +58,13 @@ def write_feed(documents: Iterable[Document], encoder: TextEncoder, path: Path) 
     """Write a feed to `path`, in place whole or not at all; returns how many documents it has.
 
     What a run that was stopped has left is kept, compared line by line, and gone on with. InputError where it is of
-    other documents or tokens. Of documents with one id, Vespa keeps the last.
+    other documents or tokens, or another run is writing it. Of documents with one id, Vespa keeps the last.
     """
     if path.is_dir():
         raise InputError(f"{path}: expected a file to write, found a folder")
     partial, count = path.with_name(f".{path.name}.partial"), 0
     lines = tqdm(_all_lines(documents, encoder), desc="feed", unit="doc", disable=None)
-    with partial.open("ab+") as file:
+    with partial.open("ab+") as file, sole(partial):
         file.seek(0)
         resuming = True
         for count, line in enumerate(lines, start=1):

@@ -1,12 +1,16 @@
 """Whole files, written atomically, and their digests."""
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ranker.errors import InputError
 
 if TYPE_CHECKING:  # serving reads digests without it
     import pandas as pd
@@ -25,6 +29,20 @@ def atomic(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         remove(partial)
+
+
+@contextmanager
+def sole(path: Path) -> Iterator[None]:
+    """Hold a file or a folder that is there, until the block ends; InputError where another process holds it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{path}: expected no other run that writes it, found one") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove(path: Path) -> None:

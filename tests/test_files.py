@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ranker.files import atomic, sha256, write_json
+from ranker.errors import InputError
+from ranker.files import atomic, sha256, sole, write_json
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
@@ -38,6 +39,16 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
 def test_json_is_utf8_and_keeps_its_order(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"β": 1, "a": 0.1})
     assert (tmp_path / "a.json").read_bytes() == '{\n  "β": 1,\n  "a": 0.1\n}\n'.encode()
+
+
+def test_what_is_held_is_held_by_one(tmp_path: Path) -> None:
+    with sole(tmp_path):
+        with pytest.raises(InputError, match="expected no other run that writes it, found one"), sole(tmp_path):
+            pass
+        with sole(Path(__file__)):
+            pass
+    with sole(tmp_path):
+        pass
 
 
 def test_sha256_of_the_empty_file(tmp_path: Path) -> None:

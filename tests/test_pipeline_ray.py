@@ -3,15 +3,12 @@
 One file, so that no two clusters come up at once: on one machine they are in each other's way.
 """
 
-import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -29,86 +26,74 @@ SHARDS, ROWS = 40, 3000
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 
-def start(line: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        line.split(),
-        cwd=ROOT,
-        env=os.environ | RAY | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+# A row group that every worker dies of.
+DEADLY = """
+import os, sys
+from pathlib import Path
+from ranker.errors import run_stage
+from ranker.shards import pending, plan, run
 
+def worker():
+    return lambda table, path, name: os._exit(1)
 
-def kill(node: "subprocess.Popen[bytes]") -> None:
-    """A node and all that runs on it, at once."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for process in [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-    node.wait()
+def main():
+    shards = plan(Path(sys.argv[1]), ['title'], Path(sys.argv[2]), '.parquet')[:1]
+    run(pending(shards, Path(sys.argv[2]), {}), ['title'], worker, sys.argv[3], 'pair')
 
-
-def works(node: "subprocess.Popen[bytes]") -> bool:
-    """Whether a worker of ours runs on a node."""
-    with contextlib.suppress(psutil.Error):
-        return any("Maker" in " ".join(child.cmdline()) for child in psutil.Process(node.pid).children(recursive=True))
-    return False
+run_stage('deadly', main)
+"""
 
 
 @pytest.fixture
-def cluster(run: Run) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """Its address, and its two worker nodes of one CPU each; the head has none."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address, temporary = f"127.0.0.1:{port}", Path("/tmp") / f"ray-{port}"  # its sockets' paths must be short
-    one = "--object-store-memory 100000000 --disable-usage-stats --block"
-    head = start(
-        f"ray start --head --port {port} --num-cpus 0 --include-dashboard false --node-ip-address 127.0.0.1 "
-        f"--temp-dir {temporary} {one}"
-    )
-    started = [head]
-    try:
-        deadline = time.monotonic() + 240
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        worker = f"ray start --address {address} --num-cpus 1 --node-ip-address 127.0.0.1 {one}"
-        for cpus in (1, 2):  # one after the other, for the same reason
-            started.append(start(worker))
-            while f"/{cpus}.0 CPU" not in run(f"ray status --address {address}", ROOT, check=False, **RAY).stdout:
-                assert time.monotonic() < deadline
-                if started[-1].poll() is not None:  # a node has thirty seconds to come up: on a busy machine, too few
-                    started[-1] = start(worker)
-                time.sleep(1)
-        yield address, started[1:]
-    finally:
-        for node in reversed(started):
-            kill(node)
-        shutil.rmtree(temporary, ignore_errors=True)
+def cluster() -> Iterator[Any]:
+    """A head without CPUs, and two nodes of one each."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir="/tmp") as temporary:  # sockets' paths
+        for name, value in RAY.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster
+
+        one: dict[str, Any] = {"object_store_memory": 100_000_000, "wait": False}
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": temporary}
+        found = Cluster(initialize_head=True, head_node_args=head | one)
+        try:
+            for _ in range(2):
+                found.add_node(num_cpus=1, **one)
+            found.wait_for_nodes(timeout=240)
+            yield found
+        finally:
+            found.shutdown()
 
 
-def test_a_node_dies(
-    cluster: tuple[str, list["subprocess.Popen[bytes]"]], ranker_folder: Path, tmp_path: Path, run: Run
-) -> None:
-    address, nodes = cluster
+def works(node: Any) -> bool:
+    """Whether a worker of ours runs on a node."""
+    (raylet,) = node.all_processes["raylet"]
+    return any("Maker" in " ".join(child.cmdline()) for child in psutil.Process(raylet.process.pid).children())
+
+
+def test_a_node_dies(cluster: Any, ranker_folder: Path, tmp_path: Path, run: Run) -> None:
     rows = [(f"q{i % 9}", f"masks {i % 9}", str(i), "virus in bats " * (i % 11)) for i in range(SHARDS * ROWS)]
     frame = pd.DataFrame(rows, columns=["query_id", "query", "document_id", "title"])
     frame.to_parquet(tmp_path / "pairs.parquet", row_group_size=ROWS)
     line = f"python -m ranker.score {tmp_path / 'pairs.parquet'} --ranker {ranker_folder} --model int8 --out "
     run(f"{line} {tmp_path / 'here'}", ROOT)
-    there = start(f"{line} {tmp_path / 'there'} --ray-address {address}")
-    deadline = time.monotonic() + 120
-    while not (all(map(works, nodes)) and len(list((tmp_path / "there").glob("part-*"))) >= 2):
-        assert there.poll() is None, "it ended before a node could die"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    kill(nodes[0])
-    assert there.wait(timeout=180) == 0
+    there = f"{line} {tmp_path / 'there'} --ray-address {cluster.address}"
+    nodes = sorted(cluster.worker_nodes, key=str)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, there, ROOT, check=False, **RAY)
+        deadline = time.monotonic() + 120
+        while not (all(map(works, nodes)) and len(list((tmp_path / "there").glob("part-*"))) >= 2):
+            assert not running.done(), running.result()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        cluster.remove_node(nodes[0], allow_graceful=False)
+        assert running.result(timeout=180).returncode == 0, running.result()
     expected, found = ({file.name: sha256(file) for file in (tmp_path / name).iterdir()} for name in ("here", "there"))
     assert len(expected) == SHARDS + 1
     assert found == expected
+    deadly = f'python -c "{DEADLY}" {tmp_path / "pairs.parquet"} {tmp_path / "none"} {cluster.address}'
+    result = run(deadly, ROOT, check=False, **RAY)
+    message = f"deadly: {tmp_path}/pairs.parquet: row group 0: expected a worker to live, found 3 dead"
+    assert (result.returncode, result.stderr.splitlines()[-1]) == (1, message)
 
 
 def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
@@ -130,8 +115,11 @@ def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
     for address, message in (
         ("local", wrong),
         ("127.0.0.1:9", "--ray-address: expected a Ray cluster at 127.0.0.1:9, found: [Errno 111] Connection refused"),
+        ("locla", "--ray-address: expected a Ray cluster at locla, found: "),
+        ("auto", "--ray-address: expected a Ray cluster at auto, found: "),
     ):
         line = f"python -m ranker.vespa feed bad.parquet --out bad --ray-address {address}"
         result = run(line, clean, check=False, **RAY)
-        assert (result.returncode, result.stderr.splitlines()[-1]) == (1, f"vespa: {message}")
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[-1].startswith(f"vespa: {message}")
         assert "Traceback" not in result.stderr

@@ -1,11 +1,13 @@
 """A corpus by shards: here, on, and on a Ray cluster of which a node dies; the same bytes, nothing lost or doubled."""
 
+import io
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -33,6 +35,21 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame.iloc[:50].to_parquet(folder / "a.parquet", row_group_size=ROWS)
     frame.iloc[50:].to_parquet(folder / "b.parquet", row_group_size=ROWS)
     return folder
+
+
+def parquet(title: pa.Array, twice: bool = False) -> bytes:
+    """A file of one pair, or two, with these titles, and perhaps with the column twice."""
+    names = ["query_id", "query", "document_id", "title"] + ["title"] * twice
+    file = io.BytesIO()
+    pq.write_table(pa.table([*[pa.array(["a"] * len(title))] * 3, *[title] * (1 + twice)], names=names), file)
+    return file.getvalue()
+
+
+TITLES = pa.array(["masks"])
+LATIN = parquet(pa.array([b"caf\xe9"]).view(pa.string()))
+TWICE = parquet(TITLES, twice=True)
+BROKEN = (whole := parquet(TITLES))[:4] + b"\xff" * 40 + whole[44:]
+FOLDER: dict[str, list[Any]] = {}
 
 
 def made(folder: Path) -> dict[str, str]:
@@ -106,6 +123,14 @@ def test_shards_of_another_run_are_not_gone_on_with(
             "null.parquet: row group 0: line 2: expected a title in text, found None",
         ),
         (
+            "latin.parquet",
+            LATIN,
+            "latin.parquet: row group 0: expected rows of a Parquet file, found: Column 3: ",
+        ),
+        ("broken.parquet", BROKEN, "broken.parquet: row group 0: expected rows of a Parquet file, found: "),
+        ("twice.parquet", TWICE, "twice.parquet: expected a column title of strings, found query_id string, query"),
+        ("folder", FOLDER, "folder/within.parquet: expected a Parquet file, found: "),
+        (
             "numbers.parquet",
             {"query_id": [1]},
             "numbers.parquet: expected a column query_id of strings, found query_id",
@@ -117,6 +142,8 @@ def test_what_is_wrong_is_named(
 ) -> None:
     if content is None:
         (tmp_path / name).mkdir()
+    elif content is FOLDER:
+        (tmp_path / name / "within.parquet").mkdir(parents=True)
     elif isinstance(content, bytes):
         (tmp_path / name).write_bytes(content)
     else:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,20 @@ def test_a_feed_that_was_stopped_goes_on(
     assert write_feed(many(300), ranker, tmp_path / "again.jsonl") == 300
     assert (tmp_path / "again.jsonl").read_bytes() == whole
     assert not (tmp_path / ".again.jsonl.partial").exists()
+
+
+def test_a_feed_that_another_run_writes_is_left_to_it(ranker_folder: Path, tmp_path: Path) -> None:
+    encoder, feed = TextEncoder(ranker_folder), tmp_path / "feed.jsonl"
+
+    def documents() -> Iterator[Document]:
+        with pytest.raises(
+            InputError, match=r"\.feed\.jsonl\.partial: expected no other run that writes it, found one"
+        ):
+            write_feed(many(20), encoder, feed)
+        yield from many(20)
+
+    assert write_feed(documents(), encoder, feed) == 20
+    assert len(feed.read_bytes().splitlines()) == 20
 
 
 @pytest.mark.parametrize("changed", [0, 7, 18])
