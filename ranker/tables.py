@@ -1,5 +1,6 @@
 """The Parquet tables, and every path of the project: schema, read, check, write."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,10 +168,11 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
 
 def read_texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
     """Ids and texts of a joined table, CHUNK at a time, so that no number of them fills the memory."""
-    _check_columns(path, pq.read_schema(path), SCHEMAS[path])
-    for batch in pq.ParquetFile(path).iter_batches(CHUNK):
-        ids, texts = batch.columns
-        yield ids.to_pylist(), texts.to_pylist()
+    with _parquet(path):
+        _check_columns(path, pq.read_schema(path), SCHEMAS[path])
+        for batch in pq.ParquetFile(path).iter_batches(CHUNK):
+            ids, texts = batch.columns
+            yield ids.to_pylist(), texts.to_pylist()
 
 
 def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
@@ -200,12 +202,20 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def _read(path: Path, expected: pa.Schema) -> pa.Table:
-    try:
+    with _parquet(path):
         table = pq.read_table(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
     _check_columns(path, table.schema, expected)
     return table
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a Parquet file, found none") from error
+    except (pa.ArrowException, OSError) as error:  # pyarrow's OSErrors name no file
+        raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
 
 
 def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:

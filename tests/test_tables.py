@@ -85,6 +85,11 @@ def test_scores_of_one_model_have_a_path_and_a_schema_of_their_own() -> None:
 
 
 def test_a_file_that_is_no_parquet_is_refused() -> None:
+    for read in (tables.read_table, tables.read_tokens):
+        with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
+            read(tables.QUERIES if read is tables.read_table else tables.ENCODED_QUERIES)
+    with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
+        next(tables.read_texts(tables.QUERIES))
     tables.FOLDS.parent.mkdir(parents=True)
     tables.FOLDS.write_text("query_id,fold\n")
     with pytest.raises(InputError, match="folds.parquet: expected a Parquet file"):
