@@ -24,7 +24,7 @@ Bert = TypeVar("Bert", BertModel, BertForSequenceClassification)
 class FirstTokenLayer(BertLayer):
     """A last layer whose output is that of [CLS] alone, [batch, 1, hidden size]: all that the pooler reads.
 
-    [CLS] still attends to every token. A sixth of the time of a model of six layers goes; logits stay, to rounding.
+    [CLS] still attends to every token. A seventh of the time of a model of six layers goes; logits stay, to rounding.
     The weights keep their names.
     """
 

@@ -24,6 +24,7 @@ from ranker.batching import MULTIPLE, shares, skew, training_batches
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.encoding import Layout, lay_out
+from ranker.errors import InputError
 from ranker.model import resolve_precision
 from ranker.params import Train
 from ranker.scoring import cross_entropy, score
@@ -59,6 +60,11 @@ def fine_tune(
     steps, checkpoint = -(-len(training) // params.batch_size), None  # an epoch
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(params, scratch)
+        if arguments.n_gpu > 1:  # the Trainer would make batches of as many times the size
+            raise InputError(
+                f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
+                f"found {params.launcher} and {arguments.n_gpu} GPUs"
+            )
         callbacks: list[TrainerCallback] = [LearningCurves(watch, params)] if watch else []
         if name:
             folder = UNFINISHED / name / run_digest(model, training, params, watch)
@@ -81,6 +87,9 @@ def fine_tune(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        if torch.distributed.is_initialized():  # or its threads may abort a process that ends
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
 
 
 def _announce(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
@@ -141,7 +150,11 @@ class BucketTrainer(Trainer):
 
 
 class BucketSampler(Sampler[int]):
-    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`, by its shares."""
+    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`, by its shares.
+
+    But for a last batch that is not full: of several processes, accelerate gives the first all that it has room for,
+    and the others the epoch's first rows.
+    """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0

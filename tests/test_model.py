@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import kendalltau
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
 
 from ranker.curves import Watch
 from ranker.encoded_pairs import EncodedPairs, encode_pairs
@@ -133,6 +133,12 @@ def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> Non
         fine_tune(model, make_pairs(4), PARAMS, Watch(*make_data(2), 1, tmp_path / "curves"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
         score(model, make_pairs(2), 256)
+
+
+def test_several_gpus_need_a_process_each(base_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(InputError, match=r"train\.launcher: expected torchrun.*found python and 2 GPUs"):
+        fine_tune(new_cross_encoder(base_model, 7), make_pairs(2), PARAMS)
 
 
 def test_auto_precision_is_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,8 @@ def test_the_same_weights_and_measures_to_rounding(trained: dict[str, tuple[Path
     )
     for name, weights in one.items():
         np.testing.assert_array_equal(first[name], second[name])
-        np.testing.assert_allclose(first[name], weights, atol=1e-3)
+        if "key.bias" not in name:  # which moves no attention: its gradient is rounding, and Adam makes steps of it
+            np.testing.assert_allclose(first[name], weights, atol=1e-3, err_msg=name)
     measures = [json.loads((out / "curves/metrics.json").read_text()) for out, _ in trained.values()]
     for side in ("eval", "training"):
         for name, value in measures[0][side].items():
