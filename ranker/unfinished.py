@@ -55,13 +55,18 @@ def forget(name: str) -> None:
 
 
 class Keeper(TrainerCallback):
-    """Keeps a checkpoint every EVERY steps, but for an epoch's last: what follows that one then would be skipped."""
+    """Keeps a checkpoint every EVERY steps, or a little later where an epoch ends: its curves are yet to come then.
+
+    Always where the loss is logged: what has run up since is in no checkpoint.
+    """
 
     def __init__(self, watch: Watch | None, steps_per_epoch: int) -> None:
         self.watch, self.steps_per_epoch = watch, steps_per_epoch
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save = state.global_step % EVERY == 0 and state.global_step % self.steps_per_epoch != 0
+        step, before = state.global_step, state.global_step - int(args.logging_steps)
+        late = before > 0 and before % EVERY == 0 and before % self.steps_per_epoch == 0
+        control.should_save = (step % EVERY == 0 or late) and step % self.steps_per_epoch != 0
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if torch.distributed.is_initialized():  # each process writes its own part of a checkpoint

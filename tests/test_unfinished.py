@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, TrainerControl, TrainerState, TrainingArguments
 
 from ranker import unfinished
 from ranker.curves import Watch
@@ -13,7 +13,7 @@ from ranker.encoded_pairs import EncodedPairs, Example
 from ranker.files import sha256
 from ranker.model import new_cross_encoder
 from ranker.training import fine_tune
-from ranker.unfinished import UNFINISHED, WHOLE, forget, run_digest
+from ranker.unfinished import UNFINISHED, WHOLE, Keeper, forget, run_digest
 from tests.test_model import PARAMS, make_data, make_pairs
 
 QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
@@ -118,6 +118,27 @@ def test_the_digest_sees_all_that_weights_and_curves_depend_on(base_model: Path,
     digest = run_digest(model, pairs, PARAMS)
     assert digest == run_digest(new_cross_encoder(base_model, seed=3), make_pairs(4), PARAMS)
     assert len({digest, *others}) == 9
+
+
+@pytest.mark.parametrize(
+    ("epoch", "kept"), [(25, [10, 20, 30, 40, 60]), (10, []), (20, [10, 30, 50]), (1000, [10, 20, 30, 40, 50, 60])]
+)
+def test_an_epochs_last_step_is_kept_a_little_later(tmp_path: Path, epoch: int, kept: list[int]) -> None:
+    """Steps up to 60, of which every tenth is logged."""
+    keeper, control, found = Keeper(None, epoch), TrainerControl(), []
+    for step in range(1, 61):
+        keeper.on_step_end(TrainingArguments(str(tmp_path), logging_steps=10), TrainerState(global_step=step), control)
+        found += [step] if control.should_save else []
+    assert found == kept
+
+
+def test_where_every_falls_on_the_ends_of_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "EVERY", 200)
+    keeper, control, found = Keeper(None, 100), TrainerControl(), []
+    for step in range(1, 1001):
+        keeper.on_step_end(TrainingArguments(str(tmp_path), logging_steps=10), TrainerState(global_step=step), control)
+        found += [step] if control.should_save else []
+    assert found == [210, 410, 610, 810]
 
 
 def test_without_a_name_nothing_is_kept(base_model: Path) -> None:
