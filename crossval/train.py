@@ -7,6 +7,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
+from transformers import BertForSequenceClassification
 
 from ranker import tables
 from ranker.baselines import with_candidates
@@ -18,7 +19,7 @@ from ranker.fit import check_fit
 from ranker.folds import held_out_pairs
 from ranker.head import Featured, score_features, train_head
 from ranker.model import resolve_precision, start_training
-from ranker.params import Params, load_crossval_params
+from ranker.params import Params, Train, load_crossval_params
 from ranker.scoring import score
 from ranker.training import fine_tune
 from ranker.unfinished import forget
@@ -44,11 +45,24 @@ def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.Dat
     print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on", flush=True)
     scored = with_candidates(held_out, texts, params.crossval.candidates)
     sides = encode_pairs(training, *tokens, layout), encode_pairs(scored, *tokens, layout)
-    if recipe == "head_only":
-        scores = score_by_head(params, seed, *sides)
+    taught, settings = recipe != "head_only" and params.distil.queries > 0, settings_of(params, recipe, seed)
+    start = tables.START if taught else tables.BASE_MODEL
+    model = start_training(start, settings.trainable, seed, with_head=taught)
+    if settings.trainable == "head":
+        scores = score_by_head(model, settings, *sides)
     else:
-        scores = score_by_ranker(params, seed, *sides, name=unfinished(recipe, seed, fold))
+        fine_tune(model, sides[0], settings, name=unfinished(recipe, seed, fold))
+        scores = score(model, sides[1], settings.eval_batch_tokens)
     return scored[["query_id", "document_id"]].assign(score=scores)
+
+
+def settings_of(params: Params, recipe: str, seed: int) -> Train:
+    """How a recipe trains."""
+    settings = params.train.model_copy(update={"seed": seed})
+    if recipe == "head_only":
+        rate = params.crossval.head_learning_rate
+        settings = settings.model_copy(update={"trainable": "head", "learning_rate": rate})
+    return settings
 
 
 def unfinished(recipe: str, seed: int, fold: int) -> str:
@@ -56,21 +70,10 @@ def unfinished(recipe: str, seed: int, fold: int) -> str:
     return f"crossval/{recipe}-{seed}-{fold}"
 
 
-def score_by_ranker(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs, name: str) -> np.ndarray:
-    """Scores, float32 [pairs], after what stage train does."""
-    taught = params.distil.queries > 0
-    start = tables.START if taught else tables.BASE_MODEL
-    settings = params.train.model_copy(update={"seed": seed})
-    model = start_training(start, settings.trainable, seed, with_head=taught)
-    fine_tune(model, training, settings, name=name)
-    return score(model, scored, settings.eval_batch_tokens)
-
-
-def score_by_head(params: Params, seed: int, training: EncodedPairs, scored: EncodedPairs) -> np.ndarray:
-    """Scores, float32 [pairs], after training the head alone, from the base model."""
-    rate = params.crossval.head_learning_rate
-    settings = params.train.model_copy(update={"seed": seed, "trainable": "head", "learning_rate": rate})
-    model = start_training(tables.BASE_MODEL, settings.trainable, seed)
+def score_by_head(
+    model: BertForSequenceClassification, settings: Train, training: EncodedPairs, scored: EncodedPairs
+) -> np.ndarray:
+    """Scores, float32 [pairs], after training the head alone, on features."""
     precision = resolve_precision(settings.precision)
     seen, unseen = (features(model, side, settings.eval_batch_tokens, precision) for side in (training, scored))
     train_head(model, Featured(seen, training.targets, training.lengths), settings)

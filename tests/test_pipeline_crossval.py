@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -100,6 +101,18 @@ def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path, run: Run)
     both = own.merge(scores, on=["query_id", "document_id"])
     assert len(both) == len(own)
     assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=1e-4)
+
+
+def test_a_head_alone_is_the_pipelines_own_too(crossval: Path, tmp_path: Path, run: Run) -> None:
+    """On features, as stage train does it."""
+    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True))
+    params = (copy / "params.yaml").read_text()
+    (copy / "params.yaml").write_text(re.sub(r"(?m)^  trainable: \S+", "  trainable: head", params))
+    run("dvc repro evaluate && python -m crossval.train ranker 13 0", copy)
+    both = pd.read_parquet(copy / tables.RUN).merge(
+        pd.read_parquet(copy / tables.crossval_scores("ranker", 13, 0)), on=["query_id", "document_id"]
+    )
+    assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=5e-3)  # features are half precise
 
 
 def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
