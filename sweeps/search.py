@@ -10,17 +10,23 @@ finished stays, and what was being tried is tried again; other params, data or c
 import argparse
 import hashlib
 import subprocess
+import sys
 from pathlib import Path
 from uuid import uuid4
 
 import dvc.api
-import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
+
+try:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+except ImportError:
+    sys.exit("search: expected Optuna (requirements-scale.txt), found none installed")
 
 from ranker import tables
 from ranker.errors import InputError, run_stage
+from ranker.files import sole
 from ranker.params import PARAMS_FILE, load_params
 
 MEASURE = "nDCG@10"  # of the fold's pairs, after the last epoch
@@ -47,13 +53,14 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
 
 
 def problem() -> str:
-    """A digest of what is searched on: params.yaml, and what dvc.lock says of data and code."""
-    return hashlib.sha256(b"".join(Path(name).read_bytes() for name in (PARAMS_FILE, "dvc.lock"))).hexdigest()[:8]
+    """A digest of what is searched on: params.yaml, the stages, the code, and what dvc.lock says of data."""
+    code = sorted(file for folder in ("ranker", "stages") for file in Path(folder).glob("*.py"))
+    files = [PARAMS_FILE, Path("dvc.yaml"), Path("dvc.lock"), *code]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
     """The study of a name; a trial that a stopped search has left is put in the queue again."""
-    storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(storage))),
         study_name=name,
@@ -79,7 +86,7 @@ def search(study: optuna.Study, trials: int, fold: int) -> None:
             raise
         study.tell(trial, found)
         print(f"search: {done + 1} of {trials}: {MEASURE} {found:.4f} by {trial.params}", flush=True)
-    print(f"search: best of {trials}: {MEASURE} {study.best_value:.4f} by {study.best_params}")
+    print(f"search: best of {done}: {MEASURE} {study.best_value:.4f} by {study.best_params}")
 
 
 def main() -> None:
@@ -94,8 +101,13 @@ def main() -> None:
             f"--fold: expected one of {params.split.folds} folds, but not split.held_out ({params.split.held_out}), "
             f"found {asked.fold}"
         )
+    if asked.trials < 1:
+        raise InputError(f"--trials: expected 1 or more, found {asked.trials}")
     name = f"search-{problem()}-{asked.fold}"
-    search(open_study(asked.storage, name, params.split.seed), asked.trials, asked.fold)
+    asked.storage.parent.mkdir(parents=True, exist_ok=True)
+    asked.storage.touch()
+    with sole(asked.storage):  # another search would take this one's running trial for a stopped one's
+        search(open_study(asked.storage, name, params.split.seed), asked.trials, asked.fold)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from ranker import tables
+from ranker.files import sole
 from tests.conftest import Run
 from tests.pipeline import outputs, ran
 from tests.readme import command
@@ -107,11 +108,19 @@ def test_a_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
     assert re.search(r"search: best of 2: nDCG@10 0\.\d+ by \{'train.learning_rate': ", result.stdout)
     assert run(search.format(2), clean).stdout.startswith("search: best of 2")  # nothing is left to do
     run("git diff --exit-code && git check-ignore -q .unfinished/search.journal", clean)
-    wrong = run("python -m sweeps.search --fold 0", clean, check=False)
-    assert (wrong.returncode, wrong.stderr) == (
-        1,
-        "search: --fold: expected one of 5 folds, but not split.held_out (0), found 0\n",
-    )
+    for option, message in (
+        ("--fold 0", "--fold: expected one of 5 folds, but not split.held_out (0), found 0"),
+        ("--trials 0", "--trials: expected 1 or more, found 0"),
+    ):
+        wrong = run(f"python -m sweeps.search {option}", clean, check=False)
+        assert (wrong.returncode, wrong.stderr) == (1, f"search: {message}\n")
+    with sole(clean / ".unfinished/search.journal"):
+        assert "expected no other run that writes it" in run(search.format(2), clean, check=False).stderr
+    asked = "python -c 'from sweeps.search import problem; print(problem())'"
+    before = run(asked, clean).stdout
+    with (clean / "ranker/training.py").open("a") as file:
+        file.write("# changed\n")
+    assert run(asked, clean).stdout != before  # code that was not run yet is another search
 
 
 def _path() -> dict[str, str]:
