@@ -1,10 +1,11 @@
-"""Measure this project beside its peers, in one run, and write bench/results: latest.json, table.md, growth.svg.
+"""Measure this project beside its peers, in one run, and write bench/results: a table, its figures, a curve.
 
 python -m bench [--data FOLDER] [--repeats N] [--quick]
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few pairs, to see that it runs; nothing is written")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
+        os.environ["TMPDIR"] = tempfile.tempdir = work  # of what its jobs leave, too
         if asked.quick:
             run_quick(tables.BASE_MODEL, Path(work))
             return

@@ -2,7 +2,8 @@
 
 python -m bench.scale --data FOLDER
 
-After `make repro`: it feeds and scores with `models/ranker`, and trains a copy of the project.
+After `make repro` and `pip install -r requirements-scale.txt -c constraints.txt`: it feeds and scores with
+`models/ranker`, and trains a copy of the project.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from bench.data import SAMPLE, Pairs, read_pairs
 from bench.trials import copy_project, measure
 from ranker import tables
+from ranker.files import atomic
 from ranker.params import load_params
 
 RESULT = Path("bench/results/scale.md")
@@ -86,6 +88,7 @@ def training(work: Path) -> Iterator[list[str]]:
         count = int(next(line for line in printed.splitlines() if line.startswith("train: ")).split()[1])
         held_out = json.loads((place / tables.CURVES / "metrics.json").read_text())["eval"]
         found = ", ".join(f"{name} {held_out[name]:.4f}" for name in ("loss", "nDCG@10"))
+        found += "".join(f"; {line}" for line in printed.splitlines() if line.startswith("training: 2 processes"))
         yield [
             f"`{launcher} -m stages.train`",
             f"{count:,} pairs",
@@ -108,7 +111,8 @@ def main() -> None:
         for row in itertools.chain(training(work), scoring(pairs, work), feeding(pairs.documents, work)):
             lines.append(f"| {' | '.join(row)} |")
             print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n", "utf-8")
+    with atomic(RESULT) as partial:
+        partial.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def trial_rows(folder: Path, base_model: Path, place: Path, tutorial: list[Repea
     ):
         repeats = []
         for number, once in enumerate(tutorial, start=1):
-            rate = f"-S train.learning_rate=0.00{len(stages)}{number}"
+            rate = f"-S train.learning_rate=0.00{len(stages)}{number:03}"
             repeats.append({TUTORIAL: once[TUTORIAL], OURS: project.measure_stages(f"{command} {rate}", stages)})
         rows += work_rows(name, 0, repeats, {TUTORIAL: "its encode and head-only training, as above"})
     idle = [{OURS: project.measure_stages("dvc repro", set())} for _ in tutorial]
