@@ -11,6 +11,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
 from ranker.base_model import fetch_base_model
@@ -26,8 +27,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first: with two workers, nothing long is left for the end."""
-    items.sort(key=lambda item: "test_pipeline" not in item.path.name)
+    """The long files first: with two workers, nothing long is left for the end.
+
+    The second of all needs no scratch repository: while one worker makes it, the other does not wait for it.
+    """
+    first = ("test_pipeline_crossval.py", "test_processes.py")
+    items.sort(key=lambda item: (item.path.name not in first, "test_pipeline" not in item.path.name))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -163,17 +168,24 @@ def repository(
     base_model: Path,
     run: Run,
 ) -> Path:
-    """A scratch repository with the tiny base model; `dvc repro` has run and is committed. Copied, never changed."""
-    folder = copy_project(tmp_path_factory.mktemp("repository"))
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    params = (folder / "params.yaml").read_text()
-    tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
-    for name, value in tiny.items():
-        params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
-    (folder / "params.yaml").write_text(params)
-    run("git commit -qam params", folder)
-    run("dvc repro", folder)
-    run("git add -A && git commit -qm repro", folder)
+    """A scratch repository with the tiny base model; `dvc repro` has run and is committed. Copied, never changed.
+
+    One for all of pytest-xdist's workers: the first that asks makes it.
+    """
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    folder = (tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("all")) / "repository"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "dvc.lock").is_file():
+            copy_project(folder)
+            (folder / "dvc.lock").unlink(missing_ok=True)
+            params = (folder / "params.yaml").read_text()
+            tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
+            for name, value in tiny.items():
+                params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
+            (folder / "params.yaml").write_text(params)
+            run("git commit -qam params", folder)
+            run("dvc repro", folder)
+            run("git add -A && git commit -qm repro", folder)
     return folder
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from ranker import tables
 from tests.conftest import Run
-from tests.pipeline import outputs, ran
+from tests.pipeline import outputs
 from tests.test_pipeline import STAGES
 
 KILLS = int(os.environ.get("KILLS", "1"))
@@ -73,8 +73,11 @@ def test_killed_and_interrupted_in_every_stage(clean: Path, fresh: Path, run: Ru
             else:  # it was through
                 process.communicate()
                 longest /= 2
-        run(f"dvc repro --single-item {stage}", fresh)
-    assert ran(run("dvc repro", fresh).stdout) == []
+        result = run(f"dvc repro --single-item {stage}", fresh, check=False)
+        if "'./dvc.lock' validation failed" in result.stderr:  # DVC was killed while it wrote it
+            result = run(f"git checkout -q dvc.lock && dvc repro --single-item {stage}", fresh)
+        assert result.returncode == 0, result
+    run("dvc repro", fresh)  # what that brought back
     finished(fresh, clean, run)
 
 
