@@ -9,6 +9,7 @@ After `make repro` and `pip install -r requirements-scale.txt -c constraints.txt
 import argparse
 import itertools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from bench.trials import copy_project, measure
 from ranker import tables
 from ranker.files import atomic
 from ranker.params import load_params
+from ranker.quantisation import chip
 
 RESULT = Path("bench/results/scale.md")
 DOCUMENTS = (10**5, 10**6, 10**7)
@@ -105,7 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=SAMPLE, help="a folder with the tutorial's two files")
     pairs = read_pairs(parser.parse_args().data)
-    lines = ["| work | of | seconds | a second | peak MiB | |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        f"`python -m bench.scale`: {chip()['processor']}, {os.cpu_count()} cores, on the models of `make repro`.",
+        "",
+    ]
+    lines += ["| work | of | seconds | a second | peak MiB | |", "| --- | --- | --- | --- | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         for row in itertools.chain(training(work), scoring(pairs, work), feeding(pairs.documents, work)):
