@@ -9,9 +9,9 @@ repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
 	$(BIN)/dvc metrics show results/metrics.json
 
-# Two files at a time, the long ones first, each with one thread: pools of threads that share cores wait for each other.
+# Three files at a time, for some wait more than they work; one thread each: pools of threads that share cores wait, too.
 test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/ruff format --check .

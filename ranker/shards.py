@@ -183,7 +183,10 @@ class Maker:
 
 
 def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], address: str) -> Iterator[int]:
-    """On all CPUs of a cluster, whose machines see the files under the same paths; `local` makes one of this one."""
+    """On all CPUs of a cluster, whose machines see the files under the same paths; `local` makes one of this one.
+
+    Ray Data replaces workers that die, and has their shards made again, without bound: `Maker` sets one.
+    """
     try:
         import ray
     except ImportError as error:
@@ -201,8 +204,6 @@ def _on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[]
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=-1,  # a bound would be used up while Ray has not found out that a node is gone
     )
     try:
         for row in made.iter_rows():

@@ -27,12 +27,14 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first: with two workers, nothing long is left for the end.
+    """The long files first, so that none is left for the end.
 
-    The second of all needs no scratch repository: while one worker makes it, the other does not wait for it.
+    And of them those that need no scratch repository, beside the one whose worker makes it: the others would wait.
     """
-    first = ("test_pipeline_crossval.py", "test_processes.py")
-    items.sort(key=lambda item: (item.path.name not in first, "test_pipeline" not in item.path.name))
+    first = ["pipeline_crossval", "processes", "unfinished", "export", "quantisation", "model"]
+    names = {f"test_{name}.py": place for place, name in enumerate(first)}
+    last = len(first)
+    items.sort(key=lambda item: names.get(item.path.name, last + ("test_pipeline" not in item.path.name)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -60,7 +60,7 @@ def test_killed_and_interrupted_in_every_stage(clean: Path, fresh: Path, run: Ru
     """At random moments of each, then run to its end: what is there is what an undisturbed run has."""
     draw, stopped = random.Random(KILLS), Counter[str]()
     for stage in STAGES:
-        longest = 8.0  # seconds into it
+        longest = 4.0  # seconds into it
         while stopped[stage] < KILLS:
             process = start(f"dvc repro --force --single-item {stage}", fresh)
             assert process.stdout

@@ -3,6 +3,7 @@
 One file, so that no two clusters come up at once: on one machine they are in each other's way.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ run_stage('deadly', main)
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without CPUs, and two nodes of one each."""
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir="/tmp") as temporary:  # sockets' paths
@@ -96,14 +97,15 @@ def test_a_node_dies(cluster: Any, ranker_folder: Path, tmp_path: Path, run: Run
     assert (result.returncode, result.stderr.splitlines()[-1]) == (1, message)
 
 
-def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
+def test_a_corpus_on_ray_is_that_of_this_machine(cluster: Any, clean: Path, run: Run) -> None:
+    """By a Ray of its own, or on a cluster: what the test above has left of one."""
     documents, queries = (pd.read_parquet(clean / path) for path in (tables.DOCUMENTS, tables.QUERIES))
     documents.to_parquet(clean / "documents.parquet", row_group_size=200)
     queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=500)
     score, feed = command("python -m ranker.score"), command("python -m ranker.vespa feed documents.parquet")
-    for there, out in ((score, "scores"), (feed, "feed")):
+    for there, out in ((score, "scores"), (feed.replace("address local", f"address {cluster.address}"), "feed")):
         run(there, clean, **RAY)
-        run(there.replace(" --ray-address local", "").replace(f"--out {out}", f"--out {out}-here"), clean)
+        run(re.sub(" --ray-address .*", "", there).replace(f"--out {out}", f"--out {out}-here"), clean)
         found, expected = (
             {file.name: sha256(file) for file in (clean / folder).iterdir()} for folder in (out, f"{out}-here")
         )
@@ -113,10 +115,9 @@ def test_a_corpus_on_ray_is_that_of_this_machine(clean: Path, run: Run) -> None:
     first = documents["document_id"][0]
     wrong = f"{clean}/bad.parquet: row group 0: line 1 (document_id {first!r}): expected a title in text, found None"
     for address, message in (
-        ("local", wrong),
+        (cluster.address, wrong),
         ("127.0.0.1:9", "--ray-address: expected a Ray cluster at 127.0.0.1:9, found: [Errno 111] Connection refused"),
         ("locla", "--ray-address: expected a Ray cluster at locla, found: "),
-        ("auto", "--ray-address: expected a Ray cluster at auto, found: "),
     ):
         line = f"python -m ranker.vespa feed bad.parquet --out bad --ray-address {address}"
         result = run(line, clean, check=False, **RAY)
