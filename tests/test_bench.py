@@ -5,9 +5,10 @@ import mmap
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from bench import data, worker
+from bench import data, scale, worker
 from bench.runs import run_job
 from bench.table import markdown, work_rows
 from bench.works import OURS, PEER, TUTORIAL, Job, Work
@@ -117,3 +118,16 @@ def test_seconds_are_scaled_to_the_whole_work(monkeypatch: pytest.MonkeyPatch, t
     (repeat,) = runs.run_work(work, tmp_path, tmp_path, {}, 1)
     assert (repeat[TUTORIAL]["seconds"], repeat[OURS]["seconds"]) == (8, 2)
     assert runs.notes(work) == {TUTORIAL: "on 25 pairs, scaled"}
+
+
+def test_a_corpus_of_any_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In row groups, each document once; its titles come round again."""
+    monkeypatch.setattr(scale, "ROW_GROUP", 100)
+    scale.write_documents(["a", "b", "c"], 250, tmp_path / "documents.parquet")
+    assert pq.read_metadata(tmp_path / "documents.parquet").num_row_groups == 3
+    table = pq.read_table(tmp_path / "documents.parquet").to_pydict()
+    assert table["document_id"] == [str(i) for i in range(250)]
+    assert table["title"] == ["a", "b", "c"] * 83 + ["a"]
+    pairs = data.Pairs(["masks", "bats"], ["a", "b"], [1, 0])
+    assert scale.write_pairs(pairs, 3, tmp_path / "pairs.parquet") == 6
+    assert pq.read_table(tmp_path / "pairs.parquet").to_pydict()["title"] == ["a", "b"] * 3
