@@ -30,26 +30,32 @@ def copy_project(place: Path) -> None:
             shutil.copyfile(name, place / name)
 
 
+# A small process of its own: what forks from a large one is counted with its memory, whatever it runs.
+LAUNCH = """
+import resource, subprocess, sys
+status = subprocess.call(["sh", "-c", sys.argv[1]])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=open(sys.argv[2], "w"))
+sys.exit(status)
+"""
+
+
 def measure(command: str, place: Path) -> tuple[str, Cost]:
     """What a command line prints in a folder, and costs; memory is that of the largest process in it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.NamedTemporaryFile() as peak:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            ["sh", "-c", command],
+        result = subprocess.run(
+            [sys.executable, "-S", "-c", LAUNCH, command, peak.name],
             cwd=place,
             env=os.environ | AUTHOR | {"PATH": path},
-            stdout=output,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            text=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status  # Popen would wait for it again
         seconds = time.perf_counter() - began
-        output.seek(0)
-        printed = output.read()
-    if status != 0:
-        raise RuntimeError(f"{command} gave {status}:\n{printed}")
-    return printed, {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024}
+        if result.returncode != 0:
+            raise RuntimeError(f"{command} gave {result.returncode}:\n{result.stdout}")
+        return result.stdout, {"seconds": seconds, "peak_mib": int(Path(peak.name).read_text()) / 1024}
 
 
 class Project:

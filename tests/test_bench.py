@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench import data, scale, worker
+from bench import data, scale, trials, worker
 from bench.runs import run_job
 from bench.table import markdown, work_rows
 from bench.works import OURS, PEER, TUTORIAL, Job, Work
@@ -77,6 +77,15 @@ def test_memory_is_what_the_timed_part_adds() -> None:
         assert 60 <= worker.memory("VmHWM") - before <= 80
     worker.forget_peak()
     assert worker.memory("VmHWM") - before < 30
+
+
+def test_a_command_is_measured_without_the_memory_of_who_measures(tmp_path: Path) -> None:
+    held = bytearray(b"x" * 2**28)
+    printed, cost = trials.measure("echo $((6 * 7)); pwd", tmp_path)
+    assert printed == f"42\n{tmp_path}\n"
+    assert cost["peak_mib"] < 64 < len(held) / 2**20
+    with pytest.raises(RuntimeError, match="exit 3 gave 3:\\nwhy"):
+        trials.measure("echo why; exit 3", tmp_path)
 
 
 def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
