@@ -79,7 +79,8 @@ def write_feed(documents: Iterable[Document], encoder: TextEncoder, path: Path) 
             file.write(line)
         if resuming and file.read(1):
             raise InputError(f"{partial}: expected {count} lines of this very feed, found more: remove it")
-    partial.replace(path)
+        file.flush()
+        partial.replace(path)  # while it is held: or another run would go on with a file that is about to go
     return count
 
 

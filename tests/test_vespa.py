@@ -21,7 +21,7 @@ from ranker.documents import Document
 from ranker.encoding import INPUTS, Layout, lay_out, load_tokenizer, read_contract, relevance, tokenize
 from ranker.errors import InputError
 from ranker.feed import feed_lines, write_feed
-from ranker.files import sha256
+from ranker.files import sha256, sole
 from ranker.serving import Ranker, TextEncoder
 from ranker.vespa import query_body
 from tests import vespa_arithmetic
@@ -265,6 +265,20 @@ def test_a_feed_that_another_run_writes_is_left_to_it(ranker_folder: Path, tmp_p
 
     assert write_feed(documents(), encoder, feed) == 20
     assert len(feed.read_bytes().splitlines()) == 20
+
+
+def test_a_feed_is_held_until_it_is_in_place(
+    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def held(self: Path, target: Path) -> Path:
+        with pytest.raises(InputError, match="expected no other run that writes it"), sole(self):
+            pass
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    assert write_feed(many(20), TextEncoder(ranker_folder), tmp_path / "feed.jsonl") == 20
 
 
 @pytest.mark.parametrize("changed", [0, 7, 18])
