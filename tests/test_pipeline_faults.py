@@ -179,11 +179,14 @@ def test_a_place_that_cannot_be_written(clean: Path, run: Run, stage: str) -> No
 
 def test_two_at_once(clean: Path, fresh: Path, run: Run) -> None:
     """The second waits, or is told that the first is at it; nothing is done by halves."""
-    both = [start("dvc repro", fresh) for _ in range(2)]
+    both = [start("dvc repro split", fresh) for _ in range(2)]
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert any(process.returncode == 0 for process in both), printed
     for process, text in zip(both, printed, strict=True):
         assert process.returncode == 0 or "is busy" in text or "lock" in text, text
         assert "Traceback" not in text
-    run("dvc repro", fresh)
-    finished(fresh, clean, run)
+    run("dvc repro split && dvc status -q split", fresh)
+    found, undisturbed = outputs(fresh), outputs(clean)
+    assert tables.FOLDS.as_posix() in found
+    assert found.items() <= undisturbed.items()
+    assert locked(fresh) == locked(clean)

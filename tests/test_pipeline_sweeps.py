@@ -25,6 +25,8 @@ def test_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     rows = {tuple(cell.strip() for cell in line.split("|")[-3:-1]) for line in shown.splitlines()}
     assert {(trainable, rate) for trainable in ("head", "all") for rate in ("5e-05", "0.001")} <= rows
     assert not re.findall(r"\|\s*!\s*\|", shown), shown
+    kept = run("dvc exp run -S train.trainable=head -S train.learning_rate=0.001 evaluate", clean).stdout
+    assert ran(kept) == ["export", "evaluate"]
 
 
 def test_a_sweep_over_the_head_runs_the_encoder_once(clean: Path, run: Run) -> None:
