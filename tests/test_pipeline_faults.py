@@ -45,7 +45,7 @@ def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> None:
     """What Ctrl-C or a dead machine does to a command and all that it started."""
     os.killpg(process.pid, kind)
     try:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

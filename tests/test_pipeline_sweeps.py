@@ -53,7 +53,7 @@ TRIALS = int(os.environ.get("TRIALS", "3"))
 
 def kill_a_training(project: Path) -> None:
     """As the kernel does when memory is out: one `stages.train` of the queue's workers, wherever it is."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):

@@ -33,7 +33,7 @@ def chromium(folder: Path, page: str, *arguments: str) -> "subprocess.CompletedP
     command = [str(CHROMIUM), "--headless", *(f"--{switch}" for switch in switches), *arguments]
     environment = os.environ | {"HOME": str(folder)}
     url = (folder / "page.html").as_uri()
-    done = subprocess.run([*command, url], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*command, url], env=environment, capture_output=True, text=True, timeout=300, check=True)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     return done
 
