@@ -19,8 +19,9 @@ from bench.runs import Measure, Repeat, alone, notes, run_work
 from bench.table import work_rows
 from bench.trials import sum_of, trial_rows
 from bench.works import OURS, PEER, Work, works
-from ranker import tables
-from ranker.model import new_cross_encoder, resolve_precision
+from ranker.model.cross_encoder import new_cross_encoder
+from ranker.model.hardware import resolve_precision
+from ranker.project import paths
 
 RESULTS = Path("bench/results")
 SAME_CODE = {PEER, f"{OURS}, fp32", f"{OURS}, ONNX Runtime fp32"}  # as in another precision: --quick leaves them out
@@ -109,9 +110,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         os.environ["TMPDIR"] = tempfile.tempdir = work  # of what its jobs leave, too
         if asked.quick:
-            run_quick(tables.BASE_MODEL, Path(work))
+            run_quick(paths.BASE_MODEL, Path(work))
             return
-        rows, context = run(asked.data, tables.BASE_MODEL, asked.repeats, Path(work))
+        rows, context = run(asked.data, paths.BASE_MODEL, asked.repeats, Path(work))
     report.write(RESULTS, rows, context)
     print((RESULTS / "table.md").read_text("utf-8"))
 

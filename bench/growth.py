@@ -14,7 +14,7 @@ from bench import data
 from bench.ours import TOKENS, read_encoded
 from bench.runs import run_job
 from bench.works import Job
-from ranker import tables
+from ranker.project import paths
 
 SCALES = (1, 4, 16)
 
@@ -23,7 +23,7 @@ def write_tiny_model(base_model: Path, folder: Path) -> None:
     """A base model of one layer with random weights, and the tokenizer of `base_model`."""
     from transformers import BertConfig, BertModel, set_seed
 
-    from ranker.model import TOKENIZER_FILES
+    from ranker.model.cross_encoder import TOKENIZER_FILES
 
     set_seed(1)
     vocabulary = BertConfig.from_pretrained(base_model).vocab_size
@@ -37,22 +37,22 @@ def write_tiny_model(base_model: Path, folder: Path) -> None:
 
 
 def features(folder: Path, base_model: Path, place: str) -> Callable[[], Any]:
-    from ranker.features import write_features
-    from ranker.model import new_cross_encoder
+    from ranker.model.cross_encoder import new_cross_encoder
+    from ranker.model.features import write_features
 
     os.chdir(Path(place).read_text())
-    model = new_cross_encoder(tables.BASE_MODEL, 0)
+    model = new_cross_encoder(paths.BASE_MODEL, 0)
     destination = Path(tempfile.mkdtemp()) / "pooled.npy"
-    return lambda: write_features(destination, model, read_encoded(tables.BASE_MODEL), TOKENS, "fp32")
+    return lambda: write_features(destination, model, read_encoded(paths.BASE_MODEL), TOKENS, "fp32")
 
 
 def score(folder: Path, base_model: Path, place: str) -> Callable[[], Any]:
-    from ranker.model import new_cross_encoder
-    from ranker.scoring import score
+    from ranker.model.cross_encoder import new_cross_encoder
+    from ranker.model.predict import score
 
     os.chdir(Path(place).read_text())
-    model = new_cross_encoder(tables.BASE_MODEL, 0)
-    return lambda: [score(model, read_encoded(tables.BASE_MODEL), TOKENS)]
+    model = new_cross_encoder(paths.BASE_MODEL, 0)
+    return lambda: [score(model, read_encoded(paths.BASE_MODEL), TOKENS)]
 
 
 def growth_rows(source: Path, base_model: Path, work: Path, scales: tuple[int, ...]) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import torch
 from transformers import BertConfig
 
 from bench.works import OURS
-from ranker.encoded_pairs import EncodedPairs
-from ranker.quantisation import chip
+from ranker.model.dataset import EncodedPairs
+from ranker.model.hardware import chip
 
 ROWS = 2048  # tokens a batch
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from transformers import BertForSequenceClassification
 
-from ranker.encoding import contract, load_layout
-from ranker.files import sha256, write_json
-from ranker.model import TOKENIZER_FILES
-from ranker.onnx_export import export_onnx
-from ranker.params import load_params
-from ranker.quantisation import SCHEMES, prepare, quantise
-from ranker.serving import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES
+from ranker.common.files import sha256, write_json
+from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES
+from ranker.contract.layout import contract
+from ranker.contract.tokens import load_layout
+from ranker.export.int8 import SCHEMES, prepare, quantise
+from ranker.export.onnx import export_onnx
+from ranker.model.cross_encoder import TOKENIZER_FILES
+from ranker.project.params import load_params
 
 
 def export(model: BertForSequenceClassification, base_model: Path, folder: Path, sizes: tuple[int, int]) -> None:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.data import JUDGEMENTS, LABELLED, Pairs
-from ranker import tables
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import load_layout, load_tokenizer, tokenize
-from ranker.params import load_params
-from ranker.serving import Model, Ranker
+from ranker.contract.folder import Model
+from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.project import paths, tables
+from ranker.project.params import load_params
+from ranker.serving.ranker import Ranker
 
 QUERY_INPUT_SIZE, DOC_INPUT_SIZE, TOKENS, SEED = 32, 96, 2048, 13
 Precision = Literal["bf16", "fp32"]
@@ -26,10 +27,10 @@ def enter_workspace(folder: Path, base_model: Path) -> None:
     """Work in a new folder where stage fetch seems to have run."""
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
-    for source, path in ((folder / LABELLED, tables.RAW_LABELLED_DATA), (folder / JUDGEMENTS, tables.RAW_JUDGEMENTS)):
+    for source, path in ((folder / LABELLED, paths.RAW_LABELLED_DATA), (folder / JUDGEMENTS, paths.RAW_JUDGEMENTS)):
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).symlink_to(source.absolute())
-    (workspace / tables.BASE_MODEL).symlink_to(base_model.absolute())
+    (workspace / paths.BASE_MODEL).symlink_to(base_model.absolute())
     os.chdir(workspace)
 
 
@@ -63,17 +64,18 @@ def prepare(folder: Path, base_model: Path) -> None:
 
 def read_encoded(base_model: Path) -> EncodedPairs:
     """The pairs of the folder that this process works in."""
-    texts = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    texts = tables.read_tokens(paths.ENCODED_QUERIES), tables.read_tokens(paths.ENCODED_DOCUMENTS)
     layout = load_layout(base_model, QUERY_INPUT_SIZE, DOC_INPUT_SIZE)
-    return encode_pairs(tables.read_table(tables.PAIRS), *texts, layout)
+    return encode_pairs(tables.read_table(paths.PAIRS), *texts, layout)
 
 
 def train_head(folder: Path, base_model: Path) -> Callable[[], Any]:
     """From encodings: features of every pair, and three epochs of the head over them."""
-    from ranker.features import features
-    from ranker.head import Featured
-    from ranker.head import train_head as train
-    from ranker.model import new_cross_encoder, resolve_precision, set_trainable
+    from ranker.model.cross_encoder import new_cross_encoder, set_trainable
+    from ranker.model.features import features
+    from ranker.model.hardware import resolve_precision
+    from ranker.training.head import Featured
+    from ranker.training.head import train_head as train
 
     params = load_params().train.model_copy(update={"trainable": "head", "epochs": 3})
     base_model = base_model.absolute()
@@ -103,8 +105,8 @@ def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:
 
 def train(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], Any]:
     """One epoch of all weights over `pairs`, in batches of 16."""
-    from ranker.model import new_cross_encoder
-    from ranker.training import fine_tune
+    from ranker.model.cross_encoder import new_cross_encoder
+    from ranker.training.trainer import fine_tune
 
     changes = {"trainable": "all", "epochs": 1, "batch_size": 16, "precision": precision}
     params = load_params().train.model_copy(update=changes)
@@ -114,8 +116,8 @@ def train(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], 
 
 def score(pairs: Pairs, base_model: Path, precision: Precision) -> Callable[[], Any]:
     """Scores of every pair, from texts, in PyTorch."""
-    from ranker.model import new_cross_encoder
-    from ranker.scoring import score as run
+    from ranker.model.cross_encoder import new_cross_encoder
+    from ranker.model.predict import score as run
 
     model = new_cross_encoder(base_model, SEED)
     run(model, encode_texts(pairs.some(64), base_model), TOKENS, precision)

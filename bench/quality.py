@@ -16,28 +16,28 @@ from transformers import BertForSequenceClassification
 
 from bench.models import export
 from bench.ours import DOC_INPUT_SIZE, QUERY_INPUT_SIZE, SEED, TOKENS, prepare
-from ranker import tables
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import load_layout
-from ranker.features import features
-from ranker.folds import assign_folds, held_out_pairs
-from ranker.head import Featured, score_features, train_head
-from ranker.measures import ranking_measures
-from ranker.model import start_training
-from ranker.params import Params, load_params
-from ranker.scoring import pooled_outputs, score
-from ranker.serving import Ranker
-from ranker.training import fine_tune
+from ranker.contract.tokens import load_layout
+from ranker.metrics.ranking import ranking_measures
+from ranker.model.cross_encoder import start_training
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.model.features import features
+from ranker.model.predict import pooled_outputs, score
+from ranker.project import paths, tables
+from ranker.project.params import Params, load_params
+from ranker.serving.ranker import Ranker
+from ranker.splits.folds import assign_folds, held_out_pairs
+from ranker.training.head import Featured, score_features, train_head
+from ranker.training.trainer import fine_tune
 
 
 def measure(folder: Path, base_model: Path, work: Path) -> list[dict[str, Any]]:
     """Rows of the table of measures: rankers trained without fold 0, and scored on it, exactly and fast."""
     base_model, work = base_model.absolute(), work.absolute()
     prepare(folder, base_model)
-    pairs, params = tables.read_table(tables.PAIRS), load_params()
-    folds = assign_folds(pairs, tables.read_table(tables.QUERIES), params.split.folds, params.split.seed, "query")
+    pairs, params = tables.read_table(paths.PAIRS), load_params()
+    folds = assign_folds(pairs, tables.read_table(paths.QUERIES), params.split.folds, params.split.seed, "query")
     layout = load_layout(base_model, QUERY_INPUT_SIZE, DOC_INPUT_SIZE)
-    texts = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
+    texts = tables.read_tokens(paths.ENCODED_QUERIES), tables.read_tokens(paths.ENCODED_DOCUMENTS)
     sides = held_out_pairs(pairs, folds, 0)
     training, held_out = (encode_pairs(side, *texts, layout) for side in sides)
     exact = fine_tuned(base_model, training, params, "fp32")

@@ -7,7 +7,7 @@ from typing import Any
 import vl_convert
 
 from bench.table import markdown
-from ranker.files import atomic, write_json
+from ranker.common.files import atomic, write_json
 
 
 def write(folder: Path, rows: list[dict[str, Any]], found: dict[str, Any]) -> None:

@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 
 from bench.data import SAMPLE, Pairs, read_pairs
 from bench.trials import copy_project, measure
-from ranker import tables
-from ranker.files import atomic
-from ranker.params import load_params
-from ranker.quantisation import chip
+from ranker.common.files import atomic
+from ranker.model.hardware import chip
+from ranker.project import paths
+from ranker.project.params import load_params
 
 RESULT = Path("bench/results/scale.md")
 DOCUMENTS = (10**5, 10**6, 10**7)
@@ -88,7 +88,7 @@ def training(work: Path) -> Iterator[list[str]]:
     for launcher in ("python", TORCHRUN):
         printed, cost = measure(f"{launcher} -m stages.train", place)
         count = int(next(line for line in printed.splitlines() if line.startswith("train: ")).split()[1])
-        held_out = json.loads((place / tables.CURVES / "metrics.json").read_text())["eval"]
+        held_out = json.loads((place / paths.CURVES / "metrics.json").read_text())["eval"]
         found = ", ".join(f"{name} {held_out[name]:.4f}" for name in ("loss", "nDCG@10"))
         found += "".join(f"; {line}" for line in printed.splitlines() if line.startswith("training: 2 processes"))
         yield [

@@ -4,80 +4,52 @@ python -m crossval.train RECIPE SEED FOLD
 """
 
 import argparse
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from transformers import BertForSequenceClassification
 
-from ranker import tables
-from ranker.baselines import with_candidates
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import load_layout
-from ranker.errors import run_stage
-from ranker.features import features
-from ranker.fit import check_fit
-from ranker.folds import held_out_pairs
-from ranker.head import Featured, score_features, train_head
-from ranker.model import resolve_precision, start_training
-from ranker.params import Params, Train, load_crossval_params
-from ranker.scoring import score
-from ranker.training import fine_tune
-from ranker.unfinished import forget
+from ranker.common.errors import run_stage
+from ranker.model.cross_encoder import initial_model
+from ranker.model.dataset import EncodedPairs, load_pairs
+from ranker.model.features import features
+from ranker.model.hardware import resolve_precision
+from ranker.model.predict import score
+from ranker.project import paths, tables
+from ranker.project.params import Params, load_crossval_params
+from ranker.project.preflight import check_params_fit_model
+from ranker.splits.folds import held_out_folds, held_out_rows
+from ranker.training.checkpoints import forget
+from ranker.training.head import Featured, score_features, train_head
+from ranker.training.trainer import fine_tune
 
 # ranker: what stage train does. head_only: the tutorial's recipe, from the base model. inner: the ranker, trained
 # without the next fold too, which it scores: what a choice for the held-out fold may look at.
 RECIPES = ("ranker", "head_only", "inner")
 
 
-def held_out_folds(recipe: str, fold: int, folds: int) -> list[int]:
-    """The folds that are not trained on, the cross-validation's own first."""
-    return [fold, (fold + 1) % folds] if recipe == "inner" else [fold]
-
-
-def train_and_score(params: Params, recipe: str, seed: int, fold: int) -> pd.DataFrame:
-    """query_id, document_id and score of every held-out pair, and of the candidates that nobody judged."""
-    check_fit(tables.BASE_MODEL, params)
-    layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
-    texts = tables.read_table(tables.QUERIES), tables.read_table(tables.DOCUMENTS)
-    tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
-    pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
-    training, held_out = held_out_pairs(pairs, folds, *held_out_folds(recipe, fold, params.split.folds))
-    print(f"crossval: {recipe}, seed {seed}, fold {fold}: {len(training)} pairs to train on", flush=True)
-    scored = with_candidates(held_out, texts, params.crossval.candidates)
-    sides = encode_pairs(training, *tokens, layout), encode_pairs(scored, *tokens, layout)
-    taught, settings = recipe != "head_only" and params.distil.queries > 0, settings_of(params, recipe, seed)
-    start = tables.START if taught else tables.BASE_MODEL
-    model = start_training(start, settings.trainable, seed, with_head=taught)
-    if settings.trainable == "head":
-        scores = score_by_head(model, settings, *sides)
-    else:
-        fine_tune(model, sides[0], settings, name=unfinished(recipe, seed, fold))
-        scores = score(model, sides[1], settings.eval_batch_tokens)
-    return scored[["query_id", "document_id"]].assign(score=scores)
-
-
-def settings_of(params: Params, recipe: str, seed: int) -> Train:
-    """How a recipe trains."""
-    settings = params.train.model_copy(update={"seed": seed})
+def recipe_params(params: Params, recipe: str, seed: int) -> Params:
+    """The params by which a recipe trains."""
+    changes: dict[str, dict[str, Any]] = {"train": {"seed": seed}}
     if recipe == "head_only":
-        rate = params.crossval.head_learning_rate
-        settings = settings.model_copy(update={"trainable": "head", "learning_rate": rate})
-    return settings
+        head = {"trainable": "head", "learning_rate": params.crossval.head_learning_rate}
+        changes = {"train": {"seed": seed} | head, "distil": {"queries": 0}}
+    sections = {name: getattr(params, name).model_copy(update=update) for name, update in changes.items()}
+    return params.model_copy(update=sections)
 
 
-def unfinished(recipe: str, seed: int, fold: int) -> str:
-    """The name of a model's training, should it be stopped."""
-    return f"crossval/{recipe}-{seed}-{fold}"
-
-
-def score_by_head(
-    model: BertForSequenceClassification, settings: Train, training: EncodedPairs, scored: EncodedPairs
-) -> np.ndarray:
-    """Scores, float32 [pairs], after training the head alone, on features."""
+def train_and_score(params: Params, training: EncodedPairs, held_out: EncodedPairs, name: str) -> np.ndarray:
+    """Scores of the held-out pairs, float32 [pairs], of a model of its own; `name` is its, should it be stopped."""
+    model = initial_model(params)
+    settings = params.train
+    if settings.trainable != "head":
+        fine_tune(model, training, settings, name=name)
+        return score(model, held_out, settings.eval_batch_tokens)
     precision = resolve_precision(settings.precision)
-    seen, unseen = (features(model, side, settings.eval_batch_tokens, precision) for side in (training, scored))
-    train_head(model, Featured(seen, training.targets, training.lengths), settings)
-    return score_features(model, unseen)
+    pooled = features(model, training, settings.eval_batch_tokens, precision)
+    train_head(model, Featured(pooled, training.targets, training.lengths), settings)
+    # Scores are of fp32 whatever training computes in, as what is exported is.
+    return score_features(model, features(model, held_out, settings.eval_batch_tokens, "fp32"))
 
 
 def main() -> None:
@@ -85,11 +57,19 @@ def main() -> None:
     parser.add_argument("recipe", choices=RECIPES)
     parser.add_argument("seed", type=int)
     parser.add_argument("fold", type=int)
-    arguments = parser.parse_args()
-    scores = train_and_score(load_crossval_params(), arguments.recipe, arguments.seed, arguments.fold)
-    path = tables.crossval_scores(arguments.recipe, arguments.seed, arguments.fold)
-    tables.write_table(path, scores.sort_values(["query_id", "document_id"]), tables.SCORES)
-    forget(unfinished(arguments.recipe, arguments.seed, arguments.fold))
+    asked = parser.parse_args()
+    params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
+    check_params_fit_model(paths.BASE_MODEL, params)
+    pairs, encoded = load_pairs(params)
+    held_out = held_out_folds(asked.recipe, asked.fold, params.split.folds)
+    training, scored = held_out_rows(pairs, tables.read_table(paths.FOLDS), *held_out)
+    name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
+    print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)
+    scores = train_and_score(params, encoded.take(training), encoded.take(scored), name)
+    table: pd.DataFrame = pairs.iloc[scored][["query_id", "document_id"]].assign(score=scores)
+    path = paths.crossval_scores(asked.recipe, asked.seed, asked.fold)
+    tables.write_table(path, table.sort_values(["query_id", "document_id"]), tables.SCORES)
+    forget(name)
 
 
 if __name__ == "__main__":

@@ -1,75 +1,115 @@
-"""Rank documents for a query with the exported model.
+"""Rank, score and feed with the exported model.
 
-python -m ranker "coronavirus origin" --documents titles.csv [--top 10] [--jsonl] [--model int8] [--ranker FOLDER]
+python -m ranker rank "coronavirus origin" --documents titles.csv
+python -m ranker score pairs.parquet --out scores/
+python -m ranker feed documents.parquet --out feed.jsonl
+python -m ranker query "coronavirus origin"
 """
 
 import argparse
-import json
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ranker import tables
-from ranker.documents import STDIN, Document, check_query, read_documents
-from ranker.errors import InputError, one_line, run_stage
-from ranker.serving import MODEL_FILES, Ranker
+from ranker.common.errors import run_stage
+from ranker.contract.folder import DEFAULT_FOLDER, MODEL_FILES
+from ranker.serving.documents import STDIN
+
+DOCUMENTS = "CSV, JSON lines or Parquet with document_id and title (- : standard input)"
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m ranker", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("query")
-    parser.add_argument(
-        "--documents",
-        type=Path,
-        default=STDIN,
-        help="CSV, JSON lines or Parquet with document_id and title (- : stdin)",
+def rank(asked: argparse.Namespace) -> None:
+    from ranker.serving.rank import print_ranking
+
+    print_ranking(asked.query, asked.documents, asked.model_dir, asked.model, asked.top, asked.threads, asked.jsonl)
+
+
+def score(asked: argparse.Namespace) -> None:
+    from ranker.serving.score import score_corpus  # pyarrow takes a while to import
+
+    print(f"score: {score_corpus(asked.pairs, asked.out, asked.model_dir, asked.model, asked.ray_address)}")
+
+
+def feed(asked: argparse.Namespace) -> None:
+    from ranker.vespa.feed import feed_corpus
+
+    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.model_dir, asked.ray_address)}")
+
+
+def query(asked: argparse.Namespace) -> None:
+    from ranker.vespa.query import print_query
+
+    print_query(asked.text, asked.hits)
+
+
+def parser() -> argparse.ArgumentParser:
+    """One command line; each command has a --help with an example."""
+    top = argparse.ArgumentParser(prog="python -m ranker", description=(__doc__ or "").splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True, metavar="rank | score | feed | query")
+    examples = (__doc__ or "").splitlines()[2:]
+    add = partial(_command, commands, examples)
+    _rank_options(add(rank, "rank documents for a query"))
+    _score_options(add(score, "score a corpus of pairs, on this machine or on a Ray cluster"))
+    _feed_options(add(feed, "write Vespa's feed, a JSON line for each document"))
+    asking = add(query, "print the body of a request to Vespa")
+    asking.add_argument("text")
+    asking.add_argument("--hits", type=int, default=10, help="how many to ask for (10)")
+    return top
+
+
+def _command(commands: Any, examples: Sequence[str], function: Any, text: str) -> argparse.ArgumentParser:
+    name = function.__name__
+    (example,) = [line for line in examples if line.startswith(f"python -m ranker {name} ")]
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}"
     )
+    added.set_defaults(run=function)
+    return added
+
+
+def _rank_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query")
+    parser.add_argument("--documents", type=Path, default=STDIN, help=DOCUMENTS)
     parser.add_argument("--top", type=int, default=10, help="how many to show (10)")
     parser.add_argument("--jsonl", action="store_true", help="a JSON object a line instead of a table")
-    parser.add_argument("--model", choices=MODEL_FILES, default="fp32")
     parser.add_argument("--threads", type=int, default=0, help="of one batch (0: one a core)")
-    parser.add_argument("--ranker", type=Path, default=tables.RANKER, help="the folder that stage export wrote")
-    asked = parser.parse_args()
-    cores = os.cpu_count() or 1
-    if asked.top < 1:
-        raise InputError(f"--top: expected at least 1, found {asked.top}")
-    if not 0 <= asked.threads <= cores:
-        raise InputError(f"--threads: expected 0 to {cores}, for there are so many cores, found {asked.threads}")
-    check_query(asked.query)
-    return asked
+    _model_options(parser)
 
 
-def rank(asked: argparse.Namespace) -> list[tuple[float, Document]]:
-    """The best documents with their scores, best first."""
-    ranker = Ranker(asked.ranker, asked.model, asked.threads)
-    documents = list(read_documents(asked.documents))
-    encoded = ranker.encode_documents([title for _, title in documents])
-    return [(score, documents[row]) for row, score in ranker.rank(asked.query, encoded, asked.top)]
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    pairs = "Parquet with query_id, query, document_id and title, all text, or a folder of it"
+    parser.add_argument("pairs", type=Path, help=pairs)
+    parser.add_argument("--out", type=Path, required=True, help="a folder; a run that was stopped goes on")
+    _ray_option(parser)
+    _model_options(parser)
 
 
-def lines(ranked: list[tuple[float, Document]], jsonl: bool) -> Iterator[str]:
-    """What is printed: a table, whose titles are one line each without control characters, or JSON lines."""
-    if jsonl:
-        for place, (found, (document_id, title)) in enumerate(ranked, start=1):
-            yield json.dumps({"rank": place, "score": found, "document_id": document_id, "title": title})
-        return
-    shown = [
-        (str(i), f"{score:.3f}", one_line(document[0]), one_line(document[1]))
-        for i, (score, document) in enumerate(ranked, 1)
-    ]
-    rows = [("rank", "score", "document_id", "title"), *shown]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for rank, score, document_id, title in rows:
-        yield f"{rank:>{widths[0]}}  {score:>{widths[1]}}  {document_id:<{widths[2]}}  {title}"
+def _feed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("documents", type=Path, help=DOCUMENTS)
+    out = "one .jsonl, or a folder with one for each row group of Parquet, where a run that was stopped goes on"
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    _ray_option(parser)
+    _folder_option(parser)
+
+
+def _ray_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ray-address", help="of a Ray cluster, or local: one worker for each of this machine's cores")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", choices=MODEL_FILES, default="fp32")
+    _folder_option(parser)
+
+
+def _folder_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help="the folder that stage export wrote")
 
 
 def main() -> None:
-    asked = parse()
-    for line in lines(rank(asked), asked.jsonl):
-        print(line)
-    sys.stdout.flush()  # here, where a closed pipe is known
+    asked = parser().parse_args()
+    run_stage(asked.command, partial(asked.run, asked))
 
 
 if __name__ == "__main__":
-    run_stage("ranker", main)
+    main()

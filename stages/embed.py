@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ranker import tables
-from ranker.embedding import Embedder
-from ranker.errors import run_stage
-from ranker.params import load_params
+from ranker.common.errors import run_stage
+from ranker.model.embedding import Embedder
+from ranker.project import paths, tables
+from ranker.project.params import load_params
 
 
 def embed_table(embed: Embedder, key: str, source: Path, destination: Path) -> None:
@@ -22,9 +22,9 @@ def embed_table(embed: Embedder, key: str, source: Path, destination: Path) -> N
 
 def main() -> None:
     load_params()
-    embed = Embedder(tables.BASE_MODEL)
-    embed_table(embed, "query_id", tables.ENCODED_QUERIES, tables.EMBEDDED_QUERIES)
-    embed_table(embed, "document_id", tables.ENCODED_DOCUMENTS, tables.EMBEDDED_DOCUMENTS)
+    embed = Embedder(paths.BASE_MODEL)
+    embed_table(embed, "query_id", paths.ENCODED_QUERIES, paths.EMBEDDED_QUERIES)
+    embed_table(embed, "document_id", paths.ENCODED_DOCUMENTS, paths.EMBEDDED_DOCUMENTS)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
-from ranker import tables
-from ranker.encoding import load_tokenizer, tokenize
-from ranker.errors import run_stage
-from ranker.fit import check_fit
-from ranker.params import load_params
+from ranker.common.errors import run_stage
+from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.project import paths, tables
+from ranker.project.params import load_params
+from ranker.project.preflight import check_params_fit_model
 
 
 def encode(tokenizer: Tokenizer, source: Path) -> Iterator[tables.Tokens]:
@@ -29,10 +29,10 @@ def encode_table(tokenizer: Tokenizer, source: Path, destination: Path) -> None:
 
 
 def main() -> None:
-    check_fit(tables.BASE_MODEL, load_params())
-    tokenizer = load_tokenizer(tables.BASE_MODEL)
-    encode_table(tokenizer, tables.QUERIES, tables.ENCODED_QUERIES)
-    encode_table(tokenizer, tables.DOCUMENTS, tables.ENCODED_DOCUMENTS)
+    check_params_fit_model(paths.BASE_MODEL, load_params())
+    tokenizer = load_tokenizer(paths.BASE_MODEL)
+    encode_table(tokenizer, paths.QUERIES, paths.ENCODED_QUERIES)
+    encode_table(tokenizer, paths.DOCUMENTS, paths.ENCODED_DOCUMENTS)
 
 
 if __name__ == "__main__":

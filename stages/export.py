@@ -10,31 +10,32 @@ from typing import Any
 import yaml
 from transformers import BertForSequenceClassification
 
-from ranker import tables
-from ranker.encoded_pairs import encode_pairs
-from ranker.encoding import Layout, contract, load_layout
-from ranker.errors import run_stage
-from ranker.files import atomic, sha256, write_json
-from ranker.folds import held_out_pairs
-from ranker.gate import HeldOut, gate, in_batches
-from ranker.golden import GOLDEN_FILE, golden
-from ranker.manifest import Measured, code_digest, manifest, side_by_side
-from ranker.model import TOKENIZER_FILES, load_checkpoint
-from ranker.onnx_export import compare, export_onnx
-from ranker.params import Params, load_params
-from ranker.quantisation import prepare
-from ranker.serving import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, Ranker
+from ranker.common.errors import run_stage
+from ranker.common.files import atomic, code_digest, sha256, write_json
+from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE
+from ranker.contract.layout import contract
+from ranker.export.gate import HeldOut, gate, in_batches
+from ranker.export.golden import GOLDEN_FILE, golden
+from ranker.export.int8 import prepare
+from ranker.export.manifest import Measured, manifest, side_by_side
+from ranker.export.onnx import compare, export_onnx
+from ranker.model.cross_encoder import TOKENIZER_FILES, load_checkpoint
+from ranker.model.dataset import load_pairs, project_layout
+from ranker.project import paths, tables
+from ranker.project.params import Params, load_params
+from ranker.serving.ranker import Ranker
+from ranker.splits.folds import held_out_rows
 
 
-def export_models(model: BertForSequenceClassification, layout: Layout, folder: Path, params: Params) -> Measured:
+def export_models(model: BertForSequenceClassification, folder: Path, params: Params) -> Measured:
     """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs."""
-    _, pairs = held_out_pairs(tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS), params.split.held_out)
-    tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
-    encoded = encode_pairs(pairs, *tokens, layout)
+    pairs, encoded = load_pairs(params)
+    _, rows = held_out_rows(pairs, tables.read_table(paths.FOLDS), params.split.held_out)
+    pairs, encoded = pairs.iloc[rows].reset_index(drop=True), encoded.take(rows)
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
     ranker = Ranker(folder, trusted=True)
     differences = compare(model, ranker, encoded, params.train.eval_batch_tokens)
-    held_out = HeldOut(pairs, encoded, in_batches(ranker, encoded), params.join.relevant_from)
+    held_out = HeldOut(pairs, encoded, in_batches(ranker, encoded))
     tried = gate(model, prepare(folder / MODEL_FILES["fp32"], model.config), folder, held_out, params.export)
     return Measured(len(pairs), held_out.ndcg(held_out.logits), differences, tried)
 
@@ -43,25 +44,24 @@ def made_of() -> dict[str, Any]:
     """Digests of data, base model and code: that of this stage's deps, which are those of all stages before it too."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["export"]["deps"]
     return {
-        "data": {file.name: sha256(file) for file in (tables.RAW_LABELLED_DATA, tables.RAW_JUDGEMENTS)},
-        "base_model": sha256(tables.BASE_MODEL / "model.safetensors"),
-        "code": code_digest(Path(dep) for dep in deps if dep.endswith(".py")),
+        "data": {file.name: sha256(file) for file in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS)},
+        "base_model": sha256(paths.BASE_MODEL / "model.safetensors"),
+        "code": code_digest(*(Path(dep) for dep in deps if dep.startswith(("ranker/", "stages/")))),
     }
 
 
 def main() -> None:
     params = load_params()
-    model = load_checkpoint(tables.CHECKPOINT)
-    with atomic(tables.RANKER) as partial:
+    model = load_checkpoint(paths.CHECKPOINT)
+    with atomic(paths.RANKER) as partial:
         partial.mkdir()
         for name in TOKENIZER_FILES:
-            shutil.copyfile(tables.CHECKPOINT / name, partial / name)
-        layout = load_layout(partial, params.encode.query_input_size, params.encode.doc_input_size)
-        write_json(partial / CONTRACT_FILE, contract(layout, sha256(partial / "tokenizer.json")))
-        measured = export_models(model, layout, partial, params)
+            shutil.copyfile(paths.CHECKPOINT / name, partial / name)
+        write_json(partial / CONTRACT_FILE, contract(project_layout(params), sha256(partial / TOKENIZER_FILE)))
+        measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of()))
-    write_json(tables.EXPORT_REPORT, side_by_side(tables.RANKER, measured))
+    write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
     print(
         f"export: {params.export.name} {params.export.version}: ONNX and PyTorch differ by at most "
         f"{max(measured.differences.values()):.1e}; on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"

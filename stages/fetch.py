@@ -3,33 +3,33 @@
 python -m stages.fetch
 """
 
-from ranker import tables
-from ranker.base_model import WEIGHTS, fetch_base_model
-from ranker.download import fetch_file
-from ranker.errors import run_stage
-from ranker.files import sha256
-from ranker.params import Fetch, load_params
+from ranker.common.errors import run_stage
+from ranker.common.files import sha256
+from ranker.data.base_model import WEIGHTS, fetch_base_model
+from ranker.data.download import fetch_file
+from ranker.project import paths
+from ranker.project.params import Fetch, load_params
 
 
 def fetch_judgements(params: Fetch) -> None:
     """Put the tutorial's two files in place, whatever dataset they come from."""
     if params.dataset == "trec-covid":
-        from ranker.trec_covid import fetch_trec_covid  # ir_datasets takes seconds to import
+        from ranker.data.trec_covid import fetch_trec_covid  # ir_datasets takes seconds to import
 
-        fetch_trec_covid(tables.RAW_LABELLED_DATA, tables.RAW_JUDGEMENTS)
+        fetch_trec_covid(paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS)
         return
     labelled_data, judgements = params.labelled_data, params.judgements
     if params.dataset == "sample":
-        labelled_data, judgements = str(tables.SAMPLE_LABELLED_DATA), str(tables.SAMPLE_JUDGEMENTS)
-    fetch_file(labelled_data, tables.RAW_LABELLED_DATA, params.labelled_data_sha256)
-    fetch_file(judgements, tables.RAW_JUDGEMENTS, params.judgements_sha256)
+        labelled_data, judgements = str(paths.SAMPLE_LABELLED_DATA), str(paths.SAMPLE_JUDGEMENTS)
+    fetch_file(labelled_data, paths.RAW_LABELLED_DATA, params.labelled_data_sha256)
+    fetch_file(judgements, paths.RAW_JUDGEMENTS, params.judgements_sha256)
 
 
 def main() -> None:
     params = load_params().fetch
     fetch_judgements(params)
-    fetch_base_model(params.base_model, tables.BASE_MODEL, params.base_model_sha256)
-    for path in (tables.RAW_LABELLED_DATA, tables.RAW_JUDGEMENTS, tables.BASE_MODEL / WEIGHTS):
+    fetch_base_model(params.base_model, paths.BASE_MODEL, params.base_model_sha256)
+    for path in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS, paths.BASE_MODEL / WEIGHTS):
         print(f"fetch: {path}: sha256 {sha256(path)}")
 
 

@@ -3,23 +3,24 @@
 python -m stages.join
 """
 
-from ranker import tables
-from ranker.errors import run_stage
-from ranker.files import write_csv, write_json
-from ranker.judgements import read_judgements, read_labelled_data
-from ranker.pairs import join
-from ranker.params import load_params
+from ranker.common.errors import run_stage
+from ranker.common.files import write_json
+from ranker.data.join import join
+from ranker.data.judgements import read_judgements, read_labelled_data
+from ranker.project import paths, tables
+from ranker.project.params import load_params
+from ranker.project.tables import write_csv
 
 
 def main() -> None:
     params = load_params().join
-    labelled = read_labelled_data(tables.RAW_LABELLED_DATA)
-    joined = join(labelled, read_judgements(tables.RAW_JUDGEMENTS), params.relevant_from)
-    tables.write_table(tables.QUERIES, joined.queries)
-    tables.write_table(tables.DOCUMENTS, joined.documents)
-    tables.write_table(tables.PAIRS, joined.pairs)
-    write_csv(tables.JOIN_FINDINGS, joined.findings)
-    write_json(tables.JOIN_COUNTS, joined.counts)
+    labelled = read_labelled_data(paths.RAW_LABELLED_DATA)
+    joined = join(labelled, read_judgements(paths.RAW_JUDGEMENTS), params.relevant_from)
+    tables.write_table(paths.QUERIES, joined.queries)
+    tables.write_table(paths.DOCUMENTS, joined.documents)
+    tables.write_table(paths.PAIRS, joined.pairs)
+    write_csv(paths.JOIN_FINDINGS, joined.findings)
+    write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
         print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
 

@@ -3,20 +3,20 @@
 python -m stages.package
 """
 
-from ranker import tables
-from ranker.application import write_application
-from ranker.errors import run_stage
-from ranker.files import atomic
-from ranker.params import load_params
+from ranker.common.errors import run_stage
+from ranker.common.files import atomic
+from ranker.project import paths
+from ranker.project.params import load_params
+from ranker.vespa.package import write_application
 
 
 def main() -> None:
     params = load_params()
-    with atomic(tables.VESPA) as partial:
+    with atomic(paths.VESPA) as partial:
         model = write_application(
-            partial, tables.RANKER, params.export.name, params.vespa.model, params.vespa.rerank_count
+            partial, paths.RANKER, params.export.name, params.vespa.model, params.vespa.rerank_count
         )
-    print(f"package: {tables.VESPA}: the {model} model reranks {params.vespa.rerank_count} hits")
+    print(f"package: {paths.VESPA}: the {model} model reranks {params.vespa.rerank_count} hits")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ python -m stages.split
 
 import pandas as pd
 
-from ranker import tables
-from ranker.errors import run_stage
-from ranker.files import write_json
-from ranker.folds import assign_folds, fold_shares, held_out_pairs
-from ranker.leakage import audit, check_queries
-from ranker.params import load_params
+from ranker.common.errors import run_stage
+from ranker.common.files import write_json
+from ranker.project import paths, tables
+from ranker.project.params import load_params
+from ranker.splits.folds import assign_folds, fold_shares, held_out_pairs
+from ranker.splits.leakage import audit, check_queries
 
 
 def side_counts(side: pd.DataFrame) -> dict[str, int]:
@@ -19,7 +19,7 @@ def side_counts(side: pd.DataFrame) -> dict[str, int]:
 
 def main() -> None:
     params = load_params().split
-    pairs, queries, documents = (tables.read_table(path) for path in (tables.PAIRS, tables.QUERIES, tables.DOCUMENTS))
+    pairs, queries, documents = (tables.read_table(path) for path in (paths.PAIRS, paths.QUERIES, paths.DOCUMENTS))
     folds = assign_folds(pairs, queries, params.folds, params.seed, params.by)
     if params.by == "query":
         for fold in range(params.folds):
@@ -27,7 +27,7 @@ def main() -> None:
     training, held_out = held_out_pairs(pairs, folds, params.held_out)
     leakage = audit(training, held_out, documents)
     shares = fold_shares(pairs, folds)
-    tables.write_table(tables.FOLDS, folds)
+    tables.write_table(paths.FOLDS, folds)
     counts = {
         "training": side_counts(training),
         "held_out": side_counts(held_out),
@@ -37,7 +37,7 @@ def main() -> None:
         },
         "leakage": leakage,
     }
-    write_json(tables.SPLIT_COUNTS, counts)
+    write_json(paths.SPLIT_COUNTS, counts)
     print(shares.to_string(index=False, float_format="{:.3f}".format))
     for name, share in leakage.items():
         print(f"split: held out: {name.replace('_', ' ')}: {share:.1%}")

@@ -8,20 +8,20 @@ python -m stages.train
 import numpy as np
 from transformers import BertForSequenceClassification
 
-from ranker import tables
-from ranker.curves import Watch
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import load_layout
-from ranker.errors import run_stage
-from ranker.features import FEATURES_FILE
-from ranker.files import atomic
-from ranker.fit import check_fit
-from ranker.folds import held_out_pairs
-from ranker.head import Featured, train_head
-from ranker.model import resolve_precision, save_model, start_training
-from ranker.params import Train, load_params
-from ranker.processes import is_first
-from ranker.unfinished import forget
+from ranker.common.distributed import is_main_process
+from ranker.common.errors import run_stage
+from ranker.common.files import atomic
+from ranker.model.cross_encoder import initial_model, save_model, start
+from ranker.model.dataset import EncodedPairs, load_pairs
+from ranker.model.features import FEATURES_FILE
+from ranker.model.hardware import resolve_precision
+from ranker.project import paths, tables
+from ranker.project.params import Train, load_params
+from ranker.project.preflight import check_params_fit_model
+from ranker.splits.folds import held_out_rows
+from ranker.training.checkpoints import forget
+from ranker.training.curves import Watch
+from ranker.training.head import Featured, train_head
 
 
 def train(
@@ -38,39 +38,35 @@ def train(
     if params.trainable == "head":
         if watch is None:
             return
-        pooled = np.load(tables.FEATURES / FEATURES_FILE)
+        pooled = np.load(paths.FEATURES / FEATURES_FILE)
         held_out = np.delete(pooled, rows, axis=0)
         train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, watch)
     else:
-        from ranker.training import fine_tune  # the Trainer takes a second to import: not for a head
+        from ranker.training.trainer import fine_tune  # the Trainer takes a second to import: not for a head
 
         fine_tune(model, training, params, watch, name="train")
 
 
 def main() -> None:
     params = load_params()
-    check_fit(tables.BASE_MODEL, params)
-    layout = load_layout(tables.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
-    pairs, folds = tables.read_table(tables.PAIRS), tables.read_table(tables.FOLDS)
-    tokens = tables.read_tokens(tables.ENCODED_QUERIES), tables.read_tokens(tables.ENCODED_DOCUMENTS)
-    sides = held_out_pairs(pairs.assign(row=range(len(pairs))), folds, params.split.held_out)
-    training, held_out = (encode_pairs(side, *tokens, layout) for side in sides)
-    taught = params.distil.queries > 0
-    start = tables.START if taught else tables.BASE_MODEL
-    model = start_training(start, params.train.trainable, params.train.seed, with_head=taught)
-    trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
-    said = (
-        f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} weights "
-        f"trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; from {start}"
-    )
+    check_params_fit_model(paths.BASE_MODEL, params)
+    pairs, encoded = load_pairs(params)
+    training, held_out = held_out_rows(pairs, tables.read_table(paths.FOLDS), params.split.held_out)
+    model = initial_model(params)
     watch = None
-    if is_first():
-        print(said, flush=True)
-        watch = Watch(sides[1], held_out, params.join.relevant_from, tables.CURVES)
-    train(model, training, sides[0]["row"].to_numpy(), params.train, watch)
-    if is_first():
-        with atomic(tables.CHECKPOINT) as partial:
-            save_model(model, tables.BASE_MODEL, partial)
+    if is_main_process():
+        trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
+        print(
+            f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} "
+            f"weights trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; "
+            f"from {start(params)}",
+            flush=True,
+        )
+        watch = Watch(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
+    train(model, encoded.take(training), training, params.train, watch)
+    if is_main_process():
+        with atomic(paths.CHECKPOINT) as partial:
+            save_model(model, paths.BASE_MODEL, partial)
         forget("train")
 
 

@@ -24,10 +24,10 @@ try:
 except ImportError:
     sys.exit("search: expected Optuna (requirements-scale.txt), found none installed")
 
-from ranker import tables
-from ranker.errors import InputError, run_stage
-from ranker.files import sole
-from ranker.params import PARAMS_FILE, load_params
+from ranker.common.errors import InputError, run_stage
+from ranker.common.files import code_digest, sha256, sole
+from ranker.project import paths
+from ranker.project.params import PARAMS_FILE, load_params
 
 MEASURE = "nDCG@10"  # of the fold's pairs, after the last epoch
 STORAGE = Path(".unfinished/search.journal")
@@ -48,15 +48,15 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
     status = subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *sets, "train"]).returncode
     if status != 0:
         raise InputError(f"dvc exp run {' '.join(sets)} train: expected it to succeed, found status {status}")
-    found = dvc.api.metrics_show(str(tables.CURVES / "metrics.json"), rev=name)
+    found = dvc.api.metrics_show(str(paths.CURVES / "metrics.json"), rev=name)
     return float(found["eval"][MEASURE])
 
 
 def problem() -> str:
     """A digest of what is searched on: params.yaml, the stages, the code, and what dvc.lock says of data."""
-    code = sorted(file for folder in ("ranker", "stages") for file in Path(folder).glob("*.py"))
-    files = [PARAMS_FILE, Path("dvc.yaml"), Path("dvc.lock"), *code]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+    files = [sha256(file) for file in (PARAMS_FILE, Path("dvc.yaml"), Path("dvc.lock"))]
+    code = code_digest(Path("ranker"), Path("stages"))
+    return hashlib.sha256(" ".join([*files, code]).encode()).hexdigest()[:8]
 
 
 def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
@@ -105,8 +105,9 @@ def main() -> None:
         raise InputError(f"--trials: expected 1 or more, found {asked.trials}")
     name = f"search-{problem()}-{asked.fold}"
     asked.storage.parent.mkdir(parents=True, exist_ok=True)
-    asked.storage.touch()
-    with sole(asked.storage):  # another search would take this one's running trial for a stopped one's
+    with sole(
+        asked.storage.with_suffix(".lock")
+    ):  # another search would take this one's running trial for a stopped one's
         search(open_study(asked.storage, name, params.split.seed), asked.trials, asked.fold)
 
 

@@ -14,9 +14,9 @@ import pytest
 from filelock import FileLock
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-from ranker.base_model import fetch_base_model
-from ranker.files import write_json
-from ranker.tables import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
+from ranker.common.files import write_json
+from ranker.data.base_model import fetch_base_model
+from ranker.project.paths import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
 
 ROOT = Path(__file__).parent.parent
 
@@ -95,14 +95,15 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights."""
-    from ranker.encoding import contract, load_layout
-    from ranker.files import sha256
-    from ranker.golden import golden
-    from ranker.model import TOKENIZER_FILES, new_cross_encoder
-    from ranker.onnx_export import export_onnx
-    from ranker.params import load_params
-    from ranker.quantisation import SCHEMES, prepare, quantise
-    from ranker.serving import Ranker
+    from ranker.common.files import sha256
+    from ranker.contract.layout import contract
+    from ranker.contract.tokens import load_layout
+    from ranker.export.golden import golden
+    from ranker.export.int8 import SCHEMES, prepare, quantise
+    from ranker.export.onnx import export_onnx
+    from ranker.model.cross_encoder import TOKENIZER_FILES, new_cross_encoder
+    from ranker.project.params import load_params
+    from ranker.serving.ranker import Ranker
 
     folder, work = tmp_path_factory.mktemp("ranker"), tmp_path_factory.mktemp("work")
     model = new_cross_encoder(base_model, seed=5).eval()
@@ -186,9 +187,20 @@ def repository(
                 params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
             (folder / "params.yaml").write_text(params)
             run("git commit -qam params", folder)
-            run("dvc repro", folder)
+            recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{folder}.params"}
+            run("dvc repro", folder, **recording)
             run("git add -A && git commit -qm repro", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def read_params(repository: Path) -> dict[str, set[str]]:
+    """What each stage read of params.yaml where the scratch repository was made, as SECTION.NAME."""
+    found: dict[str, set[str]] = {}
+    for line in Path(f"{repository}.params").read_text().splitlines():
+        stage, name = line.split()
+        found.setdefault(stage, set()).add(name)
+    return found
 
 
 @pytest.fixture(scope="module")

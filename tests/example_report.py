@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from ranker.report import Results
+from ranker.report.page import Results
 
 HOSTILE = """</script><script>document.title = 'owned'</script>{{ 7 * 7 }} "quoted" <b>\u2028\x1b[31m"""
 HOSTILE_TITLE = """<img src=x onerror="document.title = 'owned'">"""

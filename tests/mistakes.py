@@ -11,7 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from ranker.files import write_json
+from ranker.common.files import write_json
 
 HEADER = "document_id,query_id,label,title-full\n"
 QUERIES: list[dict[str, Any]] = [

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ranker import tables
-from ranker.files import sha256
+from ranker.common.files import sha256
+from ranker.project import paths, tables
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -14,7 +14,7 @@ def outputs(folder: Path) -> dict[str, str]:
     files = [
         file
         for path in vars(tables).values()
-        if isinstance(path, Path) and path.parent != tables.SAMPLE_JUDGEMENTS.parent
+        if isinstance(path, Path) and path.parent != paths.SAMPLE_JUDGEMENTS.parent
         for file in ([folder / path] if (folder / path).is_file() else (folder / path).rglob("*"))
         if file.is_file()
     ]
@@ -22,7 +22,7 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def measures(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / tables.MEASURES).read_text())
+    return json.loads((folder / paths.MEASURES).read_text())
 
 
 def ran(output: str) -> list[str]:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from ranker import download, tables
-from ranker.errors import run_stage
-from ranker.files import sha256
+from ranker.common.errors import run_stage
+from ranker.common.files import sha256
+from ranker.data import download
+from ranker.project import paths, tables
 from tests.conftest import ROOT
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
 from tests.pipeline import outputs
@@ -153,9 +154,9 @@ def read(
     Path("judgements.csv").write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     Path("labelled.json").write_text(json.dumps(queries))
     assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
-    documents = tables.read_table(tables.DOCUMENTS)
+    documents = tables.read_table(paths.DOCUMENTS)
     return dict(zip(documents["document_id"], documents["title"], strict=True)), json.loads(
-        tables.JOIN_COUNTS.read_text()
+        paths.JOIN_COUNTS.read_text()
     )
 
 

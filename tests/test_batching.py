@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.batching import scoring_batches, training_batches
+from ranker.contract.batching import scoring_batches
+from ranker.training.batches import training_batches
 
 lengths_of_pairs = st.lists(st.integers(3, 128), max_size=300).map(lambda values: np.array(values, dtype=np.int64))
 

@@ -12,7 +12,7 @@ from bench import data, scale, trials, worker
 from bench.runs import run_job
 from bench.table import markdown, work_rows
 from bench.works import OURS, PEER, TUTORIAL, Job, Work
-from ranker.params import load_params
+from ranker.project.params import load_params
 from tests.conftest import ROOT
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from ranker.comparison import compare, difference, interval
+from ranker.evaluation.significance import compare, difference, interval
 
 
 def test_interval_is_that_of_the_normal_law() -> None:

@@ -7,11 +7,11 @@ import pytest
 from crossval.compare import fit_fusion, inner_run, long_run, measure_unseen
 from crossval.report import wide
 from crossval.train import held_out_folds
-from ranker import tables
-from ranker.baselines import BASELINES, with_candidates
-from ranker.comparison import seed_means, seed_spread
-from ranker.measures import judged_share
-from ranker.params import load_params
+from ranker.evaluation.baselines import BASELINES, with_candidates
+from ranker.evaluation.significance import seed_means, seed_spread
+from ranker.metrics.ranking import judged_share
+from ranker.project import paths, tables
+from ranker.project.params import load_params
 from tests.conftest import ROOT
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -30,7 +30,7 @@ def test_fusion_of_a_fold_is_fitted_without_it(
     run = pd.DataFrame({"query_id": [f"q{fold}" for fold in range(5)], "document_id": "d", "fold": range(5)})
     for model in range(5):
         rows = run[run["fold"].isin(held_out_folds("inner", model, 5))][["query_id", "document_id"]]
-        path = tables.crossval_scores("inner", PARAMS.crossval.seeds[0], model)
+        path = paths.crossval_scores("inner", PARAMS.crossval.seeds[0], model)
         tables.write_table(path, rows.assign(score=float(model)), tables.SCORES)
     fitted: list[set[tuple[int, int]]] = []
 

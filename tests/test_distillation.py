@@ -10,11 +10,11 @@ import torch
 from transformers import BertModel
 
 import stages.distil
-from ranker import tables
-from ranker.distillation import TITLES, WORDS, made_up_queries, teaching_pairs
-from ranker.embedding import Embedder
-from ranker.model import load_checkpoint
-from ranker.tables import Embeddings
+from ranker.model.cross_encoder import load_checkpoint
+from ranker.model.embedding import Embedder
+from ranker.project import paths, tables
+from ranker.project.tables import Embeddings
+from ranker.training.distillation import TITLES, WORDS, made_up_queries, teaching_pairs
 from tests.conftest import ROOT
 
 HEADLINES = ["Masks", "", "The origin of a virus in bats of the south and of the north"]
@@ -85,18 +85,18 @@ def test_embeddings_are_the_mean_of_the_last_layer(base_model: Path) -> None:
 @pytest.fixture
 def workspace(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What stage distil reads, of 60 titles in three themes, with the tiny base model."""
-    from ranker.encoding import load_tokenizer, tokenize
+    from ranker.contract.tokens import load_tokenizer, tokenize
 
     monkeypatch.chdir(tmp_path)
-    tables.BASE_MODEL.parent.mkdir(parents=True)
-    tables.BASE_MODEL.symlink_to(base_model)
+    paths.BASE_MODEL.parent.mkdir(parents=True)
+    paths.BASE_MODEL.symlink_to(base_model)
     titles = [f"{theme} {i}" for i in range(20) for theme in ("vaccine trial", "mask on wards", "origin of bats")]
     ids = [f"d{i}" for i in range(60)]
-    tables.write_table(tables.DOCUMENTS, pd.DataFrame({"document_id": ids, "title": titles}))
+    tables.write_table(paths.DOCUMENTS, pd.DataFrame({"document_id": ids, "title": titles}))
     tokens = tokenize(load_tokenizer(base_model), titles)
-    tables.write_table(tables.ENCODED_DOCUMENTS, pd.DataFrame({"document_id": ids, "tokens": tokens}))
+    tables.write_table(paths.ENCODED_DOCUMENTS, pd.DataFrame({"document_id": ids, "tokens": tokens}))
     embeddings = list(Embedder(base_model)(tokens))
-    tables.write_table(tables.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ids, "embedding": embeddings}))
+    tables.write_table(paths.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ids, "embedding": embeddings}))
     return tmp_path
 
 
@@ -114,15 +114,15 @@ def test_the_pupil_learns_the_cosine(workspace: Path) -> None:
     for queries in (20, 500):
         set_params(workspace, queries=queries, precision="fp32")
         stages.distil.main()
-        report = json.loads(tables.DISTILLATION.read_text())
+        report = json.loads(paths.DISTILLATION.read_text())
         assert report["made-up queries"] == queries
         correlations.append(report["correlation with the cosine"])
-        assert load_checkpoint(tables.START).config.num_labels == 2
+        assert load_checkpoint(paths.START).config.num_labels == 2
     assert correlations[1] > max(correlations[0], 0.15)  # by chance, over 800 pairs: 0.035
 
 
 def test_without_queries_nothing_is_taught(workspace: Path) -> None:
     set_params(workspace, queries=0)
     stages.distil.main()
-    assert list(tables.START.iterdir()) == []
-    assert json.loads(tables.DISTILLATION.read_text()) == {"made-up queries": 0}
+    assert list(paths.START.iterdir()) == []
+    assert json.loads(paths.DISTILLATION.read_text()) == {"made-up queries": 0}

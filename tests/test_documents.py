@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ranker.documents import STDIN, read_documents
-from ranker.errors import InputError
+from ranker.common.errors import InputError
+from ranker.serving.documents import STDIN, read_documents
 
 DOCUMENTS = [("007", 'Bats, "and"\nbirds'), ("1e10", ""), ("x", "Ångström 🦠")]
 

@@ -12,9 +12,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ranker import download
-from ranker.download import fetch_file
-from ranker.errors import InputError
+from ranker.common.errors import InputError
+from ranker.data import download
+from ranker.data.download import fetch_file
 
 CONTENT = b"document_id,query_id,label,title-full\n" * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

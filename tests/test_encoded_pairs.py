@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import Layout, lay_out
-from ranker.tables import pack
+from ranker.contract.layout import Layout, lay_out
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.project.tables import pack
 
 LAYOUT = Layout(4, 4, cls_id=101, sep_id=102, pad_id=0)  # two tokens of a query, three of a document
 

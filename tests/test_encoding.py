@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
-from ranker.encoding import Layout, contract, lay_out, load_layout, load_tokenizer, read_contract, tokenize
-from ranker.errors import InputError
-from ranker.files import write_json
+from ranker.common.errors import InputError
+from ranker.common.files import write_json
+from ranker.contract.layout import Layout, contract, lay_out, read_contract
+from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
 
 LAYOUT = Layout(query_input_size=6, doc_input_size=5, cls_id=101, sep_id=102, pad_id=0)
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, set_seed
 
-from ranker.encoding import INPUTS, contract, lay_out
-from ranker.errors import InputError
-from ranker.files import sha256, write_json
-from ranker.model import new_cross_encoder, read_first_token
-from ranker.onnx_export import check_onnx, check_target, compare, export_onnx
-from ranker.params import load_params
-from ranker.quantisation import SCHEMES, prepare, quantise
-from ranker.serving import Ranker
+from ranker.common.errors import InputError
+from ranker.common.files import sha256, write_json
+from ranker.contract.layout import INPUTS, contract, lay_out
+from ranker.export.int8 import SCHEMES, prepare, quantise
+from ranker.export.onnx import check_onnx, check_target, compare, export_onnx
+from ranker.model.cross_encoder import new_cross_encoder, read_first_token
+from ranker.project.params import load_params
+from ranker.serving.ranker import Ranker
 from tests.conftest import ROOT
 from tests.test_model import PAIR_LAYOUT, make_pairs
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from ranker import features as features_module
-from ranker.curves import Watch
-from ranker.features import features, write_features
-from ranker.head import Featured, score_features, train_head
-from ranker.model import new_cross_encoder, set_trainable
-from ranker.scoring import score
-from ranker.training import fine_tune
+from ranker.model.cross_encoder import new_cross_encoder, set_trainable
+from ranker.model.features import features, write_features
+from ranker.model.features import features as features_module
+from ranker.model.predict import score
+from ranker.training.curves import Watch
+from ranker.training.head import Featured, score_features, train_head
+from ranker.training.trainer import fine_tune
 from tests.test_model import PARAMS, make_data, make_pairs
 
 HEAD = PARAMS.model_copy(update={"trainable": "head"})

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ranker.errors import InputError
-from ranker.files import atomic, sha256, sole, write_json
+from ranker.common.errors import InputError
+from ranker.common.files import atomic, sha256, sole, write_json
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:

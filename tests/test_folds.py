@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.errors import InputError
-from ranker.folds import assign_folds, fold_shares, held_out_pairs
-from ranker.leakage import check_queries
+from ranker.common.errors import InputError
+from ranker.splits.folds import assign_folds, fold_shares, held_out_pairs
+from ranker.splits.leakage import check_queries
 
 
 def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.fusion import ALONE, fit_weights, fuse, standardise
+from ranker.evaluation.fusion import ALONE, fit_weights, fuse, standardise
 
 
 def make_run(queries: int, seed: int = 0, **noise: float) -> pd.DataFrame:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stages.split
-from ranker import tables
-from ranker.errors import InputError
-from ranker.folds import assign_folds
-from ranker.leakage import NEAR, audit, check_queries, near_duplicates, seen_documents, unseen_pairs
+from ranker.common.errors import InputError
+from ranker.project import paths, tables
+from ranker.splits.folds import assign_folds
+from ranker.splits.leakage import NEAR, audit, check_queries, near_duplicates, seen_documents, unseen_pairs
 from tests.conftest import ROOT
 
 QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bat origin", "masks", "Bat  Origin"]})
@@ -58,13 +58,13 @@ def test_the_stage_fails_on_a_planted_leak_and_writes_nothing(
         [(str(q), f"d{q}-{i}", i % 3, int(i % 3 > 0)) for q in range(10) for i in range(6)],
         columns=["query_id", "document_id", "grade", "label"],
     )
-    tables.write_table(tables.PAIRS, source)
-    tables.write_table(tables.QUERIES, pd.DataFrame({"query_id": map(str, range(10)), "query": list("abcdefghij")}))
+    tables.write_table(paths.PAIRS, source)
+    tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": map(str, range(10)), "query": list("abcdefghij")}))
     documents = source[["document_id"]].assign(title=[f"title {i}" for i in range(len(source))])
-    tables.write_table(tables.DOCUMENTS, documents)
+    tables.write_table(paths.DOCUMENTS, documents)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     stages.split.main()
-    written = (root / tables.SPLIT_COUNTS, root / tables.FOLDS)
+    written = (root / paths.SPLIT_COUNTS, root / paths.FOLDS)
     for path in written:
         path.unlink()
 

@@ -7,21 +7,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from ranker.baselines import BASELINES, baseline_scores, bm25_scores, cosine_scores, random_scores, topic_prior_scores
-from ranker.judgements import MAX_GRADE
-from ranker.measures import (
-    classification_measures,
-    kendall_tau,
-    mean_measures,
-    per_query_table,
-    precision_recall,
-    probability,
-    ranking_measures,
-    reliability_curve,
-    roc,
-    top_overlap,
+from ranker.data.judgements import MAX_GRADE
+from ranker.evaluation.baselines import (
+    BASELINES,
+    baseline_scores,
+    bm25_scores,
+    cosine_scores,
+    random_scores,
+    topic_prior_scores,
 )
-from ranker.tables import Embeddings
+from ranker.metrics.agreement import kendall_tau, top_overlap
+from ranker.metrics.classification import classification_measures, precision_recall, probability, reliability_curve, roc
+from ranker.metrics.ranking import mean_measures, per_query_table, ranking_measures
+from ranker.project.tables import Embeddings
 
 # Query 1 is ranked d1 d2 d3 d4 with grades 0 2 1 0; query 2 is ranked e2 e1 with grades 1 0.
 PAIRS = pd.DataFrame(

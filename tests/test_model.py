@@ -11,17 +11,18 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import kendalltau
 from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
 
-from ranker.curves import Watch
-from ranker.encoded_pairs import EncodedPairs, encode_pairs
-from ranker.encoding import Layout, lay_out
-from ranker.errors import InputError
-from ranker.files import sha256
-from ranker.measures import ranking_measures
-from ranker.model import load_checkpoint, new_cross_encoder, resolve_precision, set_trainable
-from ranker.params import Train
-from ranker.scoring import score
-from ranker.tables import pack
-from ranker.training import BucketSampler, collator, fine_tune
+from ranker.common.errors import InputError
+from ranker.common.files import sha256
+from ranker.contract.layout import Layout, lay_out
+from ranker.metrics.ranking import ranking_measures
+from ranker.model.cross_encoder import load_checkpoint, new_cross_encoder, set_trainable
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.model.hardware import resolve_precision
+from ranker.model.predict import score
+from ranker.project.params import Train
+from ranker.project.tables import pack
+from ranker.training.curves import Watch
+from ranker.training.trainer import BucketSampler, collator, fine_tune
 
 PARAMS = Train(
     launcher="python",

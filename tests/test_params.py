@@ -8,9 +8,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ranker.errors import InputError
-from ranker.onnx_export import VESPA_TARGETS
-from ranker.params import Export, Params, check_params, load_crossval_params, load_params
+from ranker.common.errors import InputError
+from ranker.export.onnx import VESPA_TARGETS
+from ranker.project.params import Export, Params, check_params, load_crossval_params, load_params
 from tests.conftest import ROOT
 
 CONTENT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())

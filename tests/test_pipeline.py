@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from ranker import tables
-from ranker.files import sha256
-from ranker.measures import ranking_measures
-from ranker.serving import Ranker
+from ranker.common.files import sha256
+from ranker.metrics.ranking import ranking_measures
+from ranker.project import paths
+from ranker.serving.ranker import Ranker
 from tests.conftest import ROOT, Run
 from tests.pipeline import measures, outputs, ran
 from tests.readme import COMMANDS, README, command
@@ -65,7 +65,7 @@ def test_measures_are_laid_out_by_system(project: Path) -> None:
 
 
 def test_comparison_agrees_with_the_measures(project: Path) -> None:
-    comparison = json.loads((project / tables.COMPARISON).read_text())
+    comparison = json.loads((project / paths.COMPARISON).read_text())
     assert list(comparison["systems"]) == SYSTEMS
     assert list(comparison["differences"]) == SYSTEMS[1:]
     found = measures(project)
@@ -82,8 +82,8 @@ def test_comparison_agrees_with_the_measures(project: Path) -> None:
 
 def test_measures_are_those_of_the_run(project: Path) -> None:
     """P@5 and RR again, from run.parquet, by plain sorting."""
-    run_table = pd.read_parquet(project / tables.RUN)
-    folds = pd.read_parquet(project / tables.FOLDS)
+    run_table = pd.read_parquet(project / paths.RUN)
+    folds = pd.read_parquet(project / paths.FOLDS)
     assert set(run_table["query_id"]) == set(folds.loc[folds["fold"] == 0, "query_id"])
     for system in SYSTEMS:
         precision, reciprocal = [], []
@@ -96,19 +96,19 @@ def test_measures_are_those_of_the_run(project: Path) -> None:
 
 
 def test_the_sample_is_counted(project: Path) -> None:
-    counts = json.loads((project / tables.JOIN_COUNTS).read_text())
+    counts = json.loads((project / paths.JOIN_COUNTS).read_text())
     assert counts["kept"] == {"queries": 50, "documents": 695, "pairs": 1619, "relevant_pairs": 463}
     assert {name: n for name, n in counts["dropped"].items() if n} == {"judgement_without_title": 9}
 
 
 def test_the_manifest_says_what_was_exported(project: Path, run: Run) -> None:
-    folder = project / tables.RANKER
+    folder = project / paths.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
     assert {file.name for file in folder.iterdir()} == {*manifest["files"], "manifest.json"}
     made_of = manifest["made_of"]
     assert made_of["data"]["judgements.csv"] == sha256(ROOT / "data/sample/training_all_jugdments_data.csv")
-    assert made_of["base_model"] == sha256(project / tables.BASE_MODEL / "model.safetensors")
+    assert made_of["base_model"] == sha256(project / paths.BASE_MODEL / "model.safetensors")
     deps = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]["export"]["deps"]
     code = run(f"sha256sum {' '.join(dep for dep in deps if dep.endswith('.py'))} | sha256sum", project).stdout
     assert made_of["code"] == code.split()[0]
@@ -128,14 +128,14 @@ def test_the_manifest_says_what_was_exported(project: Path, run: Run) -> None:
 
 def test_both_models_are_measured_side_by_side(project: Path) -> None:
     """The exact one as evaluate measures it; the eight-bit one again, from its file."""
-    report = json.loads((project / tables.EXPORT_REPORT).read_text())
+    report = json.loads((project / paths.EXPORT_REPORT).read_text())
     assert report["fp32"]["nDCG@10"] == pytest.approx(measures(project)["ranker"]["nDCG@10"], abs=1e-3)
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     for model, file in (("fp32", "model.onnx"), ("int8", "model.int8.onnx")):
-        assert report[model]["MiB"] == (project / tables.RANKER / file).stat().st_size / 2**20
-    rows = pd.read_parquet(project / tables.RUN)
-    texts = rows.merge(pd.read_parquet(project / tables.QUERIES)).merge(pd.read_parquet(project / tables.DOCUMENTS))
-    ranker, scores = Ranker(project / tables.RANKER, "int8"), np.zeros(len(rows))
+        assert report[model]["MiB"] == (project / paths.RANKER / file).stat().st_size / 2**20
+    rows = pd.read_parquet(project / paths.RUN)
+    texts = rows.merge(pd.read_parquet(project / paths.QUERIES)).merge(pd.read_parquet(project / paths.DOCUMENTS))
+    ranker, scores = Ranker(project / paths.RANKER, "int8"), np.zeros(len(rows))
     for at in rows.groupby("query_id").indices.values():
         titles = ranker.encode_documents(texts["title"].iloc[at].tolist())
         scores[at] = ranker.score(ranker.encode_query(texts["query"].iloc[at[0]]), titles)
@@ -151,17 +151,17 @@ def test_serving(clean: Path, run: Run) -> None:
     assert re.fullmatch(r"\[\([01], -?[0-9.]+\)\]\n", shown)
     table = run(command("python -m ranker "), clean).stdout.splitlines()
     assert len(table) == 1 + 3
-    documents = pd.read_parquet(clean / tables.DOCUMENTS)
+    documents = pd.read_parquet(clean / paths.DOCUMENTS)
     feed = run(command("python -m ranker.vespa feed data"), clean)
     assert feed.stdout == f"vespa: feed.jsonl: {len(documents)} documents\n"
     fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
     assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()
     run(command("python -m ranker.vespa query"), clean)
     assert json.loads((clean / "query.json").read_text())["ranking"] == "ranker"
-    package = Application.read(clean / tables.VESPA)
+    package = Application.read(clean / paths.VESPA)
     assert package.size("doc_token_ids") == len(fed[0]["fields"]["doc_token_ids"]["values"]) == 95
     assert run("dvc exp run -S vespa.rerank_count=7", clean).stdout.count("Running stage") == 2  # package and report
-    assert "rerank-count: 7" in (clean / tables.VESPA / "schemas/doc.sd").read_text()
+    assert "rerank-count: 7" in (clean / paths.VESPA / "schemas/doc.sd").read_text()
 
 
 def test_release_and_retrieval(clean: Path, run: Run, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_another_clone_gives_the_same_bytes(clean: Path, run: Run, tmp_path: Pat
     assert len(before) > 20
     assert outputs(elsewhere) == before
     assert (elsewhere / "dvc.lock").read_text() == (clean / "dvc.lock").read_text()
-    sides = json.loads((clean / tables.SPLIT_COUNTS).read_text())
+    sides = json.loads((clean / paths.SPLIT_COUNTS).read_text())
     assert sides["training"]["pairs"] + sides["held_out"]["pairs"] == 1619
     assert f"train: {sides['training']['pairs']} pairs, {sides['held_out']['pairs']} held out;" in again.stdout
     assert f"on {sides['held_out']['pairs']} held-out pairs" in again.stdout  # export compares on these alone
@@ -213,7 +213,7 @@ def test_metrics_plots_and_dag(clean: Path, run: Run) -> None:
     assert set(shown["data"]) == PLOTS
     values = {name: plot["content"]["data"]["values"] for name, (plot,) in shown["data"].items()}
     assert len(values["learning curve"]) > len(values["held-out nDCG@10"]) == 2  # before training, and after an epoch
-    with (clean / tables.PER_QUERY).open() as file:
+    with (clean / paths.PER_QUERY).open() as file:
         queries = {row["query"] for row in csv.DictReader(file)}
     assert len(queries) == 10
     for name in ("per query", "gain over BM25"):

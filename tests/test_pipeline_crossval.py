@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import ndcg_score
 
-from ranker import tables
+from ranker.project import paths
 from tests.conftest import Run
 from tests.readme import command
 
@@ -17,13 +17,13 @@ SYSTEMS = ["ranker", "fusion", "bm25", "base_cosine", "topic_prior", "random", "
 
 
 def test_the_tutorials_split_has_queries_on_both_sides(clean: Path, run: Run) -> None:
-    before = json.loads((clean / tables.MEASURES).read_text())
+    before = json.loads((clean / paths.MEASURES).read_text())
     result = run(command("dvc exp run -S split.by=pair"), clean)
     assert re.findall(r"Running stage '([^']+)'", result.stdout)[0] == "split"
-    leakage = json.loads((clean / tables.SPLIT_COUNTS).read_text())["leakage"]
+    leakage = json.loads((clean / paths.SPLIT_COUNTS).read_text())["leakage"]
     assert leakage["queries_seen"] == 1
     assert before["topic_prior"]["ROC AUC"] == 0.5
-    after = json.loads((clean / tables.MEASURES).read_text())
+    after = json.loads((clean / paths.MEASURES).read_text())
     assert after["topic_prior"]["ROC AUC"] != 0.5  # it orders pairs of different queries
     refused = run("dvc repro crossval/dvc.yaml", clean, check=False)
     assert "params.yaml: split.by: expected query, for cross-validation holds out queries, found pair" in refused.stderr
@@ -53,13 +53,13 @@ def crossval(project: Path, run: Run) -> Path:
 
 
 def test_crossval_covers_every_query_with_models_that_have_not_seen_it(crossval: Path) -> None:
-    folds = pd.read_parquet(crossval / tables.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
+    folds = pd.read_parquet(crossval / paths.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
     for recipe, seed in (("ranker", 13), ("ranker", 14), ("head_only", 13)):
         for fold in range(3):
-            scores = pd.read_parquet(crossval / tables.crossval_scores(recipe, seed, fold))
+            scores = pd.read_parquet(crossval / paths.crossval_scores(recipe, seed, fold))
             assert set(scores["query_id"]) == set(folds[folds == fold].index)
-    pairs = pd.read_parquet(crossval / tables.PAIRS)
-    scored = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
+    pairs = pd.read_parquet(crossval / paths.PAIRS)
+    scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     judged = scored[scored["grade"].notna()]
     assert set(scored["system"]) == set(SYSTEMS)
     for _, rows in judged.groupby(["system", "seed"], dropna=False):
@@ -70,12 +70,12 @@ def test_crossval_covers_every_query_with_models_that_have_not_seen_it(crossval:
 
 def test_crossval_is_that_of_the_scores(crossval: Path) -> None:
     """nDCG@10 of every system again, by scikit-learn, from the scores; differences and layout."""
-    found = json.loads((crossval / tables.CROSSVAL).read_text())
+    found = json.loads((crossval / paths.CROSSVAL).read_text())
     assert list(found["systems"]) == SYSTEMS
     assert list(found["differences"]) == SYSTEMS[1:]
     measured = {"nDCG@10", "nDCG@10 (exponential gain)", "P@5", "AP", "RR", "Judged@10"}
     assert all(set(by_measure) == measured for by_measure in found["systems"].values())
-    run_table = pd.read_parquet(crossval / tables.CROSSVAL_RUN)
+    run_table = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     run_table = run_table[run_table["grade"].notna()].sort_values("document_id", ascending=False)
     means = {}
     for system, rows in run_table.groupby("system"):
@@ -96,8 +96,8 @@ def test_crossval_is_that_of_the_scores(crossval: Path) -> None:
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path, run: Run) -> None:
     """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
     run("dvc repro evaluate", crossval)
-    own = pd.read_parquet(crossval / tables.RUN)
-    scores = pd.read_parquet(crossval / tables.crossval_scores("ranker", 13, 0))
+    own = pd.read_parquet(crossval / paths.RUN)
+    scores = pd.read_parquet(crossval / paths.crossval_scores("ranker", 13, 0))
     both = own.merge(scores, on=["query_id", "document_id"])
     assert len(both) == len(own)
     assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=1e-4)
@@ -109,8 +109,8 @@ def test_a_head_alone_is_the_pipelines_own_too(crossval: Path, tmp_path: Path, r
     params = (copy / "params.yaml").read_text()
     (copy / "params.yaml").write_text(re.sub(r"(?m)^  trainable: \S+", "  trainable: head", params))
     run("dvc repro evaluate && python -m crossval.train ranker 13 0", copy)
-    both = pd.read_parquet(copy / tables.RUN).merge(
-        pd.read_parquet(copy / tables.crossval_scores("ranker", 13, 0)), on=["query_id", "document_id"]
+    both = pd.read_parquet(copy / paths.RUN).merge(
+        pd.read_parquet(copy / paths.crossval_scores("ranker", 13, 0)), on=["query_id", "document_id"]
     )
     assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=5e-3)  # features are half precise
 
@@ -121,6 +121,6 @@ def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
     run(command("dvc plots show results/crossval"), crossval)
     drawn = (crossval / "dvc_plots/index.html").read_text()
     assert len(re.findall(r'"gain": "?-?[0-9.]+', drawn)) >= 50
-    page = (crossval / tables.CROSSVAL_REPORT).read_text()
+    page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)

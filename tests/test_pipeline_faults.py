@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ranker import tables
+from ranker.project import paths
 from tests.conftest import Run
 from tests.pipeline import outputs
 from tests.test_pipeline import STAGES
@@ -130,8 +130,8 @@ def test_a_dvc_lock_that_was_written_by_half(clean: Path, run: Run) -> None:
 def test_a_training_that_is_killed_goes_on(clean: Path, run: Run) -> None:
     """By itself, as the kernel does when memory is out; DVC says so, and the next run resumes."""
     code = "import ranker.unfinished as u; u.EVERY = 10; import stages.train as s; s.run_stage('train', s.main)"
-    shutil.rmtree(clean / tables.CHECKPOINT)
-    shutil.rmtree(clean / tables.CURVES)
+    shutil.rmtree(clean / paths.CHECKPOINT)
+    shutil.rmtree(clean / paths.CURVES)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=clean, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     whole = ".unfinished/train/*/checkpoint-*/whole"
     while not list(clean.glob(whole)):
@@ -165,15 +165,15 @@ def test_no_room(clean: Path, stage: str) -> None:
     assert line.startswith(f"{stage}: expected to write its outputs, found: ")
     assert ("disk I/O error" if stage == "train" else "File too large") in line  # the former is DVCLive's
     assert "Traceback" not in result.stderr
-    after = {path: digest for path, digest in outputs(clean).items() if not path.startswith(str(tables.CURVES))}
+    after = {path: digest for path, digest in outputs(clean).items() if not path.startswith(str(paths.CURVES))}
     assert after == {path: digest for path, digest in before.items() if path in after}
-    assert len(before) - len(after) <= sum(path.startswith(str(tables.CURVES)) for path in before)
+    assert len(before) - len(after) <= sum(path.startswith(str(paths.CURVES)) for path in before)
     assert not [path for path in clean.rglob(".*.partial") if ".venv" not in path.parts]
 
 
 @pytest.mark.parametrize("stage", ["join", "encode"])
 def test_a_place_that_cannot_be_written(clean: Path, run: Run, stage: str) -> None:
-    folder = {"join": tables.QUERIES, "encode": tables.ENCODED_QUERIES}[stage].parent
+    folder = {"join": paths.QUERIES, "encode": paths.ENCODED_QUERIES}[stage].parent
     shutil.rmtree(clean / folder)
     (clean / folder).write_text("in the way")
     result = run(f"python -m stages.{stage}", clean, check=False)
@@ -191,6 +191,6 @@ def test_two_at_once(clean: Path, fresh: Path, run: Run) -> None:
         assert "Traceback" not in text
     run("dvc repro split && dvc status -q split", fresh)
     found, undisturbed = outputs(fresh), outputs(clean)
-    assert tables.FOLDS.as_posix() in found
+    assert paths.FOLDS.as_posix() in found
     assert found.items() <= undisturbed.items()
     assert locked(fresh) == locked(clean)

@@ -15,8 +15,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from ranker import tables
-from ranker.files import sha256
+from ranker.common.files import sha256
+from ranker.project import paths
 from tests.conftest import ROOT, Run
 from tests.readme import command
 
@@ -31,8 +31,8 @@ RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 DEADLY = """
 import os, sys
 from pathlib import Path
-from ranker.errors import run_stage
-from ranker.shards import pending, plan, run
+from ranker.common.errors import run_stage
+from ranker.serving.shards import pending, plan, run
 
 def worker():
     return lambda table, path, name: os._exit(1)
@@ -99,7 +99,7 @@ def test_a_node_dies(cluster: Any, ranker_folder: Path, tmp_path: Path, run: Run
 
 def test_a_corpus_on_ray_is_that_of_this_machine(cluster: Any, clean: Path, run: Run) -> None:
     """By a Ray of its own, or on a cluster: what the test above has left of one."""
-    documents, queries = (pd.read_parquet(clean / path) for path in (tables.DOCUMENTS, tables.QUERIES))
+    documents, queries = (pd.read_parquet(clean / path) for path in (paths.DOCUMENTS, paths.QUERIES))
     documents.to_parquet(clean / "documents.parquet", row_group_size=200)
     queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=500)
     score, feed = command("python -m ranker.score"), command("python -m ranker.vespa feed documents.parquet")

@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ranker import tables
-from ranker.files import sole
+from ranker.common.files import sole
+from ranker.project import paths
 from tests.conftest import Run
 from tests.pipeline import outputs, ran
 from tests.readme import command
 
 
 def test_two_processes_train_what_one_does(clean: Path, run: Run) -> None:
-    before = json.loads((clean / tables.CURVES / "metrics.json").read_text())
+    before = json.loads((clean / paths.CURVES / "metrics.json").read_text())
     result = run(command("dvc exp run -S 'train.launcher"), clean)
     assert {"distil", "train", "export", "evaluate"} <= set(ran(result.stdout))
     assert result.stdout.count("train: 1285 pairs") == 1  # one of them says it
@@ -28,10 +28,10 @@ def test_two_processes_train_what_one_does(clean: Path, run: Run) -> None:
         len(re.findall(r"training: 2 processes; the one with most tokens of a batch has \d\.\d% more", result.stdout))
         == 2
     )
-    found = json.loads((clean / tables.CURVES / "metrics.json").read_text())
+    found = json.loads((clean / paths.CURVES / "metrics.json").read_text())
     for side in ("training", "eval"):
         assert found[side]["loss"] == pytest.approx(before[side]["loss"], abs=0.05)  # dropout falls otherwise
-    manifest = json.loads((clean / tables.RANKER / "manifest.json").read_text())
+    manifest = json.loads((clean / paths.RANKER / "manifest.json").read_text())
     assert manifest["params"]["train"]["launcher"] == "torchrun --standalone --nproc-per-node 2"
 
 
@@ -59,7 +59,7 @@ def test_a_process_that_is_killed_stops_the_others(clean: Path) -> None:
     assert f"Signal {signal.SIGKILL.value} (SIGKILL) received by PID {ranks[1].pid}" in printed
     assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
     after = outputs(clean)
-    curves = str(tables.CURVES)
+    curves = str(paths.CURVES)
     assert {path: digest for path, digest in after.items() if not path.startswith(curves)} == {
         path: digest for path, digest in before.items() if not path.startswith(curves)
     }
@@ -83,7 +83,7 @@ def test_two_clones_share_what_they_have_run(clean: Path, run: Run, tmp_path: Pa
         found.append([run(line, folder) for line in lines])
     assert ran(found[0][1].stdout) == ["train"]
     assert ran(found[1][1].stdout) == []  # nothing of it was run twice
-    measures = [(folder / tables.CURVES / "metrics.json").read_text() for folder in folders]
+    measures = [(folder / paths.CURVES / "metrics.json").read_text() for folder in folders]
     assert measures[0] == measures[1]
     listed = run("dvc exp list origin --all-commits --name-only", folders[0]).stdout.split()
     assert listed
@@ -118,7 +118,7 @@ def test_a_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
         assert "expected no other run that writes it" in run(search.format(2), clean, check=False).stderr
     asked = "python -c 'from sweeps.search import problem; print(problem())'"
     before = run(asked, clean).stdout
-    with (clean / "ranker/training.py").open("a") as file:
+    with (clean / "ranker/training/trainer.py").open("a") as file:
         file.write("# changed\n")
     assert run(asked, clean).stdout != before  # code that was not run yet is another search
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ranker import tables
-from ranker.files import sha256
+from ranker.common.files import sha256
+from ranker.project import paths
 from tests.conftest import Run
 from tests.hub import REVISION, serve_model
 from tests.pipeline import measures, outputs, ran
@@ -25,7 +25,7 @@ def test_own_files(clean: Path, run: Run) -> None:
     result = run(command("dvc exp run -S fetch.dataset=files"), clean)
     assert ran(result.stdout)[0] == "fetch"
     assert run(command("dvc metrics show results/join.json"), clean).stdout
-    counts = json.loads((clean / tables.JOIN_COUNTS).read_text())
+    counts = json.loads((clean / paths.JOIN_COUNTS).read_text())
     assert counts["kept"]["queries"] == 20
     assert counts["dropped"]["grade_below_0"] == 1
     assert counts["dropped"]["unknown_query"] > 900
@@ -53,7 +53,7 @@ def test_trec_covid(clean: Path, run: Run, tmp_path: Path) -> None:
     result = run(command("dvc exp run -S fetch.dataset=trec-covid"), clean, IR_DATASETS_HOME=str(tmp_path))
     assert ran(result.stdout)[:2] == ["fetch", "join"]
     after = outputs(clean)
-    same = (tables.PAIRS, tables.DOCUMENTS, tables.QUERIES, tables.JOIN_COUNTS, tables.FOLDS)
+    same = (paths.PAIRS, paths.DOCUMENTS, paths.QUERIES, paths.JOIN_COUNTS, paths.FOLDS)
     assert {path: after[path.as_posix()] for path in same} == {path: before[path.as_posix()] for path in same}
 
 
@@ -66,7 +66,7 @@ def test_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserve
         COMMIT=REVISION,
     )
     assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
-    manifest = json.loads((clean / tables.RANKER / "manifest.json").read_text())
+    manifest = json.loads((clean / paths.RANKER / "manifest.json").read_text())
     assert manifest["base_model"] == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
     assert manifest["made_of"]["base_model"] == sha256(base_model / "model.safetensors")
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from ranker.batching import shares, skew, training_batches
-from ranker.files import write_json
+from ranker.common.files import write_json
+from ranker.training.batches import shares, skew, training_batches
 from tests.conftest import ROOT, Run
 from tests.test_model import PARAMS
 from tests.train_together import QUERIES

@@ -11,15 +11,16 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import BertForSequenceClassification
 
-from ranker.encoding import contract, relevance
-from ranker.errors import InputError
-from ranker.files import write_json
-from ranker.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
-from ranker.model import new_cross_encoder
-from ranker.onnx_export import export_onnx
-from ranker.params import Export, load_params
-from ranker.quantisation import SCHEMES, chip, prepare, quantise, worst_matrices
-from ranker.serving import Ranker
+from ranker.common.errors import InputError
+from ranker.common.files import write_json
+from ranker.contract.layout import contract, relevance
+from ranker.export.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
+from ranker.export.int8 import SCHEMES, prepare, quantise, worst_matrices
+from ranker.export.onnx import export_onnx
+from ranker.model.cross_encoder import new_cross_encoder
+from ranker.model.hardware import chip
+from ranker.project.params import Export, load_params
+from ranker.serving.ranker import Ranker
 from tests.conftest import ROOT
 from tests.test_model import PAIR_LAYOUT, make_data
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ranker.plots import plots
-from ranker.report import answer, browser_data, render
+from ranker.report.page import answer, browser_data, render
+from ranker.report.plots import plots
 from tests.example_report import COMPARISON, DOCUMENTS, HOSTILE, HOSTILE_TITLE, example
 
 

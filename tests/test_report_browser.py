@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ranker.report import render
+from ranker.report.page import render
 from tests.example_report import HOSTILE, example
 
 CHROMIUM = shutil.which("chromium")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from ranker.encoding import lay_out, read_contract, relevance
-from ranker.errors import InputError
-from ranker.files import sha256
-from ranker.golden import TEXTS
-from ranker.model import new_cross_encoder
-from ranker.ragged import Ragged
-from ranker.serving import Ranker
+from ranker.common.errors import InputError
+from ranker.common.files import sha256
+from ranker.contract.layout import lay_out, read_contract, relevance
+from ranker.contract.tokens import Ragged
+from ranker.export.golden import TEXTS
+from ranker.model.cross_encoder import new_cross_encoder
+from ranker.serving.ranker import Ranker
 from tests.conftest import ROOT, Run
 
 TITLES = ["Masks in wards", "The origin of the virus in bats", "", "long " * 300, "Étude 🦠 [SEP]"]
@@ -41,7 +41,7 @@ class Nothing:
             raise ModuleNotFoundError(name + " is not here")
 sys.meta_path.insert(0, Nothing())
 from pathlib import Path
-from ranker.serving import Ranker
+from ranker.serving.ranker import Ranker
 ranker = Ranker(Path({str(ranker_folder)!r}), "int8")
 print(ranker.rank("origin of the virus", ranker.encode_documents(["Masks", "The origin of the virus"])))
 assert not {{"torch", "transformers", "pandas", "pyarrow"}} & set(sys.modules)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.files import sha256
-from ranker.serving import Ranker
+from ranker.common.files import sha256
+from ranker.serving.ranker import Ranker
 from tests.conftest import ROOT, Run
 
 PAIRS, ROWS = 90, 20  # and rows a row group: three in one file, two in the other

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ranker.judgements import read_judgements, read_labelled_data
-from ranker.pairs import join
+from ranker.data.join import join
+from ranker.data.judgements import read_judgements, read_labelled_data
 from tests.conftest import ROOT
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
@@ -36,8 +36,8 @@ for name, (url, md5) in json.loads(sys.argv[1]).items():
 for name in [name for name in ir_datasets.registry._registered if name.startswith("cord19")]:
     del ir_datasets.registry._registered[name]
 cord19._init()
-from ranker.errors import run_stage
-from ranker.trec_covid import fetch_trec_covid
+from ranker.common.errors import run_stage
+from ranker.data.trec_covid import fetch_trec_covid
 run_stage("fetch", lambda: fetch_trec_covid(Path("labelled_data.json"), Path("judgements.csv")))
 """
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification, TrainerControl, TrainerState, TrainingArguments
 
-from ranker import unfinished
-from ranker.curves import Watch
-from ranker.encoded_pairs import EncodedPairs, Example
-from ranker.files import sha256
-from ranker.model import new_cross_encoder
-from ranker.training import fine_tune
-from ranker.unfinished import UNFINISHED, WHOLE, Keeper, forget, run_digest
+from ranker.common.files import sha256
+from ranker.model.cross_encoder import new_cross_encoder
+from ranker.model.dataset import EncodedPairs, Example
+from ranker.training import checkpoints
+from ranker.training.callbacks import Keeper
+from ranker.training.checkpoints import UNFINISHED, WHOLE, forget, run_digest
+from ranker.training.curves import Watch
+from ranker.training.trainer import fine_tune
 from tests.test_model import PARAMS, make_data, make_pairs
 
 QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
@@ -40,7 +41,7 @@ def stopping(pairs: EncodedPairs, after: int) -> Stopped:
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(unfinished, "EVERY", EVERY)
+    monkeypatch.setattr(checkpoints, "EVERY", EVERY)
 
 
 def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
@@ -133,7 +134,7 @@ def test_an_epochs_last_step_is_kept_a_little_later(tmp_path: Path, epoch: int, 
 
 
 def test_where_every_falls_on_the_ends_of_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "EVERY", 200)
+    monkeypatch.setattr(checkpoints, "EVERY", 200)
     keeper, control, found = Keeper(None, 100), TrainerControl(), []
     for step in range(1, 1001):
         keeper.on_step_end(TrainingArguments(str(tmp_path), logging_steps=10), TrainerState(global_step=step), control)

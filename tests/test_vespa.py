@@ -16,14 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from ranker.application import RankerSchema, application, write_application
-from ranker.documents import Document
-from ranker.encoding import INPUTS, Layout, lay_out, load_tokenizer, read_contract, relevance, tokenize
-from ranker.errors import InputError
-from ranker.feed import feed_lines, write_feed
-from ranker.files import sha256, sole
-from ranker.serving import Ranker, TextEncoder
-from ranker.vespa import query_body
+from ranker.common.errors import InputError
+from ranker.common.files import sha256, sole
+from ranker.contract.layout import INPUTS, Layout, lay_out, read_contract, relevance
+from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.serving.documents import Document
+from ranker.serving.ranker import Ranker, TextEncoder
+from ranker.vespa.feed import feed_lines, write_feed
+from ranker.vespa.package import RankerSchema, application, write_application
+from ranker.vespa.query import query_body
 from tests import vespa_arithmetic
 from tests.conftest import ROOT
 from tests.vespa_arithmetic import Application, embed

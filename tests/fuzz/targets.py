@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ranker.documents import read_documents
-from ranker.encoding import Layout, lay_out, read_contract
-from ranker.errors import InputError, one_line
-from ranker.judgements import LabelledQuery, read_judgements, read_labelled_data
-from ranker.pairs import join
-from ranker.params import load_params
-from ranker.serving import check_digests
+from ranker.common.errors import InputError, one_line
+from ranker.contract.folder import check_digests
+from ranker.contract.layout import Layout, lay_out, read_contract
+from ranker.data.join import join
+from ranker.data.judgements import LabelledQuery, read_judgements, read_labelled_data
+from ranker.project.params import load_params
+from ranker.serving.documents import read_documents
 
 Target = Callable[[bytes], None]
 

@@ -1,0 +1,1 @@
+"""What every wing may use: mistakes in one line, whole files, CSV read strictly, a training's processes."""

@@ -1,0 +1,61 @@
+"""A user's mistake costs one clear line and a non-zero exit, never a traceback; so does a full disk."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from ranker.common.distributed import is_main_process
+
+# What a full disk makes of writing, in the words of C and Rust (safetensors), of torch and of SQLite (DVC under
+# DVCLive), whose errors are not OSErrors.
+UNWRITTEN = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|PytorchStreamWriter failed writing|disk I/O error"
+    r"|database or disk is full"
+)
+
+LONGEST = 1000  # characters of a message, which may quote a whole cell
+
+
+class InputError(Exception):
+    """Something the user gave is wrong; the message names where, what was expected and what was found."""
+
+
+def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
+    """Run a stage's `main` and exit: 0 when it worked, 1 with one line for a user's mistake, 130 when interrupted."""
+    try:
+        main()
+    except InputError as error:  # which each of a training's processes finds: one of them says it
+        if not is_main_process():
+            time.sleep(1)  # or torchrun would stop the one that says it
+            sys.exit(1)
+        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}")
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if UNWRITTEN.search(str(error)):
+            sys.exit(f"{name}: expected to write its outputs, found: {one_line(str(error))[:LONGEST]}")
+        if isinstance(error, OSError) and error.filename is not None:  # a file that the user can mend
+            sys.exit(f"{name}: {one_line(str(error.filename))}: {error.strerror}")
+        raise
+    sys.exit(0)
+
+
+def expected(message: str) -> str:
+    """What pydantic says of a value, as this project says it: expected, and then found."""
+    return message.replace("Input should be", "expected").replace("Field required", "expected a value")
+
+
+def one_line(text: str) -> str:
+    r"""Text, which may be that of data, as one line that does nothing to a terminal.
+
+    >>> one_line("Bats\n and \x1b[31mbirds")
+    'Bats and [31mbirds'
+    """
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())

@@ -1,0 +1,83 @@
+"""Whole files, written atomically, and their digests."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ranker.common.errors import InputError
+
+CODE = (".py", ".html")  # suffixes
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` to write a file or a folder to; it takes `path`'s place only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    remove(partial)  # what a killed run left
+    try:
+        yield partial
+        if partial.is_dir():
+            remove(path)  # rename() puts no folder in the place of a full one
+        partial.replace(path)
+    finally:
+        remove(partial)
+
+
+@contextmanager
+def sole(lock: Path) -> Iterator[None]:
+    """Hold the file `lock`, made where it is not there, until the block ends; InputError where another run has it."""
+    from filelock import FileLock, Timeout  # an extra of the wheel: ranking alone needs no lock
+
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"{lock}: expected no other run that writes here, found one") from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_digest(*places: Path) -> str:
+    """Hex SHA-256 of the code, .py and .html, that files and folders hold at any depth, wherever they lie."""
+    digest = hashlib.sha256()
+    for place in sorted(places):
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.suffix in CODE)
+        for file in files:
+            digest.update(f"{sha256(file)}  {file.relative_to(place.parent).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """What a UTF-8 JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as indented UTF-8 JSON; keys keep their order, so equal content gives equal bytes."""
+    with atomic(path) as partial:
+        partial.write_text(
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+            encoding="utf-8",
+            newline="\n",
+        )

@@ -1,0 +1,1 @@
+"""Stages fetch and join: judgements and base model from elsewhere, as checked tables."""

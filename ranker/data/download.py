@@ -1,0 +1,90 @@
+"""One file from a path or an http(s) URL: streamed, retried, bounded, checked; in place whole or not at all."""
+
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import pooch
+import requests
+from tqdm import tqdm
+
+from ranker.common.errors import InputError
+from ranker.common.files import atomic, sha256
+
+TRIES = 3
+TIMEOUT = 30  # seconds without a byte
+REDIRECTS = 10
+CHUNK = 2**16  # bytes
+MAX_BYTES = 2**32  # of a file: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
+
+
+def fetch_file(source: str, destination: Path, expected_sha256: str = "") -> None:
+    """Copy or download `source` to `destination`, with a progress bar for URLs.
+
+    A failed download or a wrong digest is tried again, TRIES times in all; one of more than MAX_BYTES, or redirected to
+    another scheme, is not. InputError names the source and what was wrong with it; `destination` is then what it was.
+    """
+    with atomic(destination) as partial:
+        if re.match(r"https?://", source, re.IGNORECASE):
+            _download(source, partial, expected_sha256)
+        elif scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
+            raise InputError(f"{source}: expected a path or an http(s) URL, found {scheme[0]}")
+        else:
+            _copy(Path(source), partial, expected_sha256)
+
+
+def _copy(source: Path, partial: Path, expected_sha256: str) -> None:
+    if not source.is_file():
+        raise InputError(f"{source}: expected a file, found {'a folder' if source.is_dir() else 'none'}")
+    shutil.copyfile(source, partial)
+    check_digest(str(source), partial, expected_sha256)
+
+
+def _download(url: str, partial: Path, expected_sha256: str) -> None:
+    fetcher = pooch.create(
+        path=partial.parent,
+        base_url="",
+        registry={partial.name: f"sha256:{expected_sha256}" if expected_sha256 else None},
+        urls={partial.name: url},
+        retry_if_failed=TRIES - 1,
+    )
+    try:
+        fetcher.fetch(partial.name, downloader=_stream)
+    except (requests.RequestException, ValueError) as error:  # ValueError: the digest
+        raise InputError(f"{url}: {error}") from error
+
+
+def _stream(url: str, partial: str, _: pooch.Pooch) -> None:
+    with _open(url) as response, Path(partial).open("wb") as file:
+        response.raise_for_status()
+        size = int(response.headers.get("Content-Length", 0))
+        with tqdm(desc=Path(urlsplit(url).path).name, total=size or None, unit="B", unit_scale=True) as bar:
+            for chunk in response.iter_content(CHUNK):
+                if file.tell() + len(chunk) > MAX_BYTES:
+                    raise InputError(f"{url}: expected at most {MAX_BYTES} bytes, found more")
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _open(url: str) -> requests.Response:
+    """The response after redirects, whose bodies are not read; InputError if one leads to another scheme.
+
+    From https to http nobody could vouch for what comes.
+    """
+    there = url
+    for _ in range(REDIRECTS + 1):
+        response = requests.get(there, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        if not response.is_redirect:
+            return response
+        response.close()
+        here, there = there, urljoin(there, response.headers["Location"])
+        if urlsplit(there).scheme != urlsplit(here).scheme:
+            raise InputError(f"{here}: expected no redirect to another scheme, found one to {there}")
+    raise InputError(f"{url}: expected at most {REDIRECTS} redirects, found more")
+
+
+def check_digest(source: str, file: Path, expected_sha256: str) -> None:
+    """InputError unless `file` has this SHA-256, or none is expected."""
+    if expected_sha256 and (found := sha256(file)) != expected_sha256:
+        raise InputError(f"{source}: expected sha256 {expected_sha256}, found {found}")

@@ -1,0 +1,1 @@
+"""Stage evaluate and the cross-validation: baselines, fusion, intervals and tests."""

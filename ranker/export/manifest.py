@@ -1,0 +1,57 @@
+"""What was exported, from what and with what: digests instead of dates, so that equal inputs give equal bytes."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ranker.common.files import sha256
+from ranker.contract.folder import MODEL_FILES
+from ranker.export.onnx import describe
+from ranker.model.hardware import chip
+from ranker.project.params import Params
+
+NOT_EXPORTS = {"crossval", "vespa"}  # sections of params.yaml that the models do not depend on
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of the exported models, over `pairs` held-out pairs."""
+
+    pairs: int
+    ndcg: float  # nDCG@10 of the exact model
+    differences: dict[str, float]  # from PyTorch: ranker.onnx_export.compare
+    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.gate.gate
+
+
+def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:
+    """What manifest.json holds; `made_of` are digests of data, base model and code."""
+    used, chosen = params.model_dump(exclude=NOT_EXPORTS), measured.tried[-1]
+    present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
+    return {
+        "name": params.export.name,
+        "version": params.export.version,
+        "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        "onnx": {name: describe(file) for name, file in present.items()},
+        "fp32": {"nDCG@10": measured.ndcg, "largest_logit_difference_from_pytorch": measured.differences},
+        "int8": {"chosen": chosen["scheme"] if chosen["passed"] else None, "chip": chip(), "tried": measured.tried},
+        "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
+        "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()} | made_of,
+        "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
+        "base_model": params.fetch.base_model,
+        "params": used,
+    }
+
+
+def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, Any]]:
+    """The metrics of both models, of the eight-bit one by the scheme that was tried last, whether it passed or not."""
+    mib = {
+        name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
+        for name, file in MODEL_FILES.items()
+    }
+    last = {name: value for name, value in measured.tried[-1].items() if name != "left_out"}
+    difference = max(measured.differences.values())
+    exact = {"nDCG@10": measured.ndcg, "largest logit difference from PyTorch": difference}
+    return {"fp32": {"MiB": mib["fp32"]} | exact, "int8": {"MiB": mib["int8"]} | last}

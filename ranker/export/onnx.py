@@ -1,0 +1,160 @@
+"""Cross-encoder -> one ONNX file, and the proof that it computes what PyTorch computed."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch.export import Dim
+from transformers import BertForSequenceClassification
+
+from ranker.common.errors import InputError
+from ranker.contract.batching import scoring_batches
+from ranker.contract.layout import INPUTS, OUTPUT
+from ranker.model.dataset import EncodedPairs
+from ranker.project.params import Export
+from ranker.serving.ranker import Ranker
+
+TOLERANCE = 1e-4  # largest logit difference, fp32 on both sides; about 1e-6 is usual
+COMPARED = 1024  # pairs of all lengths that are compared in large batches
+FEW = 64  # and in small ones
+CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
+
+IR_VERSION = 8  # that which opset 17 came with; newer ones are of no use here
+
+# Newest opset that the ONNX Runtime in a Vespa of that month reads (1.20, 1.22, 1.23 and 1.29, each tried). Months are
+# those of the changes that raised it in Vespa. Older ones read the exact model, but not the eight-bit one's attention.
+VESPA_TARGETS = {"2024-12": 21, "2025-06": 22, "2025-11": 23, "2026-08": 26}
+
+
+def check_target(params: Export) -> None:
+    """InputError unless a Vespa of `target_vespa` reads the opset."""
+    if params.opset > (newest := VESPA_TARGETS[params.target_vespa]):
+        raise InputError(
+            f"export.opset: expected at most {newest} for target_vespa {params.target_vespa}, found {params.opset}"
+        )
+
+
+def export_onnx(model: BertForSequenceClassification, path: Path, params: Export) -> None:
+    """Write `model` to `path`: inputs INPUTS, int64 [batch, sequence], both free; output OUTPUT, float32 [batch, 2].
+
+    Inputs are bound by name. The tutorial passed them by position, types before mask, to a `forward` that takes them
+    the other way round, and so swapped them in its graph. One file: Vespa takes no external data. Name and version of
+    `params` go into its metadata; equal weights and params give equal bytes.
+    """
+    check_target(params)
+    # A size of 1 would be taken for a constant, and one tensor in three places for one input.
+    example = {name: torch.ones((2, 16), dtype=torch.int64) for name in INPUTS}
+    axes = {0: Dim("batch"), 1: Dim("sequence", max=model.config.max_position_embeddings)}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of names of axes that equal ones already have
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of a torchvision that is not needed
+        logging.getLogger("onnxscript").setLevel(logging.ERROR)  # of opset 17 being left to onnx's own converter
+        program = torch.onnx.export(
+            model.eval(),
+            kwargs=example,
+            dynamic_shapes=dict.fromkeys(INPUTS, axes),
+            output_names=[OUTPUT],
+            opset_version=params.opset,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    save(program.model_proto, path, params)
+    check_onnx(onnx.load(path), params)
+
+
+def save(proto: onnx.ModelProto, path: Path, params: Export, **metadata: str) -> None:
+    """Write a model without what exporters note about this machine: paths and stack traces."""
+    proto.ir_version = IR_VERSION
+    proto.graph.name = "cross_encoder"
+    for part in [*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph]:
+        part.doc_string = ""
+        del part.metadata_props[:]
+    onnx.helper.set_model_props(proto, {"name": params.name, "version": params.version} | metadata)
+    onnx.save_model(proto, path)
+
+
+def check_onnx(proto: onnx.ModelProto, params: Export, fused: bool = False) -> None:
+    """ValueError unless the model is valid, of these versions, and has the inputs and output of the contract."""
+    onnx.checker.check_model(proto, full_check=True)
+    versions = {entry.domain: entry.version for entry in proto.opset_import} | {"IR": proto.ir_version}
+    wanted = {"": params.opset, "IR": IR_VERSION} | ({CONTRIB: 1} if fused else {})
+    if versions != wanted:
+        raise ValueError(f"expected versions {wanted}, found {versions}")
+    expected = {name: (onnx.TensorProto.INT64, ["batch", "sequence"]) for name in INPUTS}
+    if (found := {value.name: _signature(value) for value in proto.graph.input}) != expected:
+        raise ValueError(f"expected inputs {expected}, found {found}")
+    outputs = {value.name: _signature(value) for value in proto.graph.output}
+    if outputs != {OUTPUT: (onnx.TensorProto.FLOAT, ["batch", 2])}:
+        raise ValueError(f"expected output {OUTPUT} float32 [batch, 2], found {outputs}")
+
+
+def _signature(value: onnx.ValueInfoProto) -> tuple[int, list[str | int]]:
+    tensor = value.type.tensor_type
+    return tensor.elem_type, [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
+
+
+def compare(
+    model: BertForSequenceClassification, ranker: Ranker, held_out: EncodedPairs, tokens: int
+) -> dict[str, float]:
+    """Largest absolute logit difference between PyTorch and ONNX Runtime, by shape.
+
+    COMPARED pairs of all lengths in batches of `tokens`; FEW of them one by one, in threes, and padded to the
+    contract's full length as an engine with fixed shapes does. InputError past TOLERANCE, or where mask and types can
+    change places and nobody would notice.
+    """
+    many, few = (_of_all_lengths(held_out.lengths, count) for count in (COMPARED, FEW))
+    ones, threes = np.split(few, len(few)), np.split(few, range(3, len(few), 3))
+    shapes = {
+        f"batches of {tokens} tokens": ([many[rows] for rows in scoring_batches(held_out.lengths[many], tokens)], None),
+        "batches of 1": (ones, None),
+        "batches of 3": (threes, None),
+        "full length": (threes, held_out.layout.max_length),
+    }
+    differences = {
+        shape: max(_difference(model, ranker, held_out.inputs(rows, length)) for rows in batches)
+        for shape, (batches, length) in shapes.items()
+    }
+    for shape, difference in differences.items():
+        if not difference <= TOLERANCE:
+            raise InputError(
+                f"ONNX and PyTorch disagree in {shape}: expected logits within {TOLERANCE}, found {difference} apart"
+            )
+    _check_binding(ranker, held_out.inputs(few))
+    return differences
+
+
+def _of_all_lengths(lengths: np.ndarray, count: int) -> np.ndarray:
+    """Rows of at most `count` pairs, evenly from the shortest to the longest."""
+    order = np.argsort(lengths, kind="stable")
+    return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
+
+
+def _check_binding(ranker: Ranker, inputs: dict[str, np.ndarray]) -> None:
+    _, types, mask = INPUTS
+    swapped = inputs | {types: inputs[mask], mask: inputs[types]}
+    if not np.abs(ranker.logits(swapped) - ranker.logits(inputs)).max() > TOLERANCE:
+        raise InputError(f"expected other logits where {types} and {mask} change places, found the same")
+
+
+@torch.inference_mode()
+def _difference(model: BertForSequenceClassification, ranker: Ranker, inputs: dict[str, np.ndarray]) -> float:
+    expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
+    difference = float(np.abs(expected - ranker.logits(inputs)).max())
+    return difference if np.isfinite(difference) else np.inf  # max() would lose a NaN
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a user of the ONNX file has to know of it."""
+    proto = onnx.load(path)
+    return {
+        "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
+        "ir_version": proto.ir_version,
+        "inputs": dict.fromkeys(INPUTS, "int64 [batch, sequence]"),
+        "output": {OUTPUT: "float32 [batch, 2]"},
+    }

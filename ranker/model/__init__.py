@@ -1,0 +1,1 @@
+"""The base model and the cross-encoder in PyTorch: embed, score, features."""

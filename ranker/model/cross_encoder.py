@@ -1,0 +1,153 @@
+"""Base model -> cross-encoder, and what of it is trainable."""
+
+import shutil
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+import transformers
+from torch import nn
+from transformers import BertForSequenceClassification, BertModel, PreTrainedConfig
+from transformers.models.bert.modeling_bert import BertAttention, BertLayer
+
+from ranker.common.errors import InputError
+from ranker.project import paths
+from ranker.project.params import Params
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+# What it says at length of missing and unexpected weights is checked below; its bars are for milliseconds.
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+Bert = TypeVar("Bert", BertModel, BertForSequenceClassification)
+
+
+class FirstTokenLayer(BertLayer):
+    """A last layer whose output is that of [CLS] alone, [batch, 1, hidden size]: all that the pooler reads.
+
+    [CLS] still attends to every token. A seventh of the time of a model of six layers goes; logits stay, to rounding.
+    The weights keep their names.
+    """
+
+    def __init__(self, layer: BertLayer, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        # Of its query from one place and its keys and values from another, transformers has a class already.
+        self.attention = BertAttention(config, is_cross_attention=True)
+        self.load_state_dict(layer.state_dict())
+
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **__: Any
+    ) -> torch.Tensor:
+        mask = attention_mask if attention_mask is None else attention_mask[:, :, :1]
+        attended, _ = self.attention(
+            hidden_states[:, :1], encoder_hidden_states=hidden_states, encoder_attention_mask=mask
+        )
+        return self.feed_forward_chunk(attended)
+
+
+def read_first_token(model: BertForSequenceClassification) -> BertForSequenceClassification:
+    """Give `model` a FirstTokenLayer, in place; it draws no random numbers that others would miss."""
+    layers = model.bert.encoder.layer
+    with torch.random.fork_rng():
+        layers[-1] = FirstTokenLayer(cast(BertLayer, layers[-1]), model.config)
+    return model
+
+
+def new_cross_encoder(folder: Path, seed: int) -> BertForSequenceClassification:
+    """A base model, in fp32, under a new two-logit classification head with weights drawn from `seed`.
+
+    A head that the base model may have is left behind. InputError where weights are missing or do not fit the config:
+    transformers would draw them at random.
+    """
+    base = load_base_model(folder)
+    base.config.num_labels = 2
+    base.config.problem_type = "single_label_classification"
+    transformers.set_seed(seed)
+    model = BertForSequenceClassification(base.config)
+    model.bert = base
+    return read_first_token(model)
+
+
+def load_base_model(folder: Path) -> BertModel:
+    """A base model without a head, in fp32; InputError as in `new_cross_encoder`."""
+    return _load(BertModel, folder)
+
+
+def load_checkpoint(folder: Path) -> BertForSequenceClassification:
+    """The cross-encoder that stage train wrote, in fp32 and evaluation mode."""
+    return read_first_token(_load(BertForSequenceClassification, folder)).eval()
+
+
+def _load(kind: type[Bert], folder: Path) -> Bert:
+    """Load from safetensors with eager attention, whose graph ONNX Runtime's optimiser knows."""
+    try:
+        loaded: Any = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # transformers, safetensors and torch each raise their own
+        raise InputError(f"{folder}: expected a BERT that transformers can load, found: {error}") from error
+    model, report = loaded
+    _check_report(folder, report)
+    return cast(Bert, model)
+
+
+def _check_report(folder: Path, report: dict[str, Any]) -> None:
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"{folder}: expected weights for all of the model, found none for {_some(missing)}")
+    layers = sorted(key for key in report["unexpected_keys"] if ".layer." in key)  # heads may be left behind
+    if layers:
+        raise InputError(f"{folder}: expected weights that config.json has a place for, found {_some(layers)}")
+
+
+def _some(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
+def save_model(model: BertForSequenceClassification, tokenizer: Path, folder: Path) -> None:
+    """Write a cross-encoder and the tokenizer files of the folder `tokenizer`: a whole model."""
+    model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(tokenizer / name, folder / name)
+
+
+def start(params: Params) -> Path:
+    """The folder that fine-tuning starts from: what stage distil taught, or the base model."""
+    return paths.START if params.distil.queries else paths.BASE_MODEL
+
+
+def initial_model(params: Params) -> BertForSequenceClassification:
+    """The cross-encoder as fine-tuning starts with it, of which only `train.trainable` learns.
+
+    From a base model its head's weights are drawn from `train.seed`; what stage distil taught has a head already.
+    """
+    folder = start(params)
+    model = load_checkpoint(folder).train() if params.distil.queries else new_cross_encoder(folder, params.train.seed)
+    set_trainable(model, params.train.trainable)
+    return model
+
+
+def set_trainable(model: BertForSequenceClassification, trainable: str) -> None:
+    """Freeze all but the head (`head`), the head, pooler and last N layers (`top-N`), or nothing (`all`).
+
+    Frozen modules lose their dropout: their output is what it will be when served.
+    """
+    layers = model.bert.encoder.layer
+    trained: list[nn.Module] = [model.dropout, model.classifier]
+    if trainable == "all":
+        trained = [model]
+    elif trainable != "head":
+        trained += [cast(nn.Module, model.bert.pooler), *layers[-int(trainable.removeprefix("top-")) :]]
+    model.requires_grad_(False)
+    unfrozen: set[nn.Module] = set()
+    for module in trained:
+        module.requires_grad_(True)
+        unfrozen.update(module.modules())
+    for module in model.modules():
+        if isinstance(module, nn.Dropout) and module not in unfrozen:
+            module.p = 0.0

@@ -1,0 +1,75 @@
+"""Pairs with their token ids: looked up, neither copied nor cut nor laid out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ranker.contract.batching import MULTIPLE
+from ranker.contract.layout import Layout, TokenIds, lay_out
+from ranker.contract.tokens import load_layout
+from ranker.project import paths, tables
+from ranker.project.params import Params
+from ranker.project.tables import Tokens
+
+Example = tuple[TokenIds, TokenIds, float]  # token ids of the query, of the document; target
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pair i is text `query_rows[i]` of `queries` and text `document_rows[i]` of `documents`: 32 bytes a pair."""
+
+    queries: Tokens
+    documents: Tokens
+    query_rows: np.ndarray  # int64 [pairs]
+    document_rows: np.ndarray  # int64 [pairs]
+    lengths: np.ndarray  # int64 [pairs], laid out, special tokens included
+    targets: np.ndarray  # float32 [pairs], the probability of relevance to learn
+    layout: Layout
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> Example:
+        query = self.queries[self.query_rows[row]]
+        return query, self.documents[self.document_rows[row]], float(self.targets[row])
+
+    def take(self, rows: slice | np.ndarray) -> "EncodedPairs":
+        """Some of the pairs, in the order of `rows`."""
+        return replace(
+            self,
+            query_rows=self.query_rows[rows],
+            document_rows=self.document_rows[rows],
+            lengths=self.lengths[rows],
+            targets=self.targets[rows],
+        )
+
+    def inputs(self, rows: Sequence[int] | np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
+        """The model's input for some pairs, as `lay_out` gives it."""
+        queries, documents, _ = zip(*(self[row] for row in rows), strict=True)
+        return lay_out(self.layout, queries, documents, length, multiple_of=MULTIPLE)
+
+
+def project_layout(params: Params) -> Layout:
+    """The contract's layout for params.yaml's sizes and the base model's special ids."""
+    return load_layout(paths.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
+
+
+def load_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
+    """All judged pairs (query_id, document_id, grade, label), and the same with their token ids, in one order."""
+    pairs = tables.read_table(paths.PAIRS)
+    queries = tables.read_tokens(paths.ENCODED_QUERIES)
+    documents = tables.read_tokens(paths.ENCODED_DOCUMENTS)
+    return pairs, encode_pairs(pairs, queries, documents, project_layout(params))
+
+
+def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
+    """Look up the token ids of each pair, in order.
+
+    The target is the column `target` where `pairs` has one, else `label`.
+    """
+    query_rows, document_rows = queries.rows(pairs["query_id"]), documents.rows(pairs["document_id"])
+    lengths = layout.lengths(queries.lengths[query_rows], documents.lengths[document_rows])
+    targets = pairs["target" if "target" in pairs else "label"].to_numpy(np.float32)
+    return EncodedPairs(queries, documents, query_rows, document_rows, lengths, targets, layout)

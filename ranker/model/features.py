@@ -1,0 +1,41 @@
+"""What a frozen encoder says of each pair, computed once: all that training a head alone has to read."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from transformers import BertForSequenceClassification
+
+from ranker.model.dataset import EncodedPairs
+from ranker.model.predict import pooled_outputs
+
+PART = 2**16  # pairs that are sorted by length together, and whose features are in memory together
+FEATURES_FILE = "pooled.npy"
+
+
+def features(
+    model: BertForSequenceClassification, pairs: EncodedPairs, tokens: int, precision: Literal["bf16", "fp32"]
+) -> np.ndarray:
+    """Pooled outputs, float16 [pairs, hidden size], in the order given.
+
+    They lie between -1 and 1, where half precision is off by 0.0005 at most.
+    """
+    array = np.empty((len(pairs), model.config.hidden_size), np.float16)
+    for rows, pooled in pooled_outputs(model, pairs, tokens, precision):
+        array[rows] = pooled.numpy()
+    return array
+
+
+def write_features(
+    path: Path,
+    model: BertForSequenceClassification,
+    pairs: EncodedPairs,
+    tokens: int,
+    precision: Literal["bf16", "fp32"],
+) -> None:
+    """Write `features` as one .npy file, PART pairs at a time, so that no number of pairs fills the memory."""
+    header = {"descr": "<f2", "fortran_order": False, "shape": (len(pairs), model.config.hidden_size)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(pairs), PART):
+            file.write(features(model, pairs.take(slice(start, start + PART)), tokens, precision).tobytes())

@@ -1,0 +1,32 @@
+"""What this machine computes in, and what it is."""
+
+import platform
+from typing import Any, Literal
+
+import torch
+
+
+def resolve_precision(precision: Literal["auto", "bf16", "fp32"]) -> Literal["bf16", "fp32"]:
+    """Turn `auto` into bf16 where the chip is faster in it (CUDA since Ampere, AMX, AMD's AVX512-BF16), else fp32.
+
+    Intel's AVX512-BF16 without AMX: 168 pairs/s scored in bf16, 262 in fp32 (MiniLM, two Xeon cores of model 207).
+    """
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    chip = torch.cpu.get_capabilities()
+    vectors = chip.get("avx512_bf16") and "Intel" not in chip["cpu_name"]
+    return "bf16" if vectors or chip.get("amx_bf16") else "fp32"
+
+
+INSTRUCTIONS = ("avx2", "avx512_f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+
+def chip() -> dict[str, Any]:
+    """The processor of this machine and those of its instructions that eight-bit and bf16 products are made of."""
+    capabilities = torch.cpu.get_capabilities()
+    return {
+        "processor": capabilities.get("cpu_name") or platform.machine(),
+        "instructions": [name for name in INSTRUCTIONS if capabilities.get(name)],
+    }

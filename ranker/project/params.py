@@ -1,0 +1,239 @@
+"""Strict models of params.yaml: a typo, a wrong type or an impossible combination stops a stage before it starts."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ranker.common.errors import InputError, expected
+
+PARAMS_FILE = Path("params.yaml")
+
+# A pattern's description is what a value is told that it should be.
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
+
+
+class Section(BaseModel):
+    """One stage's section: unknown keys and wrong types are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Fetch(Section):
+    """Where judgements and base model come from."""
+
+    dataset: Literal["sample", "trec-covid", "files"]
+    labelled_data: str
+    judgements: str
+    labelled_data_sha256: Sha256
+    judgements_sha256: Sha256
+    base_model: Annotated[
+        str,
+        Field(
+            pattern=r"^(hub:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}|package:[A-Za-z_][A-Za-z0-9_]*|path:.+)$",
+            description="hub:OWNER/NAME@COMMIT with 40 hex digits, package:NAME or path:FOLDER",
+        ),
+    ]
+    base_model_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _sources_match_dataset(self) -> Self:
+        sources = {
+            "labelled_data": self.labelled_data,
+            "judgements": self.judgements,
+            "labelled_data_sha256": self.labelled_data_sha256,
+            "judgements_sha256": self.judgements_sha256,
+        }
+        for name, value in sources.items():
+            if self.dataset == "files" and not value and not name.endswith("sha256"):
+                raise ValueError(f"dataset files needs {name}: expected a path or URL, found an empty string")
+            if self.dataset != "files" and value:
+                raise ValueError(f"dataset {self.dataset} does not read {name}: expected it empty, found {value!r}")
+        return self
+
+
+class Join(Section):
+    """What counts as relevant."""
+
+    relevant_from: Annotated[int, Field(ge=1)]
+
+
+class Encode(Section):
+    """Token budgets of the contract (ranker/contract/layout.py)."""
+
+    query_input_size: Annotated[int, Field(ge=3)]  # [CLS], one token, [SEP]
+    doc_input_size: Annotated[int, Field(ge=2)]  # one token, [SEP]
+
+
+class Split(Section):
+    """Folds, and the one that is held out."""
+
+    by: Literal["query", "pair"]
+    folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
+    held_out: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _held_out_is_a_fold(self) -> Self:
+        if self.held_out >= self.folds:
+            raise ValueError(f"held_out: expected a fold below folds ({self.folds}), found {self.held_out}")
+        return self
+
+
+class Distil(Section):
+    """What the cross-encoder is taught before any judgement."""
+
+    queries: Annotated[int, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    seed: Seed
+
+
+class Train(Section):
+    """Fine-tuning with the transformers Trainer."""
+
+    launcher: Annotated[
+        str,
+        Field(
+            pattern=r"^(python|torchrun( [A-Za-z0-9_./:=-]+)+)$",
+            description="python, or torchrun with its options",
+        ),
+    ]
+    trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$", description="head, all or top-N")]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    eval_batch_tokens: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+    precision: Literal["auto", "bf16", "fp32"]
+
+
+class Export(Section):
+    """The ONNX that ships."""
+
+    name: Annotated[  # what dvc.yaml's artifacts: accepts
+        str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="a small letter, then small letters, digits and hyphens")
+    ]
+    version: Annotated[
+        str,
+        Field(
+            pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$",
+            description="MAJOR.MINOR.PATCH",
+        ),
+    ]
+    opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
+    target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.onnx_export.VESPA_TARGETS
+    int8_max_ndcg_loss: Share
+    int8_min_tau: Share
+    int8_min_overlap: Share
+    int8_max_logit_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Vespa(Section):
+    """The application package for Vespa."""
+
+    model: Literal["int8", "fp32"]
+    rerank_count: Annotated[int, Field(ge=1)]
+
+
+class Crossval(Section):
+    """Cross-validation (crossval/dvc.yaml)."""
+
+    folds: list[int]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    head_learning_rate: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected each once, found {self.seeds}")
+        return self
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    fetch: Fetch
+    join: Join
+    encode: Encode
+    split: Split
+    distil: Distil
+    train: Train
+    export: Export
+    vespa: Vespa
+    crossval: Crossval
+
+
+def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
+    """`load_params`, and what cross-validation alone asks of the split."""
+    params = load_params(path)
+    if params.split.by != "query":
+        raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
+    folds = list(range(params.split.folds))
+    if params.crossval.folds != folds or len(folds) < 3:  # inner models hold out two and train on the rest
+        raise InputError(
+            f"{path}: crossval.folds: expected each of split.folds ({folds}) and three at least, "
+            f"found {params.crossval.folds}"
+        )
+    return params
+
+
+class _Yaml12Loader(yaml.SafeLoader):
+    """PyYAML with YAML 1.2's numbers, for it is YAML 1.2 that DVC writes.
+
+    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90.
+    """
+
+
+_NUMBER_TAGS = {
+    "tag:yaml.org,2002:int": re.compile(r"^[-+]?(0|[1-9][0-9]*)$"),
+    "tag:yaml.org,2002:float": re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+}
+_Yaml12Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBER_TAGS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in _NUMBER_TAGS.items():  # tried in order: what is an integer is no float
+    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Read and validate every section of params.yaml; InputError names the first thing that is wrong."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML in UTF-8, found: {error}") from error
+    return check_params(content, path)
+
+
+def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
+    """Validate what params.yaml holds."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors()[0]
+    where = ".".join(str(part) for part in detail["loc"]) or "the file"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    found = repr(detail["input"])[:80]
+    if detail["type"] == "value_error":  # ours; it names expected and found
+        return f"{where}.{detail['ctx']['error']}{more}"
+    if detail["type"] == "missing":
+        return f"{where}: expected a value, found none{more}"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: no such parameter{more}"
+    if detail["type"] == "model_type":
+        return f"{where}: expected parameters by name, found {found}{more}"
+    if detail["type"] == "string_pattern_mismatch":
+        section, name = detail["loc"]
+        fields = cast(type[Section], Params.model_fields[str(section)].annotation).model_fields
+        return f"{where}: expected {fields[str(name)].description}, found {found}{more}"
+    return f"{where}: {expected(detail['msg'])}, found {found}{more}"

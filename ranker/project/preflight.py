@@ -1,0 +1,35 @@
+"""Whether params.yaml fits the base model, and the processes that train it: known before anything long runs."""
+
+import json
+from pathlib import Path
+
+from ranker.common.distributed import world_size
+from ranker.common.errors import InputError
+from ranker.project.params import PARAMS_FILE, Params
+
+
+def check_params_fit_model(base_model: Path, params: Params) -> None:
+    """InputError if it does not.
+
+    A pair may be no longer than the base model has positions, top-N no more than its layers, and a batch has to be a
+    multiple of the processes that train together. Reads config.json alone, whose absent sizes are transformers'
+    defaults.
+    """
+    config = json.loads((base_model / "config.json").read_text(encoding="utf-8"))
+    positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)
+    sizes = params.encode.query_input_size, params.encode.doc_input_size
+    if sum(sizes) > positions:
+        raise InputError(
+            f"{PARAMS_FILE}: encode: expected query_input_size + doc_input_size of at most {positions}, the base "
+            f"model's positions, found {sizes[0]} + {sizes[1]}"
+        )
+    if params.train.batch_size % world_size():
+        raise InputError(
+            f"{PARAMS_FILE}: train.batch_size: expected a multiple of {world_size()}, the processes of train.launcher, "
+            f"found {params.train.batch_size}"
+        )
+    kind, _, top = params.train.trainable.partition("-")
+    if kind == "top" and int(top) > layers:
+        raise InputError(
+            f"{PARAMS_FILE}: train.trainable: expected at most top-{layers}, the base model's layers, found top-{top}"
+        )

@@ -1,0 +1,180 @@
+"""The Parquet tables: schema, read, check, write."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ranker.common.errors import InputError
+from ranker.common.files import atomic
+from ranker.contract.tokens import Ragged, ragged
+from ranker.project import paths
+
+# One schema per file, named by its path.
+SCHEMAS = {
+    paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
+    paths.DOCUMENTS: pa.schema([("document_id", pa.string()), ("title", pa.string())]),
+    paths.PAIRS: pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("document_id", pa.string()),
+            ("grade", pa.int32()),  # as judged
+            ("label", pa.int8()),  # 1 where grade >= join.relevant_from
+        ]
+    ),
+    paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
+    paths.ENCODED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
+    paths.EMBEDDED_QUERIES: pa.schema(
+        [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
+    ),  # of length 1
+    paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
+    paths.FOLDS: pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("fold", pa.int8())]),
+    paths.RUN: pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("document_id", pa.string()),
+            ("grade", pa.int32()),
+            ("label", pa.int8()),
+            ("ranker", pa.float32()),  # logit 1 - logit 0
+            ("bm25", pa.float32()),
+            ("random", pa.float32()),
+            ("topic_prior", pa.float32()),  # share of relevant pairs
+            ("base_cosine", pa.float32()),
+        ]
+    ),
+    paths.CROSSVAL_RUN: pa.schema(
+        [
+            ("system", pa.string()),
+            ("seed", pa.int64()),  # of training; null where nothing was trained
+            ("query_id", pa.string()),
+            ("document_id", pa.string()),
+            ("grade", pa.int32()),
+            ("label", pa.int8()),
+            ("score", pa.float32()),
+        ]
+    ),
+}
+
+CHUNK = 8192  # texts in memory at a time
+
+# Of each of crossval_scores's tables.
+SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
+
+
+@dataclass(frozen=True)
+class Tokens(Ragged):
+    """Token ids of many texts and their ids, a string array [texts]."""
+
+    ids: pa.Array
+
+    def rows(self, ids: "pd.Series[str]") -> np.ndarray:
+        """Which text each id is, int64 [ids]; KeyError if there is one that is not here."""
+        rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.ids)
+        if rows.null_count:
+            raise KeyError(f"no token ids for {ids.iloc[rows.is_null().index(True).as_py()]}")
+        return rows.to_numpy().astype(np.int64)
+
+
+def pack(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
+    """Tokens of texts, each a list of token ids."""
+    packed = ragged(texts)
+    return Tokens(packed.values, packed.offsets, pa.array(ids, pa.string()))
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of many texts, each of length 1.
+
+    `index` maps a text's id to its row of `values`, float32 [texts, size].
+    """
+
+    index: dict[str, int]
+    values: np.ndarray
+
+
+def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
+    """Read one of SCHEMAS's tables, or one of another schema; InputError if the file has other columns or types."""
+    return _read(path, schema or SCHEMAS[path]).to_pandas()
+
+
+def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
+    """Write one of SCHEMAS's tables, or one of another schema, atomically.
+
+    Equal rows give equal bytes: no pandas metadata goes in.
+    """
+    table = pa.Table.from_pandas(frame, schema=schema or SCHEMAS[path], preserve_index=False)
+    with atomic(path) as partial:
+        pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
+
+
+def read_texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
+    """Ids and texts of a joined table, CHUNK at a time, so that no number of them fills the memory."""
+    with _parquet(path):
+        _check_columns(path, pq.read_schema(path), SCHEMAS[path])
+        for batch in pq.ParquetFile(path).iter_batches(CHUNK):
+            ids, texts = batch.columns
+            yield ids.to_pylist(), texts.to_pylist()
+
+
+def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
+    """Write an encoded table atomically, part by part; equal parts give equal bytes."""
+    with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMAS[path], compression="zstd") as writer:
+        for part in parts:
+            tokens = pa.ListArray.from_arrays(part.offsets.astype(np.int32), part.values)
+            writer.write_table(pa.table([part.ids, tokens], schema=SCHEMAS[path]))
+
+
+def read_tokens(path: Path) -> Tokens:
+    """Read an encoded table without copying its token ids into Python objects."""
+    ids, tokens = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
+    return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+
+
+def read_embeddings(path: Path) -> Embeddings:
+    """Read an embedded table."""
+    ids, embeddings = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
+    index = {text_id: i for i, text_id in enumerate(ids.to_pylist())}
+    return Embeddings(index, embeddings.values.to_numpy().reshape(len(index), -1))
+
+
+def _read(path: Path, expected: pa.Schema) -> pa.Table:
+    with _parquet(path):
+        table = pq.read_table(path)
+    _check_columns(path, table.schema, expected)
+    return table
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected a Parquet file, found none") from error
+    except (pa.ArrowException, OSError) as error:  # pyarrow's OSErrors name no file
+        raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
+
+
+def _check_columns(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
+        raise InputError(f"{path}: expected columns {_columns(expected)}, found {_columns(found)}")
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV with a header, without its index."""
+    with atomic(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")

@@ -1,0 +1,50 @@
+"""Rank a file of documents for one query, and print the best."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ranker.common.errors import InputError, one_line
+from ranker.contract.folder import Model
+from ranker.serving.documents import Document, check_query, read_documents
+from ranker.serving.ranker import Ranker
+
+Ranked = tuple[float, Document]  # score, document
+
+
+def print_ranking(query: str, documents: Path, folder: Path, model: Model, top: int, threads: int, jsonl: bool) -> None:
+    """Print the `top` documents of a file for a query, best first; InputError where an option is wrong."""
+    cores = os.cpu_count() or 1
+    if top < 1:
+        raise InputError(f"--top: expected at least 1, found {top}")
+    if not 0 <= threads <= cores:
+        raise InputError(f"--threads: expected 0 to {cores}, for there are so many cores, found {threads}")
+    check_query(query)
+    for line in lines(best(Ranker(folder, model, threads), query, documents, top), jsonl):
+        print(line)
+    sys.stdout.flush()  # here, where a closed pipe is known
+
+
+def best(ranker: Ranker, query: str, file: Path, top: int) -> list[Ranked]:
+    """The best documents of a file with their scores, best first."""
+    documents = list(read_documents(file))
+    encoded = ranker.encode_documents([title for _, title in documents])
+    return [(score, documents[row]) for row, score in ranker.rank(query, encoded, top)]
+
+
+def lines(ranked: list[Ranked], jsonl: bool) -> Iterator[str]:
+    """What is printed: a table, whose titles are one line each without control characters, or JSON lines."""
+    if jsonl:
+        for place, (score, (document_id, title)) in enumerate(ranked, start=1):
+            yield json.dumps({"rank": place, "score": score, "document_id": document_id, "title": title})
+        return
+    rows = [("rank", "score", "document_id", "title")]
+    for place, (score, (document_id, title)) in enumerate(ranked, start=1):
+        rows.append((str(place), f"{score:.3f}", one_line(document_id), one_line(title)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for cells in rows:
+        yield "{:>{}}  {:>{}}  {:<{}}  {}".format(
+            cells[0], widths[0], cells[1], widths[1], cells[2], widths[2], cells[3]
+        )

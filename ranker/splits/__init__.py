@@ -1,0 +1,1 @@
+"""Stage split: folds over queries, and what leaks between them."""

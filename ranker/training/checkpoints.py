@@ -1,0 +1,70 @@
+"""What a training that was stopped has left: the next one goes on from it, and comes to the same weights and curves."""
+
+import hashlib
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from transformers import BertForSequenceClassification
+
+from ranker.common.distributed import world_size
+from ranker.common.files import code_digest, remove
+from ranker.model.dataset import EncodedPairs
+from ranker.model.hardware import resolve_precision
+from ranker.project.params import Train
+from ranker.training.curves import Watch
+
+UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
+EVERY = 200  # steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second
+WHOLE = "whole"  # in each checkpoint: a mark that it was written to its end
+SEEN = "curves"  # and the curves up to it
+
+
+def run_digest(
+    model: BertForSequenceClassification, training: EncodedPairs, params: Train, watch: Watch | None = None
+) -> str:
+    """Hex SHA-256 of all that a training's weights and curves depend on: only an equal one goes on from a checkpoint.
+
+    Weights and which of them learn, pairs, held-out pairs, settings, this package's code, versions, the chip's
+    precision, threads and the number of processes. The first process's is all processes'.
+    """
+    versions = [version(package) for package in ("torch", "transformers", "accelerate")]
+    learning = [name for name, weights in model.named_parameters() if weights.requires_grad]
+    chip = resolve_precision(params.precision), torch.get_num_threads(), torch.cuda.is_available(), world_size()
+    digest = hashlib.sha256(f"{params.model_dump_json()} {training.layout} {versions} {learning} {chip}".encode())
+    digest.update(model.config.to_json_string().encode())
+    digest.update(code_digest(Path(__file__).parents[1]).encode())
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode() + weights.cpu().numpy().tobytes())
+    for pairs in (training, watch.encoded) if watch else (training,):
+        for texts, rows in ((pairs.queries, pairs.query_rows), (pairs.documents, pairs.document_rows)):
+            for array in (texts.values, texts.offsets, rows, pairs.targets):
+                digest.update(array.tobytes())
+    if watch:
+        digest.update(watch.pairs.to_csv().encode())
+    found = [digest.hexdigest()]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(found)
+    return found[0]
+
+
+def forget(name: str) -> None:
+    """Remove what a training has left, once its result is where it belongs."""
+    remove(UNFINISHED / name)
+
+
+def open_run(folder: Path) -> Path | None:
+    """The latest checkpoint in the folder of a run that was written to its end.
+
+    Others are removed, and so are those of other runs, which lie beside the folder. It is made where there is none.
+    """
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            remove(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    whole = [path for path in found if (path / WHOLE).is_file()]
+    for path in found:
+        if path not in whole[-1:]:
+            remove(path)
+    return whole[-1] if whole else None

@@ -1,0 +1,16 @@
+"""What training minimises."""
+
+import torch
+from torch import nn
+
+from ranker.contract.layout import NOT_RELEVANT, RELEVANT
+
+
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy (nats) between targets, probabilities of relevance [pairs], and logits [pairs, 2].
+
+    For targets of 0 and 1 it is that of transformers.
+    """
+    columns = {NOT_RELEVANT: 1 - targets, RELEVANT: targets}
+    classes = torch.stack([columns[column] for column in sorted(columns)], dim=1)
+    return nn.functional.cross_entropy(logits.float(), classes)

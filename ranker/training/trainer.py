@@ -1,0 +1,184 @@
+"""Fine-tune a cross-encoder with the transformers Trainer, in batches of like lengths."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, Sampler
+from transformers import (
+    BertForSequenceClassification,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from ranker.common.distributed import is_main_process, world_size
+from ranker.common.errors import InputError
+from ranker.contract.batching import MULTIPLE
+from ranker.contract.layout import Layout, lay_out
+from ranker.model.dataset import EncodedPairs, Example
+from ranker.model.hardware import resolve_precision
+from ranker.project.params import Train
+from ranker.training.batches import shares, skew, training_batches
+from ranker.training.callbacks import Keeper, LearningCurves
+from ranker.training.checkpoints import SEEN, UNFINISHED, open_run, run_digest
+from ranker.training.curves import Watch
+from ranker.training.loss import cross_entropy
+
+
+def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Tensor]]:
+    """A function from examples to the model's inputs, int64, and `labels`, their targets, float32."""
+
+    def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        queries, documents, targets = zip(*examples, strict=True)
+        batch = lay_out(layout, queries, documents, multiple_of=MULTIPLE)
+        return {name: torch.from_numpy(array) for name, array in batch.items()} | {
+            "labels": torch.tensor(targets, dtype=torch.float32)
+        }
+
+    return collate
+
+
+def fine_tune(
+    model: BertForSequenceClassification,
+    training: EncodedPairs,
+    params: Train,
+    watch: Watch | None = None,
+    name: str = "",
+) -> None:
+    """Train `model` in place; with `watch`, write its curves, which changes nothing of the training.
+
+    Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
+    one of this name and of equal arguments was stopped, to the same weights and curves, until `unfinished.forget`. Of
+    several processes, each takes its share of every batch, a multiple of their number, and the first has a `watch`.
+    """
+    steps, checkpoint = -(-len(training) // params.batch_size), None  # an epoch
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = _arguments(params, scratch)
+        if arguments.n_gpu > 1:  # the Trainer would make batches of as many times the size
+            raise InputError(
+                f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
+                f"found {params.launcher} and {arguments.n_gpu} GPUs"
+            )
+        callbacks: list[TrainerCallback] = [LearningCurves(watch, params)] if watch else []
+        if name:
+            folder = UNFINISHED / name / run_digest(model, training, params, watch)
+            arguments.output_dir = str(folder)
+            with arguments.main_process_first(local=False):  # the others find what it has left
+                checkpoint = open_run(folder)
+            callbacks.append(Keeper(watch, steps))
+        if checkpoint and watch:
+            watch.restore(checkpoint / SEEN)
+        trainer = BucketTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=cast(Dataset[Example], training),
+            data_collator=collator(training.layout),
+            callbacks=callbacks,
+        )
+        trainer.add_callback(Epochs(trainer, steps))
+        if is_main_process():
+            _announce(training, params, checkpoint)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        if torch.distributed.is_initialized():  # or its threads may abort a process that ends
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
+
+
+def _announce(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
+    """Print where it goes on from, if it does, and how even the shares of several processes are."""
+    if checkpoint:
+        print(f"training: goes on from {checkpoint}", flush=True)
+    if world_size() > 1:
+        batches = training_batches(training.lengths, params.batch_size, params.seed, epoch=0)
+        found = skew(training.lengths, batches, world_size())
+        print(
+            f"training: {world_size()} processes; the one with most tokens of a batch has {found - 1:.1%} more "
+            "than the mean",
+            flush=True,
+        )
+
+
+def _arguments(params: Train, folder: str) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=params.epochs,
+        per_device_train_batch_size=params.batch_size // world_size(),
+        learning_rate=params.learning_rate,
+        warmup_steps=params.warmup_steps,
+        weight_decay=params.weight_decay,
+        seed=params.seed,
+        bf16=resolve_precision(params.precision) == "bf16",
+        use_cpu=not torch.cuda.is_available(),
+        ddp_backend="gloo" if world_size() > 1 and not torch.cuda.is_available() else None,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        logging_steps=10,
+        save_strategy="no",  # ranker.unfinished says when
+        save_total_limit=2,
+        report_to="none",
+        disable_tqdm=not sys.stderr.isatty(),  # a log gets the Trainer's lines instead of a bar
+    )
+
+
+class BucketTrainer(Trainer):
+    """The Trainer, with training batches from ranker.batching, and targets between 0 and 1 in place of classes."""
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Cross-entropy (nats) between the targets' two classes and the logits; for labels, that of transformers."""
+        outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
+        loss = cross_entropy(outputs.logits, inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Dataset[Example] | None = None) -> Sampler[int]:
+        dataset = cast(EncodedPairs, train_dataset or self.train_dataset)
+        self.sampler = BucketSampler(dataset.lengths, self.args.train_batch_size * world_size(), self.args.seed)
+        return self.sampler
+
+
+class BucketSampler(Sampler[int]):
+    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`, by its shares.
+
+    But for a last batch that is not full: of several processes, accelerate gives the first all that it has room for,
+    and the others the epoch's first rows.
+    """
+
+    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        for batch in training_batches(self.lengths, self.batch_size, self.seed, self.epoch):
+            for share in shares(batch, world_size()):
+                yield from share.tolist()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before each epoch."""
+        self.epoch = epoch
+
+
+class Epochs(TrainerCallback):
+    """Tells the sampler the epoch: of several processes, accelerate's wrappers hide it from a Trainer that resumes."""
+
+    def __init__(self, trainer: BucketTrainer, steps_per_epoch: int) -> None:
+        self.trainer, self.steps_per_epoch = trainer, steps_per_epoch
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.trainer.sampler.set_epoch(state.global_step // self.steps_per_epoch)

@@ -1,0 +1,1 @@
+"""The application package for Vespa, its feed and its queries."""
