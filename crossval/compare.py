@@ -3,56 +3,40 @@
 python -m crossval.compare
 """
 
-from typing import Any
-
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import write_json
-from ranker.evaluation.crossval import (
-    TRAINED,
-    fit_fusion,
-    inner_run,
-    long_run,
-    measure_all,
-    measure_unseen,
-    next_fold,
-    pool,
-    report,
-    seed_run,
-)
-from ranker.metrics.ranking import mean_measures, measure_systems, per_query_table
+from ranker.common.files import atomic, write_json
+from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
+from ranker.evaluation.systems import undefined_and_tied
+from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import load_crossval_params
 
 
-def print_table(result: dict[str, Any]) -> None:
-    """Each system's measures with their intervals, and how the ranker stands to it at nDCG@10."""
-    rows = {
-        name: {measure: "{mean:.3f} ({low:.3f}-{high:.3f})".format(**found) for measure, found in measures.items()}
-        for name, measures in result["systems"].items()
-    }
-    for name, found in result["differences"].items():
-        rows[name]["ranker is, at nDCG@10"] = "{verdict} by {mean:+.3f}, p {p:.4f}".format(**found["nDCG@10"])
-    print(pd.DataFrame(rows).T.to_string(na_rep=""))
-
-
 def main() -> None:
     params = load_crossval_params()
+    seed = params.split.seed
     run = pool(params)
-    inner = inner_run(run, params)
-    weights = fit_fusion(inner, params)
-    seeds = {seed: seed_run(run, seed, weights) for seed in params.crossval.seeds}
-    measured = measure_all(run, seeds)
-    result = report(measured, measure_unseen(run, seeds), weights, params.split.seed)
-    means = {name: mean_measures(measured.systems[name]) for name in TRAINED}
-    chosen_by = measure_systems(next_fold(inner, len(params.crossval.folds)), ("ranker",))
-    means["inner"] = mean_measures(chosen_by["ranker"])
+    seeds = seed_runs(run, params)
+    unseen = {name: rows[rows["unseen"]] for name, rows in seeds.items()}
+    compared = compare_seeds(run, seeds, seed)
+    compared["unseen_documents"] = compare_seeds(run[run["unseen"]], unseen, seed)
+    fixed, by_seed = measure(relevant_queries(run), {name: relevant_queries(rows) for name, rows in seeds.items()})
+    means = pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()
+    measured = {"cross_encoder": means} | fixed.systems
+    compared |= undefined_and_tied(run, relevant_queries(run), fixed)
+    with atomic(paths.CROSSVAL_METRICS) as partial:
+        partial.mkdir()
+        for system, table in measured.items():
+            write_json(partial / f"{system}.json", mean_measures(table))
+    strongest = compared["headline"]["strongest"]
+    per_query = per_query_table(relevant_queries(run), tables.read_table(paths.QUERIES), measured, strongest)
+    tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query)
     tables.write_table(paths.CROSSVAL_RUN, long_run(run, seeds))
-    tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query_table(run, tables.read_table(paths.QUERIES), measured.systems))
-    write_json(paths.CROSSVAL, result)
-    write_json(paths.CROSSVAL_MEASURES, means)
-    print_table(result)
+    write_json(paths.CROSSVAL, compared)
+    rows = {system: mean_measures(table) for system, table in measured.items()}
+    print(pd.DataFrame(rows).T.to_string(float_format="{:.3f}".format))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from ranker.model.predict import score
 from ranker.project import paths, tables
 from ranker.project.params import Params, Train, load_params
 from ranker.project.preflight import check_params_fit_model
-from ranker.training.checkpoints import forget
+from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.distillation import made_up_queries, teaching_pairs
 from ranker.training.trainer import fine_tune
 
@@ -89,7 +89,7 @@ def main() -> None:
             )
             save_model(model, paths.BASE_MODEL, partial)
     write_json(paths.DISTILLATION, report)
-    forget("distil")
+    remove_checkpoints("distil")
     print(f"distil: {report}")
 
 

@@ -1,4 +1,4 @@
-"""Run the frozen encoder once over every pair, where the head alone is trained; else leave an empty folder.
+"""Run the frozen encoder once over every pair, where the head alone is trained; else leave a note.
 
 python -m stages.features
 """
@@ -6,7 +6,7 @@ python -m stages.features
 from pathlib import Path
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic
+from ranker.common.files import atomic, write_json
 from ranker.model.dataset import load_pairs
 from ranker.project import paths
 from ranker.project.params import Params, load_params
@@ -35,6 +35,7 @@ def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, params)
     with atomic(paths.FEATURES) as partial:
         partial.mkdir()
+        write_json(partial / "made_for.json", {"train.trainable": params.train.trainable})  # DVC warns of empty folders
         if params.train.trainable == "head":
             extract(params, partial)
 

@@ -19,8 +19,8 @@ from ranker.project import paths, tables
 from ranker.project.params import Train, load_params
 from ranker.project.preflight import check_params_fit_model
 from ranker.splits.folds import held_out_rows
-from ranker.training.checkpoints import forget
-from ranker.training.curves import Watch
+from ranker.training.checkpoints import remove_checkpoints
+from ranker.training.curves import EvalLogger
 from ranker.training.head import Featured, train_head
 
 
@@ -29,22 +29,22 @@ def train(
     training: EncodedPairs,
     rows: np.ndarray,
     params: Train,
-    watch: Watch | None,
+    logger: EvalLogger | None,
 ) -> None:
     """Train the head on the features of pairs `rows`, the others being held out, or more than it in the Trainer.
 
     A head takes seconds: the first process trains it alone.
     """
     if params.trainable == "head":
-        if watch is None:
+        if logger is None:
             return
         pooled = np.load(paths.FEATURES / FEATURES_FILE)
         held_out = np.delete(pooled, rows, axis=0)
-        train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, watch)
+        train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, logger)
     else:
         from ranker.training.trainer import fine_tune  # the Trainer takes a second to import: not for a head
 
-        fine_tune(model, training, params, watch, name="train")
+        fine_tune(model, training, params, logger, name="train")
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
     pairs, encoded = load_pairs(params)
     training, held_out = held_out_rows(pairs, tables.read_table(paths.FOLDS), params.split.held_out)
     model = initial_model(params)
-    watch = None
+    logger = None
     if is_main_process():
         trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
         print(
@@ -62,12 +62,12 @@ def main() -> None:
             f"from {start(params)}",
             flush=True,
         )
-        watch = Watch(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
-    train(model, encoded.take(training), training, params.train, watch)
+        logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
+    train(model, encoded.take(training), training, params.train, logger)
     if is_main_process():
         with atomic(paths.CHECKPOINT) as partial:
             save_model(model, paths.BASE_MODEL, partial)
-        forget("train")
+        remove_checkpoints("train")
 
 
 if __name__ == "__main__":

@@ -74,8 +74,11 @@ def before(stage: str) -> set[str]:
     found = {
         other
         for other in DVC["stages"]
-        if any(dep == Path(out) or Path(out) in dep.parents or dep in Path(out).parents
-               for dep in read for out in outs_of(other))
+        if any(
+            dep == Path(out) or Path(out) in dep.parents or dep in Path(out).parents
+            for dep in read
+            for out in outs_of(other)
+        )
     } - {stage}
     return found.union(*map(before, found))
 

@@ -12,7 +12,7 @@ from ranker.model.cross_encoder import new_cross_encoder, set_trainable
 from ranker.model.features import features, write_features
 from ranker.model.features import features as features_module
 from ranker.model.predict import score
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 from ranker.training.head import Featured, score_features, train_head
 from ranker.training.trainer import fine_tune
 from tests.test_model import PARAMS, make_data, make_pairs
@@ -105,9 +105,9 @@ def test_every_parameter_reaches_the_head(model: BertForSequenceClassification, 
 
 def test_a_head_learns_and_writes_its_curves(model: BertForSequenceClassification, tmp_path: Path) -> None:
     frame, held_out = make_data(6, seed=1)
-    watch = Watch(frame, held_out, 1, tmp_path / "curves")
+    logger = EvalLogger(frame, held_out, 1, tmp_path / "curves")
     train_head(
-        model, featured(model), HEAD.model_copy(update={"epochs": 4}), features(model, held_out, 256, "fp32"), watch
+        model, featured(model), HEAD.model_copy(update={"epochs": 4}), features(model, held_out, 256, "fp32"), logger
     )
     curves = tmp_path / "curves/plots/metrics"
     loss = pd.read_csv(curves / "training/loss.tsv", sep="\t")

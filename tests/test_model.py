@@ -21,7 +21,7 @@ from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
 from ranker.project.params import Train
 from ranker.project.tables import pack
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 from ranker.training.trainer import BucketSampler, collator, fine_tune
 
 PARAMS = Train(
@@ -131,7 +131,7 @@ def test_a_model_that_diverges_is_named(base_model: Path, tmp_path: Path) -> Non
     model = new_cross_encoder(base_model, 7)
     torch.nn.init.constant_(model.classifier.bias, float("nan"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
-        fine_tune(model, make_pairs(4), PARAMS, Watch(*make_data(2), 1, tmp_path / "curves"))
+        fine_tune(model, make_pairs(4), PARAMS, EvalLogger(*make_data(2), 1, tmp_path / "curves"))
     with pytest.raises(InputError, match="training diverged: expected finite logits"):
         score(model, make_pairs(2), 256)
 
@@ -182,7 +182,7 @@ def train(base_model: Path, curves: Path, **changes: object) -> BertForSequenceC
     params = PARAMS.model_copy(update=changes)
     model = new_cross_encoder(base_model, params.seed)
     set_trainable(model, params.trainable)
-    fine_tune(model, make_pairs(20), params, Watch(*make_data(6, seed=1), 1, curves))
+    fine_tune(model, make_pairs(20), params, EvalLogger(*make_data(6, seed=1), 1, curves))
     return model
 
 

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ranker.report.page import answer, browser_data, render
+from ranker.report.answer import answer
+from ranker.report.page import browser_data, render
 from ranker.report.plots import plots
 from tests.example_report import COMPARISON, DOCUMENTS, HOSTILE, HOSTILE_TITLE, example
 

@@ -11,9 +11,9 @@ from ranker.common.files import sha256
 from ranker.model.cross_encoder import new_cross_encoder
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.training import checkpoints
-from ranker.training.callbacks import Keeper
-from ranker.training.checkpoints import UNFINISHED, WHOLE, forget, run_digest
-from ranker.training.curves import Watch
+from ranker.training.callbacks import CheckpointCallback
+from ranker.training.checkpoints import UNFINISHED, WHOLE, remove_checkpoints, run_digest
+from ranker.training.curves import EvalLogger
 from ranker.training.trainer import fine_tune
 from tests.test_model import PARAMS, make_data, make_pairs
 
@@ -46,9 +46,9 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
     model = new_cross_encoder(base_model, seed=3).train()
-    watch = Watch(*make_data(4, seed=1), 1, curves)
-    fine_tune(model, pairs, PARAMS.model_copy(update=changes), watch, name="train")
-    forget("train")  # as stages do, once their outputs are written
+    logger = EvalLogger(*make_data(4, seed=1), 1, curves)
+    fine_tune(model, pairs, PARAMS.model_copy(update=changes), logger, name="train")
+    remove_checkpoints("train")  # as stages do, once their outputs are written
     return model
 
 
@@ -107,8 +107,8 @@ def test_the_digest_sees_all_that_weights_and_curves_depend_on(base_model: Path,
         run_digest(model, make_pairs(4, seed=1), PARAMS),
         run_digest(model, pairs.take(slice(1, None)), PARAMS),
         run_digest(model, pairs, PARAMS.model_copy(update={"epochs": 3})),
-        run_digest(model, pairs, PARAMS, Watch(*make_data(2, seed=1), 1, tmp_path / "a")),
-        run_digest(model, pairs, PARAMS, Watch(*make_data(2, seed=2), 1, tmp_path / "b")),
+        run_digest(model, pairs, PARAMS, EvalLogger(*make_data(2, seed=1), 1, tmp_path / "a")),
+        run_digest(model, pairs, PARAMS, EvalLogger(*make_data(2, seed=2), 1, tmp_path / "b")),
     ]
     model.bert.embeddings.requires_grad_(False)
     others.append(run_digest(model, pairs, PARAMS))
@@ -126,7 +126,7 @@ def test_the_digest_sees_all_that_weights_and_curves_depend_on(base_model: Path,
 )
 def test_an_epochs_last_step_is_kept_a_little_later(tmp_path: Path, epoch: int, kept: list[int]) -> None:
     """Steps up to 60, of which every tenth is logged."""
-    keeper, control, found = Keeper(None, epoch), TrainerControl(), []
+    keeper, control, found = CheckpointCallback(None, epoch), TrainerControl(), []
     for step in range(1, 61):
         keeper.on_step_end(TrainingArguments(str(tmp_path), logging_steps=10), TrainerState(global_step=step), control)
         found += [step] if control.should_save else []
@@ -135,7 +135,7 @@ def test_an_epochs_last_step_is_kept_a_little_later(tmp_path: Path, epoch: int, 
 
 def test_where_every_falls_on_the_ends_of_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY", 200)
-    keeper, control, found = Keeper(None, 100), TrainerControl(), []
+    keeper, control, found = CheckpointCallback(None, 100), TrainerControl(), []
     for step in range(1, 1001):
         keeper.on_step_end(TrainingArguments(str(tmp_path), logging_steps=10), TrainerState(global_step=step), control)
         found += [step] if control.should_save else []

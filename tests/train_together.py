@@ -17,7 +17,7 @@ from ranker.common.errors import run_stage
 from ranker.model.cross_encoder import new_cross_encoder
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.training import checkpoints
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 from ranker.training.trainer import fine_tune
 from tests.test_model import PARAMS, make_data, make_pairs
 
@@ -43,9 +43,9 @@ def main() -> None:
     pairs = make_pairs(QUERIES)
     model = new_cross_encoder(base_model, seed=3).train()
     recorded = Recorded(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
-    watch = Watch(*make_data(4, seed=1), 1, out / "curves") if is_main_process() else None
+    logger = EvalLogger(*make_data(4, seed=1), 1, out / "curves") if is_main_process() else None
     checkpoints.EVERY = 10
-    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), watch, name="together")
+    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), logger, name="together")
     number = 0 if is_main_process() else 1
     (out / f"{number}.txt").write_text(" ".join(map(str, read)))
     save_file(dict(model.state_dict()), out / f"{number}.safetensors")

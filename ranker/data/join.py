@@ -38,7 +38,7 @@ class Joined:
 
     queries: pd.DataFrame  # query_id, query
     documents: pd.DataFrame  # document_id, title
-    pairs: pd.DataFrame  # query_id, document_id, grade, label
+    pairs: pd.DataFrame  # query_id, document_id, grade, relevant
     findings: pd.DataFrame  # query_id, document_id, finding (of DROPPED or NOTED), kept
     counts: dict[str, dict[str, int]]
 
@@ -46,8 +46,8 @@ class Joined:
 def join(labelled: Sequence[LabelledQuery], rows: pd.DataFrame, relevant_from: int) -> Joined:
     """Give each row of the CSV its query; drop what cannot be a graded pair, and count all of it.
 
-    The query's text comes from `labelled`, all else from `rows` (ranker.judgements.read_judgements). A pair's label is
-    1 where its grade is at least `relevant_from`. InputError if nothing is left.
+    The query's text comes from `labelled`, all else from `rows` (ranker.judgements.read_judgements). A pair is
+    relevant where its grade is at least `relevant_from`. InputError if nothing is left.
     """
     queries = pd.DataFrame({"query_id": [str(q.query_id) for q in labelled], "query": [q.query for q in labelled]})
     judged = pd.DataFrame(
@@ -59,7 +59,7 @@ def join(labelled: Sequence[LabelledQuery], rows: pd.DataFrame, relevant_from: i
     if kept.empty:
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
         raise InputError(f"labelled_data and CSV: expected judged titles of known queries, found {why or 'no rows'}")
-    kept = kept.assign(label=(kept["grade"] >= relevant_from).astype("int8"))
+    kept = kept.assign(relevant=kept["grade"] >= relevant_from)
     has_pairs = queries["query_id"].isin(kept["query_id"].unique())
     dropped = [
         _finding(_missing_from(judged, rows), "judgement_without_title", kept=False),
@@ -70,7 +70,7 @@ def join(labelled: Sequence[LabelledQuery], rows: pd.DataFrame, relevant_from: i
     return Joined(
         queries=queries[has_pairs].reset_index(drop=True),
         documents=kept.drop_duplicates("document_id")[["document_id", "title"]].reset_index(drop=True),
-        pairs=kept[[*PAIR, "grade", "label"]].reset_index(drop=True),
+        pairs=kept[[*PAIR, "grade", "relevant"]].reset_index(drop=True),
         findings=findings,
         counts=_counts(len(judged), len(rows), kept, findings),
     )
@@ -135,7 +135,7 @@ def _counts(judgements: int, rows: int, kept: pd.DataFrame, findings: pd.DataFra
             "queries": int(kept["query_id"].nunique()),
             "documents": int(kept["document_id"].nunique()),
             "pairs": len(kept),
-            "relevant_pairs": int(kept["label"].sum()),
+            "relevant_pairs": int(kept["relevant"].sum()),
         },
         "dropped": {reason: int(found.get(reason, 0)) for reason in DROPPED},
         "noted": {reason: int(found.get(reason, 0)) for reason in NOTED},

@@ -33,7 +33,7 @@ LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of all matrices, the worst ones, wher
 class HeldOut:
     """Pairs that the model was not trained on, and what the exact model makes of them."""
 
-    pairs: pd.DataFrame  # query_id, document_id, grade, label
+    pairs: pd.DataFrame  # query_id, document_id, grade, relevant
     encoded: EncodedPairs
     logits: np.ndarray  # float32 [pairs, 2], of the exact model
 

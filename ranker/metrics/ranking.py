@@ -1,67 +1,113 @@
-"""Measures of a ranking, by ir_measures; of a classifier, by scikit-learn; of how alike two rankings are, by scipy."""
+"""Measures of a ranking, by ir_measures; what a random order gets on average; what the order of ties could change."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import ir_measures
 import numpy as np
 import pandas as pd
 from ir_measures import AP, RR, P, nDCG
 
-EXPONENTIAL = "nDCG@10 (exponential gain)"
+MAIN = "nDCG@10"  # what verdicts are of
+DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
+GRADED = {nDCG @ 10: "nDCG@10"}  # the gain is the grade
+BINARY = {RR @ 10: "RR@10", AP: "AP", P @ 5: "P@5"}
+MEASURES = (*GRADED.values(), *BINARY.values())
 
 
-def ranking_measures(pairs: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+def ranking_measures(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     """Measures of each query's ranking of its judged documents by falling score.
 
-    `pairs` has query_id, document_id, grade and label; `scores` is float [pairs]. Returns one row per query, in order
-    of first appearance, with query_id, nDCG@10 (gain = grade, discount = log2, ideal from the judged documents), the
-    same with gain = 2^grade - 1, P@5, AP and RR (relevant = label 1). Equal scores are ordered by document_id, falling,
-    as in trec_eval. ValueError if a score is not finite: trec_eval would rank it somewhere.
+    `run` has query_id, document_id, grade and relevant (bool); `scores` is float [pairs]. Returns one row per query, in
+    order of first appearance, with query_id and MEASURES: nDCG@10 with the grade as gain, log2 as discount and the
+    ideal of the judged documents; RR@10, AP and P@5 of what is relevant. Equal scores are ordered by document_id,
+    falling, as in trec_eval. ValueError if a score is not finite: trec_eval would rank it somewhere.
     """
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores, found NaN or infinity")
-    linear = {nDCG @ 10: "nDCG@10"}
-    binary = {P @ 5: "P@5", AP: "AP", RR: "RR"}
-    grades = pairs["grade"].to_numpy().clip(min=0)
-    run = pd.DataFrame({"query_id": pairs["query_id"], "doc_id": pairs["document_id"], "score": scores.astype(float)})
-    # Gains that nDCG(gains=...) maps would, in one call, be those of the other measures too (ir_measures 0.4.3).
-    passes = ((linear, grades), ({nDCG @ 10: EXPONENTIAL}, 2**grades - 1), (binary, pairs["label"].to_numpy()))
-    names = [name for named, _ in passes for name in named.values()]
-    table = pd.DataFrame(index=pd.Index(pairs["query_id"].unique(), name="query_id"), columns=names, dtype=float)
-    for named, gains in passes:
+    ranked = pd.DataFrame({"query_id": run["query_id"], "doc_id": run["document_id"], "score": scores.astype(float)})
+    index = pd.Index(run["query_id"].unique(), name="query_id")
+    table = pd.DataFrame(index=index, columns=list(MEASURES), dtype=float)
+    # One call for each kind of relevance: ir_measures 0.4.3 would apply one measure's gains to all others.
+    for measures, gains in ((GRADED, run["grade"].clip(lower=0)), (BINARY, run["relevant"])):
         qrels = pd.DataFrame(
-            {"query_id": pairs["query_id"], "doc_id": pairs["document_id"], "relevance": gains.astype(int)}
+            {"query_id": run["query_id"], "doc_id": run["document_id"], "relevance": gains.astype(int)}
         )
-        for metric in ir_measures.iter_calc(list(named), qrels, run):
-            table.loc[metric.query_id, named[metric.measure]] = metric.value
+        for metric in ir_measures.iter_calc(list(measures), qrels, ranked):
+            table.loc[metric.query_id, measures[metric.measure]] = metric.value
     return table.reset_index()
 
 
-def measure_systems(run: pd.DataFrame, systems: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """`ranking_measures` of each system, whose scores are the column of `run` that is named so."""
-    return {system: ranking_measures(run, run[system].to_numpy()) for system in systems}
+def expected_measures(run: pd.DataFrame) -> pd.DataFrame:
+    """The same table for a random order of each query's judged documents: expectations, in closed form.
 
-
-def per_query_table(run: pd.DataFrame, queries: pd.DataFrame, measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per query: its text, its judged and relevant pairs, each system's measures, the gain over BM25.
-
-    `name` is the id and the text: what a plot has one bar of.
+    A draw would be one of many: on TREC-COVID one had 0.185, and the mean of all is 0.219.
     """
-    texts = queries["query"].str.split().str.join(" ")  # a line each in CSV
-    queries = pd.DataFrame(
-        {"query_id": queries["query_id"], "query": texts, "name": queries["query_id"] + " · " + texts}
-    )
-    table = queries.merge(run.groupby("query_id")["label"].agg(pairs="size", relevant="sum").reset_index())
-    for system, per_query in measured.items():
-        table = table.merge(per_query.set_index("query_id").add_prefix(f"{system} ").reset_index())
-    return table.assign(gain=table["ranker nDCG@10"] - table["bm25 nDCG@10"])
+    rows = [
+        {"query_id": query_id, **_expected(rows["grade"].clip(lower=0).to_numpy(), rows["relevant"].to_numpy())}
+        for query_id, rows in run.groupby("query_id", sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["query_id", *MEASURES])
+
+
+def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
+    """Expectations of MEASURES over all orders of one query's documents, of which one is relevant at least."""
+    count = len(grades)
+    positives = int(relevant.sum())
+    ranks = np.arange(1, count + 1)
+    top = min(count, len(DISCOUNTS))
+    ideal = float(np.sort(grades)[::-1][:top] @ DISCOUNTS[:top])
+    # The first relevant document is at a rank where all before it are not.
+    before = np.cumprod(np.concatenate([[1.0], 1 - positives / (count - ranks[:-1] + 1)]))
+    first = before * positives / (count - ranks + 1)
+    # At rank i: itself, and of the i - 1 before it the share that the other relevant ones have of all others.
+    others = (positives - 1) / (count - 1) if count > 1 else 0.0
+    return {
+        "nDCG@10": float(grades.mean() * DISCOUNTS[:top].sum() / ideal),
+        "RR@10": float((first / ranks)[:top].sum()),
+        "AP": float(((1 + (ranks - 1) * others) / ranks).mean()),
+        "P@5": positives / count * min(count, 5) / 5,
+    }
+
+
+def tie_range(run: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest mean nDCG@10 that an order of equal scores could give; equal in single precision."""
+    found = []
+    for sign in (1, -1):
+        order = np.lexsort((sign * run["grade"].to_numpy(), -scores.astype(np.float32)))
+        places = np.empty(len(order))
+        places[order] = -np.arange(len(order))
+        found.append(float(ranking_measures(run, places)[MAIN].mean()))
+    return found[0], found[1]
+
+
+def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:
+    """Whether a system gives equal scores to all documents of each query: its ranking would be that of their ids."""
+    return bool(pd.Series(scores).groupby(run["query_id"].to_numpy()).nunique().le(1).all())
 
 
 def relevant_queries(run: pd.DataFrame) -> pd.DataFrame:
-    """The rows of queries that have a relevant pair among them; of others, no ranking is better than another."""
-    return run[run.groupby("query_id")["label"].transform("any")].reset_index(drop=True)
+    """The rows of queries that have a relevant document among them: of others, no ranking is better than another.
+
+    They are left out of every table, and counted.
+    """
+    return run[run.groupby("query_id")["relevant"].transform("any")].reset_index(drop=True)
 
 
 def mean_measures(per_query: pd.DataFrame) -> dict[str, float]:
     """Mean over queries of each measure of `ranking_measures`."""
     return {str(name): float(value) for name, value in per_query.drop(columns="query_id").mean().items()}
+
+
+def per_query_table(
+    run: pd.DataFrame, queries: pd.DataFrame, measured: Mapping[str, pd.DataFrame], baseline: str
+) -> pd.DataFrame:
+    """One row per query: its text, its judged and relevant documents, each system's measures, the gain over `baseline`.
+
+    `name` is the id and the text: what a plot has one bar of.
+    """
+    texts = queries["query"].str.split().str.join(" ")  # a line each in CSV
+    names = pd.DataFrame({"query_id": queries["query_id"], "query": texts, "name": queries["query_id"] + " · " + texts})
+    table = names.merge(run.groupby("query_id")["relevant"].agg(pairs="size", relevant="sum").reset_index())
+    for system, per_query in measured.items():
+        table = table.merge(per_query.set_index("query_id").add_prefix(f"{system} ").reset_index())
+    return table.assign(gain=table[f"cross_encoder {MAIN}"] - table[f"{baseline} {MAIN}"])

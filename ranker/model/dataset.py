@@ -57,7 +57,7 @@ def project_layout(params: Params) -> Layout:
 
 
 def load_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
-    """All judged pairs (query_id, document_id, grade, label), and the same with their token ids, in one order."""
+    """All judged pairs (query_id, document_id, grade, relevant), and the same with their token ids, in one order."""
     pairs = tables.read_table(paths.PAIRS)
     queries = tables.read_tokens(paths.ENCODED_QUERIES)
     documents = tables.read_tokens(paths.ENCODED_DOCUMENTS)
@@ -67,9 +67,9 @@ def load_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
 def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
     """Look up the token ids of each pair, in order.
 
-    The target is the column `target` where `pairs` has one, else `label`.
+    The target is the column `target` where `pairs` has one, else `relevant`.
     """
     query_rows, document_rows = queries.rows(pairs["query_id"]), documents.rows(pairs["document_id"])
     lengths = layout.lengths(queries.lengths[query_rows], documents.lengths[document_rows])
-    targets = pairs["target" if "target" in pairs else "label"].to_numpy(np.float32)
+    targets = pairs["target" if "target" in pairs else "relevant"].to_numpy(np.float32)
     return EncodedPairs(queries, documents, query_rows, document_rows, lengths, targets, layout)

@@ -142,11 +142,11 @@ class Vespa(Section):
 
 
 class Crossval(Section):
-    """Cross-validation (crossval/dvc.yaml)."""
+    """Cross-validation (crossval/dvc.yaml): nothing, where the lists are empty."""
 
     folds: list[int]
-    seeds: Annotated[list[Seed], Field(min_length=1)]
-    head_learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    seeds: list[Seed]
+    compare: list[Literal["all"]]
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> Self:
@@ -175,10 +175,9 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     if params.split.by != "query":
         raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
     folds = list(range(params.split.folds))
-    if params.crossval.folds != folds or len(folds) < 3:  # inner models hold out two and train on the rest
+    if params.crossval.folds != folds:
         raise InputError(
-            f"{path}: crossval.folds: expected each of split.folds ({folds}) and three at least, "
-            f"found {params.crossval.folds}"
+            f"{path}: crossval.folds: expected each of split.folds ({folds}), found {params.crossval.folds}"
         )
     return params
 

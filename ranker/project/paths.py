@@ -33,25 +33,27 @@ FEATURES = Path("data/features")
 
 CHECKPOINT = Path("models/checkpoint")
 CURVES = Path("results/train")
+TRAIN_METRICS = CURVES / "metrics.json"
 
 RANKER = DEFAULT_FOLDER
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = Path("models/vespa")
 
-MEASURES = Path("results/metrics.json")
-RUN = Path("results/run.parquet")
-PER_QUERY = Path("results/per_query.csv")
+METRICS = Path("results/metrics")
 COMPARISON = Path("results/comparison.json")
-RELIABILITY_CURVE = Path("results/reliability.csv")
-ROC_CURVE = Path("results/roc.csv")
-PRECISION_RECALL_CURVE = Path("results/precision_recall.csv")
+MEASURES = Path("results/evaluation/measures.json")
+RUN = Path("results/evaluation/run.parquet")
+PER_QUERY = Path("results/evaluation/per_query.csv")
+RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
+ROC_CURVE = Path("results/evaluation/roc.csv")
+PRECISION_RECALL_CURVE = Path("results/evaluation/precision_recall.csv")
 
 REPORT = Path("results/report.html")
 
 CROSSVAL_SCORES = Path("data/crossval")
 CROSSVAL = Path("results/crossval.json")
-CROSSVAL_MEASURES = Path("results/crossval/metrics.json")
+CROSSVAL_METRICS = Path("results/crossval/metrics")
 CROSSVAL_RUN = Path("results/crossval/run.parquet")
 CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")
 CROSSVAL_REPORT = Path("results/crossval/report.html")

@@ -16,18 +16,20 @@ from ranker.common.files import atomic
 from ranker.contract.tokens import Ragged, ragged
 from ranker.project import paths
 
+PAIR = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("grade", pa.int32()),  # as judged
+        ("relevant", pa.bool_()),  # grade >= join.relevant_from
+    ]
+)
+
 # One schema per file, named by its path.
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
     paths.DOCUMENTS: pa.schema([("document_id", pa.string()), ("title", pa.string())]),
-    paths.PAIRS: pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("document_id", pa.string()),
-            ("grade", pa.int32()),  # as judged
-            ("label", pa.int8()),  # 1 where grade >= join.relevant_from
-        ]
-    ),
+    paths.PAIRS: PAIR,
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.ENCODED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.EMBEDDED_QUERIES: pa.schema(
@@ -35,19 +37,6 @@ SCHEMAS = {
     ),  # of length 1
     paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
     paths.FOLDS: pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("fold", pa.int8())]),
-    paths.RUN: pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("document_id", pa.string()),
-            ("grade", pa.int32()),
-            ("label", pa.int8()),
-            ("ranker", pa.float32()),  # logit 1 - logit 0
-            ("bm25", pa.float32()),
-            ("random", pa.float32()),
-            ("topic_prior", pa.float32()),  # share of relevant pairs
-            ("base_cosine", pa.float32()),
-        ]
-    ),
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),
@@ -55,7 +44,7 @@ SCHEMAS = {
             ("query_id", pa.string()),
             ("document_id", pa.string()),
             ("grade", pa.int32()),
-            ("label", pa.int8()),
+            ("relevant", pa.bool_()),
             ("score", pa.float32()),
         ]
     ),
@@ -111,6 +100,20 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
     table = pa.Table.from_pandas(frame, schema=schema or SCHEMAS[path], preserve_index=False)
     with atomic(path) as partial:
         pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
+
+
+def write_run(path: Path, run: pd.DataFrame) -> None:
+    """Write judged pairs and a column of scores for each system, whichever there are."""
+    systems = [name for name in run.columns if name not in PAIR.names]
+    write_table(path, run, pa.schema([*PAIR, *((name, pa.float32()) for name in systems)]))
+
+
+def read_run(path: Path) -> pd.DataFrame:
+    """Read what `write_run` wrote."""
+    with _parquet(path):
+        schema = pq.read_schema(path)
+    _check_columns(path, pa.schema(list(schema)[: len(PAIR)]), PAIR)
+    return read_table(path, schema)
 
 
 def read_texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:

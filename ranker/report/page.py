@@ -9,30 +9,30 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ranker.report.plots import LABELS, plots
+from ranker.report.answer import LABELS, MEASURE, answer, p_value, signed
+from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
 
-SIDE_BY_SIDE = ("bm25", "base_cosine", "ranker")  # the browser's columns: scores in `run`, nDCG@10 in `per_query`
-MEASURE = "nDCG@10"  # of the answer in words
+SIDE_BY_SIDE = ("bm25", "base_cosine", "cross_encoder")  # the browser's columns
 
 
 @dataclass(frozen=True)
 class Results:
     """All that the page shows.
 
-    `comparison` holds {"systems": {system: {measure: {"mean", "low", "high"}}}, "differences": {baseline: {measure:
-    {"mean", "low", "high", "p", "verdict"}}}}, differences being the ranker less the baseline; it may hold
-    "fusion_differences", laid out alike, and "seeds": {system: {measure: {seed: value, "spread": their deviation}}}.
-    `per_query` has one row per query: query_id, query, pairs, relevant, "ranker nDCG@10", "bm25 nDCG@10",
-    "base_cosine nDCG@10" and gain (ranker less bm25). `run` has one row per judged pair: query_id, document_id, grade
-    and the scores ranker, bm25 and base_cosine; `documents` has document_id and title. `curves` may hold "reliability"
-    (probability, relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a
-    column for each system.
+    `comparison` is what ranker.evaluation.significance.compare gives; it may hold "seeds" ({system: {measure: {seed:
+    value, "spread": their deviation}}}), "unseen_documents" (the same comparison of a slice, and "queries" and "pairs")
+    and "left_out" ({system: reason}). `per_query` has one row per query: query_id, query, pairs, relevant,
+    "SYSTEM nDCG@10" for each of SIDE_BY_SIDE that is there, and gain over the strongest baseline. `run` has one row per
+    judged pair: query_id, document_id, grade, relevant and the systems' scores; `documents` has document_id and title.
+    `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
+    "precision_recall" (recall), these two with a column for each system.
     """
 
     title: str
+    scope: str  # what the answer is of, such as "on this split and seed"
     note: str
     comparison: dict[str, Any]
     per_query: pd.DataFrame
@@ -47,36 +47,18 @@ class Results:
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"signed": signed, "number": number, "p": _p_value, "label": lambda name: LABELS[name]}
+    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: LABELS[name]}
+    strongest = results.comparison["headline"]["strongest"]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        answer=answer(results),
+        answer=answer(results.comparison, results.per_query["gain"].tolist(), results.scope),
+        strongest=LABELS[strongest],
         systems=[name for name in LABELS if name in results.comparison["systems"]],
         measures=list(dict.fromkeys(m for values in results.comparison["systems"].values() for m in values)),
-        grades=sorted(int(grade) for grade in results.run["grade"].unique()),
-        relevant_from=results.params.get("join", {}).get("relevant_from", 1),
-        plots=plots(results.per_query, results.curves),
+        grades=results.run.groupby("grade")["relevant"].first().to_dict(),
+        plots=plots(results.per_query, results.curves, LABELS[strongest]),
         browser=browser_data(results),
     )
-
-
-def unseen_counts(unseen: dict[str, Any]) -> dict[str, Any]:
-    """Of the slice of unseen documents, what one table of the page shows: its size and each system's nDCG@10."""
-    return {
-        name if isinstance(value, int) else f"{LABELS[name]}, {MEASURE}": value
-        if isinstance(value, int)
-        else value[MEASURE]
-        for name, value in unseen.items()
-    }
-
-
-def signed(value: float) -> str:
-    """Three decimals with a sign.
-
-    >>> signed(0.1), signed(-0.0304), signed(-0.0001)
-    ('+0.100', '\N{MINUS SIGN}0.030', '±0.000')
-    """
-    return "±0.000" if round(value, 3) == 0 else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
 
 
 def number(value: Any) -> str:
@@ -90,37 +72,15 @@ def number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _p_value(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
-def answer(results: Results) -> tuple[str, str, str]:
-    """Verdict, headline and figures of the ranker against BM25, in words."""
-    difference = results.comparison["differences"].get("bm25", {}).get(MEASURE)
-    gains = results.per_query["gain"].round(3)
-    counts = f"It gains on {(gains > 0).sum()} of {len(gains)} queries and loses on {(gains < 0).sum()}."
-    if difference is None:
-        return "not told apart", "The ranker was not compared with BM25.", counts
-    headline = {
-        "better": "The ranker helps.",
-        "worse": "The ranker hurts.",
-        "not told apart": "The ranker is not told apart from BM25.",
-    }[difference["verdict"]]
-    interval = f"interval {signed(difference['low'])} to {signed(difference['high'])}, {_p_value(difference['p'])}"
-    ranker, bm25 = (results.comparison["systems"][name][MEASURE]["mean"] for name in ("ranker", "bm25"))
-    means = f"Its {MEASURE} is {ranker:.3f}, BM25's {bm25:.3f}: {signed(difference['mean'])}"
-    return difference["verdict"], headline, f"{means} ({interval}). {counts}"
-
-
 def browser_data(results: Results) -> dict[str, Any]:
     """What the query browser's script reads: queries, worst for the ranker first, and the titles they show.
 
     A query's `tops` hold, for each of `systems`, the documents of ranks 1 to TOP as [document_id, grade, move];
     `by_gain` is the query's place when gains rise instead.
     """
-    systems = [name for name in SIDE_BY_SIDE if name in results.run]
+    systems = [name for name in SIDE_BY_SIDE if name in results.run and name in results.comparison["systems"]]
     runs = {str(query_id): rows for query_id, rows in results.run.groupby("query_id", sort=False)}
-    worst_first = results.per_query.sort_values([f"ranker {MEASURE}", "gain"], kind="stable")
+    worst_first = results.per_query.sort_values([f"cross_encoder {MEASURE}", "gain"], kind="stable")
     by_gain = worst_first["gain"].rank(method="first").astype(int)
     queries = [
         {
@@ -129,7 +89,7 @@ def browser_data(results: Results) -> dict[str, Any]:
             "pairs": number(row["pairs"]),
             "relevant": number(row["relevant"]),
             "values": [f"{row[f'{name} {MEASURE}']:.3f}" for name in systems],
-            "ranker": f"{row[f'ranker {MEASURE}']:.3f}",
+            "ranker": f"{row[f'cross_encoder {MEASURE}']:.3f}",
             "gain": signed(row["gain"]),
             "by_gain": place,
             "tops": top_documents(runs[str(row["query_id"])], systems),
@@ -149,7 +109,7 @@ def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[
     """Of one query's run, the first TOP documents of each system as (document_id, grade, move).
 
     Equal scores are ordered by document_id, falling, as in trec_eval, which compares in single precision. A move is
-    told from BM25's order; in BM25's own column, it is where the ranker puts what it moves out of its own first TOP.
+    told from the first system's order; in its own column, it is where the ranker puts what it moves out of its first TOP.
     """
     ordered = run.assign(**{name: run[name].astype(np.float32) for name in systems})
     orders = {
@@ -159,9 +119,9 @@ def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[
     grades = dict(zip(run["document_id"], run["grade"].astype(int).tolist(), strict=True))
 
     def move(name: str, document: str) -> str:
-        if name != "bm25":
-            return moved(ranks[name][document], ranks["bm25"][document])
-        to = ranks["ranker"][document]
+        if name != systems[0]:
+            return moved(ranks[name][document], ranks[systems[0]][document])
+        to = ranks["cross_encoder"][document]
         return f"to {to}" if to > TOP else ""
 
     return [[(document, grades[document], move(name, document)) for document in orders[name][:TOP]] for name in systems]

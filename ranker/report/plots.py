@@ -7,26 +7,20 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup, escape
 
-LABELS = {  # systems in the page's order: what people call them
-    "ranker": "ranker",
-    "fusion": "fusion",
-    "bm25": "BM25",
-    "base_cosine": "base model's cosine",
-    "head_only": "head only",
-    "topic_prior": "topic prior",
-    "random": "random order",
-}
+from ranker.report.answer import LABELS
+
 COLOURS = dict(zip(LABELS, ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#666666"), strict=True))
 DASHES = dict(zip(LABELS, ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [1, 3]), strict=True))
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
 
 
-def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> dict[str, Markup]:
+def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: str) -> dict[str, Markup]:
     """The plots as SVG elements: gain, and those of reliability, roc and precision_recall that have a curve.
 
-    The tables are those of `ranker.report.Results`.
+    The tables are those of `ranker.report.page.Results`; `baseline` is what gains are over.
     """
-    drawn = {"gain": _svg(_gain(per_query), "Bars: each query's gain in nDCG@10 of the ranker over BM25")}
+    title = f"nDCG@10, cross-encoder less {baseline}"
+    drawn = {"gain": _svg(_gain(per_query, title), f"Bars: each query's gain in nDCG@10 over {baseline}")}
     if "reliability" in curves:
         drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
     if "roc" in curves:
@@ -38,14 +32,14 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame]) -> dict[str,
     return drawn
 
 
-def _gain(per_query: pd.DataFrame) -> dict[str, Any]:
+def _gain(per_query: pd.DataFrame, title: str) -> dict[str, Any]:
     ordered = per_query.sort_values("gain", ascending=False, kind="stable")
     texts = zip(ordered["query_id"], ordered["query"], strict=True)
     names = [NOT_XML.sub("\N{REPLACEMENT CHARACTER}", f"{query_id} · {query}") for query_id, query in texts]
     axis = {"orient": "top", "format": "+.2~f", "tickCount": 5}
-    x = {"field": "gain", "type": "quantitative", "title": "nDCG@10, ranker less BM25", "axis": axis}
+    x = {"field": "gain", "type": "quantitative", "title": title, "axis": axis}
     y = {"field": "query", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190, "ticks": False}}
-    loss = {"condition": {"test": "datum.gain < 0", "value": COLOURS["bm25"]}, "value": COLOURS["ranker"]}
+    loss = {"condition": {"test": "datum.gain < 0", "value": COLOURS["bm25"]}, "value": COLOURS["cross_encoder"]}
     return {
         "data": {"values": pd.DataFrame({"gain": ordered["gain"], "query": names}).to_dict("records")},
         "mark": "bar",
@@ -96,7 +90,7 @@ def _svg(spec: dict[str, Any], label: str) -> Markup:
         "aria": False,  # the element as a whole is one picture
         "axis": ink | {"titleFontWeight": "normal", "gridColor": "#e6e9ee", "domainColor": "#8a94a3"},
         "legend": ink,
-        "mark": {"color": COLOURS["ranker"]},
+        "mark": {"color": COLOURS["cross_encoder"]},
         "view": {"stroke": None},
     }
     size = {"width": 300, "height": 210}

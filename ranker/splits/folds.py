@@ -15,20 +15,20 @@ def assign_folds(
     """Assign each pair to a fold so that folds carry like shares of pairs and of relevant pairs.
 
     By `query`, the pairs of a query, and of all queries that read the same, share a fold; by `pair`, each pair is drawn
-    by itself, as in the tutorial's random split. `pairs` has query_id, document_id and label, `queries` has query_id
-    and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are fewer
+    by itself, as in the tutorial's random split. `pairs` has query_id, document_id and relevant (bool), `queries` has
+    query_id and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are fewer
     queries, relevant pairs or other pairs than folds.
     """
     texts = reading(queries)
     groups = pairs["query_id"].map(texts.map(dict(zip(texts[::-1], texts.index[::-1], strict=True))))  # the first such
     for count, what in (
         (groups.nunique(), "queries"),
-        (int((pairs["label"] == 1).sum()), "relevant pairs"),
-        (int((pairs["label"] == 0).sum()), "other pairs"),
+        (int(pairs["relevant"].sum()), "relevant pairs"),
+        (int((~pairs["relevant"]).sum()), "other pairs"),
     ):
         if count < folds:
             raise InputError(f"split.folds: expected at most {count}, the number of {what}, found {folds}")
-    labels = pairs["label"].to_numpy()
+    labels = pairs["relevant"].to_numpy()
     if by == "query":
         sides = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups.to_numpy())
     else:
@@ -50,13 +50,8 @@ def fold_shares(pairs: pd.DataFrame, assigned: pd.DataFrame) -> pd.DataFrame:
     """One row per fold: fold, queries, pairs and the share of relevant pairs."""
     by_fold = pairs.merge(assigned).groupby("fold")
     return by_fold.agg(
-        queries=("query_id", "nunique"), pairs=("label", "size"), relevant_share=("label", "mean")
+        queries=("query_id", "nunique"), pairs=("relevant", "size"), relevant_share=("relevant", "mean")
     ).reset_index()
-
-
-def held_out_folds(recipe: str, fold: int, folds: int) -> list[int]:
-    """The folds that a model of the cross-validation is not trained on, its own first; an inner one leaves the next."""
-    return [fold, (fold + 1) % folds] if recipe == "inner" else [fold]
 
 
 def held_out_rows(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,10 +59,10 @@ def held_out_rows(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -
     mask = pairs.merge(assigned, how="left", validate="one_to_one")["fold"].isin(held_out).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
     for name, rows in sides.items():
-        labels = pairs["label"].to_numpy()[rows]
-        if len(set(labels.tolist())) < 2:
+        relevant = int(pairs["relevant"].iloc[rows].sum())
+        if relevant in (0, len(rows)):
             where = f"split: held-out fold {', '.join(map(str, held_out))}"
-            found = f"{labels.sum()} relevant among {len(labels)}"
+            found = f"{relevant} relevant among {len(rows)}"
             raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
     return sides["training"], sides["held-out"]
 

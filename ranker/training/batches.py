@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from ranker.contract.batching import MULTIPLE
-
 WINDOW = 20  # training sorts by length within this many batches at a time: less padding the more, less chance the fewer
 
 
@@ -28,16 +26,3 @@ def shares(batch: np.ndarray, processes: int) -> list[np.ndarray]:
     [[4, 9], [2, 7]]
     """
     return [batch[first::processes] for first in range(processes)]
-
-
-def skew(lengths: np.ndarray, batches: list[np.ndarray], processes: int) -> float:
-    """Tokens, padding included, of each batch's fullest share over those of its mean one: 1 is a perfect balance."""
-    fullest = mean = 0.0
-    for batch in batches:
-        tokens = [
-            len(share) * -(-int(lengths[share].max()) // MULTIPLE) * MULTIPLE
-            for share in shares(batch, processes)
-            if len(share)
-        ]
-        fullest, mean = fullest + max(tokens), mean + sum(tokens) / processes
-    return fullest / mean

@@ -12,7 +12,7 @@ from ranker.common.files import code_digest, remove
 from ranker.model.dataset import EncodedPairs
 from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 
 UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
 EVERY = 200  # steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second
@@ -21,7 +21,7 @@ SEEN = "curves"  # and the curves up to it
 
 
 def run_digest(
-    model: BertForSequenceClassification, training: EncodedPairs, params: Train, watch: Watch | None = None
+    model: BertForSequenceClassification, training: EncodedPairs, params: Train, logger: EvalLogger | None = None
 ) -> str:
     """Hex SHA-256 of all that a training's weights and curves depend on: only an equal one goes on from a checkpoint.
 
@@ -36,19 +36,19 @@ def run_digest(
     digest.update(code_digest(Path(__file__).parents[1]).encode())
     for name, weights in model.state_dict().items():
         digest.update(name.encode() + weights.cpu().numpy().tobytes())
-    for pairs in (training, watch.encoded) if watch else (training,):
+    for pairs in (training, logger.encoded) if logger else (training,):
         for texts, rows in ((pairs.queries, pairs.query_rows), (pairs.documents, pairs.document_rows)):
             for array in (texts.values, texts.offsets, rows, pairs.targets):
                 digest.update(array.tobytes())
-    if watch:
-        digest.update(watch.pairs.to_csv().encode())
+    if logger:
+        digest.update(logger.pairs.to_csv().encode())
     found = [digest.hexdigest()]
     if torch.distributed.is_initialized():
         torch.distributed.broadcast_object_list(found)
     return found[0]
 
 
-def forget(name: str) -> None:
+def remove_checkpoints(name: str) -> None:
     """Remove what a training has left, once its result is where it belongs."""
     remove(UNFINISHED / name)
 

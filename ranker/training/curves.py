@@ -7,13 +7,16 @@ import numpy as np
 import pandas as pd
 from dvclive import Live  # type: ignore[attr-defined]
 
+from ranker.common.files import write_json
 from ranker.metrics.classification import classification_measures
-from ranker.metrics.ranking import mean_measures, ranking_measures
+from ranker.metrics.ranking import MAIN, mean_measures, ranking_measures, relevant_queries
 from ranker.model.dataset import EncodedPairs
 
+SUMMARY = "metrics.json"  # DVCLive's name for it
 
-class Watch:
-    """Held-out pairs to look at once an epoch, by which nothing is chosen, and the curves of a training.
+
+class EvalLogger:
+    """Evaluates held-out pairs every epoch, which chooses nothing, and writes the curves of a training.
 
     Not transformers' DVCLiveCallback: it logs run times and paths too, so that no two runs would write the same bytes.
     """
@@ -23,14 +26,18 @@ class Watch:
         self.encoded = encoded
         self.folder = folder
         self.live = Live(str(folder), dvcyaml=False, save_dvc_exp=False)
+        self.measures: dict[str, float] = {}  # of the last evaluation
 
-    def look(self, step: int, scores: np.ndarray) -> None:
+    def log_eval(self, step: int, scores: np.ndarray) -> None:
         """Log the measures of held-out scores, float [pairs]."""
-        classified = classification_measures(self.pairs["label"].to_numpy(), scores)
-        ranked = mean_measures(ranking_measures(self.pairs, scores))
-        self._log("eval", step, {"loss": classified.pop("log loss")} | ranked | classified)
+        classified = classification_measures(self.pairs["relevant"].to_numpy(), scores)
+        run = self.pairs.assign(score=scores).pipe(relevant_queries)
+        self.measures = mean_measures(ranking_measures(run, run["score"].to_numpy()))
+        loss = classified.pop("log loss")
+        self._log("eval", step, {"loss": loss} | self.measures | classified)
+        print(f"train: step {step}: held out: log loss {loss:.3f}, {MAIN} {self.measures[MAIN]:.3f}", flush=True)
 
-    def learned(self, step: int, **values: float) -> None:
+    def log_training(self, step: int, **values: float) -> None:
         """Log the loss and whatever else there is of the training pairs."""
         self._log("training", step, values)  # not train: params.yaml has a train.learning_rate
 
@@ -51,4 +58,6 @@ class Watch:
         self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False, resume=True)
 
     def end(self) -> None:
+        """Leave one flat file of the last measures, by which sweeps choose, in place of DVCLive's summary."""
         self.live.end()
+        write_json(self.folder / SUMMARY, self.measures)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegressionCV
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from tqdm import trange
 from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup, set_seed
@@ -14,11 +18,15 @@ from transformers import BertForSequenceClassification, get_linear_schedule_with
 from ranker.model.predict import score_pooled
 from ranker.project.params import Train
 from ranker.training.batches import training_batches
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 from ranker.training.loss import cross_entropy
 
 MAX_GRADIENT_NORM = 1.0  # the Trainer's default
 POINTS = 100  # of the training loss's curve
+LINES = 5  # of the same in a log
+INNER_FOLDS = 4
+PENALTIES = np.logspace(-4, 1, 6)
+MAX_ITERATIONS = 2000
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,9 @@ def train_head(
     training: Featured,
     params: Train,
     held_out: np.ndarray | None = None,
-    watch: Watch | None = None,
+    logger: EvalLogger | None = None,
 ) -> None:
-    """Train the classifier of `model` in place; with `watch`, write its curves, for features of its held-out pairs.
+    """Train the classifier of `model` in place; with `logger`, write its curves, for features of its held-out pairs.
 
     Equal arguments give equal weights on one machine.
     """
@@ -71,21 +79,43 @@ def train_head(
     every, losses = max(1, steps // POINTS), []
     bar, step = trange(steps, desc="train the head", unit="step", disable=None), 0
     for epoch in range(params.epochs):
-        if watch and held_out is not None:
-            watch.look(step, score_features(model, held_out))
+        if logger and held_out is not None:
+            logger.log_eval(step, score_features(model, held_out))
         for rows in training_batches(training.lengths, params.batch_size, params.seed, epoch):
             losses.append(trainer.step(pooled[rows], targets[rows]))
             bar.update()
             step += 1
-            if watch and step % every == 0:
+            if logger and step % every == 0:
                 rate = trainer.schedule.get_last_lr()[0]
-                watch.learned(step, loss=float(np.mean(losses[-every:])), learning_rate=rate)
+                logger.log_training(step, loss=float(np.mean(losses[-every:])), learning_rate=rate)
     bar.close()
-    if watch and held_out is not None:
-        watch.look(steps, score_features(model, held_out))
-        watch.end()
+    if logger and held_out is not None:
+        logger.log_eval(steps, score_features(model, held_out))
+        logger.end()
 
 
 def score_features(model: BertForSequenceClassification, features: np.ndarray) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], of features, float16 [pairs, hidden size]."""
     return score_pooled(model.classifier, torch.from_numpy(features).float())
+
+
+def converged_head_scores(
+    pooled: np.ndarray, relevant: np.ndarray, query_ids: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    """Scores, float32 [others], of a head trained to convergence: logistic regression on standardised features.
+
+    `pooled` and `others` are float [pairs, hidden size], `relevant` bool [pairs]. The strength of the penalty is chosen
+    by log loss on inner folds over queries. Three epochs of steps leave such a head unfinished: on TREC-COVID they gave
+    an nDCG@10 of 0.337 where this gives 0.41 to 0.43.
+    """
+    folds = GroupKFold(INNER_FOLDS).split(pooled, relevant, query_ids)
+    regression = LogisticRegressionCV(
+        Cs=PENALTIES,
+        cv=list(folds),
+        scoring="neg_log_loss",
+        max_iter=MAX_ITERATIONS,
+        l1_ratios=(0,),
+        use_legacy_attributes=False,
+    )
+    head = make_pipeline(StandardScaler(), regression).fit(pooled.astype(np.float32), relevant)
+    return head.decision_function(others.astype(np.float32)).astype(np.float32)

@@ -1,9 +1,7 @@
 """Fine-tune a cross-encoder with the transformers Trainer, in batches of like lengths."""
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,10 +24,10 @@ from ranker.contract.layout import Layout, lay_out
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
-from ranker.training.batches import shares, skew, training_batches
-from ranker.training.callbacks import Keeper, LearningCurves
+from ranker.training.batches import shares, training_batches
+from ranker.training.callbacks import CheckpointCallback, LearningCurves, show_progress
 from ranker.training.checkpoints import SEEN, UNFINISHED, open_run, run_digest
-from ranker.training.curves import Watch
+from ranker.training.curves import EvalLogger
 from ranker.training.loss import cross_entropy
 
 
@@ -50,16 +48,17 @@ def fine_tune(
     model: BertForSequenceClassification,
     training: EncodedPairs,
     params: Train,
-    watch: Watch | None = None,
+    logger: EvalLogger | None = None,
     name: str = "",
 ) -> None:
-    """Train `model` in place; with `watch`, write its curves, which changes nothing of the training.
+    """Train `model` in place; with `logger`, write its curves, which changes nothing of the training.
 
     Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
-    one of this name and of equal arguments was stopped, to the same weights and curves, until `unfinished.forget`. Of
-    several processes, each takes its share of every batch, a multiple of their number, and the first has a `watch`.
+    one of this name and of equal arguments was stopped, to the same weights and curves, until `remove_checkpoints`. Of
+    several processes, each takes its share of every batch, a multiple of their number, and the first has a `logger`.
     """
-    steps, checkpoint = -(-len(training) // params.batch_size), None  # an epoch
+    steps = -(-len(training) // params.batch_size)  # an epoch
+    checkpoint = None
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(params, scratch)
         if arguments.n_gpu > 1:  # the Trainer would make batches of as many times the size
@@ -67,15 +66,15 @@ def fine_tune(
                 f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
                 f"found {params.launcher} and {arguments.n_gpu} GPUs"
             )
-        callbacks: list[TrainerCallback] = [LearningCurves(watch, params)] if watch else []
+        callbacks: list[TrainerCallback] = [LearningCurves(logger, params)] if logger else []
         if name:
-            folder = UNFINISHED / name / run_digest(model, training, params, watch)
+            folder = UNFINISHED / name / run_digest(model, training, params, logger)
             arguments.output_dir = str(folder)
             with arguments.main_process_first(local=False):  # the others find what it has left
                 checkpoint = open_run(folder)
-            callbacks.append(Keeper(watch, steps))
-        if checkpoint and watch:
-            watch.restore(checkpoint / SEEN)
+            callbacks.append(CheckpointCallback(logger, steps))
+        if checkpoint and logger:
+            logger.restore(checkpoint / SEEN)
         trainer = BucketTrainer(
             model=model,
             args=arguments,
@@ -84,28 +83,15 @@ def fine_tune(
             callbacks=callbacks,
         )
         trainer.add_callback(Epochs(trainer, steps))
-        if is_main_process():
-            _announce(training, params, checkpoint)
+        show_progress(trainer, name.partition("/")[0] or "training")
+        if checkpoint and is_main_process():
+            print(f"training: goes on from {checkpoint}", flush=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         if torch.distributed.is_initialized():  # or its threads may abort a process that ends
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
-
-
-def _announce(training: EncodedPairs, params: Train, checkpoint: Path | None) -> None:
-    """Print where it goes on from, if it does, and how even the shares of several processes are."""
-    if checkpoint:
-        print(f"training: goes on from {checkpoint}", flush=True)
-    if world_size() > 1:
-        batches = training_batches(training.lengths, params.batch_size, params.seed, epoch=0)
-        found = skew(training.lengths, batches, world_size())
-        print(
-            f"training: {world_size()} processes; the one with most tokens of a batch has {found - 1:.1%} more "
-            "than the mean",
-            flush=True,
-        )
 
 
 def _arguments(params: Train, folder: str) -> TrainingArguments:
@@ -123,15 +109,14 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         logging_steps=10,
-        save_strategy="no",  # ranker.unfinished says when
+        save_strategy="no",  # CheckpointCallback says when
         save_total_limit=2,
         report_to="none",
-        disable_tqdm=not sys.stderr.isatty(),  # a log gets the Trainer's lines instead of a bar
     )
 
 
 class BucketTrainer(Trainer):
-    """The Trainer, with training batches from ranker.batching, and targets between 0 and 1 in place of classes."""
+    """The Trainer, with batches from ranker.training.batches, and targets between 0 and 1 in place of classes."""
 
     def compute_loss(
         self,

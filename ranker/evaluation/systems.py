@@ -1,0 +1,44 @@
+"""Measure systems on the same pairs, under one convention for what is undefined and what is tied."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ranker.metrics.ranking import expected_measures, has_no_order, ranking_measures, tie_range
+
+NO_ORDER = "all its scores of a query are equal: its ranking would be that of the ids"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measures per query of each system, and the systems that were left out, with the reason."""
+
+    systems: dict[str, pd.DataFrame]
+    left_out: dict[str, str]
+
+
+def measure_systems(run: pd.DataFrame, systems: Iterable[str]) -> Measured:
+    """Measures of each system, whose scores are the column of `run` that is named so, and of a random order.
+
+    Every query of `run` has a relevant pair (`relevant_queries`).
+    """
+    names = list(systems)
+    left_out = {name: NO_ORDER for name in names if has_no_order(run, run[name].to_numpy())}
+    measured = {name: ranking_measures(run, run[name].to_numpy()) for name in names if name not in left_out}
+    return Measured(measured | {"random": expected_measures(run)}, left_out)
+
+
+def undefined_and_tied(whole: pd.DataFrame, run: pd.DataFrame, measured: Measured) -> dict[str, Any]:
+    """What the tables do not show: queries without a relevant pair, systems left out, what the order of ties could do.
+
+    `run` is `relevant_queries(whole)`. Of ties, the lowest and highest nDCG@10 that an order of them could give.
+    """
+    ties = {name: tie_range(run, run[name].to_numpy()) for name in measured.systems if name in run}
+    return {
+        "queries": run["query_id"].nunique(),
+        "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
+        "left_out": measured.left_out,
+        "nDCG@10_by_order_of_ties": {name: {"low": low, "high": high} for name, (low, high) in ties.items()},
+    }

@@ -1,0 +1,67 @@
+"""The answer in words: whether the ranker helps, against every system that needs no training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+MEASURE = "nDCG@10"  # which it is of
+
+LABELS = {  # systems in the page's order: what people call them
+    "cross_encoder": "cross-encoder",
+    "cross_encoder_int8": "cross-encoder, int8",
+    "tutorial": "tutorial's recipe",
+    "head_only": "head only",
+    "base_cosine": "base model's cosine",
+    "bm25": "BM25",
+    "random": "random order",
+}
+
+
+def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tuple[str, str, str]:
+    """Verdict, headline and figures, of what comparison.json holds.
+
+    `gains` are each query's over the strongest system that needs no training; `scope` says what all of it is of, such
+    as "on this split and seed".
+    """
+    found = comparison["headline"]
+    verdict = found["verdict"]
+    first = LABELS[found["from"][0]]
+    headline = {
+        "helps": f"The ranker helps, {scope}.",
+        "hurts": f"The ranker hurts, {scope}: {' and '.join(LABELS[name] for name in found['from'])} ranks better.",
+        "no significant difference": f"No significant difference from {first}, {scope}.",
+    }[verdict]
+    return verdict, headline, f"{_figures(comparison, found['strongest'])} {_counts(gains)}"
+
+
+def _figures(comparison: dict[str, Any], strongest: str) -> str:
+    difference = comparison["differences"][strongest][MEASURE]
+    own, other = (comparison["systems"][name][MEASURE]["mean"] for name in ("cross_encoder", strongest))
+    bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
+    return (
+        f"Its {MEASURE} is {own:.3f}; of what needs no training, {LABELS[strongest]} is best with {other:.3f}: "
+        f"{signed(difference['mean'])} ({bounds})."
+    )
+
+
+def _counts(gains: Sequence[float]) -> str:
+    rounded = [round(gain, 3) for gain in gains]
+    better, worse = sum(gain > 0 for gain in rounded), sum(gain < 0 for gain in rounded)
+    return f"It gains on {better} of {len(rounded)} queries and loses on {worse}."
+
+
+def signed(value: float) -> str:
+    """Three decimals with a sign.
+
+    >>> signed(0.1), signed(-0.0304), signed(-0.0001)
+    ('+0.100', '\N{MINUS SIGN}0.030', '±0.000')
+    """
+    return "±0.000" if round(value, 3) == 0 else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: float) -> str:
+    """A p as it is quoted.
+
+    >>> p_value(0.0002), p_value(0.0312)
+    ('p < 0.001', 'p = 0.031')
+    """
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
