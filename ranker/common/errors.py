@@ -5,9 +5,12 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ranker.common.distributed import is_main_process
+
+if TYPE_CHECKING:  # serving has no pydantic
+    from pydantic import ValidationError
 
 # What a full disk makes of writing, in the words of C and Rust (safetensors), of torch and of SQLite (DVC under
 # DVCLive), whose errors are not OSErrors.
@@ -47,9 +50,26 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def expected(message: str) -> str:
-    """What pydantic says of a value, as this project says it: expected, and then found."""
-    return message.replace("Input should be", "expected").replace("Field required", "expected a value")
+def first_mistake(error: "ValidationError", expected: str | None = None) -> str:
+    """The first thing that pydantic has against a value, as this project says it: where, expected, found.
+
+    `expected` replaces what pydantic expects, where a pattern says too little.
+    """
+    detail = error.errors(include_url=False)[0]
+    places = [str(place) for place in detail["loc"]]
+    message = detail["msg"].replace("Input should be", "expected").replace("Field required", "expected a value")
+    if detail["type"] == "json_invalid":
+        return detail["msg"].replace("Invalid JSON:", "expected JSON, found:")
+    if places and places[-1] in ("str", "int"):  # ids are either, and pydantic tells of one after the other
+        places = places[:-1]
+        message = "expected a valid string or integer"
+    where = ".".join(places) or "the file"
+    if detail["type"] == "value_error":  # ours; it names expected and found
+        return f"{where}.{detail['ctx']['error']}"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: no such parameter"
+    found = "none" if detail["type"] == "missing" and expected is None else repr(detail["input"])[:80]
+    return f"{where}: {f'expected {expected}' if expected else message}, found {found}"
 
 
 def one_line(text: str) -> str:

@@ -1,11 +1,10 @@
 """The folder that stage export writes: its files' names, and whether they are those that its manifest seals."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
 from ranker.common.errors import InputError
-from ranker.common.files import sha256
+from ranker.common.files import read_json, sha256
 
 DEFAULT_FOLDER = Path("models/ranker")  # where stage export writes it
 
@@ -25,7 +24,7 @@ def check_digests(folder: Path, *names: str) -> None:
     if not manifest.is_file():
         raise InputError(f"{manifest}: expected a file that stage export wrote, found none")
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        files = read_json(manifest)["files"]
         expected = {name: str(files[name]) for name in names}
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{manifest}: expected the digests of {', '.join(names)}, found: {error!r}") from error

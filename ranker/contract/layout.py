@@ -10,7 +10,6 @@ are tokenised apart here too, without special tokens, and never as a pair. The l
 `encoding.json` states it for other languages. Imports neither torch nor transformers.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ranker.common.errors import InputError
+from ranker.common.files import read_json
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 OUTPUT = "logits"
@@ -140,7 +140,7 @@ def read_contract(path: Path) -> Layout:
     InputError where it states none, or a max_length at which Vespa would cut the last [SEP] off without a word.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         layout = Layout(**{name: int(content[name]) for name in Layout.__dataclass_fields__})
         longest = int(content["max_length"])
     except (ValueError, TypeError, KeyError, OverflowError) as error:  # the last: of Infinity

@@ -1,6 +1,5 @@
 """Texts -> token ids, and token ids of many texts in two arrays: no Python object for each text or token."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -10,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ranker.common.errors import InputError
+from ranker.common.files import read_json
 from ranker.contract.layout import Layout, token_counts
 
 
@@ -71,7 +71,7 @@ def load_layout(folder: Path, query_input_size: int, doc_input_size: int) -> Lay
 def special_ids(folder: Path) -> dict[str, int]:
     """`cls_id`, `sep_id` and `pad_id` of the tokenizer in `folder`; InputError where it lacks one."""
     config_file = folder / "tokenizer_config.json"
-    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config = read_json(config_file)
     tokenizer = load_tokenizer(folder)
     ids = {}
     for name in ("cls", "sep", "pad"):

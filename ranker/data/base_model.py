@@ -1,7 +1,6 @@
 """A base model from a hub, an installed package or a folder -> config, tokenizer and safetensors in one folder."""
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-from ranker.common.errors import InputError, expected
-from ranker.common.files import atomic, remove, write_json
+from ranker.common.errors import InputError, first_mistake
+from ranker.common.files import atomic, read_json, remove, write_json
 from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
 from ranker.data.download import MAX_BYTES, check_digest
 
@@ -98,8 +97,7 @@ def _check_config(file: Path) -> BertConfig:
     try:
         return BertConfig.model_validate(_read_json(file))
     except ValidationError as error:
-        detail = error.errors()[0]
-        raise InputError(f"{file}: {detail['loc'][0]}: {expected(detail['msg'])}, found {detail['input']!r}") from error
+        raise InputError(f"{file}: {first_mistake(error)}") from error
 
 
 def _check_weights(file: Path, config: BertConfig) -> None:
@@ -169,7 +167,7 @@ def _check_tokenizer(folder: Path, config: BertConfig) -> None:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except ValueError as error:
         raise InputError(f"{file}: expected JSON, found: {error}") from error
     if not isinstance(content, dict):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from ranker.common.csv_rows import csv_rows
-from ranker.common.errors import InputError, expected
+from ranker.common.errors import InputError, first_mistake
 
 COLUMNS = ("document_id", "query_id", "label", "title-full")
 MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
@@ -39,7 +39,7 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
     try:
         queries = TypeAdapter(list[LabelledQuery]).validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
-        raise InputError(f"{path}: {_first(error)}") from error
+        raise InputError(f"{path}: {first_mistake(error)}") from error
     seen: dict[str, str] = {}
     for entry in queries:
         query_id = str(entry.query_id)
@@ -51,17 +51,6 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
             raise InputError(f"{path}: query_id {query_id}: expected a query in text, found {entry.query!r}")
         seen[query_id] = entry.query
     return queries
-
-
-def _first(error: ValidationError) -> str:
-    """Where the first mistake is, entries counted from 0, and what it is."""
-    detail = error.errors(include_url=False)[0]
-    if detail["type"] == "json_invalid":
-        return detail["msg"].replace("Invalid JSON:", "expected JSON, found:")
-    places, message, found = list(detail["loc"]), expected(detail["msg"]), repr(detail["input"])[:80]
-    if places and places[-1] in ("str", "int"):  # ids are either, and pydantic tells of one after the other
-        places, message = places[:-1], "expected a valid string or integer"
-    return f"{'.'.join(map(str, places)) or 'the file'}: {message}, found {found}"
 
 
 def read_judgements(path: Path) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from ir_measures import AP, RR, P, nDCG
 MAIN = "nDCG@10"  # what verdicts are of
 DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
 GRADED = {nDCG @ 10: "nDCG@10"}  # the gain is the grade
-BINARY = {RR @ 10: "RR@10", AP: "AP", P @ 5: "P@5"}
+BINARY = {RR: "RR@10", AP: "AP", P @ 5: "P@5"}  # ir_measures has an RR@10 that orders ties otherwise: it is cut below
 MEASURES = (*GRADED.values(), *BINARY.values())
 
 
@@ -34,6 +34,7 @@ def ranking_measures(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
         )
         for metric in ir_measures.iter_calc(list(measures), qrels, ranked):
             table.loc[metric.query_id, measures[metric.measure]] = metric.value
+    table["RR@10"] = table["RR@10"].where(table["RR@10"] >= 1 / 10, 0.0)
     return table.reset_index()
 
 

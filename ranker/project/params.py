@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ranker.common.errors import InputError, expected
+from ranker.common.errors import InputError, first_mistake
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -220,19 +220,12 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
 
 def _first(error: ValidationError) -> str:
     detail = error.errors()[0]
-    where = ".".join(str(part) for part in detail["loc"]) or "the file"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    found = repr(detail["input"])[:80]
-    if detail["type"] == "value_error":  # ours; it names expected and found
-        return f"{where}.{detail['ctx']['error']}{more}"
-    if detail["type"] == "missing":
-        return f"{where}: expected a value, found none{more}"
-    if detail["type"] == "extra_forbidden":
-        return f"{where}: no such parameter{more}"
+    expected = None
     if detail["type"] == "model_type":
-        return f"{where}: expected parameters by name, found {found}{more}"
+        expected = "parameters by name"
     if detail["type"] == "string_pattern_mismatch":
         section, name = detail["loc"]
         fields = cast(type[Section], Params.model_fields[str(section)].annotation).model_fields
-        return f"{where}: expected {fields[str(name)].description}, found {found}{more}"
-    return f"{where}: {expected(detail['msg'])}, found {found}{more}"
+        expected = fields[str(name)].description
+    return first_mistake(error, expected) + more

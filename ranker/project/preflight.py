@@ -1,10 +1,10 @@
 """Whether params.yaml fits the base model, and the processes that train it: known before anything long runs."""
 
-import json
 from pathlib import Path
 
 from ranker.common.distributed import world_size
 from ranker.common.errors import InputError
+from ranker.common.files import read_json
 from ranker.project.params import PARAMS_FILE, Params
 
 
@@ -15,7 +15,7 @@ def check_params_fit_model(base_model: Path, params: Params) -> None:
     multiple of the processes that train together. Reads config.json alone, whose absent sizes are transformers'
     defaults.
     """
-    config = json.loads((base_model / "config.json").read_text(encoding="utf-8"))
+    config = read_json(base_model / "config.json")
     positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)
     sizes = params.encode.query_input_size, params.encode.doc_input_size
     if sum(sizes) > positions:

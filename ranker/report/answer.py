@@ -16,6 +16,9 @@ LABELS = {  # systems in the page's order: what people call them
 }
 
 
+SPOKEN = LABELS | {"base_cosine": "the base model's cosine", "random": "a random order"}  # within a sentence
+
+
 def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tuple[str, str, str]:
     """Verdict, headline and figures, of what comparison.json holds.
 
@@ -24,10 +27,10 @@ def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tu
     """
     found = comparison["headline"]
     verdict = found["verdict"]
-    first = LABELS[found["from"][0]]
+    first = SPOKEN[found["from"][0]]
     headline = {
         "helps": f"The ranker helps, {scope}.",
-        "hurts": f"The ranker hurts, {scope}: {' and '.join(LABELS[name] for name in found['from'])} ranks better.",
+        "hurts": f"The ranker hurts, {scope}: {' and '.join(SPOKEN[name] for name in found['from'])} ranks better.",
         "no significant difference": f"No significant difference from {first}, {scope}.",
     }[verdict]
     return verdict, headline, f"{_figures(comparison, found['strongest'])} {_counts(gains)}"
@@ -38,7 +41,7 @@ def _figures(comparison: dict[str, Any], strongest: str) -> str:
     own, other = (comparison["systems"][name][MEASURE]["mean"] for name in ("cross_encoder", strongest))
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     return (
-        f"Its {MEASURE} is {own:.3f}; of what needs no training, {LABELS[strongest]} is best with {other:.3f}: "
+        f"Its {MEASURE} is {own:.3f}; of what needs no training, {SPOKEN[strongest]} is best with {other:.3f}: "
         f"{signed(difference['mean'])} ({bounds})."
     )
 

@@ -109,7 +109,7 @@ def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[
     """Of one query's run, the first TOP documents of each system as (document_id, grade, move).
 
     Equal scores are ordered by document_id, falling, as in trec_eval, which compares in single precision. A move is
-    told from the first system's order; in its own column, it is where the ranker puts what it moves out of its first TOP.
+    told from the first system's order; in its own column, it is where the cross-encoder puts what it moves out of TOP.
     """
     ordered = run.assign(**{name: run[name].astype(np.float32) for name in systems})
     orders = {

@@ -16,8 +16,8 @@ def assign_folds(
 
     By `query`, the pairs of a query, and of all queries that read the same, share a fold; by `pair`, each pair is drawn
     by itself, as in the tutorial's random split. `pairs` has query_id, document_id and relevant (bool), `queries` has
-    query_id and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are fewer
-    queries, relevant pairs or other pairs than folds.
+    query_id and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are
+    fewer queries, relevant pairs or other pairs than folds.
     """
     texts = reading(queries)
     groups = pairs["query_id"].map(texts.map(dict(zip(texts[::-1], texts.index[::-1], strict=True))))  # the first such

@@ -1,0 +1,55 @@
+"""Say in a few lines what `make repro` came to: the measures, the verdict, the report, what to do next.
+
+python -m scripts.summary
+"""
+
+import csv
+import subprocess
+from textwrap import fill
+
+from ranker.common.files import read_json
+from ranker.project import paths
+from ranker.report.answer import LABELS, answer
+
+WIDTH = 110
+NEXT = """\
+next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=2
+      python -m ranker rank "masks in hospitals" --documents data/joined/documents.parquet --top 3
+      (after: source .venv/bin/activate)"""
+
+
+def table() -> list[str]:
+    """The metrics of each system that was measured, one line each."""
+    found = {name: paths.METRICS / f"{name}.json" for name in LABELS}
+    metrics = {name: read_json(file) for name, file in found.items() if file.is_file()}
+    measures = list(metrics["cross_encoder"])
+    lines = [f"{'':22}" + "".join(f"{measure:>9}" for measure in measures)]
+    for name, values in metrics.items():
+        lines.append(f"{LABELS[name]:22}" + "".join(f"{values[measure]:9.3f}" for measure in measures))
+    return lines
+
+
+def changed() -> list[str]:
+    """Files of results that Git knows and that this run has changed."""
+    known = ["dvc.lock", paths.METRICS.parent.as_posix()]
+    listed = subprocess.run(["git", "diff", "--name-only", "--", *known], capture_output=True, text=True)
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+def main() -> None:
+    comparison = read_json(paths.COMPARISON)
+    with paths.PER_QUERY.open(encoding="utf-8", newline="") as file:
+        gains = [float(row["gain"]) for row in csv.DictReader(file)]
+    _, headline, figures = answer(comparison, gains, "on this split and seed")
+    print("\n".join(table()))
+    print(headline)
+    print(fill(figures, WIDTH))
+    print(f"report: {paths.REPORT}")
+    print(NEXT)
+    if changed():
+        print("dvc.lock or results/ differ from the committed: another chip or number of threads rounds otherwise,")
+        print("unless params, data or code have changed. To undo: git checkout dvc.lock results")
+
+
+if __name__ == "__main__":
+    main()
