@@ -1,9 +1,9 @@
-# make repro: the pipeline on the embedded sample · make test · crossval · lint · bench · fuzz · sbom · each sets up .venv first
+# make repro: the pipeline on the embedded sample · make test · crossval · lint · bench · wheel · fuzz · sbom · lock · clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro crossval test lint bench fuzz sbom lock clean
+.PHONY: repro crossval test lint bench wheel fuzz sbom lock clean
 
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
@@ -28,6 +28,13 @@ lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 bench: .venv/installed-bench
 	$(BIN)/dvc repro -q fetch
 	$(BIN)/python -m bench $(BENCH)
+
+# What serves a ranker elsewhere: `pip install dist/cord19_ranker-*.whl`, and never here.
+wheel: .venv/installed
+	rm -rf dist build
+	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+	rm -rf build *.egg-info
+	@ls dist
 
 # FUZZ seconds for each of what reads a user's files; it stops at the first crash.
 fuzz: FUZZ ?= 60

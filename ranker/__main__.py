@@ -7,6 +7,7 @@ python -m ranker query "coronavirus origin"
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from ranker.common.errors import run_stage
 from ranker.contract.folder import DEFAULT_FOLDER, MODEL_FILES
 from ranker.serving.documents import STDIN
 
+COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
 DOCUMENTS = "CSV, JSON lines or Parquet with document_id and title (- : standard input)"
 
 
@@ -45,7 +47,9 @@ def query(asked: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """One command line; each command has a --help with an example."""
-    top = argparse.ArgumentParser(prog="python -m ranker", description=(__doc__ or "").splitlines()[0])
+    installed = Path(sys.argv[0]).name == COMMAND
+    prog = COMMAND if installed else "python -m ranker"
+    top = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").splitlines()[0])
     commands = top.add_subparsers(dest="command", required=True, metavar="rank | score | feed | query")
     examples = (__doc__ or "").splitlines()[2:]
     add = partial(_command, commands, examples)

@@ -14,7 +14,7 @@ from ranker.common.files import atomic
 
 def main() -> None:
     destination = Path(sys.argv[1])
-    vega = vl_convert.javascript_bundle(vl_version="5.20")
+    vega = vl_convert.javascript_bundle("", vl_version="5.20")
     with atomic(destination) as partial:
         partial.write_text(PAGE_HTML.replace("{scripts}", f"<script>(() => {{{vega}}})()</script>"), encoding="utf-8")
 

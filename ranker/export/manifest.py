@@ -22,8 +22,8 @@ class Measured:
 
     pairs: int
     ndcg: float  # nDCG@10 of the exact model
-    differences: dict[str, float]  # from PyTorch: ranker.onnx_export.compare
-    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.gate.gate
+    differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
+    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.export.gate.gate
 
 
 def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Export(Section):
         ),
     ]
     opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
-    target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.onnx_export.VESPA_TARGETS
+    target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.export.onnx.VESPA_TARGETS
     int8_max_ndcg_loss: Share
     int8_min_tau: Share
     int8_min_overlap: Share

@@ -77,7 +77,7 @@ class Ranker(TextEncoder):
             raise InputError(f"{folder / MODEL_FILES[model]}: expected an ONNX model, found: {error}") from error
 
     def logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Logits, float32 [pairs, 2], of laid out pairs (`ranker.encoding.lay_out`)."""
+        """Logits, float32 [pairs, 2], of laid out pairs (`ranker.contract.layout.lay_out`)."""
         return self.session.run([OUTPUT], inputs)[0]
 
     def score(self, query: TokenIds, documents: Sequence[TokenIds]) -> np.ndarray:

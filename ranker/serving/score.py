@@ -17,7 +17,7 @@ COLUMNS = ("query_id", "query", "document_id", "title")
 
 
 def score_table(ranker: Ranker, table: pa.Table, path: Path, name: str) -> None:
-    """Write the scores of a shard's pairs (ranker.shards); each query and each title is tokenised once.
+    """Write the scores of a shard's pairs (ranker.serving.shards); each query and each title is tokenised once.
 
     InputError where a text or an id is missing: it calls the shard by `name`, and counts its lines from 1.
     """

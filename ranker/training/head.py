@@ -23,7 +23,6 @@ from ranker.training.loss import cross_entropy
 
 MAX_GRADIENT_NORM = 1.0  # the Trainer's default
 POINTS = 100  # of the training loss's curve
-LINES = 5  # of the same in a log
 INNER_FOLDS = 4
 PENALTIES = np.logspace(-4, 1, 6)
 MAX_ITERATIONS = 2000
