@@ -62,7 +62,7 @@ clean:
 # The page of `dvc plots` loads Vega from the web; with this template it carries it, and draws without a connection.
 .venv/plots.html: .venv/installed scripts/plots_page.py
 	@$(BIN)/python -m scripts.plots_page $@
-	@$(BIN)/dvc config --local plots.html_template '$(CURDIR)/$@'
+	@$(BIN)/dvc config --local plots.html_template ../$@  # from .dvc/
 
 .venv/installed-dev: .venv/installed requirements-dev.txt
 	$(BIN)/pip install -q -r requirements-dev.txt -c constraints.txt

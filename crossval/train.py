@@ -70,7 +70,7 @@ def main() -> None:
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)
-    training, scored = held_out_rows(pairs, tables.read_table(paths.FOLDS), asked.fold)
+    training, scored = held_out_rows(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)
     sides = (pairs.iloc[training], encoded.take(training)), (pairs.iloc[scored], encoded.take(scored))

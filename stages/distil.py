@@ -36,7 +36,9 @@ def lesson(params: Params) -> tuple[pd.DataFrame, tables.Tokens]:
     titles = tables.read_table(paths.DOCUMENTS)["title"].tolist()
     texts = made_up_queries(titles, params.distil.queries + UNTAUGHT, params.distil.seed)
     ids, tokens = [str(row) for row in range(len(texts))], tokenize(load_tokenizer(paths.BASE_MODEL), texts)
-    queries = tables.Embeddings({query_id: row for row, query_id in enumerate(ids)}, Embedder(paths.BASE_MODEL)(tokens))
+    queries = tables.Embeddings(
+        {query_id: row for row, query_id in enumerate(ids)}, Embedder(paths.BASE_MODEL)(tokens, "query")
+    )
     documents = tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     return teaching_pairs(queries, documents, params.distil.seed), tables.pack(ids, tokens)
 

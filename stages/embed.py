@@ -4,6 +4,7 @@ python -m stages.embed
 """
 
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -13,18 +14,18 @@ from ranker.project import paths, tables
 from ranker.project.params import load_params
 
 
-def embed_table(embed: Embedder, key: str, source: Path, destination: Path) -> None:
+def embed_table(embed: Embedder, side: Literal["query", "document"], source: Path, destination: Path) -> None:
     tokens = tables.read_tokens(source)
-    embeddings = embed(tokens)
-    tables.write_table(destination, pd.DataFrame({key: tokens.ids, "embedding": list(embeddings)}))
+    embeddings = embed(tokens, side)
+    tables.write_table(destination, pd.DataFrame({f"{side}_id": tokens.ids, "embedding": list(embeddings)}))
     print(f"embed: {destination}: {len(embeddings)} texts, {embeddings.shape[1]} dimensions")
 
 
 def main() -> None:
     load_params()
     embed = Embedder(paths.BASE_MODEL)
-    embed_table(embed, "query_id", paths.ENCODED_QUERIES, paths.EMBEDDED_QUERIES)
-    embed_table(embed, "document_id", paths.ENCODED_DOCUMENTS, paths.EMBEDDED_DOCUMENTS)
+    embed_table(embed, "query", paths.ENCODED_QUERIES, paths.EMBEDDED_QUERIES)
+    embed_table(embed, "document", paths.ENCODED_DOCUMENTS, paths.EMBEDDED_DOCUMENTS)
 
 
 if __name__ == "__main__":

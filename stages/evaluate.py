@@ -26,7 +26,6 @@ from ranker.metrics.ranking import mean_measures, per_query_table, relevant_quer
 from ranker.project import paths, tables
 from ranker.project.params import load_params
 from ranker.splits.folds import held_out_pairs
-from ranker.splits.leakage import unseen_pairs
 
 
 def classify(run: pd.DataFrame, training: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
@@ -77,14 +76,15 @@ def main() -> None:
     seed = params.split.seed
     texts = tables.read_table(paths.QUERIES), tables.read_table(paths.DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    pairs, folds = tables.read_table(paths.PAIRS), tables.read_table(paths.FOLDS)
-    training, held_out = held_out_pairs(pairs, folds, params.split.held_out)
-    shipped = shipped_scores(held_out)
+    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
+    unseen_too = held_out.pop("unseen").to_numpy()
+    held_out = held_out.drop(columns="fold")
+    shipped = shipped_scores(held_out, *texts)
     held_out = held_out.join(shipped).join(baseline_scores(held_out, texts, embedded))
     systems = [*shipped.columns, *SCORED]
     run = relevant_queries(held_out)
     measured = measure_systems(run, systems)
-    unseen = relevant_queries(held_out[unseen_pairs(training, held_out, texts[1])])
+    unseen = relevant_queries(held_out[unseen_too])
     comparison = compare(measured.systems, UNTRAINED, seed) | {
         "left_out": measured.left_out,
         "unseen_documents": compare_unseen(unseen, systems, seed),

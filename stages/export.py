@@ -21,7 +21,7 @@ from ranker.export.manifest import Measured, manifest, side_by_side
 from ranker.export.onnx import compare, export_onnx
 from ranker.model.cross_encoder import TOKENIZER_FILES, load_checkpoint
 from ranker.model.dataset import load_pairs, project_layout
-from ranker.project import paths, tables
+from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.serving.ranker import Ranker
 from ranker.splits.folds import held_out_rows
@@ -30,7 +30,7 @@ from ranker.splits.folds import held_out_rows
 def export_models(model: BertForSequenceClassification, folder: Path, params: Params) -> Measured:
     """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs."""
     pairs, encoded = load_pairs(params)
-    _, rows = held_out_rows(pairs, tables.read_table(paths.FOLDS), params.split.held_out)
+    _, rows = held_out_rows(pairs, params.split.held_out)
     pairs, encoded = pairs.iloc[rows].reset_index(drop=True), encoded.take(rows)
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
     ranker = Ranker(folder, trusted=True)

@@ -22,7 +22,7 @@ def extract(params: Params, folder: Path) -> None:
     from ranker.model.features import FEATURES_FILE, write_features
     from ranker.model.hardware import resolve_precision
 
-    _, pairs = load_pairs(params)
+    _, pairs = load_pairs(params, paths.PAIRS)
     precision = resolve_precision(params.train.precision)
     tokens = pairs.lengths.sum()
     print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}; from {start(params)}", flush=True)

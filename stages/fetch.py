@@ -1,11 +1,10 @@
-"""Fetch the judgements and the base model, each checked and in place whole or not at all.
+"""Fetch the judgements, checked and in place whole or not at all.
 
 python -m stages.fetch
 """
 
 from ranker.common.errors import run_stage
 from ranker.common.files import sha256
-from ranker.data.base_model import WEIGHTS, fetch_base_model
 from ranker.data.download import fetch_file
 from ranker.project import paths
 from ranker.project.params import Fetch, load_params
@@ -28,8 +27,7 @@ def fetch_judgements(params: Fetch) -> None:
 def main() -> None:
     params = load_params().fetch
     fetch_judgements(params)
-    fetch_base_model(params.base_model, paths.BASE_MODEL, params.base_model_sha256)
-    for path in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS, paths.BASE_MODEL / WEIGHTS):
+    for path in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS):
         print(f"fetch: {path}: sha256 {sha256(path)}")
 
 

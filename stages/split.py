@@ -1,4 +1,4 @@
-"""Assign queries to folds, stratified by the share of relevant pairs, and audit what the held-out side leaks.
+"""Assign queries to folds, so that more data move nobody, and audit what the held-out side leaks.
 
 python -m stages.split
 """
@@ -8,9 +8,29 @@ import pandas as pd
 from ranker.common.errors import run_stage
 from ranker.common.files import write_json
 from ranker.project import paths, tables
-from ranker.project.params import load_params
-from ranker.splits.folds import assign_folds, fold_shares, held_out_pairs
-from ranker.splits.leakage import audit, check_queries
+from ranker.project.params import Split, load_params
+from ranker.splits.folds import assign_folds, fold_shares, group_queries, held_out_rows, query_folds
+from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queries, seen_documents, unseen_pairs
+
+
+def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
+    """Judged pairs with their fold, and whether other folds have seen their document; what the held-out fold leaks."""
+    pairs, queries = tables.read_table(paths.PAIRS), tables.read_table(paths.QUERIES)
+    tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), tables.read_tokens(paths.ENCODED_DOCUMENTS)
+    embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
+    vectors = embedded.values[[embedded.index[query_id] for query_id in queries["query_id"]]]
+    read = [tokens[row].tobytes() for row in tokens.rows(queries["query_id"])]
+    groups = group_queries(read, vectors, params.near)
+    by_query = query_folds(queries, groups, params.folds, params.seed)
+    check_queries(queries, groups, by_query)
+    pairs["fold"] = assign_folds(pairs, by_query, params.folds, params.seed, params.by)
+    rows = {name: row for row, name in enumerate(documents.ids.to_pylist())}
+    seen = {fold: seen_documents(pairs, fold, documents, rows) for fold in range(params.folds)}
+    pairs["unseen"] = unseen_pairs(pairs, seen)
+    held_out_rows(pairs, params.held_out)
+    held = queries["query_id"].map(by_query).to_numpy() == params.held_out
+    leaks: dict[str, float | int] = {**audit(pairs, params.held_out, seen[params.held_out])}
+    return pairs, leaks | {f"query_pairs_of_cosine_{NEAR_QUERIES}_across": near_queries(vectors, held)}
 
 
 def side_counts(side: pd.DataFrame) -> dict[str, int]:
@@ -19,28 +39,24 @@ def side_counts(side: pd.DataFrame) -> dict[str, int]:
 
 def main() -> None:
     params = load_params().split
-    pairs, queries, documents = (tables.read_table(path) for path in (paths.PAIRS, paths.QUERIES, paths.DOCUMENTS))
-    folds = assign_folds(pairs, queries, params.folds, params.seed, params.by)
-    if params.by == "query":
-        for fold in range(params.folds):
-            check_queries(folds[folds["fold"] != fold], folds[folds["fold"] == fold], queries)
-    training, held_out = held_out_pairs(pairs, folds, params.held_out)
-    leakage = audit(training, held_out, documents)
-    shares = fold_shares(pairs, folds)
-    tables.write_table(paths.FOLDS, folds)
+    pairs, leaks = split(params)
+    shares = fold_shares(pairs)
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
+    held_out = pairs["fold"] == params.held_out
     counts = {
-        "training": side_counts(training),
-        "held_out": side_counts(held_out),
+        "training": side_counts(pairs[~held_out]),
+        "held_out": side_counts(pairs[held_out]),
         "relevant_share": {
             "lowest_fold": float(shares["relevant_share"].min()),
             "highest_fold": float(shares["relevant_share"].max()),
         },
-        "leakage": leakage,
+        "leakage": leaks,
     }
     write_json(paths.SPLIT_COUNTS, counts)
     print(shares.to_string(index=False, float_format="{:.3f}".format))
-    for name, share in leakage.items():
-        print(f"split: held out: {name.replace('_', ' ')}: {share:.1%}")
+    for name, value in leaks.items():
+        shown = f"{value:.1%}" if isinstance(value, float) else str(value)
+        print(f"split: held out: {name.replace('_', ' ')}: {shown}")
 
 
 if __name__ == "__main__":

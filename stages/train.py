@@ -15,7 +15,7 @@ from ranker.model.cross_encoder import initial_model, save_model, start
 from ranker.model.dataset import EncodedPairs, load_pairs
 from ranker.model.features import FEATURES_FILE
 from ranker.model.hardware import resolve_precision
-from ranker.project import paths, tables
+from ranker.project import paths
 from ranker.project.params import Train, load_params
 from ranker.project.preflight import check_params_fit_model
 from ranker.splits.folds import held_out_rows
@@ -51,7 +51,7 @@ def main() -> None:
     params = load_params()
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)
-    training, held_out = held_out_rows(pairs, tables.read_table(paths.FOLDS), params.split.held_out)
+    training, held_out = held_out_rows(pairs, params.split.held_out)
     model = initial_model(params)
     logger = None
     if is_main_process():

@@ -103,6 +103,11 @@ def main() -> None:
         )
     if asked.trials < 1:
         raise InputError(f"--trials: expected 1 or more, found {asked.trials}")
+    shallow = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], capture_output=True, text=True)
+    if shallow.stdout.strip() == "true":  # DVC would train there, and lose the trial without a word
+        raise InputError(
+            "expected a whole clone, because trials are commits, found a shallow one: git fetch --unshallow"
+        )
     name = f"search-{problem()}-{asked.fold}"
     asked.storage.parent.mkdir(parents=True, exist_ok=True)
     with sole(

@@ -35,6 +35,10 @@ class Ragged(Sequence[np.ndarray]):
         row = range(len(self))[row]
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
+    def take(self, rows: Sequence[int]) -> "Ragged":
+        """Some of the texts, in the order of `rows`."""
+        return ragged([self[row] for row in rows], self.values.dtype.type)
+
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each text, int64 [texts]."""

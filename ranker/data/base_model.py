@@ -1,63 +1,67 @@
-"""A base model from a hub, an installed package or a folder -> config, tokenizer and safetensors in one folder."""
+"""A base model from a hub, an installed package or a folder -> config, tokenizer, weights and pooling in one folder."""
 
+import hashlib
 import importlib.util
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
-
-from ranker.common.errors import InputError, first_mistake
-from ranker.common.files import atomic, read_json, remove, write_json
-from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
-from ranker.data.download import MAX_BYTES, check_digest
+from ranker.common.errors import InputError
+from ranker.common.files import atomic, read_json, remove, sha256, write_json
+from ranker.data.base_model_checks import check_config, check_files, check_tokenizer, check_weights, read_object
+from ranker.data.download import MAX_BYTES
+from ranker.data.sentence_encoder import SETTINGS_FILES, read_sentence_encoder
+from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 WEIGHTS = "model.safetensors"
-FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-SPECIAL_TOKENS = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}  # transformers' defaults for BERT
-
-Size = Annotated[int, Field(ge=1)]
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.txt", *SETTINGS_FILES)
+SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token")
 
 
-class BertConfig(BaseModel):
-    """What has to hold of config.json for a BERT; defaults are transformers', Google's first configs rely on them."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-    model_type: Literal["bert"] = "bert"
-    vocab_size: Size = 30522
-    type_vocab_size: Annotated[int, Field(ge=2)] = 2  # the contract has token types 0 and 1
-    max_position_embeddings: Size = 512
-    hidden_size: Size = 768
-    num_hidden_layers: Size = 12
-
-
-def fetch_base_model(reference: str, destination: Path, expected_sha256: str = "") -> None:
+def fetch_base_model(reference: str, destination: Path, expected_sha256: str) -> None:
     """Put the base model that `reference` names (see params.yaml) into the folder `destination`.
 
-    Neither pickles nor remote code are ever loaded. Where a model has only a vocabulary, its `tokenizer.json` is made
-    of it. InputError names the reference and what is wrong; `destination` is then what it was.
+    Its files must have the digest `expected_sha256` (`folder_digest`), because nothing else says that equal names hold
+    equal bytes. Neither pickles nor remote code are ever loaded. The tokenizer is what transformers makes of the
+    folder, so that its settings hold; how the model pools is written as it is. InputError names the reference and what
+    is wrong; `destination` is then what it was.
     """
-    scheme, _, name = reference.partition(":")
     with atomic(destination) as partial:
         partial.mkdir()
-        if scheme == "hub":
-            _from_hub(reference, name, partial)
-        else:
-            folder = _package_folder(reference, name) if scheme == "package" else Path(name)
-            for file in FILES:
-                if (folder / file).is_file():
-                    shutil.copyfile(folder / file, partial / file)
-        _check_files(reference, partial)
-        check_digest(f"{reference}: {WEIGHTS}", partial / WEIGHTS, expected_sha256)
+        _copy(reference, partial)
+        check_files(reference, partial)
+        if (found := folder_digest(partial)) != expected_sha256:
+            expected = expected_sha256 or "its digest, because DVC cannot watch what a name stands for"
+            raise InputError(f"{reference}: fetch.base_model_sha256: expected {expected}, found {found}")
         try:
-            config = _check_config(partial / "config.json")
-            _check_weights(partial / WEIGHTS, config)
-            _complete_tokenizer(partial)
-            _check_tokenizer(partial, config)
+            config = check_config(partial / "config.json")
+            check_weights(partial / WEIGHTS, config)
+            encoder = read_sentence_encoder(partial)
+            _write_tokenizer(partial)
+            check_tokenizer(partial, config)
         except InputError as error:  # says what is wrong; the user knows the model by its reference
             raise InputError(f"{reference}: {str(error).replace(f'{partial}/', '')}") from error
+        for name in SETTINGS_FILES:
+            remove(partial / Path(name).parts[0])
+        write_json(partial / SENTENCE_ENCODER_FILE, encoder)
+
+
+def folder_digest(folder: Path) -> str:
+    """Hex SHA-256 of what `sha256sum` prints of a base model's files, in the order of FILES."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _copy(reference: str, partial: Path) -> None:
+    scheme, _, name = reference.partition(":")
+    if scheme == "hub":
+        _from_hub(reference, name, partial)
+        return
+    folder = _package_folder(reference, name) if scheme == "package" else Path(name)
+    for file in FILES:
+        if (folder / file).is_file():
+            (partial / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(folder / file, partial / file)
 
 
 def _from_hub(reference: str, name: str, partial: Path) -> None:
@@ -86,90 +90,27 @@ def _package_folder(reference: str, name: str) -> Path:
     return folders[0]
 
 
-def _check_files(reference: str, folder: Path) -> None:
-    found = ", ".join(sorted(file.name for file in folder.iterdir())) or "none of what is needed"
-    for needed in (("config.json",), (WEIGHTS,), ("tokenizer.json", "vocab.txt")):
-        if not any((folder / file).is_file() for file in needed):
-            raise InputError(f"{reference}: expected {' or '.join(needed)}, found {found}")
+def _write_tokenizer(folder: Path) -> None:
+    """Write the tokenizer that transformers loads from the folder as tokenizer.json, and name its special tokens.
 
-
-def _check_config(file: Path) -> BertConfig:
-    try:
-        return BertConfig.model_validate(_read_json(file))
-    except ValidationError as error:
-        raise InputError(f"{file}: {first_mistake(error)}") from error
-
-
-def _check_weights(file: Path, config: BertConfig) -> None:
-    """InputError unless the file is safetensors with the embeddings and layers that the config tells of."""
-    try:
-        with safe_open(file, framework="numpy") as weights:
-            names = weights.keys()  # it looks like a dict, and cannot be iterated like one
-            shapes = {name.removeprefix("bert."): list(weights.get_slice(name).get_shape()) for name in names}
-    except SafetensorError as error:
-        raise InputError(f"{file}: expected safetensors, found: {error}") from error
-    for name, rows in (
-        ("word", config.vocab_size),
-        ("position", config.max_position_embeddings),
-        ("token_type", config.type_vocab_size),
-    ):
-        key, expected = f"embeddings.{name}_embeddings.weight", [rows, config.hidden_size]
-        if shapes.get(key) != expected:
-            raise InputError(f"{file}: expected {key} of shape {expected}, found {shapes.get(key)}")
-    layers = len({key.split(".")[2] for key in shapes if key.startswith("encoder.layer.")})
-    if layers != config.num_hidden_layers:
-        raise InputError(f"{file}: expected {config.num_hidden_layers} layers, found {layers}")
-
-
-def _complete_tokenizer(folder: Path) -> None:
-    """Write tokenizer.json where there is none, and name the special tokens in tokenizer_config.json."""
-    config_file, vocabulary = folder / "tokenizer_config.json", folder / "vocab.txt"
-    config = _read_json(config_file) if config_file.is_file() else {}
-    if not (folder / "tokenizer.json").is_file():
-        lowercase = config.get("do_lower_case", True) is not False
-        try:
-            tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=lowercase)
-        except Exception as error:  # tokenizers raises nothing narrower
-            raise InputError(f"{vocabulary}: expected one token a line, [CLS], [SEP] among them: {error}") from error
-        tokenizer.save(str(folder / "tokenizer.json"))
-    remove(vocabulary)
-    _make_plain(folder / "tokenizer.json")
-    write_json(config_file, config | {name: config.get(name) or token for name, token in SPECIAL_TOKENS.items()})
-
-
-def _make_plain(file: Path) -> None:
-    """Leave of tokenizer.json what turns text into tokens: a special token is no text, and nothing is cut or padded.
-
-    A title that says [SEP] or [PAD] would otherwise have a separator in it, or the id 0, by which Vespa counts tokens.
+    So lower-casing, accents and all other settings of the folder's files hold. Left out is what does not turn text into
+    tokens: nothing is cut or padded, and a special token is no text. A title that says [SEP] would otherwise have a
+    separator in it, and one that says [PAD] the id 0, by which Vespa counts tokens.
     """
-    content = _read_json(file)
-    added = content.get("added_tokens")
-    if isinstance(added, list):
-        content["added_tokens"] = [token for token in added if not (isinstance(token, dict) and token.get("special"))]
-    write_json(file, content | {"truncation": None, "padding": None})
+    from transformers import AutoTokenizer  # takes four seconds, which other modules of this wing need not pay
 
-
-def _check_tokenizer(folder: Path, config: BertConfig) -> None:
-    """InputError if the tokenizer lacks a special token, or gives it for a text, or ids that the model has not."""
-    special = set(special_ids(folder).values())
-    tokenizer = load_tokenizer(folder)
-    vocabulary = tokenizer.get_vocab()
-    spelt = " ".join(token for token, i in vocabulary.items() if i in special)
-    if found := special & set(tokenize(tokenizer, [spelt])[0]):
-        raise InputError(
-            f"{folder / 'tokenizer.json'}: expected no text to give a special token, found id {min(found)}"
-        )
-    if "[UNK]" not in vocabulary:
-        raise InputError(f"{folder / 'tokenizer.json'}: expected [UNK] in the vocabulary, found none")
-    if (largest := max(vocabulary.values())) >= config.vocab_size:
-        raise InputError(f"{folder / 'tokenizer.json'}: expected ids below {config.vocab_size}, found {largest}")
-
-
-def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = read_json(file)
-    except ValueError as error:
-        raise InputError(f"{file}: expected JSON, found: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file}: expected a JSON object, found {type(content).__name__}")
-    return content
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        content = tokenizer.backend_tokenizer.to_str()
+    except Exception as error:  # transformers and tokenizers each raise their own
+        raise InputError(f"{folder}/: expected a tokenizer that transformers can load, found: {error}") from error
+    file = folder / "tokenizer.json"
+    file.write_text(content, encoding="utf-8")
+    plain = read_object(file)
+    added = [token for token in plain.get("added_tokens", []) if not token.get("special")]
+    write_json(file, plain | {"truncation": None, "padding": None, "added_tokens": added})
+    names = {name: getattr(tokenizer, name) for name in SPECIAL_TOKENS}
+    config_file = folder / "tokenizer_config.json"
+    config = read_json(config_file) if config_file.is_file() else {}
+    write_json(config_file, config | names)
+    remove(folder / "vocab.txt")

@@ -11,8 +11,6 @@ from ranker.evaluation.systems import Measured, measure_systems
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import Params
-from ranker.splits.folds import held_out_pairs
-from ranker.splits.leakage import unseen_pairs
 
 ONCE = ("tutorial", "head_only")  # trained once per fold, by train.seed; the cross-encoder also once per seed
 
@@ -26,12 +24,7 @@ def pool(params: Params) -> pd.DataFrame:
     """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
     texts = tables.read_table(paths.QUERIES), tables.read_table(paths.DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    pairs, folds = tables.read_table(paths.PAIRS), tables.read_table(paths.FOLDS)
-    runs = []
-    for fold in params.crossval.folds:
-        training, run = held_out_pairs(pairs, folds, fold)
-        runs.append(run.assign(fold=fold, unseen=unseen_pairs(training, run, texts[1])))
-    run = pd.concat(runs, ignore_index=True)
+    run = tables.read_table(paths.SPLIT_PAIRS)
     run = run.join(baseline_scores(run, texts, embedded))
     for recipe in ONCE:
         run = _with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))

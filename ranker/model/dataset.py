@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -56,9 +57,9 @@ def project_layout(params: Params) -> Layout:
     return load_layout(paths.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
 
 
-def load_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
-    """All judged pairs (query_id, document_id, grade, relevant), and the same with their token ids, in one order."""
-    pairs = tables.read_table(paths.PAIRS)
+def load_pairs(params: Params, table: Path = paths.SPLIT_PAIRS) -> tuple[pd.DataFrame, EncodedPairs]:
+    """All judged pairs, as stage split wrote them or another `table` has them, and the same with their token ids."""
+    pairs = tables.read_table(table)
     queries = tables.read_tokens(paths.ENCODED_QUERIES)
     documents = tables.read_tokens(paths.ENCODED_DOCUMENTS)
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params))

@@ -1,40 +1,54 @@
-"""Embed texts with the base model as it came: the mean of its last layer over a text's tokens, scaled to length 1."""
+"""Embed texts with the base model as it came, pooled as its own files say, scaled to length 1."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from ranker.common.files import read_json
 from ranker.contract.batching import MULTIPLE, scoring_batches
 from ranker.contract.layout import TokenIds
-from ranker.contract.tokens import special_ids
+from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
 from ranker.model.cross_encoder import load_base_model
+from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 TOKENS = 2048  # a batch, padding included
 
 
 class Embedder:
-    """The base model in a folder, in fp32, cut to as many of a text's tokens as it has positions."""
+    """The base model in a folder that stage base_model wrote, in fp32.
+
+    Vectors are those of sentence-transformers on the model's own folder: its pooling, its prompts for queries and
+    documents, its longest text.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.model, self.ids = load_base_model(folder).eval(), special_ids(folder)
-        self.positions = self.model.config.max_position_embeddings
+        self.model = load_base_model(folder).eval()
+        self.ids = special_ids(folder)
+        self.settings = read_json(folder / SENTENCE_ENCODER_FILE)
+        positions = self.model.config.max_position_embeddings
+        self.longest = min(positions, self.settings["max_length"] or positions)
+        texts = [self.settings["query_prompt"], self.settings["document_prompt"]]
+        self.prompts = dict(zip(("query", "document"), tokenize(load_tokenizer(folder), texts), strict=True))
 
-    def __call__(self, texts: Sequence[TokenIds]) -> np.ndarray:
+    def __call__(self, texts: Sequence[TokenIds], side: Literal["query", "document"]) -> np.ndarray:
         """Embeddings, float32 [texts, hidden size], of token ids without special tokens, in the order given."""
         embeddings = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
-        lengths = np.array([len(text) + 2 for text in texts], dtype=np.int64).clip(max=self.positions)
+        prompt = self.prompts[side]
+        lengths = np.array([len(prompt) + len(text) + 2 for text in texts], dtype=np.int64).clip(max=self.longest)
         batches = scoring_batches(lengths, TOKENS)
         for rows in tqdm(batches, desc="embed", unit="batch", disable=None):
-            embeddings[rows] = self._embed([texts[i][: self.positions - 2] for i in rows])
+            cut = [[*prompt, *texts[i]][: self.longest - 2] for i in rows]
+            embeddings[rows] = self._embed(cut, len(prompt))
         return embeddings
 
     @torch.inference_mode()
-    def _embed(self, texts: Sequence[TokenIds]) -> np.ndarray:
-        """[CLS] text [SEP], as sentence-transformers lays it out; both count in the mean."""
-        length = min(-(-(max(map(len, texts)) + 2) // MULTIPLE) * MULTIPLE, self.positions)
+    def _embed(self, texts: Sequence[TokenIds], prompt: int) -> np.ndarray:
+        """[CLS] text [SEP], as sentence-transformers lays it out; both count where tokens are pooled."""
+        length = min(-(-(max(map(len, texts)) + 2) // MULTIPLE) * MULTIPLE, self.model.config.max_position_embeddings)
         input_ids = np.full((len(texts), length), self.ids["pad_id"], dtype=np.int64)
         attention_mask = np.zeros((len(texts), length), dtype=np.int64)
         for row, text in enumerate(texts):
@@ -42,6 +56,15 @@ class Embedder:
             attention_mask[row, : len(text) + 2] = 1
         mask = torch.from_numpy(attention_mask)
         states = self.model(input_ids=torch.from_numpy(input_ids), attention_mask=mask).last_hidden_state
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        means = (states * weights).sum(dim=1) / weights.sum(dim=1)
-        return torch.nn.functional.normalize(means, dim=1).numpy()
+        if prompt and not self.settings["include_prompt"]:
+            mask[:, : prompt + 1] = 0  # [CLS] with it, as sentence-transformers has it
+        return torch.nn.functional.normalize(self._pool(states, mask.unsqueeze(-1)), dim=1).numpy()
+
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """One vector for each text, float32 [texts, hidden size], of float32 [texts, tokens, hidden size]."""
+        if self.settings["pooling"] == "cls":
+            return states[:, 0]
+        if self.settings["pooling"] == "max":
+            return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
+        weights = mask.to(states.dtype)
+        return (states * weights).sum(dim=1) / weights.sum(dim=1)

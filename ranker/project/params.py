@@ -75,6 +75,7 @@ class Split(Section):
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
     held_out: Annotated[int, Field(ge=0)]
+    near: Annotated[float, Field(gt=0, le=1)]
     seed: Seed
 
     @model_validator(mode="after")

@@ -9,7 +9,8 @@ SAMPLE_JUDGEMENTS = Path("data/sample/training_all_jugdments_data.csv")
 
 RAW_LABELLED_DATA = Path("data/raw/labelled_data.json")
 RAW_JUDGEMENTS = Path("data/raw/judgements.csv")
-BASE_MODEL = Path("data/raw/base_model")
+BASE_MODEL = Path("data/base_model")
+SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vector of a text
 
 QUERIES = Path("data/joined/queries.parquet")
 DOCUMENTS = Path("data/joined/documents.parquet")
@@ -26,7 +27,7 @@ EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")
 START = Path("models/start")
 DISTILLATION = Path("results/distil.json")
 
-FOLDS = Path("data/split/folds.parquet")
+SPLIT_PAIRS = Path("data/split/pairs.parquet")
 SPLIT_COUNTS = Path("results/split.json")
 
 FEATURES = Path("data/features")

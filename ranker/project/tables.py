@@ -36,7 +36,8 @@ SCHEMAS = {
         [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
     ),  # of length 1
     paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
-    paths.FOLDS: pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("fold", pa.int8())]),
+    # unseen: neither the document nor a title nearly like its own is judged in another fold
+    paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),

@@ -9,7 +9,7 @@ A Ranker may be shared by threads: nothing of it changes after it is made.
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -47,6 +47,8 @@ class TextEncoder:
 
     def encode_documents(self, titles: Sequence[str]) -> Ragged:
         """Token ids of titles, each cut to its size, without special tokens: 2 bytes a token, 8 a title."""
+        if isinstance(titles, str):
+            raise InputError("titles: expected a list of texts, found one text")
         size = self.layout.max_document_tokens
         return ragged([tokens[:size] for tokens in tokenize(self.tokenizer, titles)], self.dtype)
 
@@ -92,9 +94,24 @@ class Ranker(TextEncoder):
         pairs = (lay_out(self.layout, [query], [document], self.layout.max_length) for document in documents)
         return np.array([relevance(self.logits(pair))[0] for pair in pairs], dtype=np.float32)
 
-    def rank(self, query: str, documents: Sequence[TokenIds], top: int | None = None) -> list[tuple[int, float]]:
-        """The `top` documents for a query, best first, as (row, score); of equal scores, the first row first."""
-        scores = self.score(self.encode_query(query), documents)
+    def rank(
+        self, query: str, documents: Sequence[TokenIds] | Sequence[str], top: int | None = None
+    ) -> list[tuple[int, float]]:
+        """The `top` documents for a query, best first, as (row, score); of equal scores, the first row first.
+
+        `documents` are texts or, to tokenise them once for many queries, what `encode_documents` gives.
+        """
+        if not isinstance(query, str):
+            raise InputError(f"query: expected text, found {type(query).__name__}")
+        if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
+            raise InputError(f"top: expected a whole number of at least 1, or None for all, found {top!r}")
+        if isinstance(documents, str):
+            raise InputError("documents: expected a list, found one text")
+        kinds = {isinstance(document, str) for document in documents}
+        if len(kinds) > 1:
+            raise InputError("documents: expected texts or what encode_documents gives, found both")
+        encoded = self.encode_documents(cast(Sequence[str], documents)) if True in kinds else documents
+        scores = self.score(self.encode_query(query), cast(Sequence[TokenIds], encoded))
         return [(int(row), float(scores[row])) for row in np.argsort(-scores, kind="stable")[:top]]
 
     def score_pairs(

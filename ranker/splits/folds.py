@@ -1,62 +1,103 @@
-"""Folds: each pair is in one, and so is each query unless the split is asked to leak as the tutorial's did."""
+"""Folds: each query is in one and stays there when data grow; or the split leaks as the tutorial's did."""
 
+import hashlib
+import unicodedata
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.model_selection import StratifiedKFold
 
 from ranker.common.errors import InputError
 
+ROWS = 1024  # queries compared with all others at a time
+
+
+def group_queries(tokens: list[bytes], vectors: np.ndarray, near: float) -> np.ndarray:
+    """A number for each query, int [queries], equal for those that must share a fold.
+
+    They are those of equal token ids (`tokens`), because the model sees no other difference; and, where `near` is below
+    1, those whose `vectors`, float [queries, size] of length 1, have a cosine of at least `near`, directly or through
+    others.
+    """
+    groups = np.unique(np.array(tokens, dtype=object), return_inverse=True)[1]
+    if near >= 1:
+        return groups
+    close = near_pairs(vectors, near)
+    same = np.arange(len(groups)), np.unique(groups, return_index=True)[1][groups]  # each with the first of its group
+    rows, columns = (np.concatenate([one, other]) for one, other in zip(close, same, strict=True))
+    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(len(groups), len(groups)))
+    return connected_components(graph, directed=False)[1]
+
+
+def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of rows, the smaller first, whose cosine is at least `near`: int64 [pairs] each."""
+    found = []
+    for start in range(0, len(vectors), ROWS):
+        rows, columns = np.nonzero(vectors[start : start + ROWS] @ vectors.T >= near)
+        found.append(np.stack([rows + start, columns])[:, columns > rows + start])
+    both = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
+    return both[0], both[1]
+
+
+def query_folds(queries: pd.DataFrame, groups: np.ndarray, folds: int, seed: int) -> "pd.Series[int]":
+    """The fold of each query: a Series by query_id. `queries` has query_id and query; InputError for too few groups.
+
+    Groups are put in the order of a hash of the seed and their text and cut into `folds` parts of as many. So a
+    judgement more moves nobody, and a query more moves at most one group across each border between folds.
+    """
+    count = len(np.unique(groups))
+    if count < folds:
+        raise InputError(f"split.folds: expected at most {count}, the number of queries that differ, found {folds}")
+    keys = queries["query"].map(lambda query: _key(query, seed))
+    first = pd.Series(keys.to_numpy()).groupby(groups).min().sort_values()
+    fold_of = {group: fold for fold, part in enumerate(np.array_split(first.index, folds)) for group in part}
+    return pd.Series([fold_of[group] for group in groups], index=queries["query_id"], dtype="int8")
+
+
+def _key(query: str, seed: int) -> str:
+    """A hash of how a query reads, whatever its case, spaces and composition."""
+    text = " ".join(unicodedata.normalize("NFKC", query).casefold().split())
+    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+
 
 def assign_folds(
-    pairs: pd.DataFrame, queries: pd.DataFrame, folds: int, seed: int, by: Literal["query", "pair"]
-) -> pd.DataFrame:
-    """Assign each pair to a fold so that folds carry like shares of pairs and of relevant pairs.
+    pairs: pd.DataFrame, by_query: "pd.Series[int]", folds: int, seed: int, by: Literal["query", "pair"]
+) -> np.ndarray:
+    """The fold of each pair, int8: that of its query, or drawn pair by pair, as in the tutorial's random split.
 
-    By `query`, the pairs of a query, and of all queries that read the same, share a fold; by `pair`, each pair is drawn
-    by itself, as in the tutorial's random split. `pairs` has query_id, document_id and relevant (bool), `queries` has
-    query_id and query. Returns query_id, document_id and fold (int8), in the order of `pairs`. InputError if there are
-    fewer queries, relevant pairs or other pairs than folds.
+    `pairs` has query_id and relevant (bool). InputError where a fold would be without pairs.
     """
-    texts = reading(queries)
-    groups = pairs["query_id"].map(texts.map(dict(zip(texts[::-1], texts.index[::-1], strict=True))))  # the first such
-    for count, what in (
-        (groups.nunique(), "queries"),
-        (int(pairs["relevant"].sum()), "relevant pairs"),
-        (int((~pairs["relevant"]).sum()), "other pairs"),
-    ):
-        if count < folds:
-            raise InputError(f"split.folds: expected at most {count}, the number of {what}, found {folds}")
-    labels = pairs["relevant"].to_numpy()
     if by == "query":
-        sides = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups.to_numpy())
-    else:
-        sides = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
-    assigned = pairs[["query_id", "document_id"]].assign(fold=np.int8(0)).reset_index(drop=True)
-    for number, (_, held_out) in enumerate(sides):
-        assigned.loc[held_out, "fold"] = np.int8(number)
-    if missing := set(range(folds)) - set(assigned["fold"]):
-        raise InputError(f"split.folds: expected queries in each of {folds} folds, found none in fold {min(missing)}")
+        assigned = pairs["query_id"].map(by_query).to_numpy(np.int8)
+        if missing := set(range(folds)) - set(assigned.tolist()):
+            raise InputError(f"split.folds: expected pairs in each of {folds} folds, found none in fold {min(missing)}")
+        return assigned
+    counts = pairs["relevant"].value_counts()
+    if len(counts) < 2 or counts.min() < folds:
+        found = f"{counts.get(True, 0)} relevant and {counts.get(False, 0)} other pairs"
+        raise InputError(f"split.folds: expected at least {folds} pairs of both kinds, found {found}")
+    assigned = np.zeros(len(pairs), dtype=np.int8)
+    relevant = pairs["relevant"].to_numpy()
+    sides = StratifiedKFold(folds, shuffle=True, random_state=seed).split(relevant, relevant)
+    for fold, (_, held_out) in enumerate(sides):
+        assigned[held_out] = fold
     return assigned
 
 
-def reading(queries: pd.DataFrame) -> "pd.Series[str]":
-    """How each query reads, whatever its case and spaces: a Series of str by query_id."""
-    return queries.set_index("query_id")["query"].map(lambda query: " ".join(query.casefold().split()))
-
-
-def fold_shares(pairs: pd.DataFrame, assigned: pd.DataFrame) -> pd.DataFrame:
+def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
     """One row per fold: fold, queries, pairs and the share of relevant pairs."""
-    by_fold = pairs.merge(assigned).groupby("fold")
+    by_fold = pairs.groupby("fold")
     return by_fold.agg(
         queries=("query_id", "nunique"), pairs=("relevant", "size"), relevant_share=("relevant", "mean")
     ).reset_index()
 
 
-def held_out_rows(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -> tuple[np.ndarray, np.ndarray]:
+def held_out_rows(pairs: pd.DataFrame, *held_out: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs."""
-    mask = pairs.merge(assigned, how="left", validate="one_to_one")["fold"].isin(held_out).to_numpy()
+    mask = pairs["fold"].isin(held_out).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
     for name, rows in sides.items():
         relevant = int(pairs["relevant"].iloc[rows].sum())
@@ -67,7 +108,7 @@ def held_out_rows(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -
     return sides["training"], sides["held-out"]
 
 
-def held_out_pairs(pairs: pd.DataFrame, assigned: pd.DataFrame, *held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def held_out_pairs(pairs: pd.DataFrame, *held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs of `held_out_rows`."""
-    training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, assigned, *held_out))
+    training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, *held_out))
     return training, held

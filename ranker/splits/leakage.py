@@ -1,81 +1,94 @@
 """What the held-out side of a split shares with the training side: queries must not be, documents are counted."""
 
-import re
-
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import CountVectorizer
+from scipy.sparse import csr_array
 
 from ranker.common.errors import InputError
-from ranker.splits.folds import reading
+from ranker.contract.tokens import Ragged
+from ranker.splits.folds import near_pairs
 
-NEAR = 0.8  # Jaccard of two titles' words: a preprint and its article, or one title with and without its subtitle
-ROWS = 128  # titles compared with all others at a time: some 130 MiB against 38,000 that share common words
+NEAR_TITLES = 0.8  # Jaccard of two titles' tokens: a preprint and its article, a title with and without its subtitle
+NEAR_QUERIES = 0.75  # cosine of the base model: two of TREC-COVID's topics on masks share 43 judged documents
+ROWS = 128  # titles compared with all others at a time: some 130 MiB against 38,000 that share common tokens
 
 
-def check_queries(training: pd.DataFrame, held_out: pd.DataFrame, queries: pd.DataFrame) -> None:
-    """InputError if a query, or another one that reads the same, has pairs on both sides.
-
-    Both sides have query_id; `queries` has query_id and query.
-    """
-    texts = reading(queries)
-    learned = training["query_id"].drop_duplicates()
-    by_text = dict(zip(learned.map(texts), learned, strict=True))
-    for query_id in held_out["query_id"].drop_duplicates():
-        if texts[query_id] in by_text:
+def check_queries(queries: pd.DataFrame, groups: np.ndarray, folds: "pd.Series[int]") -> None:
+    """InputError if a query, or another one of its group, is in two folds. `queries` has query_id and query."""
+    table = queries.assign(group=groups, fold=queries["query_id"].map(folds))
+    for _, rows in table.groupby("group"):
+        if rows["fold"].nunique() > 1:
+            one, other = (row for _, row in rows.drop_duplicates("fold").iloc[:2].iterrows())
             raise InputError(
-                f"query {query_id} ({texts[query_id]!r}): expected on one side of the split, found held out and, as "
-                f"query {by_text[texts[query_id]]}, in training: its measures would be those of a query seen before"
+                f"query {one['query_id']} ({one['query']!r}): expected in one fold with query {other['query_id']}, "
+                f"which the model reads alike, found in folds {one['fold']} and {other['fold']}: its measures would be "
+                "those of a query seen before"
             )
 
 
-def near_duplicates(titles: list[str], others: list[str]) -> np.ndarray:
-    """Whether each title has nearly the words of one of `others` (Jaccard of at least NEAR), bool [titles].
+def near_duplicates(titles: Ragged, others: Ragged) -> np.ndarray:
+    """Whether each title has nearly the tokens of one of `others` (Jaccard of at least NEAR_TITLES), bool [titles].
 
-    Case, punctuation, order and repetition are passed over. A title without words is like none.
-
-    >>> near_duplicates(["The origin of SARS-CoV-2.", "Masks"], ["the ORIGIN of Sars CoV 2", "Masks in wards"]).tolist()
-    [True, False]
+    Tokens are what the model sees: case, accents and forms of a character are as its tokenizer takes them, and scripts
+    without spaces are told apart by characters. Order and repetition are passed over. A title without tokens is like
+    none.
     """
-    if not any(re.search(r"\w", title) for title in others):
-        return np.zeros(len(titles), dtype=bool)
-    vectorizer = CountVectorizer(binary=True, token_pattern=r"\w+", dtype=np.int32)
-    b = vectorizer.fit_transform(others)
-    a = vectorizer.transform(titles)
-    words = np.array([len(set(re.findall(r"\w+", title.lower()))) for title in titles])  # unknown ones among them
+    size = 1 + max(titles.values.max(initial=0), others.values.max(initial=0))
+    a, b = (_incidence(texts, int(size)) for texts in (titles, others))
+    counts, other_counts = a.sum(axis=1), b.sum(axis=1)
     found = np.zeros(len(titles), dtype=bool)
     for start in range(0, len(titles), ROWS):
         shared = (a[start : start + ROWS] @ b.T).tocoo()
-        union = words[start + shared.row] + b.sum(axis=1).A1[shared.col] - shared.data
-        found[start + shared.row[shared.data >= NEAR * union]] = True
+        union = counts[start + shared.row] + other_counts[shared.col] - shared.data
+        found[start + shared.row[shared.data >= NEAR_TITLES * union]] = True
     return found
 
 
-def seen_documents(training: pd.DataFrame, held_out: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
-    """One row per held-out document: document_id, `seen` (judged in training too), `near` (or a title like it is).
+def _incidence(texts: Ragged, size: int) -> csr_array:
+    """Which token is in which text, int32 [texts, size] of 0 and 1."""
+    matrix = csr_array((np.ones(len(texts.values), np.int32), texts.values, texts.offsets), shape=(len(texts), size))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
 
-    Both sides have document_id; `documents` has document_id and title.
+
+def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict[str, int]) -> pd.DataFrame:
+    """One row per document of a fold: document_id, `seen` (judged in other folds too), `near` (or a title like it is).
+
+    `pairs` has document_id and fold; `rows` says which text of `documents` an id is.
     """
-    learned = set(training["document_id"])
-    table = documents[documents["document_id"].isin(set(held_out["document_id"]))].reset_index(drop=True)
-    others = documents.loc[documents["document_id"].isin(learned), "title"].tolist()
-    seen = table["document_id"].isin(learned)
-    near = seen | near_duplicates(table["title"].tolist(), others)
-    return pd.DataFrame({"document_id": table["document_id"], "seen": seen, "near": near})
+    held_out = pairs.loc[pairs["fold"] == fold, "document_id"].drop_duplicates()
+    learned = pairs.loc[pairs["fold"] != fold, "document_id"].drop_duplicates()
+    seen = held_out.isin(set(learned)).to_numpy()
+    titles, others = (documents.take([rows[name] for name in ids]) for ids in (held_out, learned))
+    near = seen | near_duplicates(titles, others)
+    return pd.DataFrame({"document_id": held_out.to_numpy(), "seen": seen, "near": near})
 
 
-def unseen_pairs(training: pd.DataFrame, held_out: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
-    """Whether training saw neither a pair's document nor a title nearly like its own, bool [held-out pairs]."""
-    seen = seen_documents(training, held_out, documents)
-    return ~held_out["document_id"].isin(set(seen.loc[seen["near"], "document_id"])).to_numpy()
+def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarray:
+    """Whether other folds have judged neither a pair's document nor a title nearly like its own, bool [pairs].
+
+    `seen` has `seen_documents` of each fold.
+    """
+    unseen = np.zeros(len(pairs), dtype=bool)
+    for fold, table in seen.items():
+        near = set(table.loc[table["near"], "document_id"])
+        unseen |= ((pairs["fold"] == fold) & ~pairs["document_id"].isin(near)).to_numpy()
+    return unseen
 
 
-def audit(training: pd.DataFrame, held_out: pd.DataFrame, documents: pd.DataFrame) -> dict[str, float]:
-    """Shares, 0 to 1, of the held-out side that training has seen: queries, documents, documents or titles, pairs."""
-    seen = seen_documents(training, held_out, documents)
+def near_queries(vectors: np.ndarray, held_out: np.ndarray) -> int:
+    """Pairs of a held-out and a training query whose cosine is at least NEAR_QUERIES; `held_out` is bool [queries]."""
+    one, other = near_pairs(vectors, NEAR_QUERIES)
+    return int(np.sum(held_out[one] != held_out[other]))
+
+
+def audit(pairs: pd.DataFrame, fold: int, seen: pd.DataFrame) -> dict[str, float]:
+    """Shares, 0 to 1, of a held-out fold that training has seen: queries, documents, documents or titles, pairs."""
+    held_out, training = pairs[pairs["fold"] == fold], pairs[pairs["fold"] != fold]
     return {
         "queries_seen": float(held_out["query_id"].drop_duplicates().isin(set(training["query_id"])).mean()),
         "documents_seen": float(seen["seen"].mean()),
         "documents_or_near_duplicate_titles_seen": float(seen["near"].mean()),
-        "pairs_of_unseen_documents": float(unseen_pairs(training, held_out, documents).mean()),
+        "pairs_of_unseen_documents": float(held_out["unseen"].mean()),
     }
