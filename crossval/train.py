@@ -4,16 +4,19 @@ python -m crossval.train RECIPE SEED FOLD
 """
 
 import argparse
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
 from ranker.model.cross_encoder import initial_model
-from ranker.model.dataset import EncodedPairs, load_pairs
+from ranker.model.dataset import EncodedPairs, load_pairs, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model
@@ -24,10 +27,13 @@ from ranker.training.trainer import fine_tune
 
 Side = tuple[pd.DataFrame, EncodedPairs]  # pairs, and the same with their token ids
 
-# What stage train does; the published recipe as it is; a head on frozen features, trained to convergence.
-RECIPES = ("cross_encoder", "tutorial", "head_only")
+# What stage train does; the same without attention between query and document; the published recipe as it is; a head on
+# frozen features, trained to convergence.
+RECIPES = ("cross_encoder", "bi_encoder", "tutorial", "head_only")
 TUTORIAL = {
+    "head": "classifier",
     "trainable": "head",
+    "targets": "binary",
     "epochs": 3,
     "batch_size": 16,
     "learning_rate": 5e-5,
@@ -38,20 +44,21 @@ TUTORIAL = {
 
 def recipe_params(params: Params, recipe: str, seed: int) -> Params:
     """The params by which a recipe trains."""
-    if recipe == "cross_encoder":
+    if recipe in ("cross_encoder", "bi_encoder"):
         return params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
     train = params.train.model_copy(update=TUTORIAL | {"seed": seed})
-    return params.model_copy(update={"train": train, "distil": params.distil.model_copy(update={"queries": 0})})
+    return params.model_copy(update={"train": train})
 
 
 def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name: str) -> np.ndarray:
     """Scores of the held-out pairs, float32 [pairs], of a model of its own; `name` is its, should it be stopped."""
     (pairs, training), (_, held_out) = sides
-    model = initial_model(params)
+    model = initial_model(params, BertForBiEncoder if recipe == "bi_encoder" else BertForSegmentCosine)
     settings = params.train
     if settings.trainable != "head":
         fine_tune(model, training, settings, name=name)
         return score(model, held_out, settings.eval_batch_tokens)
+    model = cast(BertForSequenceClassification, model)
     pooled = features(model, training, settings.eval_batch_tokens, resolve_precision(settings.precision))
     # Scores are of fp32 whatever training computes in, because what is exported is.
     scored = features(model, held_out, settings.eval_batch_tokens, "fp32")
@@ -70,6 +77,7 @@ def main() -> None:
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)
+    encoded = encoded.with_targets(targets(pairs, params.train.targets))
     training, scored = held_out_rows(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)

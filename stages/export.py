@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, sha256, write_json
@@ -19,7 +18,7 @@ from ranker.export.golden import GOLDEN_FILE, golden
 from ranker.export.int8 import prepare
 from ranker.export.manifest import Measured, manifest, side_by_side
 from ranker.export.onnx import compare, export_onnx
-from ranker.model.cross_encoder import TOKENIZER_FILES, load_checkpoint
+from ranker.model.cross_encoder import TOKENIZER_FILES, CrossEncoder, load_checkpoint
 from ranker.model.dataset import load_pairs, project_layout
 from ranker.project import paths
 from ranker.project.params import Params, load_params
@@ -27,7 +26,7 @@ from ranker.serving.ranker import Ranker
 from ranker.splits.folds import held_out_rows
 
 
-def export_models(model: BertForSequenceClassification, folder: Path, params: Params) -> Measured:
+def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured:
     """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs."""
     pairs, encoded = load_pairs(params)
     _, rows = held_out_rows(pairs, params.split.held_out)

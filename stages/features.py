@@ -4,6 +4,7 @@ python -m stages.features
 """
 
 from pathlib import Path
+from typing import cast
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
@@ -18,15 +19,17 @@ def extract(params: Params, folder: Path) -> None:
 
     The head's weights, which `train.seed` draws, are no part of them: a sweep over it keeps them.
     """
-    from ranker.model.cross_encoder import initial_model, start  # torch takes seconds to import: not for nothing
+    from transformers import BertForSequenceClassification
+
+    from ranker.model.cross_encoder import initial_model  # torch takes seconds to import: not for nothing
     from ranker.model.features import FEATURES_FILE, write_features
     from ranker.model.hardware import resolve_precision
 
     _, pairs = load_pairs(params, paths.PAIRS)
     precision = resolve_precision(params.train.precision)
     tokens = pairs.lengths.sum()
-    print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}; from {start(params)}", flush=True)
-    model = initial_model(params)
+    print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}", flush=True)
+    model = cast(BertForSequenceClassification, initial_model(params))  # preflight says so
     write_features(folder / FEATURES_FILE, model, pairs, params.train.eval_batch_tokens, precision)
 
 

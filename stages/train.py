@@ -5,14 +5,16 @@ Of several processes (train.launcher), the first alone logs and writes.
 python -m stages.train
 """
 
+from typing import cast
+
 import numpy as np
 from transformers import BertForSequenceClassification
 
 from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic
-from ranker.model.cross_encoder import initial_model, save_model, start
-from ranker.model.dataset import EncodedPairs, load_pairs
+from ranker.model.cross_encoder import CrossEncoder, initial_model, is_sentence_encoder, save_model
+from ranker.model.dataset import EncodedPairs, load_pairs, targets
 from ranker.model.features import FEATURES_FILE
 from ranker.model.hardware import resolve_precision
 from ranker.project import paths
@@ -25,7 +27,7 @@ from ranker.training.head import Featured, train_head
 
 
 def train(
-    model: BertForSequenceClassification,
+    model: CrossEncoder,
     training: EncodedPairs,
     rows: np.ndarray,
     params: Train,
@@ -40,7 +42,8 @@ def train(
             return
         pooled = np.load(paths.FEATURES / FEATURES_FILE)
         held_out = np.delete(pooled, rows, axis=0)
-        train_head(model, Featured(pooled[rows], training.targets, training.lengths), params, held_out, logger)
+        classifier = cast(BertForSequenceClassification, model)  # preflight says so
+        train_head(classifier, Featured(pooled[rows], training.targets, training.lengths), params, held_out, logger)
     else:
         from ranker.training.trainer import fine_tune  # the Trainer takes a second to import: not for a head
 
@@ -51,6 +54,7 @@ def main() -> None:
     params = load_params()
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)
+    encoded = encoded.with_targets(targets(pairs, params.train.targets))
     training, held_out = held_out_rows(pairs, params.split.held_out)
     model = initial_model(params)
     logger = None
@@ -58,10 +62,13 @@ def main() -> None:
         trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
         print(
             f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} "
-            f"weights trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}; "
-            f"from {start(params)}",
+            f"weights trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}",
             flush=True,
         )
+        if params.train.head == "cosine" and not is_sentence_encoder():
+            print(
+                "train: the base model is no sentence encoder: a classification head in place of the cosine", flush=True
+            )
         logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
     train(model, encoded.take(training), training, params.train, logger)
     if is_main_process():

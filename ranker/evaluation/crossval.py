@@ -12,7 +12,11 @@ from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import Params
 
-ONCE = ("tutorial", "head_only")  # trained once per fold, by train.seed; the cross-encoder also once per seed
+ONCE = (
+    "bi_encoder",
+    "tutorial",
+    "head_only",
+)  # trained once per fold, by train.seed; the cross-encoder also once per seed
 
 
 def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:

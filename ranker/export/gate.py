@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pandas as pd
 from tqdm import tqdm
-from transformers import BertForSequenceClassification
 
 from ranker.contract.batching import scoring_batches
 from ranker.contract.folder import MODEL_FILES
@@ -19,6 +18,7 @@ from ranker.contract.layout import relevance
 from ranker.export.int8 import SCHEMES, Scheme, quantise, worst_matrices
 from ranker.metrics.agreement import kendall_tau, top_overlap
 from ranker.metrics.ranking import ranking_measures
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
 from ranker.project.params import Export
 from ranker.serving.ranker import TOKENS, Ranker
@@ -103,7 +103,7 @@ def passes(found: dict[str, float], params: Export) -> bool:
 
 
 def gate(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, folder: Path, held_out: HeldOut, params: Export
+    model: CrossEncoder, prepared: onnx.ModelProto, folder: Path, held_out: HeldOut, params: Export
 ) -> list[dict[str, Any]]:
     """Write model.int8.onnx by the first scheme that passes, or by none; returns what was tried, the last one last.
 
@@ -124,7 +124,7 @@ def gate(
     return tried
 
 
-def _schemes(model: BertForSequenceClassification, prepared: onnx.ModelProto, held_out: HeldOut) -> Iterator[Scheme]:
+def _schemes(model: CrossEncoder, prepared: onnx.ModelProto, held_out: HeldOut) -> Iterator[Scheme]:
     """Whole schemes, then the first of them with ever more matrices left out, the worst first."""
     yield from SCHEMES
     few = np.linspace(0, len(held_out.encoded) - 1, min(FEW, len(held_out.encoded))).astype(int)

@@ -21,10 +21,11 @@ from onnxscript.rewriter.ort_fusions.mha_bias import fuse_mha_bias
 from onnxscript.rewriter.ort_fusions.sdpa import fuse_sdpa
 from onnxscript.rewriter.ort_fusions.skip_normalization import fuse_skip_layer_normalization
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig
 
 from ranker.common.errors import InputError
 from ranker.export.onnx import check_onnx, save
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.project.params import Export
 
 BIAS = 5  # of the inputs of MultiHeadAttention
@@ -120,9 +121,7 @@ def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Expo
 
 
 @torch.inference_mode()
-def worst_matrices(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, inputs: dict[str, np.ndarray]
-) -> list[str]:
+def worst_matrices(model: CrossEncoder, prepared: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[str]:
     """Names of all matrix products, that one first which moves the logits most when it alone is rounded.
 
     `model` is what was exported, `inputs` are laid out pairs. In PyTorch it takes a sixth of the time that a file for

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import torch
 from torch.export import Dim
-from transformers import BertForSequenceClassification
 
 from ranker.common.errors import InputError
 from ranker.contract.batching import scoring_batches
 from ranker.contract.layout import INPUTS, OUTPUT
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
 from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
@@ -38,7 +38,7 @@ def check_target(params: Export) -> None:
         )
 
 
-def export_onnx(model: BertForSequenceClassification, path: Path, params: Export) -> None:
+def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
     """Write `model` to `path`: inputs INPUTS, int64 [batch, sequence], both free; output OUTPUT, float32 [batch, 2].
 
     Inputs are bound by name. The tutorial passed them by position, types before mask, to a `forward` that takes them
@@ -99,9 +99,7 @@ def _signature(value: onnx.ValueInfoProto) -> tuple[int, list[str | int]]:
     return tensor.elem_type, [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
 
 
-def compare(
-    model: BertForSequenceClassification, ranker: Ranker, held_out: EncodedPairs, tokens: int
-) -> dict[str, float]:
+def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens: int) -> dict[str, float]:
     """Largest absolute logit difference between PyTorch and ONNX Runtime, by shape.
 
     COMPARED pairs of all lengths in batches of `tokens`; FEW of them one by one, in threes, and padded to the
@@ -143,7 +141,7 @@ def _check_binding(ranker: Ranker, inputs: dict[str, np.ndarray]) -> None:
 
 
 @torch.inference_mode()
-def _difference(model: BertForSequenceClassification, ranker: Ranker, inputs: dict[str, np.ndarray]) -> float:
+def _difference(model: CrossEncoder, ranker: Ranker, inputs: dict[str, np.ndarray]) -> float:
     expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
     difference = float(np.abs(expected - ranker.logits(inputs)).max())
     return difference if np.isfinite(difference) else np.inf  # max() would lose a NaN

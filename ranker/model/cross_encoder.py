@@ -11,6 +11,8 @@ from transformers import BertForSequenceClassification, BertModel, PreTrainedCon
 from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
 from ranker.common.errors import InputError
+from ranker.common.files import read_json
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths
 from ranker.project.params import Params
 
@@ -20,7 +22,9 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
-Bert = TypeVar("Bert", BertModel, BertForSequenceClassification)
+Bert = TypeVar("Bert", BertModel, BertForSequenceClassification, BertForSegmentCosine, BertForBiEncoder)
+CrossEncoder = BertForSequenceClassification | BertForSegmentCosine
+KINDS = {kind.__name__: kind for kind in (BertForSegmentCosine, BertForBiEncoder)}  # by config.json's architectures
 
 
 class FirstTokenLayer(BertLayer):
@@ -54,7 +58,7 @@ def read_first_token(model: BertForSequenceClassification) -> BertForSequenceCla
     return model
 
 
-def new_cross_encoder(folder: Path, seed: int) -> BertForSequenceClassification:
+def new_classifier(folder: Path, seed: int) -> BertForSequenceClassification:
     """A base model, in fp32, under a new two-logit classification head with weights drawn from `seed`.
 
     A head that the base model may have is left behind. InputError where weights are missing or do not fit the config:
@@ -69,13 +73,32 @@ def new_cross_encoder(folder: Path, seed: int) -> BertForSequenceClassification:
     return read_first_token(model)
 
 
+def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForSegmentCosine) -> BertForSegmentCosine:
+    """A base model, in fp32, that scores by its segments' cosine; InputError as in `new_classifier`.
+
+    Token type 1, which a sentence encoder has never seen, gets type 0's embedding.
+    """
+    base = load_base_model(folder)
+    with torch.random.fork_rng():  # initial weights are overwritten: no random numbers that others would miss
+        model = kind(base.config)
+    base.pooler = None
+    model.bert = base
+    with torch.no_grad():
+        types = base.embeddings.token_type_embeddings.weight
+        types[1] = types[0]
+    return model
+
+
 def load_base_model(folder: Path) -> BertModel:
-    """A base model without a head, in fp32; InputError as in `new_cross_encoder`."""
+    """A base model without a head, in fp32; InputError as in `new_classifier`."""
     return _load(BertModel, folder)
 
 
-def load_checkpoint(folder: Path) -> BertForSequenceClassification:
+def load_checkpoint(folder: Path) -> CrossEncoder:
     """The cross-encoder that stage train wrote, in fp32 and evaluation mode."""
+    (architecture,) = read_json(folder / "config.json")["architectures"]
+    if architecture in KINDS:
+        return _load(KINDS[architecture], folder).eval()
     return read_first_token(_load(BertForSequenceClassification, folder)).eval()
 
 
@@ -109,45 +132,55 @@ def _some(names: list[str]) -> str:
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
-def save_model(model: BertForSequenceClassification, tokenizer: Path, folder: Path) -> None:
+def save_model(model: CrossEncoder, tokenizer: Path, folder: Path) -> None:
     """Write a cross-encoder and the tokenizer files of the folder `tokenizer`: a whole model."""
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / name)
 
 
-def start(params: Params) -> Path:
-    """The folder that fine-tuning starts from: what stage distil taught, or the base model."""
-    return paths.START if params.distil.queries else paths.BASE_MODEL
-
-
-def initial_model(params: Params) -> BertForSequenceClassification:
+def initial_model(params: Params, kind: type[BertForSegmentCosine] = BertForSegmentCosine) -> CrossEncoder:
     """The cross-encoder as fine-tuning starts with it, of which only `train.trainable` learns.
 
-    From a base model its head's weights are drawn from `train.seed`; what stage distil taught has a head already.
+    `train.head: cosine` asks for a sentence encoder: another base model gets a classification head, whose weights are
+    drawn from `train.seed`.
     """
-    folder = start(params)
-    model = load_checkpoint(folder).train() if params.distil.queries else new_cross_encoder(folder, params.train.seed)
+    model: CrossEncoder
+    if params.train.head == "cosine" and is_sentence_encoder():
+        model = new_segment_cosine(paths.BASE_MODEL, kind)
+    else:
+        model = new_classifier(paths.BASE_MODEL, params.train.seed)
     set_trainable(model, params.train.trainable)
     return model
 
 
-def set_trainable(model: BertForSequenceClassification, trainable: str) -> None:
-    """Freeze all but the head (`head`), the head, pooler and last N layers (`top-N`), or nothing (`all`).
+def is_sentence_encoder() -> bool:
+    """Whether the base model's own files say that the mean of its states is a text's vector."""
+    settings = read_json(paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE)
+    return bool(settings["is_one"]) and settings["pooling"] == "mean"
 
-    Frozen modules lose their dropout: their output is what it will be when served.
+
+def set_trainable(model: CrossEncoder, trainable: str) -> None:
+    """Freeze all but what `trainable` names: `head`, `top-N`, `layers` or `all`.
+
+    `top-N` is head, pooler and the last N layers, `layers` all but the embeddings. Frozen modules lose their dropout:
+    their output is what it will be when served.
     """
     layers = model.bert.encoder.layer
-    trained: list[nn.Module] = [model.dropout, model.classifier]
-    if trainable == "all":
-        trained = [model]
-    elif trainable != "head":
-        trained += [cast(nn.Module, model.bert.pooler), *layers[-int(trainable.removeprefix("top-")) :]]
+    head = [module for module in model.children() if module is not model.bert]
+    pooler = [model.bert.pooler] if model.bert.pooler is not None else []
+    trained: list[nn.Module] = {
+        "all": [model],
+        "layers": [*head, *pooler, *layers],
+        "head": head,
+    }.get(trainable) or [*head, *pooler, *layers[-int(trainable.removeprefix("top-")) :]]
     model.requires_grad_(False)
     unfrozen: set[nn.Module] = set()
     for module in trained:
         module.requires_grad_(True)
         unfrozen.update(module.modules())
+    for parameter in model.parameters(recurse=False):  # of a cosine, its scale and offset
+        parameter.requires_grad_(True)
     for module in model.modules():
         if isinstance(module, nn.Dropout) and module not in unfrozen:
             module.p = 0.0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,10 @@ class EncodedPairs:
             targets=self.targets[rows],
         )
 
+    def with_targets(self, targets: np.ndarray) -> "EncodedPairs":
+        """The same pairs with other targets, float [pairs]."""
+        return replace(self, targets=targets.astype(np.float32))
+
     def inputs(self, rows: Sequence[int] | np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
         """The model's input for some pairs, as `lay_out` gives it."""
         queries, documents, _ = zip(*(self[row] for row in rows), strict=True)
@@ -65,12 +70,17 @@ def load_pairs(params: Params, table: Path = paths.SPLIT_PAIRS) -> tuple[pd.Data
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params))
 
 
-def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
-    """Look up the token ids of each pair, in order.
+def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"]) -> np.ndarray:
+    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest."""
+    if kind == "binary":
+        return pairs["relevant"].to_numpy(np.float32)
+    grades = pairs["grade"].clip(lower=0).to_numpy(np.float32)
+    return grades / grades.max()
 
-    The target is the column `target` where `pairs` has one, else `relevant`.
-    """
+
+def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
+    """Look up the token ids of each pair, in order; their targets are binary."""
     query_rows, document_rows = queries.rows(pairs["query_id"]), documents.rows(pairs["document_id"])
     lengths = layout.lengths(queries.lengths[query_rows], documents.lengths[document_rows])
-    targets = pairs["target" if "target" in pairs else "relevant"].to_numpy(np.float32)
-    return EncodedPairs(queries, documents, query_rows, document_rows, lengths, targets, layout)
+    relevant = targets(pairs, "binary")
+    return EncodedPairs(queries, documents, query_rows, document_rows, lengths, relevant, layout)

@@ -1,5 +1,6 @@
 """What a frozen encoder says of each pair, computed once: all that training a head alone has to read."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 from transformers import BertForSequenceClassification
 
 from ranker.model.dataset import EncodedPairs
-from ranker.model.predict import pooled_outputs
+from ranker.model.predict import outputs, pooled
 
 PART = 2**16  # pairs that are sorted by length together, and whose features are in memory together
 FEATURES_FILE = "pooled.npy"
@@ -21,8 +22,8 @@ def features(
     They lie between -1 and 1, where half precision is off by 0.0005 at most.
     """
     array = np.empty((len(pairs), model.config.hidden_size), np.float16)
-    for rows, pooled in pooled_outputs(model, pairs, tokens, precision):
-        array[rows] = pooled.numpy()
+    for rows, states in outputs(model, pairs, tokens, precision, partial(pooled, model)):
+        array[rows] = states.numpy()
     return array
 
 

@@ -1,8 +1,9 @@
 """Score pairs with the cross-encoder in PyTorch: sorted batches, the encoder in bf16 where asked, the head in fp32."""
 
 import copy
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -13,44 +14,74 @@ from transformers import BertForSequenceClassification
 from ranker.common.errors import InputError
 from ranker.contract.batching import scoring_batches
 from ranker.contract.layout import relevance
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+
+Head = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]  # of the last layer's states and the inputs
 
 
 @torch.inference_mode()
-def pooled_outputs(
-    model: BertForSequenceClassification, pairs: EncodedPairs, tokens: int, precision: Literal["bf16", "fp32"]
+def outputs(
+    model: CrossEncoder, pairs: EncodedPairs, tokens: int, precision: Literal["bf16", "fp32"], head: Head
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """The pooler's output in evaluation mode, batch by batch of at most `tokens` tokens.
+    """What `head` makes of the encoder's states in evaluation mode, batch by batch of at most `tokens` tokens.
 
-    Yields row numbers and float32 [rows, hidden size]. The encoder runs in `precision`; the pooler in fp32, for of
-    equal scores, which bf16's eight bits would give, no order can be made.
+    Yields row numbers and a tensor [rows, ...]. The encoder runs in `precision`; what comes after it in fp32, because
+    of equal scores, which bf16's eight bits would give, no order can be made.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = copy.deepcopy(model.bert).eval().to(device)
-    pooler, encoder.pooler = encoder.pooler, None
+    encoder.pooler = None
     encoder.to(torch.bfloat16 if precision == "bf16" else torch.float32)
     for rows in tqdm(scoring_batches(pairs.lengths, tokens), desc="score", unit="batch", disable=None):
         inputs = {name: torch.from_numpy(array).to(device) for name, array in pairs.inputs(rows).items()}
-        yield rows, pooler(encoder(**inputs).last_hidden_state.float()).cpu()
+        yield rows, head(encoder(**inputs).last_hidden_state.float(), inputs).cpu()
 
 
 def score(
-    model: BertForSequenceClassification,
+    model: CrossEncoder | BertForBiEncoder,
     pairs: EncodedPairs,
     tokens: int,
     precision: Literal["bf16", "fp32"] = "fp32",
 ) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], in the order given; InputError if one is not finite."""
-    scores = np.empty(len(pairs), np.float32)
-    for rows, pooled in pooled_outputs(model, pairs, tokens, precision):
-        scores[rows] = score_pooled(model.classifier, pooled)
-    return scores
+    found = np.empty((len(pairs), 2), np.float32)
+    if isinstance(model, BertForBiEncoder):
+        batches = _bi_encoded(model, pairs, tokens)
+    else:
+        batches = outputs(model, pairs, tokens, precision, partial(_logits, model))
+    for rows, logits in batches:
+        found[rows] = logits.numpy()
+    return _checked(relevance(found))
+
+
+def _logits(model: CrossEncoder, states: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    if isinstance(model, BertForSegmentCosine):
+        return model.head(states, inputs["token_type_ids"], inputs["attention_mask"])
+    return model.classifier(pooled(model, states, inputs))
+
+
+def pooled(model: BertForSequenceClassification, states: torch.Tensor, _: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The pooler's output, float32 [rows, hidden size]: what the classifier reads."""
+    return cast(nn.Module, model.bert.pooler)(states)
+
+
+@torch.inference_mode()
+def _bi_encoded(model: BertForBiEncoder, pairs: EncodedPairs, tokens: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    model = copy.deepcopy(model).eval()
+    for rows in tqdm(scoring_batches(pairs.lengths, tokens), desc="score", unit="batch", disable=None):
+        inputs = {name: torch.from_numpy(array) for name, array in pairs.inputs(rows).items()}
+        yield rows, model(**inputs).logits
 
 
 @torch.inference_mode()
 def score_pooled(classifier: nn.Linear, pooled: torch.Tensor) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], of pooled outputs, float32 [pairs, hidden size]; InputError as in `score`."""
-    scores = relevance(classifier(pooled.to(classifier.weight.device)).cpu().numpy())
+    return _checked(relevance(classifier(pooled.to(classifier.weight.device)).cpu().numpy()))
+
+
+def _checked(scores: np.ndarray) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise InputError("training diverged: expected finite logits, found NaN or infinity; lower learning_rate")
     return scores

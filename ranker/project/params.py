@@ -85,14 +85,6 @@ class Split(Section):
         return self
 
 
-class Distil(Section):
-    """What the cross-encoder is taught before any judgement."""
-
-    queries: Annotated[int, Field(ge=0)]
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    seed: Seed
-
-
 class Train(Section):
     """Fine-tuning with the transformers Trainer."""
 
@@ -103,7 +95,11 @@ class Train(Section):
             description="python, or torchrun with its options",
         ),
     ]
-    trainable: Annotated[str, Field(pattern=r"^(head|all|top-[1-9][0-9]*)$", description="head, all or top-N")]
+    head: Literal["cosine", "classifier"]
+    trainable: Annotated[
+        str, Field(pattern=r"^(head|layers|all|top-[1-9][0-9]*)$", description="head, top-N, layers or all")
+    ]
+    targets: Literal["graded", "binary"]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
     eval_batch_tokens: Annotated[int, Field(ge=1)]
@@ -163,7 +159,6 @@ class Params(Section):
     join: Join
     encode: Encode
     split: Split
-    distil: Distil
     train: Train
     export: Export
     vespa: Vespa

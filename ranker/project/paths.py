@@ -24,9 +24,6 @@ ENCODED_DOCUMENTS = Path("data/encoded/documents.parquet")
 EMBEDDED_QUERIES = Path("data/embedded/queries.parquet")
 EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")
 
-START = Path("models/start")
-DISTILLATION = Path("results/distil.json")
-
 SPLIT_PAIRS = Path("data/split/pairs.parquet")
 SPLIT_COUNTS = Path("results/split.json")
 

@@ -28,6 +28,11 @@ def check_params_fit_model(base_model: Path, params: Params) -> None:
             f"{PARAMS_FILE}: train.batch_size: expected a multiple of {world_size()}, the processes of train.launcher, "
             f"found {params.train.batch_size}"
         )
+    if params.train.trainable == "head" and params.train.head == "cosine":
+        raise InputError(
+            f"{PARAMS_FILE}: train.trainable: expected layers, top-N or all, because train.head cosine has no weights "
+            "of its own, found head"
+        )
     kind, _, top = params.train.trainable.partition("-")
     if kind == "top" and int(top) > layers:
         raise InputError(

@@ -8,6 +8,7 @@ MEASURE = "nDCG@10"  # which it is of
 LABELS = {  # systems in the page's order: what people call them
     "cross_encoder": "cross-encoder",
     "cross_encoder_int8": "cross-encoder, int8",
+    "bi_encoder": "bi-encoder",
     "tutorial": "tutorial's recipe",
     "head_only": "head only",
     "base_cosine": "base model's cosine",

@@ -9,8 +9,10 @@ from markupsafe import Markup, escape
 
 from ranker.report.answer import LABELS
 
-COLOURS = dict(zip(LABELS, ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#666666"), strict=True))
-DASHES = dict(zip(LABELS, ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [1, 3]), strict=True))
+COLOURS = dict(
+    zip(LABELS, ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#8a1c1c", "#666666"), strict=True)
+)
+DASHES = dict(zip(LABELS, ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [8, 2, 2, 2], [1, 3]), strict=True))
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
 
 

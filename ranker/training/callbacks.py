@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from transformers import (
-    BertForSequenceClassification,
     PrinterCallback,
     ProgressCallback,
     Trainer,
@@ -16,6 +15,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
 from ranker.project.params import Train
@@ -63,7 +63,7 @@ class LearningCurves(TrainerCallback):
     def __init__(self, logger: EvalLogger, params: Train) -> None:
         self.logger, self.params = logger, params
 
-    def _evaluate(self, step: int, model: BertForSequenceClassification) -> None:
+    def _evaluate(self, step: int, model: CrossEncoder) -> None:
         precision = resolve_precision(self.params.precision)
         self.logger.log_eval(step, score(model, self.logger.encoded, self.params.eval_batch_tokens, precision))
 

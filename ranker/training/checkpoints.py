@@ -5,10 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from transformers import BertForSequenceClassification
 
 from ranker.common.distributed import world_size
 from ranker.common.files import code_digest, remove
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
 from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
@@ -20,9 +20,7 @@ WHOLE = "whole"  # in each checkpoint: a mark that it was written to its end
 SEEN = "curves"  # and the curves up to it
 
 
-def run_digest(
-    model: BertForSequenceClassification, training: EncodedPairs, params: Train, logger: EvalLogger | None = None
-) -> str:
+def run_digest(model: CrossEncoder, training: EncodedPairs, params: Train, logger: EvalLogger | None = None) -> str:
     """Hex SHA-256 of all that a training's weights and curves depend on: only an equal one goes on from a checkpoint.
 
     Weights and which of them learn, pairs, held-out pairs, settings, this package's code, versions, the chip's

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, Sampler
 from transformers import (
-    BertForSequenceClassification,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -21,6 +20,7 @@ from ranker.common.distributed import is_main_process, world_size
 from ranker.common.errors import InputError
 from ranker.contract.batching import MULTIPLE
 from ranker.contract.layout import Layout, lay_out
+from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
@@ -45,7 +45,7 @@ def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Te
 
 
 def fine_tune(
-    model: BertForSequenceClassification,
+    model: CrossEncoder,
     training: EncodedPairs,
     params: Train,
     logger: EvalLogger | None = None,
