@@ -31,7 +31,9 @@ def main() -> None:
         for system, table in measured.items():
             write_json(partial / f"{system}.json", mean_measures(table))
     strongest = compared["headline"]["strongest"]
-    per_query = per_query_table(relevant_queries(run), tables.read_table(paths.QUERIES), measured, strongest)
+    per_query = per_query_table(
+        relevant_queries(run), tables.read_judged_texts(paths.SPLIT_QUERIES), measured, strongest
+    )
     tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query)
     tables.write_table(paths.CROSSVAL_RUN, long_run(run, seeds))
     write_json(paths.CROSSVAL, compared)

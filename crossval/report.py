@@ -45,8 +45,8 @@ def main() -> None:
     params = load_crossval_params()
     seeds = params.crossval.seeds
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
-    joined = {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
-    files = (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
+    joined = {f"join: {group}": values for group, values in read_json(paths.SPLIT_COUNTS)["joined"].items()}
+    files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
     results = Results(
         title="Cross-validation",
         scope=f"over {params.split.folds} folds and {len(seeds)} seeds",
@@ -54,7 +54,7 @@ def main() -> None:
         comparison=read_json(paths.CROSSVAL),
         per_query=pd.read_csv(paths.CROSSVAL_PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
         run=run,
-        documents=tables.read_table(paths.DOCUMENTS),
+        documents=tables.read_judged_texts(paths.SPLIT_DOCUMENTS),
         curves=curves(run),
         counts=joined,
         params=params.model_dump(exclude={"export", "vespa"}),

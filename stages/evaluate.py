@@ -9,7 +9,8 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, write_json
+from ranker.common.files import atomic, read_json, write_json
+from ranker.contract.folder import MANIFEST_FILE
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.shipped import shipped_scores
 from ranker.evaluation.significance import compare
@@ -58,7 +59,7 @@ def write_measures(run: pd.DataFrame, measured: Measured, comparison: dict[str, 
             write_json(partial / f"{system}.json", mean_measures(table))
     write_json(paths.COMPARISON, comparison)
     write_json(paths.MEASURES, details)
-    queries = tables.read_table(paths.QUERIES)
+    queries = tables.read_judged_texts(paths.SPLIT_QUERIES)
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(run, queries, measured.systems, strongest))
 
@@ -74,7 +75,7 @@ def write_curves(run: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params()
     seed = params.split.seed
-    texts = tables.read_table(paths.QUERIES), tables.read_table(paths.DOCUMENTS)
+    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
     unseen_too = held_out.pop("unseen").to_numpy()
@@ -89,7 +90,13 @@ def main() -> None:
         "left_out": measured.left_out,
         "unseen_documents": compare_unseen(unseen, systems, seed),
     }
-    details = undefined_and_tied(held_out, run, measured) | {"over_all_pairs": classify(held_out, training, seed)}
+    details = undefined_and_tied(held_out, run, measured) | {
+        "over_all_pairs": classify(held_out, training, seed),
+        "split": read_json(paths.SPLIT_COUNTS),
+        "manifest": read_json(paths.RANKER / MANIFEST_FILE),
+    }
+    shown = held_out["document_id"].unique()
+    tables.write_csv(paths.TITLES, texts[1][texts[1]["document_id"].isin(shown)])
     write_measures(run, measured, comparison, details)
     write_curves(held_out)
     tables.write_run(paths.RUN, held_out)

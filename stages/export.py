@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, code_digest, sha256, write_json
+from ranker.common.files import atomic, code_digest, read_json, sha256, write_json
 from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE
 from ranker.contract.layout import contract
 from ranker.export.gate import HeldOut, gate, in_batches
@@ -28,7 +28,7 @@ from ranker.splits.folds import held_out_rows
 
 def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured:
     """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs."""
-    pairs, encoded = load_pairs(params)
+    pairs, encoded = load_pairs(params, paths.CHECKPOINT)
     _, rows = held_out_rows(pairs, params.split.held_out)
     pairs, encoded = pairs.iloc[rows].reset_index(drop=True), encoded.take(rows)
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
@@ -39,13 +39,15 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
     return Measured(len(pairs), held_out.ndcg(held_out.logits), differences, tried)
 
 
-def made_of() -> dict[str, Any]:
+def made_of(params: Params) -> dict[str, Any]:
     """Digests of data, base model and code: that of this stage's deps, which are those of all stages before it too."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["export"]["deps"]
+    trained = read_json(paths.CHECKPOINT / paths.TRAINING_FILE)
     return {
-        "data": {file.name: sha256(file) for file in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS)},
-        "base_model": sha256(paths.BASE_MODEL / "model.safetensors"),
+        "data": trained.pop("data"),
+        "base_model": params.fetch.base_model_sha256,
         "code": code_digest(*(Path(dep) for dep in deps if dep.startswith(("ranker/", "stages/")))),
+        "trained_on": trained,
     }
 
 
@@ -56,10 +58,10 @@ def main() -> None:
         partial.mkdir()
         for name in TOKENIZER_FILES:
             shutil.copyfile(paths.CHECKPOINT / name, partial / name)
-        write_json(partial / CONTRACT_FILE, contract(project_layout(params), sha256(partial / TOKENIZER_FILE)))
+        write_json(partial / CONTRACT_FILE, contract(project_layout(params, partial), sha256(partial / TOKENIZER_FILE)))
         measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
-        write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of()))
+        write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))
     write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
     print(
         f"export: {params.export.name} {params.export.version}: ONNX and PyTorch differ by at most "

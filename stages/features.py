@@ -25,7 +25,7 @@ def extract(params: Params, folder: Path) -> None:
     from ranker.model.features import FEATURES_FILE, write_features
     from ranker.model.hardware import resolve_precision
 
-    _, pairs = load_pairs(params, paths.PAIRS)
+    _, pairs = load_pairs(params)
     precision = resolve_precision(params.train.precision)
     tokens = pairs.lengths.sum()
     print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}", flush=True)

@@ -3,6 +3,8 @@
 python -m stages.report
 """
 
+from typing import Any
+
 import pandas as pd
 
 from ranker.common.errors import run_stage
@@ -23,14 +25,12 @@ def note(params: Params) -> str:
     )
 
 
-def counts() -> dict[str, dict[str, float | str]]:
+def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Small tables of what was dropped, what leaks, what is undefined or tied, and what probabilities are worth."""
-    found = {
-        f"{stage}: {group}": values
-        for stage, path in (("join", paths.JOIN_COUNTS), ("split", paths.SPLIT_COUNTS))
-        for group, values in read_json(path).items()
-    }
-    measures = read_json(paths.MEASURES)
+    split = measures["split"]
+    joined = split.pop("joined")
+    found = {f"join: {group}": values for group, values in joined.items()}
+    found |= {f"split: {group}": values for group, values in split.items()}
     ties = measures["nDCG@10_by_order_of_ties"].items()
     found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
     found["nDCG@10 by the order of ties"] = {name: "{low:.3f} to {high:.3f}".format(**span) for name, span in ties}
@@ -42,15 +42,16 @@ def counts() -> dict[str, dict[str, float | str]]:
     return found
 
 
-def digests() -> dict[str, str]:
+def digests(manifest: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of what the figures were made from."""
-    weights = sorted(paths.BASE_MODEL.glob("*.safetensors"))
-    raw = [paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS]
-    return {path.as_posix(): sha256(path) for path in [*raw, *weights, *sorted(paths.RANKER.iterdir()), paths.RUN]}
+    made_of = {"base model": manifest["made_of"]["base_model"], **manifest["made_of"]["data"]}
+    files = {f"{paths.RANKER.as_posix()}/{name}": digest for name, digest in manifest["files"].items()}
+    return made_of | files | {paths.RUN.as_posix(): sha256(paths.RUN)}
 
 
 def main() -> None:
     params = load_params()
+    measures = read_json(paths.MEASURES)
     results = Results(
         title=f"Held-out fold {params.split.held_out}",
         scope="on this split and seed",
@@ -58,15 +59,15 @@ def main() -> None:
         comparison=read_json(paths.COMPARISON),
         per_query=pd.read_csv(paths.PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
         run=tables.read_run(paths.RUN),
-        documents=tables.read_table(paths.DOCUMENTS),
+        documents=pd.read_csv(paths.TITLES, dtype=str, keep_default_na=False),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
             "roc": pd.read_csv(paths.ROC_CURVE),
             "precision_recall": pd.read_csv(paths.PRECISION_RECALL_CURVE),
         },
-        counts=counts(),
+        counts=counts(measures),
         params=params.model_dump(exclude={"crossval"}),
-        digests=digests(),
+        digests=digests(measures["manifest"]),
     )
     with atomic(paths.REPORT) as partial:
         partial.write_text(render(results), encoding="utf-8", newline="\n")

@@ -6,7 +6,7 @@ python -m stages.split
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import write_json
+from ranker.common.files import read_json, write_json
 from ranker.project import paths, tables
 from ranker.project.params import Split, load_params
 from ranker.splits.folds import assign_folds, fold_shares, group_queries, held_out_rows, query_folds
@@ -14,7 +14,7 @@ from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queri
 
 
 def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
-    """Judged pairs with their fold, and whether other folds have seen their document; what the held-out fold leaks."""
+    """Write the judged pairs with their folds, and their texts; returns the pairs, and what the held-out fold leaks."""
     pairs, queries = tables.read_table(paths.PAIRS), tables.read_table(paths.QUERIES)
     tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), tables.read_tokens(paths.ENCODED_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
@@ -29,6 +29,9 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     pairs["unseen"] = unseen_pairs(pairs, seen)
     held_out_rows(pairs, params.held_out)
     held = queries["query_id"].map(by_query).to_numpy() == params.held_out
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
+    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tokens)
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, tables.read_table(paths.DOCUMENTS), documents)
     leaks: dict[str, float | int] = {**audit(pairs, params.held_out, seen[params.held_out])}
     return pairs, leaks | {f"query_pairs_of_cosine_{NEAR_QUERIES}_across": near_queries(vectors, held)}
 
@@ -41,7 +44,6 @@ def main() -> None:
     params = load_params().split
     pairs, leaks = split(params)
     shares = fold_shares(pairs)
-    tables.write_table(paths.SPLIT_PAIRS, pairs)
     held_out = pairs["fold"] == params.held_out
     counts = {
         "training": side_counts(pairs[~held_out]),
@@ -51,6 +53,7 @@ def main() -> None:
             "highest_fold": float(shares["relevant_share"].max()),
         },
         "leakage": leaks,
+        "joined": read_json(paths.JOIN_COUNTS),  # whoever reads these counts needs those too
     }
     write_json(paths.SPLIT_COUNTS, counts)
     print(shares.to_string(index=False, float_format="{:.3f}".format))

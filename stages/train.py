@@ -12,11 +12,11 @@ from transformers import BertForSequenceClassification
 
 from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic
+from ranker.common.files import atomic, sha256, write_json
 from ranker.model.cross_encoder import CrossEncoder, initial_model, is_sentence_encoder, save_model
 from ranker.model.dataset import EncodedPairs, load_pairs, targets
 from ranker.model.features import FEATURES_FILE
-from ranker.model.hardware import resolve_precision
+from ranker.model.hardware import machine, resolve_precision
 from ranker.project import paths
 from ranker.project.params import Train, load_params
 from ranker.project.preflight import check_params_fit_model
@@ -50,6 +50,12 @@ def train(
         fine_tune(model, training, params, logger, name="train")
 
 
+def data_digests() -> dict[str, str]:
+    """SHA-256 of each table that the model was trained on."""
+    files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS)
+    return {file.as_posix(): sha256(file) for file in files}
+
+
 def main() -> None:
     params = load_params()
     check_params_fit_model(paths.BASE_MODEL, params)
@@ -74,6 +80,7 @@ def main() -> None:
     if is_main_process():
         with atomic(paths.CHECKPOINT) as partial:
             save_model(model, paths.BASE_MODEL, partial)
+            write_json(partial / paths.TRAINING_FILE, machine(params.train.precision) | {"data": data_digests()})
         remove_checkpoints("train")
 
 

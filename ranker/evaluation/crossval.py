@@ -26,7 +26,7 @@ def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
 
 def pool(params: Params) -> pd.DataFrame:
     """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
-    texts = tables.read_table(paths.QUERIES), tables.read_table(paths.DOCUMENTS)
+    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     run = tables.read_table(paths.SPLIT_PAIRS)
     run = run.join(baseline_scores(run, texts, embedded))

@@ -57,17 +57,17 @@ class EncodedPairs:
         return lay_out(self.layout, queries, documents, length, multiple_of=MULTIPLE)
 
 
-def project_layout(params: Params) -> Layout:
-    """The contract's layout for params.yaml's sizes and the base model's special ids."""
-    return load_layout(paths.BASE_MODEL, params.encode.query_input_size, params.encode.doc_input_size)
+def project_layout(params: Params, folder: Path) -> Layout:
+    """The contract's layout for params.yaml's sizes and the special ids of the tokenizer in `folder`."""
+    return load_layout(folder, params.encode.query_input_size, params.encode.doc_input_size)
 
 
-def load_pairs(params: Params, table: Path = paths.SPLIT_PAIRS) -> tuple[pd.DataFrame, EncodedPairs]:
-    """All judged pairs, as stage split wrote them or another `table` has them, and the same with their token ids."""
-    pairs = tables.read_table(table)
-    queries = tables.read_tokens(paths.ENCODED_QUERIES)
-    documents = tables.read_tokens(paths.ENCODED_DOCUMENTS)
-    return pairs, encode_pairs(pairs, queries, documents, project_layout(params))
+def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.DataFrame, EncodedPairs]:
+    """All judged pairs as stage split wrote them, and the same with their token ids; `folder` has the tokenizer."""
+    pairs = tables.read_table(paths.SPLIT_PAIRS)
+    queries = tables.read_tokens(paths.SPLIT_QUERIES)
+    documents = tables.read_tokens(paths.SPLIT_DOCUMENTS)
+    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
 
 
 def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"]) -> np.ndarray:

@@ -1,9 +1,12 @@
 """What this machine computes in, and what it is."""
 
 import platform
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
+
+from ranker.common.distributed import world_size
 
 
 def resolve_precision(precision: Literal["auto", "bf16", "fp32"]) -> Literal["bf16", "fp32"]:
@@ -29,4 +32,16 @@ def chip() -> dict[str, Any]:
     return {
         "processor": capabilities.get("cpu_name") or platform.machine(),
         "instructions": [name for name in INSTRUCTIONS if capabilities.get(name)],
+    }
+
+
+def machine(precision: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
+    """What a training's bytes depend on beside its inputs: precision, processes, threads, chip, versions."""
+    packages = ("torch", "transformers", "accelerate", "onnxruntime", "numpy")
+    return {
+        "precision": resolve_precision(precision),
+        "processes": world_size(),
+        "threads": torch.get_num_threads(),
+        "chip": chip(),
+        "versions": {name: version(name) for name in packages},
     }

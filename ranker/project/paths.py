@@ -25,11 +25,14 @@ EMBEDDED_QUERIES = Path("data/embedded/queries.parquet")
 EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")
 
 SPLIT_PAIRS = Path("data/split/pairs.parquet")
+SPLIT_QUERIES = Path("data/split/queries.parquet")
+SPLIT_DOCUMENTS = Path("data/split/documents.parquet")
 SPLIT_COUNTS = Path("results/split.json")
 
 FEATURES = Path("data/features")
 
 CHECKPOINT = Path("models/checkpoint")
+TRAINING_FILE = "training.json"  # in it: on what and by what it was trained
 CURVES = Path("results/train")
 TRAIN_METRICS = CURVES / "metrics.json"
 
@@ -43,6 +46,7 @@ COMPARISON = Path("results/comparison.json")
 MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
 PER_QUERY = Path("results/evaluation/per_query.csv")
+TITLES = Path("results/evaluation/titles.csv")
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
 ROC_CURVE = Path("results/evaluation/roc.csv")
 PRECISION_RECALL_CURVE = Path("results/evaluation/precision_recall.csv")

@@ -36,6 +36,13 @@ SCHEMAS = {
         [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
     ),  # of length 1
     paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
+    # The texts that were judged, whole, with their token ids: all that training and evaluation read.
+    paths.SPLIT_QUERIES: pa.schema(
+        [("query_id", pa.string()), ("query", pa.string()), ("tokens", pa.list_(pa.int32()))]
+    ),
+    paths.SPLIT_DOCUMENTS: pa.schema(
+        [("document_id", pa.string()), ("title", pa.string()), ("tokens", pa.list_(pa.int32()))]
+    ),
     # unseen: neither the document nor a title nearly like its own is judged in another fold
     paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
     paths.CROSSVAL_RUN: pa.schema(
@@ -130,14 +137,32 @@ def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
     """Write an encoded table atomically, part by part; equal parts give equal bytes."""
     with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMAS[path], compression="zstd") as writer:
         for part in parts:
-            tokens = pa.ListArray.from_arrays(part.offsets.astype(np.int32), part.values)
-            writer.write_table(pa.table([part.ids, tokens], schema=SCHEMAS[path]))
+            writer.write_table(pa.table([part.ids, _lists(part)], schema=SCHEMAS[path]))
+
+
+def write_judged_texts(path: Path, texts: pd.DataFrame, tokens: Tokens) -> None:
+    """Write the ids and texts of a joined table, and of each the token ids, which `tokens` has in any order."""
+    table = pa.Table.from_pandas(texts, preserve_index=False).replace_schema_metadata(None)
+    ordered = tokens.take(tokens.rows(texts.iloc[:, 0]).tolist())
+    table = table.append_column("tokens", _lists(ordered)).cast(SCHEMAS[path])
+    with atomic(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _lists(tokens: Ragged) -> pa.Array:
+    return pa.ListArray.from_arrays(tokens.offsets.astype(np.int32), pa.array(tokens.values, pa.int32()))
 
 
 def read_tokens(path: Path) -> Tokens:
-    """Read an encoded table without copying its token ids into Python objects."""
-    ids, tokens = (_whole(column) for column in _read(path, SCHEMAS[path]).columns)
+    """Ids and token ids of a table, without copying these into Python objects."""
+    table = _read(path, SCHEMAS[path])
+    ids, tokens = _whole(table.column(0)), _whole(table.column("tokens"))
     return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
+
+
+def read_judged_texts(path: Path) -> pd.DataFrame:
+    """Ids and texts of a table that `write_judged_texts` wrote."""
+    return _read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas()
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
