@@ -3,9 +3,9 @@
 python -m stages.base_model
 """
 
+from ranker.base.base_model import fetch_base_model
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json
-from ranker.data.base_model import fetch_base_model
 from ranker.project import paths
 from ranker.project.params import load_params
 

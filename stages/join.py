@@ -6,7 +6,7 @@ python -m stages.join
 from ranker.common.errors import run_stage
 from ranker.common.files import write_json
 from ranker.data.join import join
-from ranker.data.judgements import read_judgements, read_labelled_data
+from ranker.data.tutorial import read_judgements, read_labelled_data
 from ranker.project import paths, tables
 from ranker.project.params import load_params
 from ranker.project.tables import write_csv

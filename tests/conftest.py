@@ -15,7 +15,7 @@ from filelock import FileLock
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
 from ranker.common.files import write_json
-from ranker.data.base_model import fetch_base_model
+from ranker.base.base_model import fetch_base_model
 from ranker.project.paths import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
 
 ROOT = Path(__file__).parent.parent

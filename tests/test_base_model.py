@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
-from ranker.data.base_model import fetch_base_model
+from ranker.base.base_model import fetch_base_model
 from tests.conftest import ROOT, Run
 from tests.hub import REVISION, serve_model
 
@@ -101,7 +101,7 @@ def fetch_from_hub(
     """Fetch as a user does, in a process of its own: the hub's client reads HF_ENDPOINT when it is imported."""
     code = (
         f"{before}"
-        "from pathlib import Path; from ranker.common.errors import run_stage; from ranker.data.base_model import fetch_base_model;"
+        "from pathlib import Path; from ranker.common.errors import run_stage; from ranker.base.base_model import fetch_base_model;"
         f"run_stage('fetch', lambda: fetch_base_model('{reference}', Path('{folder}')))"
     )
     return run(f'python -c "{code}"', ROOT, check, HF_ENDPOINT=server.url_for("").rstrip("/")).stderr

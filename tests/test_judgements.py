@@ -9,7 +9,7 @@ import pytest
 
 from ranker.common.errors import InputError
 from ranker.data.join import Joined, join
-from ranker.data.judgements import read_judgements, read_labelled_data
+from ranker.data.tutorial import read_judgements, read_labelled_data
 from tests.conftest import ROOT
 
 HEADER = "document_id,query_id,label,title-full\n"

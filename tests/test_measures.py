@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from ranker.data.judgements import MAX_GRADE
+from ranker.data.tutorial import MAX_GRADE
 from ranker.evaluation.baselines import (
     BASELINES,
     baseline_scores,

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ranker.data.join import Joined, join
-from ranker.data.judgements import read_judgements, read_labelled_data
+from ranker.data.tutorial import read_judgements, read_labelled_data
 from ranker.evaluation.baselines import bm25_scores, random_scores
 from ranker.metrics.ranking import mean_measures, ranking_measures
 from tests.conftest import ROOT

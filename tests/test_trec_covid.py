@@ -11,7 +11,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from ranker.data.join import join
-from ranker.data.judgements import read_judgements, read_labelled_data
+from ranker.data.tutorial import read_judgements, read_labelled_data
 from tests.conftest import ROOT
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
@@ -37,8 +37,8 @@ for name in [name for name in ir_datasets.registry._registered if name.startswit
     del ir_datasets.registry._registered[name]
 cord19._init()
 from ranker.common.errors import run_stage
-from ranker.data.trec_covid import fetch_trec_covid
-run_stage("fetch", lambda: fetch_trec_covid(Path("labelled_data.json"), Path("judgements.csv")))
+from ranker.data.catalogue import fetch_catalogue
+run_stage("fetch", lambda: fetch_catalogue(Path("labelled_data.json"), Path("judgements.csv")))
 """
 
 

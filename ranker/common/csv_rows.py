@@ -16,7 +16,8 @@ def csv_rows(
     >>> list(csv_rows("titles.csv", ["id,title\n", "7,\"Masks,\n", "again\"\n", "8,Bats\n"], lambda header: [1]))
     [(2, ['Masks,\nagain']), (4, ['Bats'])]
     """
-    reader = csv.reader(_text(name, lines), strict=True)
+    lone: set[int] = set()
+    reader = csv.reader(_text(name, lines, lone), strict=True)
     line = 1
     try:
         header: list[str] = next(reader, [])
@@ -24,7 +25,8 @@ def csv_rows(
         line = reader.line_num + 1
         for row in reader:
             if row and len(row) != len(header):
-                raise InputError(f"{name}: line {line}: expected {len(header)} cells, found {len(row)}")
+                why = ": a carriage return in it is not quoted" if reader.line_num in lone else ""
+                raise InputError(f"{name}: line {line}: expected {len(header)} cells, found {len(row)}{why}")
             if row:
                 yield line, [row[place] for place in wanted]
             line = reader.line_num + 1
@@ -32,9 +34,14 @@ def csv_rows(
         raise InputError(f"{name}: line {line}: expected CSV, found: {error}") from error
 
 
-def _text(name: str, lines: Iterable[str]) -> Iterator[str]:
-    """Lines without NUL, which no text has: what was cut off, or is in UTF-16, does."""
+def _text(name: str, lines: Iterable[str], lone: set[int]) -> Iterator[str]:
+    """Lines without NUL, which no text has: what was cut off, or is in UTF-16, does.
+
+    Numbers of lines that a bare carriage return ends go into `lone`: csv takes one that is not quoted for a row's end.
+    """
     for number, line in enumerate(lines, start=1):
+        if line.endswith("\r"):
+            lone.update((number, number + 1))
         if "\0" in line:
             raise InputError(f"{name}: line {number}: expected text, found a NUL byte")
         yield line

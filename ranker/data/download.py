@@ -88,3 +88,12 @@ def check_digest(source: str, file: Path, expected_sha256: str) -> None:
     """InputError unless `file` has this SHA-256, or none is expected."""
     if expected_sha256 and (found := sha256(file)) != expected_sha256:
         raise InputError(f"{source}: expected sha256 {expected_sha256}, found {found}")
+
+
+def has_etag(url: str) -> bool:
+    """Whether a server tells the version of what it has at a URL."""
+    try:
+        with requests.head(url, timeout=TIMEOUT, allow_redirects=True) as response:
+            return "ETag" in response.headers
+    except requests.RequestException as error:
+        raise InputError(f"{url}: {error}") from error

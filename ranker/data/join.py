@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ranker.common.errors import InputError
-from ranker.data.judgements import LabelledQuery
+from ranker.data.tutorial import LabelledQuery
 
 PAIR = ["query_id", "document_id"]
 
@@ -46,7 +46,7 @@ class Joined:
 def join(labelled: Sequence[LabelledQuery], rows: pd.DataFrame, relevant_from: int) -> Joined:
     """Give each row of the CSV its query; drop what cannot be a graded pair, and count all of it.
 
-    The query's text comes from `labelled`, all else from `rows` (ranker.data.judgements.read_judgements). A pair is
+    The query's text comes from `labelled`, all else from `rows` (ranker.data.tutorial.read_judgements). A pair is
     relevant where its grade is at least `relevant_from`. InputError if nothing is left.
     """
     queries = pd.DataFrame({"query_id": [str(q.query_id) for q in labelled], "query": [q.query for q in labelled]})

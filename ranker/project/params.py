@@ -26,11 +26,10 @@ class Section(BaseModel):
 class Fetch(Section):
     """Where judgements and base model come from."""
 
-    dataset: Literal["sample", "trec-covid", "files"]
-    labelled_data: str
-    judgements: str
-    labelled_data_sha256: Sha256
-    judgements_sha256: Sha256
+    format: Literal["tutorial", "ir_datasets"]
+    folder: Annotated[str, Field(min_length=1)]
+    sha256: Sha256
+    id: str
     base_model: Annotated[
         str,
         Field(
@@ -41,18 +40,10 @@ class Fetch(Section):
     base_model_sha256: Sha256
 
     @model_validator(mode="after")
-    def _sources_match_dataset(self) -> Self:
-        sources = {
-            "labelled_data": self.labelled_data,
-            "judgements": self.judgements,
-            "labelled_data_sha256": self.labelled_data_sha256,
-            "judgements_sha256": self.judgements_sha256,
-        }
-        for name, value in sources.items():
-            if self.dataset == "files" and not value and not name.endswith("sha256"):
-                raise ValueError(f"dataset files needs {name}: expected a path or URL, found an empty string")
-            if self.dataset != "files" and value:
-                raise ValueError(f"dataset {self.dataset} does not read {name}: expected it empty, found {value!r}")
+    def _id_is_that_of_a_catalogue(self) -> Self:
+        if (self.format == "ir_datasets") != bool(self.id):
+            wanted = "an id" if self.format == "ir_datasets" else "it empty"
+            raise ValueError(f"id: expected {wanted} with format {self.format}, found {self.id!r}")
         return self
 
 

@@ -4,11 +4,9 @@ from pathlib import Path
 
 from ranker.contract.folder import DEFAULT_FOLDER
 
-SAMPLE_LABELLED_DATA = Path("data/sample/labelled_data_all.json")
-SAMPLE_JUDGEMENTS = Path("data/sample/training_all_jugdments_data.csv")
-
-RAW_LABELLED_DATA = Path("data/raw/labelled_data.json")
-RAW_JUDGEMENTS = Path("data/raw/judgements.csv")
+RAW = Path("data/raw")
+RAW_LABELLED_DATA = RAW / "labelled_data_all.json"
+RAW_JUDGEMENTS = RAW / "training_all_jugdments_data.csv"
 BASE_MODEL = Path("data/base_model")
 SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vector of a text
 

@@ -13,7 +13,7 @@ from ranker.common.errors import InputError, one_line
 from ranker.contract.folder import check_digests
 from ranker.contract.layout import Layout, lay_out, read_contract
 from ranker.data.join import join
-from ranker.data.judgements import LabelledQuery, read_judgements, read_labelled_data
+from ranker.data.tutorial import LabelledQuery, read_judgements, read_labelled_data
 from ranker.project.params import load_params
 from ranker.serving.documents import read_documents
 

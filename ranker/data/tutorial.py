@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError, first_mistake
 
+LABELLED_DATA_FILE = "labelled_data_all.json"
+JUDGEMENTS_FILE = "training_all_jugdments_data.csv"
 COLUMNS = ("document_id", "query_id", "label", "title-full")
 MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
 

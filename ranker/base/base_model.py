@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ranker.base.checks import check_config, check_files, check_tokenizer, check_weights, read_object
+from ranker.base.sentence_encoder import SETTINGS_FILES, read_sentence_encoder
 from ranker.common.errors import InputError
 from ranker.common.files import atomic, read_json, remove, sha256, write_json
-from ranker.data.base_model_checks import check_config, check_files, check_tokenizer, check_weights, read_object
 from ranker.data.download import MAX_BYTES
-from ranker.data.sentence_encoder import SETTINGS_FILES, read_sentence_encoder
 from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 WEIGHTS = "model.safetensors"

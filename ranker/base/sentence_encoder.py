@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from ranker.base.checks import read_object
 from ranker.common.errors import InputError
-from ranker.data.base_model_checks import read_object
 
 MODULES = "modules.json"
 POOLING = "1_Pooling/config.json"

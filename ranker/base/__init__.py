@@ -1,0 +1,1 @@
+"""Stage base_model: the base model's files from elsewhere, checked."""

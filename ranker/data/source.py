@@ -1,0 +1,111 @@
+"""Files of a source that a user names: a folder, a file of it, a zip or tar, or the URL of one of these two."""
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+from ranker.common.errors import InputError
+from ranker.common.files import atomic, sha256
+from ranker.data.download import MAX_BYTES, fetch_file, has_etag
+
+URL = re.compile(r"https?://", re.IGNORECASE)
+CHUNK = 2**20
+
+
+def take_files(source: str, names: tuple[str, ...], destination: Path, expected_sha256: str = "") -> None:
+    """Put the files `names` of a source into the folder `destination`, all or none.
+
+    In an archive they may lie at any one depth. Members outside it, links and what is more than MAX_BYTES are refused.
+    A URL needs a digest where its server names no version (ETag) that DVC could watch. InputError names the source.
+    """
+    with TemporaryDirectory() as work, atomic(destination) as partial:
+        partial.mkdir()
+        place = _fetched(source, Path(work), expected_sha256)
+        with _opened(source, place, names) as files:
+            for name, content in files:
+                with (partial / name).open("wb") as file:
+                    _copy(content, file, f"{source}: {name}")
+
+
+def _fetched(source: str, work: Path, expected_sha256: str) -> Path:
+    if not URL.match(source):
+        return Path(source)
+    archive = work / "archive"
+    fetch_file(source, archive, expected_sha256)
+    if not expected_sha256 and not has_etag(source):
+        raise InputError(
+            f"{source}: fetch.sha256: expected the digest, because its server gives no ETag that DVC could watch, "
+            f"found none: it is {sha256(archive)}"
+        )
+    return archive
+
+
+@contextmanager
+def _opened(source: str, place: Path, names: tuple[str, ...]) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
+    """The files `names` of a folder or an archive, open."""
+    if place.is_dir():
+        yield _of_folder(source, place, names)
+    elif zipfile.is_zipfile(place):
+        with zipfile.ZipFile(place) as archive:
+            yield _of_zip(source, archive, names)
+    elif place.is_file() and tarfile.is_tarfile(place):
+        with tarfile.open(place) as archive:
+            yield _of_tar(source, archive, names)
+    else:
+        found = "another file" if place.is_file() else "none"
+        raise InputError(f"{source}: expected a folder, a zip or a tar, found {found}")
+
+
+def _of_folder(source: str, folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
+    for name in names:
+        if not (folder / name).is_file():
+            found = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+            raise InputError(f"{source}: expected the file {name}, found {found}")
+        with (folder / name).open("rb") as content:
+            yield name, content
+
+
+def _of_zip(source: str, archive: zipfile.ZipFile, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
+    members = {member.filename: member for member in archive.infolist() if not member.is_dir()}
+    for name, path in _members(source, list(members), names):
+        if members[path].external_attr >> 28 == 0xA:
+            raise InputError(f"{source}: {path}: expected a file, found a link")
+        with archive.open(members[path]) as content:
+            yield name, content  # type: ignore[misc]  # IO[bytes]
+
+
+def _of_tar(source: str, archive: tarfile.TarFile, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
+    members = {member.name: member for member in archive.getmembers() if not member.isdir()}
+    for name, path in _members(source, list(members), names):
+        content = archive.extractfile(members[path]) if members[path].isfile() else None
+        if content is None:
+            raise InputError(f"{source}: {path}: expected a file, found a link or a device")
+        yield name, content  # type: ignore[misc]  # IO[bytes]
+
+
+def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Where each name is in an archive; InputError where it is there never or twice, or a path leads out of it."""
+    for path in paths:
+        if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or ":" in path.partition("/")[0]:
+            raise InputError(f"{source}: expected members within the archive, found {path!r}")
+    for name in names:
+        found = [path for path in paths if path == name or path.endswith(f"/{name}")]
+        if len(found) != 1:
+            shown = ", ".join(found or paths[:8]) or "nothing"
+            raise InputError(f"{source}: expected the file {name} once, found {shown}")
+        yield name, found[0]
+
+
+def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:
+    """Copy at most MAX_BYTES: an archive's own word on a size is not to be trusted."""
+    copied = 0
+    while chunk := content.read(CHUNK):
+        copied += len(chunk)
+        if copied > MAX_BYTES:
+            raise InputError(f"{where}: expected at most {MAX_BYTES} bytes, found more")
+        file.write(chunk)
