@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro crossval test lint bench wheel fuzz sbom lock clean
+.PHONY: repro crossval audit test lint bench wheel fuzz sbom lock clean
 
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
@@ -12,6 +12,10 @@ repro: .venv/installed .venv/plots.html
 # One model for each of the five folds and three seeds, each a cached stage; for other ones see params.yaml's crossval.
 crossval: .venv/installed
 	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=[13,14,15]' -S 'crossval.compare=[all]' crossval/dvc.yaml
+
+# The numbers of the working tree again, by other libraries and no module of ranker.
+audit: .venv/installed
+	$(BIN)/python -m audit
 
 # Three files at a time, because some wait more than they work; one thread each, because threads that share cores wait, too.
 test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html

@@ -20,6 +20,7 @@ from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model
+from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_rows
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.head import Featured, converged_head_scores, score_features, train_head
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("fold", type=int)
     asked = parser.parse_args()
+    say_other_versions("crossval")
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)

@@ -38,6 +38,9 @@ def changed() -> list[str]:
 
 def main() -> None:
     comparison = read_json(paths.COMPARISON)
+    if comparison["headline"]["verdict"] == "not measured":
+        print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
+        return
     with paths.PER_QUERY.open(encoding="utf-8", newline="") as file:
         gains = [float(row["gain"]) for row in csv.DictReader(file)]
     _, headline, figures = answer(comparison, gains, "on this split and seed")

@@ -12,6 +12,7 @@ from ranker.common.errors import run_stage
 from ranker.model.embedding import Embedder
 from ranker.project import paths, tables
 from ranker.project.params import load_params
+from ranker.project.versions import say_other_versions
 
 
 def embed_table(embed: Embedder, side: Literal["query", "document"], source: Path, destination: Path) -> None:
@@ -23,6 +24,7 @@ def embed_table(embed: Embedder, side: Literal["query", "document"], source: Pat
 
 def main() -> None:
     load_params()
+    say_other_versions("embed")
     embed = Embedder(paths.BASE_MODEL)
     embed_table(embed, "query", paths.ENCODED_QUERIES, paths.EMBEDDED_QUERIES)
     embed_table(embed, "document", paths.ENCODED_DOCUMENTS, paths.EMBEDDED_DOCUMENTS)

@@ -12,7 +12,7 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic, read_json, write_json
 from ranker.contract.folder import MANIFEST_FILE
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
-from ranker.evaluation.shipped import shipped_scores
+from ranker.evaluation.shipped import SHIPPED, cut_audit, shipped_scores
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied
 from ranker.metrics.classification import (
@@ -25,7 +25,8 @@ from ranker.metrics.classification import (
 )
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
-from ranker.project.params import load_params
+from ranker.project.params import Params, load_params
+from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_pairs
 
 
@@ -72,31 +73,63 @@ def write_curves(run: pd.DataFrame) -> None:
     tables.write_csv(paths.PRECISION_RECALL_CURVE, precision_recall(run, ("cross_encoder", *SCORED)))
 
 
-def main() -> None:
-    params = load_params()
-    seed = params.split.seed
-    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
+def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Training pairs, held-out pairs with the scores of every system, and of these the unseen documents' alone."""
+    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
-    unseen_too = held_out.pop("unseen").to_numpy()
-    held_out = held_out.drop(columns="fold")
-    shipped = shipped_scores(held_out, *texts)
-    held_out = held_out.join(shipped).join(baseline_scores(held_out, texts, embedded))
-    systems = [*shipped.columns, *SCORED]
-    run = relevant_queries(held_out)
-    measured = measure_systems(run, systems)
-    unseen = relevant_queries(held_out[unseen_too])
-    comparison = compare(measured.systems, UNTRAINED, seed) | {
-        "left_out": measured.left_out,
-        "unseen_documents": compare_unseen(unseen, systems, seed),
-    }
-    details = undefined_and_tied(held_out, run, measured) | {
-        "over_all_pairs": classify(held_out, training, seed),
+    training, run = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
+    unseen = run.pop("unseen").to_numpy()
+    run = run.drop(columns="fold")
+    run = run.join(shipped_scores(run, queries, documents)).join(baseline_scores(run, (queries, documents), embedded))
+    shown = documents["document_id"].isin(run["document_id"].unique())
+    tables.write_csv(paths.TITLES, documents[shown])
+    return training, run, run[unseen]
+
+
+def audit(run: pd.DataFrame) -> dict[str, Any]:
+    """What the tables do not show: of what they are made, and what of it was cut."""
+    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
+    cut = cut_audit(run, *texts)
+    if cut["pairs_cut"]:
+        print(
+            f"evaluate: warning: {cut['queries_cut']} of {cut['queries']} queries and {cut['documents_cut']} documents "
+            f"are cut: nDCG@10 {cut['nDCG@10']:.3f}, uncut {cut['nDCG@10_uncut']:.3f} (encode.*_input_size)",
+            flush=True,
+        )
+    return {
+        "cut": cut,
         "split": read_json(paths.SPLIT_COUNTS),
         "manifest": read_json(paths.RANKER / MANIFEST_FILE),
     }
-    shown = held_out["document_id"].unique()
-    tables.write_csv(paths.TITLES, texts[1][texts[1]["document_id"].isin(shown)])
+
+
+def write_nothing_measured() -> None:
+    """Where all judgements were trained on, no query is left to measure on: that is the cross-validation's to do."""
+    with atomic(paths.METRICS) as partial:
+        partial.mkdir()
+        write_json(partial / "none.json", {})  # DVC warns of empty folders
+    write_json(paths.COMPARISON, {"headline": {"verdict": "not measured"}})
+    write_json(paths.MEASURES, {"manifest": read_json(paths.RANKER / MANIFEST_FILE)})
+    print("evaluate: split.held_out none: no query is left to measure on; `make crossval` measures this recipe")
+
+
+def main() -> None:
+    params = load_params()
+    say_other_versions("evaluate")
+    seed = params.split.seed
+    if params.split.held_out == "none":
+        write_nothing_measured()
+        return
+    training, held_out, unseen = held_out_run(params)
+    systems = [name for name in (*SHIPPED, *SCORED) if name in held_out]
+    run = relevant_queries(held_out)
+    measured = measure_systems(run, systems)
+    comparison = compare(measured.systems, UNTRAINED, seed) | {
+        "left_out": measured.left_out,
+        "unseen_documents": compare_unseen(relevant_queries(unseen), systems, seed),
+    }
+    details = undefined_and_tied(held_out, run, measured) | audit(held_out)
+    details["over_all_pairs"] = classify(held_out, training, seed)
     write_measures(run, measured, comparison, details)
     write_curves(held_out)
     tables.write_run(paths.RUN, held_out)

@@ -22,6 +22,7 @@ from ranker.model.cross_encoder import TOKENIZER_FILES, CrossEncoder, load_check
 from ranker.model.dataset import load_pairs, project_layout
 from ranker.project import paths
 from ranker.project.params import Params, load_params
+from ranker.project.versions import say_other_versions
 from ranker.serving.ranker import Ranker
 from ranker.splits.folds import held_out_rows
 
@@ -53,12 +54,17 @@ def made_of(params: Params) -> dict[str, Any]:
 
 def main() -> None:
     params = load_params()
+    say_other_versions("export")
     model = load_checkpoint(paths.CHECKPOINT)
     with atomic(paths.RANKER) as partial:
         partial.mkdir()
         for name in TOKENIZER_FILES:
             shutil.copyfile(paths.CHECKPOINT / name, partial / name)
-        write_json(partial / CONTRACT_FILE, contract(project_layout(params, partial), sha256(partial / TOKENIZER_FILE)))
+        positions = model.config.max_position_embeddings
+        write_json(
+            partial / CONTRACT_FILE,
+            contract(project_layout(params, partial), sha256(partial / TOKENIZER_FILE), positions),
+        )
         measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))

@@ -12,6 +12,7 @@ from ranker.model.dataset import load_pairs
 from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import check_params_fit_model
+from ranker.project.versions import say_other_versions
 
 
 def extract(params: Params, folder: Path) -> None:
@@ -35,6 +36,7 @@ def extract(params: Params, folder: Path) -> None:
 
 def main() -> None:
     params = load_params()
+    say_other_versions("features")
     check_params_fit_model(paths.BASE_MODEL, params)
     with atomic(paths.FEATURES) as partial:
         partial.mkdir()

@@ -11,7 +11,7 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic, read_json, sha256
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.page import Results, render
+from ranker.report.page import Results, render, render_unmeasured
 
 
 def note(params: Params) -> str:
@@ -32,6 +32,7 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found = {f"join: {group}": values for group, values in joined.items()}
     found |= {f"split: {group}": values for group, values in split.items()}
     ties = measures["nDCG@10_by_order_of_ties"].items()
+    found["cut"] = measures["cut"]
     found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
     found["nDCG@10 by the order of ties"] = {name: "{low:.3f} to {high:.3f}".format(**span) for name, span in ties}
     for system, values in measures["over_all_pairs"].items():
@@ -46,12 +47,22 @@ def digests(manifest: dict[str, Any]) -> dict[str, str]:
     """SHA-256 of what the figures were made from."""
     made_of = {"base model": manifest["made_of"]["base_model"], **manifest["made_of"]["data"]}
     files = {f"{paths.RANKER.as_posix()}/{name}": digest for name, digest in manifest["files"].items()}
-    return made_of | files | {paths.RUN.as_posix(): sha256(paths.RUN)}
+    run = {paths.RUN.as_posix(): sha256(paths.RUN)} if paths.RUN.is_file() else {}
+    return made_of | files | run
+
+
+def write_page(page: str) -> None:
+    with atomic(paths.REPORT) as partial:
+        partial.write_text(page, encoding="utf-8", newline="\n")
+    print(f"report: {paths.REPORT}")
 
 
 def main() -> None:
     params = load_params()
     measures = read_json(paths.MEASURES)
+    if params.split.held_out == "none":
+        write_page(render_unmeasured(digests(measures["manifest"])))
+        return
     results = Results(
         title=f"Held-out fold {params.split.held_out}",
         scope="on this split and seed",
@@ -69,9 +80,7 @@ def main() -> None:
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(measures["manifest"]),
     )
-    with atomic(paths.REPORT) as partial:
-        partial.write_text(render(results), encoding="utf-8", newline="\n")
-    print(f"report: {paths.REPORT}")
+    write_page(render(results))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,12 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     seen = {fold: seen_documents(pairs, fold, documents, rows) for fold in range(params.folds)}
     pairs["unseen"] = unseen_pairs(pairs, seen)
     held_out_rows(pairs, params.held_out)
-    held = queries["query_id"].map(by_query).to_numpy() == params.held_out
     tables.write_table(paths.SPLIT_PAIRS, pairs)
     tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tokens)
     tables.write_judged_texts(paths.SPLIT_DOCUMENTS, tables.read_table(paths.DOCUMENTS), documents)
+    if params.held_out == "none":
+        return pairs, {}
+    held = queries["query_id"].map(by_query).to_numpy() == params.held_out
     leaks: dict[str, float | int] = {**audit(pairs, params.held_out, seen[params.held_out])}
     return pairs, leaks | {f"query_pairs_of_cosine_{NEAR_QUERIES}_across": near_queries(vectors, held)}
 

@@ -20,6 +20,7 @@ from ranker.model.hardware import machine, resolve_precision
 from ranker.project import paths
 from ranker.project.params import Train, load_params
 from ranker.project.preflight import check_params_fit_model
+from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_rows
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.curves import EvalLogger
@@ -58,6 +59,7 @@ def data_digests() -> dict[str, str]:
 
 def main() -> None:
     params = load_params()
+    say_other_versions("train")
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_pairs(params)
     encoded = encoded.with_targets(targets(pairs, params.train.targets))

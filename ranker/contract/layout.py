@@ -118,8 +118,11 @@ def relevance(logits: np.ndarray) -> np.ndarray:
     return logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
 
 
-def contract(layout: Layout, tokenizer_sha256: str) -> dict[str, Any]:
-    """What encoding.json holds: all that another implementation needs, and the digest of the tokenizer it holds for."""
+def contract(layout: Layout, tokenizer_sha256: str, positions: int) -> dict[str, Any]:
+    """What encoding.json holds: all that another implementation needs, and the digest of the tokenizer it holds for.
+
+    `positions` are the model's, the longest pair that it could take.
+    """
     return {
         "layout": "[CLS] query[:query_input_size - 2] [SEP] document[:doc_input_size - 1] [SEP], then [PAD]",
         "token_type_ids": "0 over [CLS] query [SEP], 1 over document [SEP], 0 over [PAD]",
@@ -127,6 +130,7 @@ def contract(layout: Layout, tokenizer_sha256: str) -> dict[str, Any]:
         "tokenisation": "query and document apart, without special tokens, truncation or padding",
         **asdict(layout),
         "max_length": layout.max_length,
+        "positions": positions,
         "tokenizer_sha256": tokenizer_sha256,
         "inputs": list(INPUTS),
         "output": OUTPUT,

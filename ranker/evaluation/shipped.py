@@ -1,14 +1,20 @@
 """Score judged pairs with the exported models, in the way that each is used."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ranker.contract.folder import MODEL_FILES
-from ranker.project import paths
+from ranker.common.files import read_json
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES
+from ranker.metrics.ranking import MAIN, ranking_measures, relevant_queries
+from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
+
+SHIPPED = ("cross_encoder", "cross_encoder_int8")  # the latter where it passed its gate
 
 
 def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
@@ -40,3 +46,34 @@ def _by_query(
         documents = ranker.encode_documents(titles[run["document_id"].iloc[rows]].tolist())
         scores[rows] = score(ranker.encode_query(queries[str(query_id)]), documents)
     return scores
+
+
+def cut_audit(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> dict[str, Any]:
+    """How many of the run's texts and pairs are longer than the contract's sizes, and what cutting them costs.
+
+    The cost is the fp32 model's mean nDCG@10 as it is, and with room for every text, as far as the model's positions
+    go. `run` has a column cross_encoder; nothing is scored again where nothing is cut.
+    """
+    tokens = tables.read_tokens(paths.SPLIT_QUERIES), tables.read_tokens(paths.SPLIT_DOCUMENTS)
+    query_tokens = tokens[0].lengths[tokens[0].rows(run["query_id"])]
+    document_tokens = tokens[1].lengths[tokens[1].rows(run["document_id"])]
+    ranker = Ranker(paths.RANKER)
+    layout = ranker.layout
+    query_cut, document_cut = query_tokens > layout.max_query_tokens, document_tokens > layout.max_document_tokens
+    found: dict[str, Any] = {
+        "queries": run["query_id"].nunique(),
+        "queries_cut": int(run.loc[query_cut, "query_id"].nunique()),
+        "documents_cut": int(run.loc[document_cut, "document_id"].nunique()),
+        "pairs_cut": int((query_cut | document_cut).sum()),
+    }
+    if not found["pairs_cut"]:
+        return found
+    positions = int(read_json(paths.RANKER / CONTRACT_FILE)["positions"])
+    query_size = min(max(int(query_tokens.max()) + 2, layout.query_input_size), positions - layout.doc_input_size)
+    document_size = min(max(int(document_tokens.max()) + 1, layout.doc_input_size), positions - query_size)
+    ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
+    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["title"]
+    judged = relevant_queries(run.assign(whole=_by_query(run, *texts, ranker, ranker.score)))
+    for name, column in (("nDCG@10", "cross_encoder"), ("nDCG@10_uncut", "whole")):
+        found[name] = float(ranking_measures(judged, judged[column].to_numpy())[MAIN].mean())
+    return found

@@ -65,13 +65,13 @@ class Split(Section):
 
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
-    held_out: Annotated[int, Field(ge=0)]
+    held_out: Annotated[int, Field(ge=0)] | Literal["none"]
     near: Annotated[float, Field(gt=0, le=1)]
     seed: Seed
 
     @model_validator(mode="after")
     def _held_out_is_a_fold(self) -> Self:
-        if self.held_out >= self.folds:
+        if self.held_out != "none" and self.held_out >= self.folds:
             raise ValueError(f"held_out: expected a fold below folds ({self.folds}), found {self.held_out}")
         return self
 

@@ -18,6 +18,7 @@ JOIN_COUNTS = Path("results/join.json")
 
 ENCODED_QUERIES = Path("data/encoded/queries.parquet")
 ENCODED_DOCUMENTS = Path("data/encoded/documents.parquet")
+ENCODE_COUNTS = Path("results/encode.json")
 
 EMBEDDED_QUERIES = Path("data/embedded/queries.parquet")
 EMBEDDED_DOCUMENTS = Path("data/embedded/documents.parquet")

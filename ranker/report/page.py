@@ -61,6 +61,29 @@ def render(results: Results) -> str:
     )
 
 
+UNMEASURED = """\
+<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Trained on all judgements</title></head>
+<body>
+<h1>Trained on all judgements</h1>
+<p>No query is left to measure this model on (<code>split.held_out: none</code>). Its quality is that of its recipe in
+the cross-validation: <code>make crossval</code>, then <code>results/crossval/report.html</code>.</p>
+<table>
+{% for name, digest in digests.items() %}
+<tr><th scope="row">{{ name }}</th><td>{{ digest }}</td></tr>
+{% endfor %}
+</table>
+</body>
+</html>
+"""
+
+
+def render_unmeasured(digests: dict[str, str]) -> str:
+    """The page of a model that was trained on every fold."""
+    return Environment(autoescape=True).from_string(UNMEASURED).render(digests=digests)
+
+
 def number(value: Any) -> str:
     """A count with its thousands apart, a fraction with four digits; all else as it is written.
 

@@ -95,20 +95,25 @@ def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def held_out_rows(pairs: pd.DataFrame, *held_out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs."""
-    mask = pairs["fold"].isin(held_out).to_numpy()
+def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs.
+
+    Of `none`, all pairs are trained on.
+    """
+    mask = (pairs["fold"] == held_out).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
     for name, rows in sides.items():
+        if name == "held-out" and held_out == "none":
+            continue
         relevant = int(pairs["relevant"].iloc[rows].sum())
         if relevant in (0, len(rows)):
-            where = f"split: held-out fold {', '.join(map(str, held_out))}"
+            where = f"split: held-out fold {held_out}"
             found = f"{relevant} relevant among {len(rows)}"
             raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
     return sides["training"], sides["held-out"]
 
 
-def held_out_pairs(pairs: pd.DataFrame, *held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def held_out_pairs(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs of `held_out_rows`."""
-    training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, *held_out))
+    training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, held_out))
     return training, held

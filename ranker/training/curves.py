@@ -29,7 +29,9 @@ class EvalLogger:
         self.measures: dict[str, float] = {}  # of the last evaluation
 
     def log_eval(self, step: int, scores: np.ndarray) -> None:
-        """Log the measures of held-out scores, float [pairs]."""
+        """Log the measures of held-out scores, float [pairs]; nothing where no pairs are held out."""
+        if self.pairs.empty:
+            return
         classified = classification_measures(self.pairs["relevant"].to_numpy(), scores)
         run = self.pairs.assign(score=scores).pipe(relevant_queries)
         self.measures = mean_measures(ranking_measures(run, run["score"].to_numpy()))

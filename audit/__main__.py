@@ -1,0 +1,280 @@
+"""Recompute what lies in the working tree, and say which figures differ, and by how much.
+
+python -m audit
+
+Imports nothing of `ranker`: join, folds, BM25, cosine, scores, measures, expectations and tests are written again,
+plainly, from their definitions. Exit status 1 where one differs by more than its tolerance.
+"""
+
+import csv
+import json
+import math
+import sys
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as pq
+import regex
+import Stemmer
+from bm25s.stopwords import STOPWORDS_EN
+from tokenizers import Tokenizer
+
+RAW = Path("data/raw")
+RANKER = Path("models/ranker")
+DRAWS = 4000  # of random orders and of signs
+Row = dict[str, Any]
+
+
+def rows(path: str) -> list[Row]:
+    return list(pq.read_table(path).to_pylist())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def by_query(run: list[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in run:
+        grouped[row["query_id"]].append(row)
+    return grouped
+
+
+def relevant(run: list[Row]) -> dict[str, list[Row]]:
+    """The queries that have a relevant document."""
+    return {query: found for query, found in by_query(run).items() if any(row["relevant"] for row in found)}
+
+
+# Join and split
+
+
+def join_counts() -> Iterator[tuple[str, float]]:
+    """Pairs that are left of the CSV, by its own rules, against data/joined and results/join.json."""
+    labelled = read_json(RAW / "labelled_data_all.json")
+    known = {str(entry["query_id"]) for entry in labelled}
+    relevant_from = read_json(RANKER / "manifest.json")["params"]["join"]["relevant_from"]
+    with (RAW / "training_all_jugdments_data.csv").open(encoding="utf-8-sig", newline="") as file:
+        listed = [
+            (row["query_id"], row["document_id"], row["label"].strip(), row["title-full"])
+            for row in csv.DictReader(file)
+        ]
+    grades: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for query, document, label, _ in listed:
+        if label:
+            grades[query, document].add(int(float(label)))
+    kept: dict[tuple[str, str], int] = {}
+    for query, document, label, title in listed:
+        if query in known and title.strip() and label and len(grades[query, document]) == 1 and float(label) >= 0:
+            kept.setdefault((query, document), int(float(label)))
+    found = {(row["query_id"], row["document_id"]): row for row in rows("data/joined/pairs.parquet")}
+    counts = read_json(Path("results/join.json"))["kept"]
+    yield "pairs that differ", len(set(kept) ^ set(found))
+    yield "grades that differ", sum(found[pair]["grade"] != grade for pair, grade in kept.items() if pair in found)
+    yield "relevant that differ", sum(row["relevant"] != (row["grade"] >= relevant_from) for row in found.values())
+    yield "pairs counted wrong", abs(counts["pairs"] - len(kept))
+    yield "documents counted wrong", abs(counts["documents"] - len({document for _, document in kept}))
+
+
+def folds() -> Iterator[tuple[str, float]]:
+    """Whether each query, and each other one of its tokens, is in one fold."""
+    tokenizer = Tokenizer.from_file("data/base_model/tokenizer.json")
+    texts = {row["query_id"]: row["query"] for row in rows("data/joined/queries.parquet")}
+    by = read_json(RANKER / "manifest.json")["params"]["split"]["by"]
+    places: dict[tuple[int, ...], set[int]] = defaultdict(set)
+    for row in rows("data/split/pairs.parquet"):
+        places[tuple(tokenizer.encode(texts[row["query_id"]], add_special_tokens=False).ids)].add(row["fold"])
+    yield "queries in several folds", sum(len(place) > 1 for place in places.values()) if by == "query" else 0
+
+
+# Scores
+
+
+def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """Lucene's formula, k1 1.5, b 0.75, over all titles."""
+    stem = Stemmer.Stemmer("english").stemWord
+    spaceless = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+    word = regex.compile(rf"[{spaceless}]\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}_]--[{spaceless}]]+", regex.VERSION1)
+
+    def terms(text: str) -> list[str]:
+        found = word.findall(unicodedata.normalize("NFKC", text).lower())
+        return [stem(term) for term in found if term not in STOPWORDS_EN]
+
+    queries = {row["query_id"]: terms(row["query"]) for row in rows("data/joined/queries.parquet")}
+    documents = {row["document_id"]: Counter(terms(row["title"])) for row in rows("data/joined/documents.parquet")}
+    frequency = Counter(term for counts in documents.values() for term in counts)
+    mean = sum(sum(counts.values()) for counts in documents.values()) / len(documents)
+
+    def score(query: str, document: str) -> float:
+        counts = documents[document]
+        norm = 1.5 * (1 - 0.75 + 0.75 * sum(counts.values()) / mean)
+        return sum(
+            math.log(1 + (len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5))
+            * counts[term] / (counts[term] + norm)
+            for term in queries[query]
+            if term in counts
+        )  # fmt: skip
+
+    yield "score", max(abs(score(row["query_id"], row["document_id"]) - row["bm25"]) for row in run)
+
+
+def cosine(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """Mean pooling of the base model's last layer, by transformers' own model, text by text."""
+    import torch
+    from transformers import AutoModel
+
+    settings = read_json(Path("data/base_model/sentence_encoder.json"))
+    if settings["pooling"] != "mean" or settings["query_prompt"] or settings["document_prompt"]:
+        yield "not recomputed: another pooling, or prompts", 0
+        return
+    model = AutoModel.from_pretrained("data/base_model", local_files_only=True).eval()
+    ids = read_json(RANKER / "encoding.json")
+
+    @torch.inference_mode()
+    def embed(tokens: list[int]) -> np.ndarray:
+        cut = tokens[: (settings["max_length"] or ids["positions"]) - 2]
+        states = model(torch.tensor([[ids["cls_id"], *cut, ids["sep_id"]]])).last_hidden_state[0].mean(dim=0)
+        return np.asarray(states / states.norm())
+
+    queries = {row["query_id"]: embed(row["tokens"]) for row in rows("data/split/queries.parquet")}
+    wanted = {row["document_id"] for row in run}
+    documents = {
+        row["document_id"]: embed(row["tokens"])
+        for row in rows("data/split/documents.parquet")
+        if row["document_id"] in wanted
+    }
+    yield (
+        "cosine",
+        max(abs(float(queries[row["query_id"]] @ documents[row["document_id"]]) - row["base_cosine"]) for row in run),
+    )
+
+
+def onnx_scores(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """model.onnx on texts, by encoding.json alone, pair by pair."""
+    contract = read_json(RANKER / "encoding.json")
+    tokenizer = Tokenizer.from_file(str(RANKER / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    session = onnxruntime.InferenceSession(str(RANKER / "model.onnx"), providers=["CPUExecutionProvider"])
+    texts = {row["query_id"]: row["query"] for row in rows("data/joined/queries.parquet")}
+    titles = {row["document_id"]: row["title"] for row in rows("data/joined/documents.parquet")}
+
+    def score(row: Row) -> float:
+        query = tokenizer.encode(texts[row["query_id"]], add_special_tokens=False).ids
+        title = tokenizer.encode(titles[row["document_id"]], add_special_tokens=False).ids
+        first = [contract["cls_id"], *query[: contract["query_input_size"] - 2], contract["sep_id"]]
+        second = [*title[: contract["doc_input_size"] - 1], contract["sep_id"]]
+        inputs = {
+            "input_ids": np.array([first + second]),
+            "token_type_ids": np.array([[0] * len(first) + [1] * len(second)]),
+            "attention_mask": np.ones((1, len(first) + len(second)), dtype=np.int64),
+        }
+        (logits,) = session.run(["logits"], inputs)
+        return float(logits[0, 1] - logits[0, 0])
+
+    yield "score", max(abs(score(row) - row["cross_encoder"]) for row in run)
+
+
+# Measures
+
+
+def measures(ranked: list[Row]) -> dict[str, float]:
+    """Of one query's documents, best first."""
+    gains = [row["grade"] for row in ranked]
+    hits = [row["relevant"] for row in ranked]
+    discounts = [1 / math.log2(rank + 1) for rank in range(1, 11)]
+
+    def dcg(values: list[int]) -> float:
+        return sum(value * discount for value, discount in zip(values, discounts, strict=False))
+
+    found = [rank for rank, hit in enumerate(hits, 1) if hit]
+    return {
+        "nDCG@10": dcg(gains) / dcg(sorted(gains, reverse=True)),
+        "RR@10": 1 / found[0] if found[0] <= 10 else 0.0,
+        "AP": sum((place + 1) / rank for place, rank in enumerate(found)) / len(found),
+        "P@5": sum(hits[:5]) / 5,
+    }
+
+
+def of_system(run: list[Row], system: str) -> dict[str, dict[str, float]]:
+    """Measures by query; ties by falling id, scores in single precision, as trec_eval has them."""
+
+    def best_first(found: list[Row]) -> list[Row]:
+        return sorted(found, key=lambda row: (np.float32(row[system]), row["document_id"]), reverse=True)
+
+    return {query: measures(best_first(found)) for query, found in relevant(run).items()}
+
+
+def systems_measures(run: list[Row]) -> Iterator[tuple[str, float]]:
+    for file in sorted(Path("results/metrics").glob("*.json")):
+        if file.stem in run[0]:
+            table = of_system(run, file.stem).values()
+            for name, value in read_json(file).items():
+                yield f"{file.stem} {name}", abs(float(np.mean([found[name] for found in table])) - value)
+
+
+def expectations(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """Random orders drawn, in standard errors of their mean."""
+    random = np.random.default_rng(1)
+    draws: dict[str, list[float]] = defaultdict(list)
+    groups = list(relevant(run).values())
+    for _ in range(DRAWS // 10):
+        found = [measures([group[row] for row in random.permutation(len(group))]) for group in groups]
+        for name in found[0]:
+            draws[name].append(float(np.mean([each[name] for each in found])))
+    for name, value in read_json(Path("results/metrics/random.json")).items():
+        drawn = np.array(draws[name])
+        yield (
+            f"random {name}, standard errors",
+            float(abs(drawn.mean() - value) / (drawn.std() / math.sqrt(len(drawn)))),
+        )
+
+
+def p_values(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """Signs turned by chance, 2^n of them or DRAWS."""
+    compared = read_json(Path("results/comparison.json"))["differences"]
+    own = of_system(run, "cross_encoder")
+    random = np.random.default_rng(2)
+    for system in [name for name in compared if name in run[0]]:
+        other = of_system(run, system)
+        gains = np.array([own[query]["nDCG@10"] - other[query]["nDCG@10"] for query in own])
+        exact = len(gains) <= 12
+        bits = (
+            np.arange(2 ** len(gains))[:, None] >> np.arange(len(gains)) & 1
+            if exact
+            else random.integers(0, 2, (DRAWS, len(gains)))
+        )
+        means = np.abs(((2 * bits - 1) * gains).mean(axis=1))
+        p = float(np.mean(means >= abs(gains.mean()) - 1e-12))
+        yield f"p against {system}", abs(p - compared[system]["nDCG@10"]["p"])
+
+
+CHECKS: dict[str, tuple[Callable[..., Iterator[tuple[str, float]]], float]] = {
+    "join": (join_counts, 0),
+    "folds": (folds, 0),
+    "BM25": (bm25, 1e-4),
+    "cosine": (cosine, 1e-5),
+    "ONNX": (onnx_scores, 1e-4),
+    "measures": (systems_measures, 1e-9),
+    "expectations": (expectations, 5),
+    "p": (p_values, 0.03),
+}
+
+
+def main() -> None:
+    run = rows("results/evaluation/run.parquet")
+    differ = 0
+    for name, (check, tolerance) in CHECKS.items():
+        for what, difference in check(run) if check not in (join_counts, folds) else check():
+            wrong = not difference <= tolerance  # NaN, too
+            differ += wrong
+            print(f"{'DIFFERS' if wrong else 'equal':8} {name:13} {what:42} {difference:.2g} (at most {tolerance:g})")
+    sys.exit(f"audit: {differ} figures differ" if differ else None)
+
+
+if __name__ == "__main__":
+    main()
