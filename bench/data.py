@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-LABELLED, JUDGEMENTS = "labelled_data_all.json", "training_all_jugdments_data.csv"
+LABELLED = "labelled_data_all.json"
+JUDGEMENTS = "training_all_jugdments_data.csv"
 SAMPLE = Path("data/sample")
 SEED = 13
 
@@ -37,50 +38,19 @@ def read_pairs(folder: Path) -> Pairs:
     return Pairs([queries[query_id] for query_id in rows["query_id"]], rows["title-full"].tolist(), labels.tolist())
 
 
-def write_some(source: Path, destination: Path, queries: int) -> None:
-    """The first so many queries of a folder."""
-    labelled = json.loads((source / LABELLED).read_text("utf-8"))[:queries]
-    rows = pd.read_csv(source / JUDGEMENTS, dtype=str, keep_default_na=False)
-    destination.mkdir()
-    (destination / LABELLED).write_text(json.dumps(labelled), "utf-8")
-    kept = rows[rows["query_id"].isin({str(entry["query_id"]) for entry in labelled})]
-    kept.to_csv(destination / JUDGEMENTS, index=False)
+def write_full_size(source: Path, destination: Path) -> None:
+    """Every judgement of `source`'s JSON with a title; for speed only.
 
-
-def write_full_size(source: Path, destination: Path, times: int = 1) -> None:
-    """Every judgement of `source`'s JSON with a title, `times` over; for speed only.
-
-    A document without a title gets one of `source`'s, drawn with replacement. Each further copy has documents of its
-    own, with the same titles, and so adds pairs and documents alike.
+    A document without a title gets one of `source`'s, drawn with replacement.
     """
-    titles = pd.read_csv(source / JUDGEMENTS, dtype=str, keep_default_na=False)
-    titles = titles[titles["title-full"].str.strip() != ""].drop_duplicates("document_id")
-    known = dict(zip(titles["document_id"], titles["title-full"], strict=True))
-    pool, random = titles["title-full"].to_numpy(), np.random.default_rng(SEED)
-    labelled = json.loads((source / LABELLED).read_text("utf-8"))
-    rows = pd.DataFrame(
-        [
-            (document["id"], str(entry["query_id"]), document["score"])
-            for entry in labelled
-            for document in entry["relevant_docs"]
-        ],
-        columns=["document_id", "query_id", "label"],
-    )
-    for document_id in rows["document_id"].unique():
-        known.setdefault(document_id, random.choice(pool))
-    rows["title-full"] = rows["document_id"].map(known)
-    copies = [rows.assign(document_id=rows["document_id"] + (f"-{i}" if i else "")) for i in range(times)]
-    entries = [
-        entry
-        | {
-            "relevant_docs": [
-                document | {"id": document["id"] + (f"-{i}" if i else "")}
-                for i in range(times)
-                for document in entry["relevant_docs"]
-            ]
-        }
-        for entry in labelled
-    ]
-    destination.mkdir(parents=True, exist_ok=True)
-    (destination / LABELLED).write_text(json.dumps(entries), "utf-8")
-    pd.concat(copies).to_csv(destination / JUDGEMENTS, index=False)
+    rows = pd.read_csv(source / JUDGEMENTS, dtype=str, keep_default_na=False)
+    titles = rows[rows["title-full"].str.strip() != ""].drop_duplicates("document_id").set_index("document_id")
+    labelled = (source / LABELLED).read_text("utf-8")
+    judged = pd.json_normalize(json.loads(labelled), "relevant_docs", "query_id")
+    judged = judged.rename(columns={"id": "document_id", "score": "label"})
+    known = titles["title-full"].reindex(judged["document_id"].unique())
+    drawn = np.random.default_rng(SEED).choice(titles["title-full"].to_numpy(), len(known))
+    judged["title-full"] = judged["document_id"].map(known.fillna(pd.Series(drawn, known.index)))
+    destination.mkdir(parents=True)
+    (destination / LABELLED).write_text(labelled, "utf-8")
+    judged.to_csv(destination / JUDGEMENTS, index=False)

@@ -1,53 +1,84 @@
-"""Seconds of paired repeats -> rows with ratios, as JSON and Markdown."""
+"""Costs of paired turns -> rows with ratios, and the Markdown page of them."""
 
+import os
+from importlib.metadata import version
 from statistics import median
 from typing import Any
 
-from bench.runs import Repeat
-from bench.works import OURS, PEER, PEER_BF16, TUTORIAL
+from bench.runner import Case, Turn
 
-RATIOS = {
-    "ratio_to_tutorial": TUTORIAL,
-    "ratio_to_sentence_transformers": PEER,
-    "ratio_to_sentence_transformers_bf16": PEER_BF16,
+OURS, TUTORIAL, PEER = "cord19-ranker", "tutorial", "sentence-transformers"
+# Systems that the others are compared with, and how a column calls them.
+COMPARED = {TUTORIAL: "tutorial"} | {
+    f"{PEER} {kind}": f"s-t {kind}" for kind in ("fp32", "bf16", "ONNX fp32", "ONNX int8")
 }
+PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "dvc")
+METHOD = """\
+Medians of paired turns: each system runs in a process of its own, and a ratio is the median of those within a turn
+(above 1: faster). Imports, loading and warming up are not timed, but for commands. Peak memory is what the timed part
+added, of a command all that its largest process had.
+"""
 
 
-def work_rows(work: str, pairs: int, repeats: list[Repeat], notes: dict[str, str]) -> list[dict[str, Any]]:
-    """One row per system: medians over the repeats; a ratio is the median of those within each repeat.
+def case_rows(case: Case, turns: list[Turn]) -> list[dict[str, Any]]:
+    """One row per system: medians over the turns; a ratio is the median of those within each turn.
 
     A ratio is the other system's seconds by this one's: above 1, this one is faster.
 
-    >>> slow, fast = {"seconds": 10, "peak_mib": 8}, [{"seconds": s, "peak_mib": 1} for s in (1, 2, 5)]
-    >>> repeats = [{"tutorial": slow, "cord19-ranker": cost} for cost in fast]
-    >>> work_rows("encode", 100, repeats, {})[1]["ratio_to_tutorial"]
-    5.0
+    >>> from functools import partial
+    >>> from bench.runner import Cost, Job
+    >>> case = Case("encode", 100, {"tutorial": Job(partial(list)), "cord19-ranker": Job(partial(list))})
+    >>> turns = [{"tutorial": Cost(10, 8), "cord19-ranker": Cost(seconds, 1)} for seconds in (1, 2, 5)]
+    >>> case_rows(case, turns)[1]["ratios"]
+    {'tutorial': 5.0}
     """
     rows = []
-    for system in repeats[0]:
-        row: dict[str, Any] = {
-            "work": work,
-            "system": system,
-            "seconds": median(repeat[system]["seconds"] for repeat in repeats),
-            "peak_mib": median(repeat[system]["peak_mib"] for repeat in repeats),
-        }
-        for name, other in RATIOS.items():
-            known = other in repeats[0] and other != system
-            row[name] = median(r[other]["seconds"] / r[system]["seconds"] for r in repeats) if known else None
-        rows.append(row | {"pairs": pairs, "repeats": len(repeats), "note": notes.get(system, "")})
+    for system, job in case.jobs.items():
+        others = [other for other in COMPARED if other in case.jobs and other != system]
+        scaled = f"on {job.share:,} pairs, scaled" if 0 < job.share < case.pairs else ""
+        rows.append(
+            {
+                "case": case.name,
+                "system": system,
+                "seconds": median(turn[system].seconds for turn in turns),
+                "peak_mib": median(turn[system].peak_mib for turn in turns),
+                "ratios": {
+                    other: median(turn[other].seconds / turn[system].seconds for turn in turns) for other in others
+                },
+                "pairs": case.pairs,
+                "turns": len(turns),
+                "note": "; ".join(filter(None, (job.note, scaled))),
+            }
+        )
     return rows
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table for people."""
-    lines = [
-        "| work | system | seconds | pairs/s | added peak MiB | ratio to tutorial | to s-t fp32 | to s-t bf16 | |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
-    ]
+    """The table, with a column of ratios for each system of COMPARED that was measured."""
+    others = [other for other in COMPARED if any(other in row["ratios"] for row in rows)]
+    head = ["case", "system", "seconds", "a second", "peak MiB", *(f"to {COMPARED[other]}" for other in others), ""]
+    lines = [head, ["---", "---", *["---:"] * (len(head) - 3), "---"]]
     for row in rows:
         name = f"**{row['system']}**" if row["system"].startswith(OURS) else row["system"]
-        ratios = " | ".join("" if row[key] is None else f"{row[key]:.3g}" for key in RATIOS)
         speed = f"{row['pairs'] / row['seconds']:.3g}" if row["pairs"] else ""
-        cells = [row["work"], name, f"{row['seconds']:.3g}", speed, f"{row['peak_mib']:.0f}", ratios, row["note"]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        figures = [f"{row['seconds']:.3g}", speed, f"{row['peak_mib']:.0f}"]
+        ratios = [f"{row['ratios'][other]:.3g}" if other in row["ratios"] else "" for other in others]
+        lines.append([row["case"], name, *figures, *ratios, row["note"]])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def machine() -> dict[str, str]:
+    """What figures hold for."""
+    from ranker.model.hardware import chip  # torch, for this alone
+
+    found = chip()
+    return {
+        "machine": f"{found['processor']}, {os.cpu_count()} cores ({', '.join(found['instructions'])})",
+        "software": ", ".join(f"{package} {version(package)}" for package in PACKAGES),
+    }
+
+
+def page(title: str, facts: dict[str, str], rows: list[dict[str, Any]]) -> str:
+    """What the rows hold for, how they were measured, and the table."""
+    held = "".join(f"- {name}: {text}\n" for name, text in (machine() | facts).items())
+    return f"# {title}\n\n{held}\n{METHOD}\n{markdown(rows)}"

@@ -6,17 +6,17 @@ fp32; with the base frozen, its forward pass still runs for every pair in every 
 
 import pickle
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
 from bench.data import Pairs, read_pairs
+from bench.runner import Calls
 
-QUERY_INPUT_SIZE, DOC_INPUT_SIZE = 32, 96
+QUERY_INPUT_SIZE = 32
+DOC_INPUT_SIZE = 96
 
 
 def encode_pairs(pairs: Pairs, base_model: Path) -> dict[str, list[list[int]]]:
@@ -42,8 +42,9 @@ def encode_pairs(pairs: Pairs, base_model: Path) -> dict[str, list[list[int]]]:
 class Encoded(Dataset[dict[str, torch.Tensor]]):
     """Encodings and labels, made tensors one pair at a time."""
 
-    def __init__(self, encodings: dict[str, list[list[int]]], labels: list[int]) -> None:
-        self.encodings, self.labels = encodings, labels
+    def __init__(self, pairs: Pairs, base_model: Path) -> None:
+        self.encodings = encode_pairs(pairs, base_model)
+        self.labels = pairs.labels
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,24 +54,22 @@ class Encoded(Dataset[dict[str, torch.Tensor]]):
         return item | {"labels": torch.tensor(self.labels[row])}
 
 
-def encode(folder: Path, base_model: Path) -> Callable[[], Any]:
+def encode(folder: Path, base_model: Path) -> Calls:
     """Raw files to stored encodings."""
 
     def run() -> None:
-        pairs = read_pairs(folder)
         with tempfile.TemporaryFile() as file:
-            pickle.dump(Encoded(encode_pairs(pairs, base_model), pairs.labels), file)
+            pickle.dump(Encoded(read_pairs(folder), base_model), file)
 
-    return run
+    return [run]
 
 
-def train(pairs: Pairs, base_model: Path, head_only: bool) -> Callable[[], Any]:
+def train(pairs: Pairs, base_model: Path, head_only: bool) -> Calls:
     """One epoch over `pairs`, in batches of 16."""
     model = AutoModelForSequenceClassification.from_pretrained(base_model, num_labels=2)
     if head_only:
         for weights in model.base_model.parameters():
             weights.requires_grad = False
-    dataset = Encoded(encode_pairs(pairs, base_model), pairs.labels)
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(),
         num_train_epochs=1,
@@ -82,16 +81,16 @@ def train(pairs: Pairs, base_model: Path, head_only: bool) -> Callable[[], Any]:
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
     )
-    return Trainer(model=model, args=arguments, train_dataset=dataset).train
+    return [Trainer(model=model, args=arguments, train_dataset=Encoded(pairs, base_model)).train]
 
 
-def score(pairs: Pairs, base_model: Path) -> Callable[[], Any]:
+def score(pairs: Pairs, base_model: Path) -> Calls:
     """Logits of every pair, 64 at a time."""
     model = AutoModelForSequenceClassification.from_pretrained(base_model, num_labels=2).eval()
-    loader = DataLoader(Encoded(encode_pairs(pairs, base_model), pairs.labels), batch_size=64)
+    loader = DataLoader(Encoded(pairs, base_model), batch_size=64)
 
     @torch.no_grad()
     def run() -> list[torch.Tensor]:
         return [model(**batch).logits for batch in loader]
 
-    return run
+    return [run]

@@ -1,29 +1,38 @@
 """A tiny base model and a scratch copy of the project, for tests that run the real thing quickly."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+
+# Before what reads them at its import: threads that spin on a busy machine take their own work's time; no hub listens,
+# because a test that needs one brings it.
+os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 import hypothesis
 import pytest
 from filelock import FileLock
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-from ranker.common.files import write_json
+from ranker.common.files import sha256, write_json
 from ranker.base.base_model import fetch_base_model
 from ranker.project.paths import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
-
-ROOT = Path(__file__).parent.parent
+from tests.factories import PARAMS, Run, set_params
+from tests.factories import ROOT as ROOT
+from tests.pipeline import recorded
+from tests.readme import command
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+QUERIES = 20  # of the sample's fifty, in the scratch repository
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     And of them those that need no scratch repository, beside the one whose worker makes it: the others would wait.
     """
-    first = ["pipeline_crossval", "processes", "unfinished", "export", "quantisation", "model"]
+    first = ["pipeline_crossval", "distributed", "checkpoints", "trainer", "gate", "onnx"]
     names = {f"test_{name}.py": place for place, name in enumerate(first)}
     last = len(first)
     items.sort(key=lambda item: names.get(item.path.name, last + ("test_pipeline" not in item.path.name)))
@@ -45,7 +54,6 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name, value in {
             "HOME": str(home),
             "HF_HOME": str(home / "hf"),
-            "HF_ENDPOINT": "http://127.0.0.1:9",  # nothing listens: a test that needs a hub brings its own
             "IR_DATASETS_HOME": str(home / "ir_datasets"),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_AUTHOR_NAME": "test",
@@ -55,6 +63,20 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         }.items():
             patch.setenv(name, value)
         yield
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once for all of pytest-xdist's workers, by the first of them that asks, and not changed."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once" / name
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not Path(f"{folder}.made").is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # where a worker before failed
+            folder.mkdir()
+            make(folder)
+            Path(f"{folder}.made").touch()
+    return folder
 
 
 def vocabulary() -> dict[str, int]:
@@ -72,9 +94,12 @@ def vocabulary() -> dict[str, int]:
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers with random weights and a vocabulary of the sample's words, as a hub or package has it."""
+    return made_once(tmp_path_factory, "base_model", write_base_model)
+
+
+def write_base_model(folder: Path) -> None:
     from transformers import BertConfig, BertModel, set_seed
 
-    folder = tmp_path_factory.mktemp("base_model")
     tokenizer = BertWordPieceTokenizer(vocabulary(), lowercase=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     write_json(folder / "tokenizer_config.json", {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"})
@@ -89,58 +114,38 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.3,  # large weights: every input must tell in the logits
     )
     BertModel(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
 def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights."""
-    from ranker.common.files import sha256
+    """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights.
+
+    Its eight-bit model has weights of seven: with more, sums of products saturate on a chip without VNNI.
+    """
+    return made_once(tmp_path_factory, "ranker", partial(write_ranker, base_model))
+
+
+def write_ranker(base_model: Path, folder: Path) -> None:
     from ranker.contract.layout import contract
     from ranker.contract.tokens import load_layout
     from ranker.export.golden import golden
     from ranker.export.int8 import SCHEMES, prepare, quantise
     from ranker.export.onnx import export_onnx
-    from ranker.model.cross_encoder import TOKENIZER_FILES, new_cross_encoder
-    from ranker.project.params import load_params
+    from ranker.model.cross_encoder import TOKENIZER_FILES, new_classifier
     from ranker.serving.ranker import Ranker
 
-    folder, work = tmp_path_factory.mktemp("ranker"), tmp_path_factory.mktemp("work")
-    model = new_cross_encoder(base_model, seed=5).eval()
-    fetch_base_model(f"path:{base_model}", work / "base_model")
-    for name in TOKENIZER_FILES:
-        shutil.copyfile(work / "base_model" / name, folder / name)
+    with tempfile.TemporaryDirectory() as work:
+        fetch_base_model(f"path:{base_model}", Path(work) / "base_model")
+        for name in TOKENIZER_FILES:
+            shutil.copyfile(Path(work) / "base_model" / name, folder / name)
     layout = load_layout(folder, 32, 96)
     write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json")))
-    params = load_params(ROOT / "params.yaml").export
-    export_onnx(model, folder / "model.onnx", params)
-    quantise(prepare(folder / "model.onnx", model.config), SCHEMES[0], folder / "model.int8.onnx", params)
+    model = new_classifier(base_model, seed=5).eval()
+    export_onnx(model, folder / "model.onnx", PARAMS.export)
+    (reduced,) = [scheme for scheme in SCHEMES if scheme.reduce_range]
+    quantise(prepare(folder / "model.onnx", model.config), reduced, folder / "model.int8.onnx", PARAMS.export)
     write_json(folder / "golden.json", golden(Ranker(folder, trusted=True)))
     write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
-    return folder
-
-
-@pytest.fixture(scope="session")
-def copy_project() -> Callable[[Path], Path]:
-    """A function that makes a Git repository of the project's files, as they are now, in an empty folder."""
-
-    def copy(destination: Path) -> Path:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file():
-                (destination / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(ROOT / name, destination / name)
-        for command in ("init -q", "add -A", "commit -q -m copy"):
-            subprocess.run(["git", *command.split()], cwd=destination, check=True)
-        return destination
-
-    return copy
 
 
 @pytest.fixture(scope="session")
@@ -164,43 +169,51 @@ def run() -> Run:
     return call
 
 
-@pytest.fixture(scope="session")
-def repository(
-    tmp_path_factory: pytest.TempPathFactory,
-    copy_project: Callable[[Path], Path],
-    base_model: Path,
-    run: Run,
-) -> Path:
-    """A scratch repository with the tiny base model; `dvc repro` has run and is committed. Copied, never changed.
+def copy_project(destination: Path, run: Run) -> None:
+    """Make a Git repository of the project's files, as they are now, in an empty folder."""
+    listed = run("git ls-files -z --cached --others --exclude-standard", ROOT).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, destination / name)
+    run("git init -q && git add -A && git commit -q -m copy", destination)
 
-    One for all of pytest-xdist's workers: the first that asks makes it.
+
+def write_own_files(folder: Path) -> None:
+    """The sample's first queries as somebody's own two files, with a CSV that has rows to drop."""
+    (folder / "mine").mkdir()
+    labelled = json.loads((ROOT / SAMPLE_LABELLED_DATA).read_text())[:QUERIES]
+    (folder / "mine/labelled_data_all.json").write_text(json.dumps(labelled))
+    text = (ROOT / SAMPLE_JUDGEMENTS).read_text()
+    (folder / "mine/training_all_jugdments_data.csv").write_text(text + "extra,1,-1,A title\n")
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory, base_model: Path, run: Run) -> Path:
+    """A scratch repository with the tiny base model and own files, built by the README's command for those.
+
+    It is committed, and so are its outputs. Copied, never changed.
     """
-    several = "PYTEST_XDIST_WORKER" in os.environ
-    folder = (tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("all")) / "repository"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "dvc.lock").is_file():
-            copy_project(folder)
-            (folder / "dvc.lock").unlink(missing_ok=True)
-            params = (folder / "params.yaml").read_text()
-            tiny = {"base_model": f"path:{base_model}", "base_model_sha256": '""', "queries": "40", "epochs": "1"}
-            for name, value in tiny.items():
-                params = re.sub(rf"(?m)^  {name}: \S+", f"  {name}: {value}", params)
-            (folder / "params.yaml").write_text(params)
-            run("git commit -qam params", folder)
-            recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{folder}.params"}
-            run("dvc repro", folder, **recording)
-            run("git add -A && git commit -qm repro", folder)
-    return folder
+    return made_once(tmp_path_factory, "repository", partial(build_repository, base_model, run))
+
+
+def build_repository(base_model: Path, run: Run, folder: Path) -> None:
+    copy_project(folder, run)
+    write_own_files(folder)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    tiny = {"fetch__base_model": f"path:{base_model}", "fetch__base_model_sha256": '""', "train__precision": "fp32"}
+    set_params(folder, **tiny, split__folds=2, distil__queries=40, train__epochs=1)
+    run("git add -A && git commit -qm tiny", folder)
+    recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{folder}.params"}
+    built = run(command("dvc exp run -S fetch.dataset=files"), folder, **recording)
+    Path(f"{folder}.log").write_text(built.stdout)
+    run("git add -A && git commit -qm built", folder)
 
 
 @pytest.fixture(scope="session")
 def read_params(repository: Path) -> dict[str, set[str]]:
     """What each stage read of params.yaml where the scratch repository was made, as SECTION.NAME."""
-    found: dict[str, set[str]] = {}
-    for line in Path(f"{repository}.params").read_text().splitlines():
-        stage, name = line.split()
-        found.setdefault(stage, set()).add(name)
-    return found
+    return recorded(Path(f"{repository}.params"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the tests of the real pipeline look at: outputs, measures, and which stages DVC ran."""
+"""What tests of the real pipeline look at: outputs, metrics, which stages DVC ran, what they read of params.yaml."""
 
 import json
 import re
@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ranker.common.files import sha256
-from ranker.project import paths, tables
+from ranker.project import paths
+
+STAGES = (
+    *("fetch", "join", "encode", "embed", "distil", "split", "features", "train"),
+    *("export", "package", "evaluate", "report"),
+)
 
 
 def outputs(folder: Path) -> dict[str, str]:
     """Digest of every output file of the DAG, and of the cross-validation where it has run."""
     files = [
         file
-        for path in vars(tables).values()
+        for path in vars(paths).values()
         if isinstance(path, Path) and path.parent != paths.SAMPLE_JUDGEMENTS.parent
         for file in ([folder / path] if (folder / path).is_file() else (folder / path).rglob("*"))
         if file.is_file()
@@ -21,9 +26,29 @@ def outputs(folder: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): sha256(file) for file in files}
 
 
-def measures(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / paths.MEASURES).read_text())
+def metrics(folder: Path) -> dict[str, dict[str, float]]:
+    """What stage evaluate found, by system."""
+    return {file.stem: json.loads(file.read_text()) for file in sorted((folder / paths.METRICS).glob("*.json"))}
 
 
 def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
+    """The stages that DVC says it ran, in order; of the cross-validation, without their file's name."""
+    return re.findall(r"Running stage '(?:crossval/dvc\.yaml:)?([^']+)'", output)
+
+
+def recorded(file: Path) -> dict[str, set[str]]:
+    """What record/sitecustomize.py wrote: what each stage read of params.yaml, as SECTION.NAME."""
+    found: dict[str, set[str]] = {}
+    for line in file.read_text().splitlines():
+        stage, name = line.split()
+        found.setdefault(stage, set()).add(name)
+    return found
+
+
+def check_declared(stage: dict[str, Any], used: set[str], unread: tuple[str, ...] = ()) -> None:
+    """That a stage declares the params that it used, by name or by section, and no others but `unread`."""
+    declared = set(stage.get("params", []))
+    undeclared = {name for name in used if name not in declared and name.split(".")[0] not in declared}
+    assert undeclared == set(), "read, but not declared"
+    of_use = {*used, *(name.split(".")[0] for name in used), *unread}
+    assert declared - of_use == set(), "declared, but not read"

@@ -1,18 +1,32 @@
-"""The README's commands, for tests that run them."""
+"""The commands of README.md and docs/, and the Makefile's recipes, for tests that run them."""
 
 import re
+from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.factories import ROOT
 
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    command.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for command in block.strip().splitlines()
-]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(document: Path) -> list[str]:
+    """The lines of a document's bash blocks, those that a backslash continues joined, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.split(" #")[0].strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
+
+
+COMMANDS = [line for document in DOCUMENTS for line in commands(document)]
 
 
 def command(start: str) -> str:
-    """The README's command that reads so, or else the one that starts so."""
-    (found,) = [line for line in COMMANDS if line == start] or [line for line in COMMANDS if line.startswith(start)]
-    return found
+    """The documents' command that reads so, or else the one that starts so."""
+    found = {line for line in COMMANDS if line == start} or {line for line in COMMANDS if line.startswith(start)}
+    assert len(found) == 1, f"expected one command that starts with {start!r}, found {sorted(found)}"
+    return found.pop()
+
+
+def recipe(target: str) -> list[str]:
+    """What `make TARGET` runs, once installed, with this Python first on the PATH."""
+    found = re.search(rf"(?m)^{target}:[^\n]*\n((?:\t[^\n]*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert found is not None, f"the Makefile has no {target}"
+    return [line.strip().removeprefix("@").replace("$(BIN)/", "") for line in found[1].splitlines()]

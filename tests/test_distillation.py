@@ -1,21 +1,22 @@
-"""What is taught before any judgement: made-up queries, their pairs, and that the pupil learns."""
+"""ranker.training.distillation and stages.distil: made-up queries, their pairs, and that a student learns of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from transformers import BertModel
 
 import stages.distil
+from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.embedding import Embedder
 from ranker.project import paths, tables
 from ranker.project.tables import Embeddings
 from ranker.training.distillation import TITLES, WORDS, made_up_queries, teaching_pairs
-from tests.conftest import ROOT
+from stages.distil import correlation
+from tests.factories import ROOT, set_params
 
 HEADLINES = ["Masks", "", "The origin of a virus in bats of the south and of the north"]
 
@@ -56,7 +57,7 @@ def test_teaching_pairs_are_near_ones_and_chance_ones() -> None:
     assert pairs.groupby("query_id").size().between(TITLES - 3, TITLES).all()  # one may be drawn both ways
 
 
-def test_targets_rise_with_the_cosine_around_its_mean() -> None:
+def test_teaching_pairs_targets_rise_with_the_cosine_around_its_mean() -> None:
     pairs = teaching_pairs(vectors(50, "q", 1), vectors(500, "d", 2), seed=13).sort_values("cosine")
     assert pairs["target"].is_monotonic_increasing
     assert pairs["target"].dtype == np.float32
@@ -65,28 +66,14 @@ def test_targets_rise_with_the_cosine_around_its_mean() -> None:
     assert (at_mean, one_above) == pytest.approx((0.5, 0.88), abs=0.02)
 
 
-def test_fewer_titles_than_are_asked_for_are_all_taken() -> None:
+def test_teaching_pairs_take_all_titles_where_there_are_few() -> None:
     pairs = teaching_pairs(vectors(2, "q", 1), vectors(3, "d", 2), seed=13)
     assert pairs.groupby("query_id")["document_id"].nunique().tolist() == [3, 3]
-
-
-def test_embeddings_are_the_mean_of_the_last_layer(base_model: Path) -> None:
-    """By transformers alone, one text at a time, without padding."""
-    texts = [[7, 8, 9], [], list(range(10, 60)), list(range(5, 400))]
-    found = Embedder(base_model)(texts)
-    model = BertModel.from_pretrained(base_model).eval()
-    for embedding, text in zip(found, texts, strict=True):
-        ids = torch.tensor([[2, *text[:158], 3]])  # the tiny model has 160 positions
-        with torch.inference_mode():
-            mean = model(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
-        assert embedding == pytest.approx(mean / np.linalg.norm(mean), abs=1e-5)
 
 
 @pytest.fixture
 def workspace(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What stage distil reads, of 60 titles in three themes, with the tiny base model."""
-    from ranker.contract.tokens import load_tokenizer, tokenize
-
     monkeypatch.chdir(tmp_path)
     paths.BASE_MODEL.parent.mkdir(parents=True)
     paths.BASE_MODEL.symlink_to(base_model)
@@ -94,25 +81,17 @@ def workspace(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ids = [f"d{i}" for i in range(60)]
     tables.write_table(paths.DOCUMENTS, pd.DataFrame({"document_id": ids, "title": titles}))
     tokens = tokenize(load_tokenizer(base_model), titles)
-    tables.write_table(paths.ENCODED_DOCUMENTS, pd.DataFrame({"document_id": ids, "tokens": tokens}))
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, [tables.pack(ids, tokens)])
     embeddings = list(Embedder(base_model)(tokens))
     tables.write_table(paths.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ids, "embedding": embeddings}))
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     return tmp_path
 
 
-def set_params(folder: Path, **values: object) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    for name, value in values.items():
-        assert text.count(f"\n  {name}:") == 1
-        before, after = text.split(f"\n  {name}:")
-        text = f"{before}\n  {name}: {value} {after[after.index('#') :]}"
-    (folder / "params.yaml").write_text(text)
-
-
-def test_the_pupil_learns_the_cosine(workspace: Path) -> None:
+def test_distil_teaches_the_cosine(workspace: Path) -> None:
     correlations = []
     for queries in (20, 500):
-        set_params(workspace, queries=queries, precision="fp32")
+        set_params(workspace, distil__queries=queries, train__precision="fp32")
         stages.distil.main()
         report = json.loads(paths.DISTILLATION.read_text())
         assert report["made-up queries"] == queries
@@ -121,8 +100,14 @@ def test_the_pupil_learns_the_cosine(workspace: Path) -> None:
     assert correlations[1] > max(correlations[0], 0.15)  # by chance, over 800 pairs: 0.035
 
 
-def test_without_queries_nothing_is_taught(workspace: Path) -> None:
-    set_params(workspace, queries=0)
+def test_distil_without_queries_teaches_nothing(workspace: Path) -> None:
+    set_params(workspace, distil__queries=0)
     stages.distil.main()
     assert list(paths.START.iterdir()) == []
     assert json.loads(paths.DISTILLATION.read_text()) == {"made-up queries": 0}
+
+
+def test_correlation_by_hand() -> None:
+    assert correlation(np.array([1.0, 2, 3]), np.array([5.0, 3, 1])) == pytest.approx(-1)
+    assert correlation(np.array([1.0, 2, 3]), np.array([1.0, 1, 4])) == pytest.approx(3 / np.sqrt(2 * 6))
+    assert correlation(np.array([1.0, 2, 3]), np.array([2.0, 2, 2])) == 0  # no spread to go with

@@ -1,4 +1,4 @@
-"""Documents from CSV, JSON lines, Parquet and standard input; what is wrong with them costs one line."""
+"""ranker.serving.documents: CSV, JSON lines, Parquet and standard input; what is wrong with them costs one line."""
 
 import io
 import json
@@ -26,17 +26,17 @@ def write(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_each_format(tmp_path: Path, suffix: str) -> None:
+def test_read_documents_of_each_format(tmp_path: Path, suffix: str) -> None:
     assert list(read_documents(write(tmp_path / f"documents{suffix}"))) == DOCUMENTS
 
 
-def test_the_tutorials_column_and_a_byte_order_mark(tmp_path: Path) -> None:
+def test_read_documents_with_the_tutorials_column_and_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\ufeffdocument_id,query_id,label,title-full\r\na,1,2,Masks\r\n", newline="")
     assert list(read_documents(tmp_path / "a.csv")) == [("a", "Masks")]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_standard_input(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_documents_from_standard_input(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = write(tmp_path / f"documents{suffix}").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert list(read_documents(STDIN)) == DOCUMENTS
@@ -68,13 +68,13 @@ def test_standard_input(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyP
         ("a.parquet", b"PAR", "a.parquet: expected a Parquet file, found: "),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_read_documents_names_what_is_wrong(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(read_documents(tmp_path / name))
 
 
-def test_parquet_whose_pages_are_spoilt(tmp_path: Path) -> None:
+def test_read_documents_of_parquet_whose_pages_are_spoilt(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet")
     content = bytearray(path.read_bytes())
     content[4:60] = b"x" * 56
@@ -83,7 +83,7 @@ def test_parquet_whose_pages_are_spoilt(tmp_path: Path) -> None:
         list(read_documents(path))
 
 
-def test_parquet_of_other_columns_and_types(tmp_path: Path) -> None:
+def test_read_documents_of_parquet_with_other_columns_and_types(tmp_path: Path) -> None:
     pd.DataFrame({"document_id": [1], "title": ["a"]}).to_parquet(tmp_path / "numbers.parquet")
     with pytest.raises(InputError, match="numbers.parquet: line 1: expected a document_id in text, found 1"):
         list(read_documents(tmp_path / "numbers.parquet"))

@@ -1,4 +1,4 @@
-"""Files from paths and from a web server that misbehaves; what was there stays there when anything fails."""
+"""ranker.data.download: paths, and a web server that misbehaves; what was there stays there when anything fails."""
 
 import contextlib
 import hashlib
@@ -32,34 +32,38 @@ def unchanged(destination: Path) -> bool:
     return destination.read_text() == "the last good one" and list(destination.parent.iterdir()) == [destination]
 
 
-def test_a_path(tmp_path: Path, destination: Path) -> None:
+def test_fetch_file_from_a_path(tmp_path: Path, destination: Path) -> None:
     (tmp_path / "source.csv").write_bytes(CONTENT)
     fetch_file(str(tmp_path / "source.csv"), destination, DIGEST)
     assert destination.read_bytes() == CONTENT
 
 
-def test_a_url_with_progress(httpserver: HTTPServer, destination: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_fetch_file_from_a_url_shows_progress(
+    httpserver: HTTPServer, destination: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     httpserver.expect_request("/a.csv").respond_with_data(CONTENT)
     fetch_file(httpserver.url_for("/a.csv"), destination, DIGEST)
     assert destination.read_bytes() == CONTENT
     assert "100%" in capfd.readouterr().err
 
 
-def test_a_server_that_fails_once_is_asked_again(httpserver: HTTPServer, destination: Path) -> None:
+def test_fetch_file_asks_a_server_that_fails_once_again(httpserver: HTTPServer, destination: Path) -> None:
     httpserver.expect_ordered_request("/a.csv").respond_with_data("later", status=503)
     httpserver.expect_ordered_request("/a.csv").respond_with_data(CONTENT)
     fetch_file(httpserver.url_for("/a.csv"), destination)
     assert destination.read_bytes() == CONTENT
 
 
-def test_a_download_damaged_once_is_asked_again(httpserver: HTTPServer, destination: Path) -> None:
+def test_fetch_file_asks_again_after_a_damaged_download(httpserver: HTTPServer, destination: Path) -> None:
     httpserver.expect_ordered_request("/a.csv").respond_with_data(CONTENT[:-1] + b"?")
     httpserver.expect_ordered_request("/a.csv").respond_with_data(CONTENT)
     fetch_file(httpserver.url_for("/a.csv"), destination, DIGEST)
     assert destination.read_bytes() == CONTENT
 
 
-def test_a_missing_page(httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_file_names_a_missing_page(
+    httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     with pytest.raises(InputError, match=r"/gone.csv: 404 Client Error: NOT FOUND"):
         fetch_file(_missing(httpserver), destination)
@@ -71,7 +75,9 @@ def _missing(httpserver: HTTPServer) -> str:
     return httpserver.url_for("/gone.csv")
 
 
-def test_a_truncated_body(httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_file_refuses_a_truncated_body(
+    httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def truncated(_: Request) -> Response:
         response = Response(CONTENT[:1000])
         response.headers["Content-Length"] = str(len(CONTENT))
@@ -85,7 +91,7 @@ def test_a_truncated_body(httpserver: HTTPServer, destination: Path, monkeypatch
     assert unchanged(destination)
 
 
-def test_a_wrong_digest(
+def test_fetch_file_refuses_a_wrong_digest(
     httpserver: HTTPServer, tmp_path: Path, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
@@ -108,14 +114,16 @@ def test_a_wrong_digest(
         ("http://127.0.0.1:9/a.csv", "http://127.0.0.1:9/a.csv: .*Connection refused"),
     ],
 )
-def test_sources_that_are_none(source: str, message: str, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_file_names_sources_that_are_none(
+    source: str, message: str, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     with pytest.raises(InputError, match=message):
         fetch_file(source, destination)
     assert unchanged(destination)
 
 
-def test_a_redirect_is_followed(httpserver: HTTPServer, destination: Path) -> None:
+def test_fetch_file_follows_a_redirect(httpserver: HTTPServer, destination: Path) -> None:
     httpserver.expect_request("/old.csv").respond_with_data(status=302, headers={"Location": "/a.csv"})
     httpserver.expect_request("/a.csv").respond_with_data(CONTENT)
     fetch_file(httpserver.url_for("/old.csv"), destination)
@@ -123,7 +131,7 @@ def test_a_redirect_is_followed(httpserver: HTTPServer, destination: Path) -> No
 
 
 @pytest.mark.parametrize("there", ["https://127.0.0.1:9/a.csv", "file:///etc/hostname", "ftp://127.0.0.1:9/a.csv"])
-def test_a_redirect_to_another_scheme_is_not(httpserver: HTTPServer, destination: Path, there: str) -> None:
+def test_fetch_file_follows_none_to_another_scheme(httpserver: HTTPServer, destination: Path, there: str) -> None:
     httpserver.expect_request("/a.csv").respond_with_data(status=302, headers={"Location": there})
     url = httpserver.url_for("/a.csv")
     with pytest.raises(InputError, match=f"^{url}: expected no redirect to another scheme, found one to {there}$"):
@@ -132,14 +140,16 @@ def test_a_redirect_to_another_scheme_is_not(httpserver: HTTPServer, destination
     assert unchanged(destination)
 
 
-def test_a_redirect_that_has_no_end(httpserver: HTTPServer, destination: Path) -> None:
+def test_fetch_file_follows_none_without_end(httpserver: HTTPServer, destination: Path) -> None:
     httpserver.expect_request("/a.csv").respond_with_data(status=302, headers={"Location": "/a.csv"})
     with pytest.raises(InputError, match="a.csv: expected at most 10 redirects, found more$"):
         fetch_file(httpserver.url_for("/a.csv"), destination)
     assert unchanged(destination)
 
 
-def test_more_than_a_file_may_have(httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_file_refuses_more_than_a_file_may_have(
+    httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whether the server says so or not."""
     monkeypatch.setattr(download, "MAX_BYTES", 100_000)
 
@@ -179,7 +189,7 @@ def _garbage(connection: socket.socket, done: threading.Event) -> None:
     ("answer", "message"),
     [(_stall, "Read timed out"), (_reset, "Connection reset by peer"), (_garbage, "BadStatusLine")],
 )
-def test_a_connection_that_breaks(
+def test_fetch_file_names_a_connection_that_breaks(
     destination: Path,
     monkeypatch: pytest.MonkeyPatch,
     answer: Callable[[socket.socket, threading.Event], None],

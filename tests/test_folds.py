@@ -1,11 +1,11 @@
-"""Folds: whole queries unless asked otherwise, like shares, the same again."""
+"""ranker.splits.folds: whole queries unless asked otherwise, like shares, the same again."""
 
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
@@ -19,8 +19,8 @@ def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
     rows = []
     for query in range(queries):
         share = random.uniform(0.05, 0.75)
-        rows += [(str(query), f"d{i}", int(random.random() < share)) for i in range(random.integers(20, 180))]
-    return pd.DataFrame(rows, columns=["query_id", "document_id", "label"])
+        rows += [(str(query), f"d{i}", random.random() < share) for i in range(random.integers(20, 180))]
+    return pd.DataFrame(rows, columns=["query_id", "document_id", "relevant"])
 
 
 def texts(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -34,7 +34,8 @@ def assign(pairs: pd.DataFrame, folds: int, seed: int, by: Literal["query", "pai
 
 
 @given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 100))
-def test_no_query_is_on_both_sides(queries: int, folds: int, seed: int) -> None:
+@settings(max_examples=25)
+def test_assign_folds_puts_no_query_on_both_sides(queries: int, folds: int, seed: int) -> None:
     pairs = make_pairs(queries, seed)
     assigned = assign(pairs, folds, seed)
     assert assigned[["query_id", "document_id"]].equals(pairs[["query_id", "document_id"]])
@@ -45,7 +46,7 @@ def test_no_query_is_on_both_sides(queries: int, folds: int, seed: int) -> None:
         assert len(training) + len(held_out) == len(pairs)
 
 
-def test_folds_carry_like_shares() -> None:
+def test_assign_folds_carries_like_shares() -> None:
     pairs = make_pairs(50)
     shares = fold_shares(pairs, assign(pairs, 5, 13))
     spread = shares["relevant_share"].max() - shares["relevant_share"].min()
@@ -59,13 +60,13 @@ def test_folds_carry_like_shares() -> None:
     assert shares["pairs"].sum() == len(pairs)
 
 
-def test_folds_follow_the_seed() -> None:
+def test_assign_folds_follows_the_seed() -> None:
     pairs = make_pairs(50)
     assert assign(pairs, 5, 13).equals(assign(pairs, 5, 13))
     assert not assign(pairs, 5, 13).equals(assign(pairs, 5, 14))
 
 
-def test_queries_that_read_the_same_share_a_fold() -> None:
+def test_assign_folds_keeps_queries_that_read_the_same_together() -> None:
     pairs = make_pairs(50)
     queries = texts(pairs)
     queries["query"] = [f"  Query   {int(query_id) % 10} "[int(query_id) % 3 :] for query_id in queries["query_id"]]
@@ -73,35 +74,37 @@ def test_queries_that_read_the_same_share_a_fold() -> None:
     assert assigned.groupby(assigned["query"].str.strip())["fold"].nunique().eq(1).all()
 
 
-def test_by_pair_a_query_is_on_both_sides() -> None:
+def test_assign_folds_by_pair_puts_a_query_on_both_sides() -> None:
     pairs = make_pairs(50)
     training, held_out = held_out_pairs(pairs, assign(pairs, 5, 13, "pair"), 0)
     assert set(training["query_id"]) == set(held_out["query_id"])
     assert len(held_out) == pytest.approx(len(pairs) / 5, abs=1)
-    assert held_out["label"].mean() == pytest.approx(pairs["label"].mean(), abs=0.001)
+    assert held_out["relevant"].mean() == pytest.approx(pairs["relevant"].mean(), abs=0.001)
 
 
-def test_several_folds_can_be_held_out() -> None:
+def test_held_out_pairs_of_several_folds() -> None:
     pairs = make_pairs(20)
     assigned = assign(pairs, 5, 13)
     _, both = held_out_pairs(pairs, assigned, 1, 3)
     assert set(both["query_id"]) == set(assigned.loc[assigned["fold"].isin([1, 3]), "query_id"])
 
 
-def test_more_folds_than_queries_are_refused() -> None:
+def test_assign_folds_refuses_more_folds_than_queries() -> None:
     with pytest.raises(InputError, match="split.folds: expected at most 4, the number of queries, found 5"):
         assign(make_pairs(4), 5, 13)
 
 
-@pytest.mark.parametrize(("label", "what"), [(1, "other pairs"), (0, "relevant pairs")])
-def test_more_folds_than_pairs_of_a_class_are_refused(label: int, what: str) -> None:
-    pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "label": [1 - label] + [label] * 4})
+@pytest.mark.parametrize(("most", "what"), [(True, "other pairs"), (False, "relevant pairs")])
+def test_assign_folds_refuses_more_folds_than_pairs_of_a_class(most: bool, what: str) -> None:
+    pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "relevant": [not most] + [most] * 4})
     with pytest.raises(InputError, match=f"split.folds: expected at most 1, the number of {what}, found 3"):
         assign(pairs, 3, 13)
 
 
-def test_a_side_of_one_class_is_refused() -> None:
-    pairs = pd.DataFrame({"query_id": ["1", "1", "2", "2"], "document_id": list("abcd"), "label": [0, 1, 0, 0]})
+def test_held_out_pairs_refuses_a_side_of_one_class() -> None:
+    pairs = pd.DataFrame(
+        {"query_id": ["1", "1", "2", "2"], "document_id": list("abcd"), "relevant": [False, True, False, False]}
+    )
     assigned = pairs[["query_id", "document_id"]].assign(fold=[0, 0, 1, 1])
     with pytest.raises(InputError, match="on the held-out side, found 0 relevant among 2"):
         held_out_pairs(pairs, assigned, 1)

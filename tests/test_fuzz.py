@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
+from tests.factories import ROOT
 from tests.fuzz.targets import TARGETS, seeds
 
 SEEDS = seeds()
@@ -43,12 +43,12 @@ def changed(draw: st.DrawFn, seed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_whole_file(name: str) -> None:
+def test_targets_take_a_whole_file(name: str) -> None:
     TARGETS[name](SEEDS[name])
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_any_bytes(name: str) -> None:
+def test_targets_take_any_bytes(name: str) -> None:
     @given(st.binary(max_size=200))
     @example(b"")
     def any_bytes(data: bytes) -> None:
@@ -58,7 +58,7 @@ def test_any_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_file_with_changes(name: str) -> None:
+def test_targets_take_a_file_with_changes(name: str) -> None:
     @given(changed(SEEDS[name]))
     @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
     def with_changes(data: bytes) -> None:
@@ -67,7 +67,7 @@ def test_a_file_with_changes(name: str) -> None:
     with_changes()
 
 
-def test_atheris_runs() -> None:
+def test_fuzz_runs_atheris() -> None:
     command = [sys.executable, "-m", "tests.fuzz", "lay_out", "-runs=100"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

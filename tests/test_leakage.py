@@ -1,4 +1,4 @@
-"""The leak audit: planted leaks are found, and nothing else is."""
+"""ranker.splits.leakage: planted leaks are found, and nothing else is."""
 
 import shutil
 
@@ -13,7 +13,7 @@ from ranker.common.errors import InputError
 from ranker.project import paths, tables
 from ranker.splits.folds import assign_folds
 from ranker.splits.leakage import NEAR, audit, check_queries, near_duplicates, seen_documents, unseen_pairs
-from tests.conftest import ROOT
+from tests.factories import ROOT
 
 QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bat origin", "masks", "Bat  Origin"]})
 DOCUMENTS = pd.DataFrame(
@@ -34,29 +34,29 @@ def side(*pairs: tuple[str, str]) -> pd.DataFrame:
     return pd.DataFrame(pairs, columns=["query_id", "document_id"])
 
 
-def test_a_query_on_both_sides_is_refused() -> None:
+def test_check_queries_refuses_one_on_both_sides() -> None:
     with pytest.raises(InputError, match=r"query 1 \('bat origin'\): expected on one side of the split"):
         check_queries(side(("1", "a"), ("2", "b")), side(("1", "c")), QUERIES)
 
 
-def test_a_query_that_reads_the_same_is_refused_under_another_id() -> None:
+def test_check_queries_refuses_one_that_reads_the_same_under_another_id() -> None:
     with pytest.raises(InputError, match=r"query 3 .* found held out and, as query 1, in training"):
         check_queries(side(("1", "a"), ("2", "b")), side(("3", "c")), QUERIES)
 
 
-def test_queries_of_one_side_pass() -> None:
+def test_check_queries_lets_those_of_one_side_pass() -> None:
     check_queries(side(("1", "a"), ("3", "b")), side(("2", "b")), QUERIES)
 
 
-def test_the_stage_fails_on_a_planted_leak_and_writes_nothing(
+def test_split_fails_on_a_planted_leak_and_writes_nothing(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The stage itself, with folds that put one pair of query 7 where it does not belong."""
     root = tmp_path_factory.mktemp("leak")
     monkeypatch.chdir(root)
     source = pd.DataFrame(
-        [(str(q), f"d{q}-{i}", i % 3, int(i % 3 > 0)) for q in range(10) for i in range(6)],
-        columns=["query_id", "document_id", "grade", "label"],
+        [(str(q), f"d{q}-{i}", i % 3, i % 3 > 0) for q in range(10) for i in range(6)],
+        columns=["query_id", "document_id", "grade", "relevant"],
     )
     tables.write_table(paths.PAIRS, source)
     tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": map(str, range(10)), "query": list("abcdefghij")}))
@@ -80,7 +80,7 @@ def test_the_stage_fails_on_a_planted_leak_and_writes_nothing(
     assert not any(path.exists() for path in written)
 
 
-def test_seen_documents_and_the_shares_by_hand() -> None:
+def test_audit_by_hand() -> None:
     training, held_out = side(("1", "a"), ("1", "b")), side(("2", "b"), ("2", "c"), ("2", "d"), ("2", "e"))
     seen = seen_documents(training, held_out, DOCUMENTS).set_index("document_id")
     assert seen["seen"].to_dict() == {"b": True, "c": False, "d": False, "e": False}

@@ -1,6 +1,7 @@
-"""params.yaml: what it may hold, and the one line that says what it may not."""
+"""ranker.project.params: what params.yaml may hold, and the one line that says what it may not."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from ranker.common.errors import InputError
 from ranker.export.onnx import VESPA_TARGETS
 from ranker.project.params import Export, Params, check_params, load_crossval_params, load_params
-from tests.conftest import ROOT
+from tests.factories import ROOT, set_params
 
 CONTENT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -20,12 +21,12 @@ def changed(section: str, **values: Any) -> dict[str, Any]:
     return {**CONTENT, section: {**CONTENT[section], **values}}
 
 
-def test_the_projects_own_file_is_valid() -> None:
+def test_load_params_of_the_projects_own_file() -> None:
     assert load_params(ROOT / "params.yaml").split.folds == 5
 
 
 @pytest.mark.parametrize("text", ["1e-05", "0.00001", "1.0e-5", "1E-5", ".00001"])
-def test_floats_as_dvc_writes_them(tmp_path: Path, text: str) -> None:
+def test_load_params_reads_floats_as_dvc_writes_them(tmp_path: Path, text: str) -> None:
     lines = (ROOT / "params.yaml").read_text().splitlines()
     lines = [f"  learning_rate: {text}" if line.strip().startswith("learning_rate:") else line for line in lines]
     (tmp_path / "params.yaml").write_text("\n".join(lines))
@@ -33,7 +34,7 @@ def test_floats_as_dvc_writes_them(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["010", "1:30", "0x1F", "1_000"])
-def test_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) -> None:
+def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) -> None:
     lines = (ROOT / "params.yaml").read_text().replace("warmup_steps: 50", f"warmup_steps: {text}")
     (tmp_path / "params.yaml").write_text(lines)
     with pytest.raises(InputError, match="train.warmup_steps: expected a valid integer"):
@@ -78,18 +79,18 @@ def test_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) 
         (None, "params.yaml: the file: expected parameters by name, found None"),
     ],
 )
-def test_mistakes_are_named(content: Any, message: str) -> None:
+def test_check_params_names_mistakes(content: Any, message: str) -> None:
     with pytest.raises(InputError) as error:
         check_params(content)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_every_vespa_that_may_be_asked_for_is_known() -> None:
+def test_target_vespa_may_be_any_that_is_known() -> None:
     assert set(get_args(Export.model_fields["target_vespa"].annotation)) == set(VESPA_TARGETS)
 
 
-def test_broken_yaml_is_named(tmp_path: Path) -> None:
+def test_load_params_names_broken_yaml(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("fetch: [")
     with pytest.raises(InputError, match=r"(?s)params.yaml: expected YAML in UTF-8, found: .*line 1"):
         load_params(tmp_path / "params.yaml")
@@ -109,26 +110,29 @@ def test_every_parameter_has_a_comment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("changes", "message"),
     [
-        ("by: query ", "by: pair ", "split.by: expected query, for cross-validation holds out queries, found pair"),
-        ("folds: 5 ", "folds: 4 ", "crossval.folds: expected each of split.folds ([0, 1, 2, 3]) and three at least,"),
-        ("[0, 1, 2, 3, 4]", "[0, 1, 2, 4, 3]", "found [0, 1, 2, 4, 3]"),
-        ("[13, 14, 15]", "[13, 14, 13]", "crossval.seeds: expected each once, found [13, 14, 13]"),
-        ("[13, 14, 15]", "[]", "crossval.seeds: List should have at least 1 item"),
+        ({}, "crossval.folds: expected each of split.folds ([0, 1, 2, 3, 4]), found []"),
+        ({"crossval__folds": "[0, 1, 2, 3, 4]", "split__by": "pair"}, "split.by: expected query, for cross-validation"),
+        (
+            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__folds": 4},
+            "expected each of split.folds ([0, 1, 2, 3]), found",
+        ),
+        ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
+        ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
+        ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],
 )
-def test_what_cross_validation_asks(tmp_path: Path, old: str, new: str, message: str) -> None:
-    text = (ROOT / "params.yaml").read_text()
-    assert text.count(old) == 1
-    (tmp_path / "params.yaml").write_text(text.replace(old, new))
+def test_load_crossval_params_names_what_cross_validation_asks(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    set_params(tmp_path, **changes)
     with pytest.raises(InputError, match=re.escape(message)):
         load_crossval_params(tmp_path / "params.yaml")
 
 
-def test_cross_validation_needs_three_folds(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("folds: 5 ", "folds: 2 ").replace("[0, 1, 2, 3, 4]", "[0, 1]")
-    (tmp_path / "params.yaml").write_text(text)
-    assert load_params(tmp_path / "params.yaml").split.folds == 2
-    with pytest.raises(InputError, match="and three at least, found \\[0, 1\\]"):
-        load_crossval_params(tmp_path / "params.yaml")
+def test_load_crossval_params_takes_two_folds(tmp_path: Path) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    set_params(tmp_path, split__folds=2, crossval__folds="[0, 1]", crossval__seeds="[13]", crossval__compare="[all]")
+    assert load_crossval_params(tmp_path / "params.yaml").crossval.folds == [0, 1]

@@ -1,4 +1,4 @@
-"""The real cross-validation and the leaking split, by the README's own commands, with a tiny base model."""
+"""The real cross-validation and the leaking split, by the commands of Makefile and docs/, with a tiny base model."""
 
 import json
 import re
@@ -7,120 +7,176 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from sklearn.metrics import ndcg_score
 
+from crossval.train import RECIPES, recipe_params
+from ranker.metrics.ranking import MEASURES
 from ranker.project import paths
-from tests.conftest import Run
-from tests.readme import command
+from ranker.serving.ranker import Ranker
+from tests.factories import PARAMS, ROOT, Run, run_module, set_params
+from tests.pipeline import check_declared, ran, recorded
+from tests.readme import command, recipe
 
-SYSTEMS = ["ranker", "fusion", "bm25", "base_cosine", "topic_prior", "random", "head_only"]
+FOLDS, SEEDS = [0, 1], [13, 14]
+SYSTEMS = ["cross_encoder", "bm25", "base_cosine", "tutorial", "head_only", "random"]
+STAGES = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())["stages"]
 
 
-def test_the_tutorials_split_has_queries_on_both_sides(clean: Path, run: Run) -> None:
-    before = json.loads((clean / paths.MEASURES).read_text())
-    result = run(command("dvc exp run -S split.by=pair"), clean)
-    assert re.findall(r"Running stage '([^']+)'", result.stdout)[0] == "split"
-    leakage = json.loads((clean / paths.SPLIT_COUNTS).read_text())["leakage"]
-    assert leakage["queries_seen"] == 1
-    assert before["topic_prior"]["ROC AUC"] == 0.5
-    after = json.loads((clean / paths.MEASURES).read_text())
-    assert after["topic_prior"]["ROC AUC"] != 0.5  # it orders pairs of different queries
-    refused = run("dvc repro crossval/dvc.yaml", clean, check=False)
-    assert "params.yaml: split.by: expected query, for cross-validation holds out queries, found pair" in refused.stderr
+def test_crossval_has_no_stage_where_its_lists_are_empty(clean: Path, run: Run) -> None:
+    assert run("dvc stage list crossval/dvc.yaml", clean).stdout == ""
+    assert ran(run("dvc repro crossval/dvc.yaml", clean).stdout) == []
+    run("dvc status -q", clean)  # 1 if anything were to do
+
+
+def test_split_by_pair_has_queries_on_both_sides(clean: Path, run: Run) -> None:
+    """The tutorial's. Its command goes on to measure all; here it stops where the leak is counted."""
+    before = json.loads((clean / paths.SPLIT_COUNTS).read_text())["leakage"]
+    result = run(f"{command('dvc exp run -S split.by=pair')} split", clean)
+    assert ran(result.stdout) == ["split"]
+    after = json.loads((clean / paths.SPLIT_COUNTS).read_text())["leakage"]
+    assert (before["queries_seen"], after["queries_seen"]) == (0, 1)
 
 
 @pytest.fixture(scope="module")
 def crossval(project: Path, run: Run) -> Path:
-    """The project cross-validated: three folds, two seeds."""
+    """The project cross-validated by what `make crossval` runs, on fewer folds and seeds."""
     run("git checkout -q . && dvc checkout -q dvc.yaml", project)
-    params = (project / "params.yaml").read_text()
-    for old, new in (
-        ("folds: 5 ", "folds: 3 "),
-        ("folds: [0, 1, 2, 3, 4]", "folds: [0, 1, 2]"),
-        ("seeds: [13, 14, 15]", "seeds: [13, 14]"),
-    ):
-        assert old in params
-        params = params.replace(old, new)
-    (project / "params.yaml").write_text(params)
-    result = run(command("dvc repro crossval"), project)
-    models = [f"crossval/dvc.yaml:ranker@{seed}-{fold}" for seed in (13, 14) for fold in range(3)]
-    models += [f"crossval/dvc.yaml:{recipe}@{fold}" for recipe in ("head_only", "inner") for fold in range(3)]
-    found = re.findall(r"Running stage '([^']+)'", result.stdout)
-    assert found[0] == "split"  # nothing is encoded again
-    assert sorted(found[1:]) == sorted([*models, "crossval/dvc.yaml:compare", "crossval/dvc.yaml:report"])
+    (line,) = recipe("crossval")
+    asked = line.replace("[0,1,2,3,4]", json.dumps(FOLDS)).replace("[13,14,15]", json.dumps(SEEDS))
+    assert asked == (
+        "dvc exp run -S 'crossval.folds=[0, 1]' -S 'crossval.seeds=[13, 14]' -S 'crossval.compare=[all]' "
+        "crossval/dvc.yaml"
+    )
+    recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{project}.params"}
+    result = run(asked, project, **recording)
+    models = [f"cross_encoder@{seed}-{fold}" for seed in SEEDS for fold in FOLDS]
+    models += [f"{name}@{fold}" for name in ("tutorial", "head_only") for fold in FOLDS]
+    assert sorted(ran(result.stdout)) == sorted([*models, "compare@all", "report@all"])  # nothing is encoded again
     run("git add -A && git commit -qm crossval", project)
     return project
 
 
-def test_crossval_covers_every_query_with_models_that_have_not_seen_it(crossval: Path) -> None:
+def test_crossval_scores_every_query_by_models_that_have_not_seen_it(crossval: Path) -> None:
     folds = pd.read_parquet(crossval / paths.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
-    for recipe, seed in (("ranker", 13), ("ranker", 14), ("head_only", 13)):
-        for fold in range(3):
-            scores = pd.read_parquet(crossval / paths.crossval_scores(recipe, seed, fold))
-            assert set(scores["query_id"]) == set(folds[folds == fold].index)
+    for name, seeds in (("cross_encoder", SEEDS), ("tutorial", SEEDS[:1]), ("head_only", SEEDS[:1])):
+        for seed in seeds:
+            for fold in FOLDS:
+                scores = pd.read_parquet(crossval / paths.crossval_scores(name, seed, fold))
+                assert set(scores["query_id"]) == set(folds[folds == fold].index)
     pairs = pd.read_parquet(crossval / paths.PAIRS)
     scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
-    judged = scored[scored["grade"].notna()]
-    assert set(scored["system"]) == set(SYSTEMS)
-    for _, rows in judged.groupby(["system", "seed"], dropna=False):
+    assert set(scored["system"]) == set(SYSTEMS) - {"random"}
+    assert scored.groupby("system")["seed"].nunique().to_dict() == {
+        name: 2 if name == "cross_encoder" else 0 for name in SYSTEMS[:-1]
+    }
+    for _, rows in scored.groupby(["system", "seed"], dropna=False):
         assert len(rows) == len(pairs)
-        assert rows["query_id"].nunique() == 50
-    assert scored["grade"].isna().any()  # candidates that nobody judged
+        assert set(rows["query_id"]) == set(pairs["query_id"])
 
 
-def test_crossval_is_that_of_the_scores(crossval: Path) -> None:
+def test_crossval_json_is_of_the_scores(crossval: Path) -> None:
     """nDCG@10 of every system again, by scikit-learn, from the scores; differences and layout."""
     found = json.loads((crossval / paths.CROSSVAL).read_text())
-    assert list(found["systems"]) == SYSTEMS
-    assert list(found["differences"]) == SYSTEMS[1:]
-    measured = {"nDCG@10", "nDCG@10 (exponential gain)", "P@5", "AP", "RR", "Judged@10"}
-    assert all(set(by_measure) == measured for by_measure in found["systems"].values())
-    run_table = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
-    run_table = run_table[run_table["grade"].notna()].sort_values("document_id", ascending=False)
+    assert list(found["systems"]) == [name for name in SYSTEMS if name not in found["left_out"]]
+    assert list(found["differences"]) == list(found["systems"])[1:]
+    assert all(list(by_measure) == list(MEASURES) for by_measure in found["systems"].values())
+    run_table = pd.read_parquet(crossval / paths.CROSSVAL_RUN).sort_values("document_id", ascending=False)
     means = {}
     for system, rows in run_table.groupby("system"):
         values = [
             ndcg_score([query["grade"]], [-query["score"].rank(method="first", ascending=False)], k=10)
             for _, query in rows.groupby(["seed", "query_id"], dropna=False)
+            if query["relevant"].any()
         ]
         means[system] = sum(values) / len(values)
-    for system, by_measure in found["systems"].items():
-        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means[system])
+    for system in set(found["systems"]) - {"random"}:
+        assert found["systems"][system]["nDCG@10"]["mean"] == pytest.approx(means[system])
+        metrics = json.loads((crossval / paths.CROSSVAL_METRICS / f"{system}.json").read_text())
+        assert metrics["nDCG@10"] == pytest.approx(means[system])
     for system, by_measure in found["differences"].items():
-        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means["ranker"] - means[system])
-    assert {"13", "14", "spread"} == set(found["seeds"]["ranker"]["nDCG@10"])
-    assert found["seeds"]["ranker"]["nDCG@10"]["13"] != found["seeds"]["ranker"]["nDCG@10"]["14"]
-    assert [sum(weights.values()) for weights in found["fusion_weights"].values()] == pytest.approx([1, 1, 1])
+        theirs = found["systems"][system]["nDCG@10"]["mean"]
+        assert by_measure["nDCG@10"]["mean"] == pytest.approx(means["cross_encoder"] - theirs)
+    spread = found["seeds"]["cross_encoder"]["nDCG@10"]
+    assert list(spread) == ["13", "14", "spread"]
+    assert spread["13"] != spread["14"]
+    assert found["unseen_documents"]["pairs"] < found["pairs"]
 
 
-def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path, run: Run) -> None:
+def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
     """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
-    run("dvc repro evaluate", crossval)
     own = pd.read_parquet(crossval / paths.RUN)
-    scores = pd.read_parquet(crossval / paths.crossval_scores("ranker", 13, 0))
+    scores = pd.read_parquet(crossval / paths.crossval_scores("cross_encoder", 13, 0))
     both = own.merge(scores, on=["query_id", "document_id"])
     assert len(both) == len(own)
-    assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=1e-4)
+    assert both["score"].to_numpy() == pytest.approx(both["cross_encoder"].to_numpy(), abs=1e-4)
 
 
-def test_a_head_alone_is_the_pipelines_own_too(crossval: Path, tmp_path: Path, run: Run) -> None:
-    """On features, as stage train does it."""
-    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True))
-    params = (copy / "params.yaml").read_text()
-    (copy / "params.yaml").write_text(re.sub(r"(?m)^  trainable: \S+", "  trainable: head", params))
-    run("dvc repro evaluate && python -m crossval.train ranker 13 0", copy)
-    both = pd.read_parquet(copy / paths.RUN).merge(
-        pd.read_parquet(copy / paths.crossval_scores("ranker", 13, 0)), on=["query_id", "document_id"]
-    )
-    assert both["score"].to_numpy() == pytest.approx(both["ranker"].to_numpy(), abs=5e-3)  # features are half precise
+def test_crossval_tutorial_and_head_only_are_systems_of_their_own(crossval: Path) -> None:
+    """Each tells pairs apart; a head that has converged orders them otherwise than what was stopped near its start."""
+    scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
+    scored = scored[scored["seed"].isna() | (scored["seed"] == 13)]
+    wide = scored.pivot(index=["query_id", "document_id"], columns="system", values="score")
+    trained = wide[["cross_encoder", "tutorial", "head_only"]]
+    assert (trained.nunique() > len(trained) / 2).all()
+    assert (trained["cross_encoder"] - trained["tutorial"]).abs().max() > 1e-3
+    assert trained.corr(method="spearman")["head_only"].drop("head_only").max() < 0.9
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_crossval_head_is_the_pipelines_own(
+    crossval: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """A head trained in either precision: the exported model's scores are those of the cross-validation."""
+    left_behind = shutil.ignore_patterns(".dvc", ".git")
+    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
+    set_params(copy, train__trainable="head", train__precision=precision, train__learning_rate=0.005)
+    monkeypatch.chdir(copy)
+    for module in ("stages.features", "stages.train", "stages.export"):
+        assert run_module(module) == 0
+    assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
+    scores = pd.read_parquet(paths.crossval_scores("cross_encoder", 13, 0))
+    texts = scores.merge(pd.read_parquet(paths.QUERIES)).merge(pd.read_parquet(paths.DOCUMENTS))
+    ranker = Ranker(paths.RANKER)
+    queries = [ranker.encode_query(query) for query in texts["query"]]
+    own = ranker.score_pairs(queries, ranker.encode_documents(texts["title"].tolist()))
+    assert texts["score"].to_numpy() == pytest.approx(own, abs=5e-3)  # features are half precise
+
+
+def overridden(recipe: str) -> set[str]:
+    """The params that a recipe has values of its own for, whatever params.yaml says."""
+    found = set()
+    for section in ("distil", "train"):
+        for name in getattr(PARAMS, section).model_dump():
+            changed = getattr(PARAMS, section).model_copy(update={name: "changed"})
+            made = recipe_params(PARAMS.model_copy(update={section: changed}), recipe, 13)
+            if getattr(getattr(made, section), name) != "changed":
+                found.add(f"{section}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_crossval_params_declare_what_a_stage_reads(crossval: Path, stage: str) -> None:
+    used = recorded(Path(f"{crossval}.params"))[f"crossval/{stage}"]
+    if stage in RECIPES:  # the command says the seed, and whether folds are all that there are is checked
+        check_declared(STAGES[stage], used - overridden(stage), ("train.seed", "split.folds"))
+    elif stage == "report":  # its page lists all that a model depends on
+        check_declared(STAGES[stage], used | {"crossval", "distil", "encode", "fetch", "join", "split", "train"})
+    else:
+        check_declared(STAGES[stage], used)
 
 
 def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
-    assert "Running stage" not in run("dvc repro crossval/dvc.yaml", crossval).stdout
-    assert "inner.nDCG@10" in run(command("dvc metrics show results/crossval"), crossval).stdout
+    assert ran(run("dvc repro crossval/dvc.yaml", crossval).stdout) == []
+
+
+def test_crossval_is_shown(crossval: Path, run: Run) -> None:
+    assert "head_only.json" in run(command("dvc metrics show results/crossval"), crossval).stdout
     run(command("dvc plots show results/crossval"), crossval)
     drawn = (crossval / "dvc_plots/index.html").read_text()
-    assert len(re.findall(r'"gain": "?-?[0-9.]+', drawn)) >= 50
+    queries = json.loads((crossval / paths.CROSSVAL).read_text())["queries"]
+    assert len(re.findall(r'"gain": "?-?[0-9.]+', drawn)) >= queries
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
+    assert "head only" in page
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)

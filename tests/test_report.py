@@ -1,4 +1,4 @@
-"""The report: its text, without a browser."""
+"""ranker.report, answer, page and plots: the page's text, without a browser."""
 
 import json
 from dataclasses import replace
@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ranker.report.answer import answer
+from ranker.evaluation.baselines import UNTRAINED
+from ranker.evaluation.crossval import ONCE
+from ranker.report.answer import LABELS, SPOKEN, answer
 from ranker.report.page import browser_data, render
-from ranker.report.plots import plots
+from ranker.report.plots import COLOURS, DASHES, plots
 from tests.example_report import COMPARISON, DOCUMENTS, HOSTILE, HOSTILE_TITLE, example
 
 
@@ -39,11 +41,57 @@ class Elements(HTMLParser):
         self.within = ""
 
 
-def test_equal_results_give_equal_pages(page: str) -> None:
+def test_answer_helps() -> None:
+    """Better than each; figures are of the strongest, gains are counted as they are printed."""
+    headline = {"verdict": "helps", "strongest": "bm25", "from": ["bm25", "base_cosine", "random"]}
+    word, shown, figures = answer(
+        COMPARISON | {"headline": headline}, [0.2, -0.1, 0.0004, 0.3], "on this split and seed"
+    )
+    assert (word, shown) == ("helps", "The ranker helps, on this split and seed.")
+    assert figures == (
+        "Its nDCG@10 is 0.489; of what needs no training, BM25 is best with 0.411: "
+        "+0.078 (95% interval +0.012 to +0.141, p = 0.023). It gains on 2 of 4 queries and loses on 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "headline"),
+    [
+        (["base_cosine"], "The ranker hurts, over 5 folds: the base model's cosine ranks better."),
+        (["base_cosine", "bm25"], "The ranker hurts, over 5 folds: the base model's cosine and BM25 ranks better."),
+    ],
+)
+def test_answer_hurts(found: list[str], headline: str) -> None:
+    comparison = COMPARISON | {"headline": {"verdict": "hurts", "strongest": "base_cosine", "from": found}}
+    assert answer(comparison, [-0.1], "over 5 folds")[:2] == ("hurts", headline)
+
+
+@pytest.mark.parametrize(
+    ("found", "headline"),
+    [
+        (["base_cosine", "random"], "No significant difference from the base model's cosine, on this split and seed."),
+        (["random"], "No significant difference from a random order, on this split and seed."),
+    ],
+)
+def test_answer_no_significant_difference(found: list[str], headline: str) -> None:
+    word = "no significant difference"
+    comparison = COMPARISON | {"headline": {"verdict": word, "strongest": "base_cosine", "from": found}}
+    verdict, shown, figures = answer(comparison, [0.1], "on this split and seed")
+    assert (verdict, shown) == (word, headline)
+    assert "the base model's cosine is best with 0.437: +0.052 (95% interval \N{MINUS SIGN}0.013 to" in figures
+
+
+def test_labels_name_every_system() -> None:
+    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE}
+    assert set(LABELS) == set(SPOKEN) == systems
+    assert set(COLOURS) == set(DASHES) == systems
+
+
+def test_render_of_equal_results_gives_equal_pages(page: str) -> None:
     assert render(example()) == page
 
 
-def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+def test_render_loads_nothing_from_elsewhere(page: str) -> None:
     for _, attributes in Elements(page).found:
         for name in ("src", "srcset", "href", "xlink:href", "action", "data", "poster"):
             assert (attributes.get(name) or "#").startswith("#")
@@ -53,7 +101,7 @@ def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:" in page
 
 
-def test_hostile_texts_are_text(page: str) -> None:
+def test_render_shows_hostile_texts_as_text(page: str) -> None:
     elements = Elements(page)
     names = [name for name, _ in elements.found]
     assert HOSTILE in elements.text
@@ -64,66 +112,80 @@ def test_hostile_texts_are_text(page: str) -> None:
     assert data["titles"]["h1"] == HOSTILE_TITLE
 
 
-def test_every_figure_is_on_the_page(page: str) -> None:
+def test_render_shows_every_figure(page: str) -> None:
     text = " ".join(Elements(page).text.split()).replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
     for shown in ("0.489 (0.431-0.546)", "0.487 (0.433-0.541)", "0.200 (0.161-0.243)"):
         assert shown in text
     assert "+0.078 p = 0.023(+0.012 to +0.141) better" in text
     assert "-0.058 p = 0.030(-0.107 to -0.009) worse" in text
-    assert "+0.289 p < 0.001(-0.003 to +0.346) not told apart" in text
+    assert "+0.052 p = 0.074(-0.013 to +0.117) no significant difference" in text
+    assert "+0.289 p < 0.001(+0.221 to +0.346) better" in text
+    assert "The same over 1,234 pairs of 2 queries" in text
+    assert "0.610 (0.500-0.720)" in text
     assert "+0.031 p = 0.041(+0.004 to +0.060) better" in text
+    assert "head only is left out: all its scores of a query are equal." in text
+    assert "No significant difference from the base model's cosine, on this split and seed." in text
+    assert "0 not relevant" in text
+    assert "2 relevant, the highest grade" in text
     assert "nDCG@10 0.023 13: 0.489, 14: 0.518, 15: 0.472" in text
     assert "pairs69,318 relevant share0.2414" in text
     assert "queries on both sides0" in text
     assert "0123abcd" * 8 in text
     assert [a["aria-label"] for name, a in Elements(page).found if name == "svg" and a["role"] == "img"] == [
-        "Bars: each query's gain in nDCG@10 of the ranker over BM25",
+        "Bars: each query's gain in nDCG@10 over base model's cosine",
         "Line: share relevant by probability",
         "Lines: true by false positive rate of each system",
         "Lines: precision by recall of each system",
     ]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "headline"),
-    [("better", "helps"), ("worse", "hurts"), ("not told apart", "not told apart from BM25")],
-)
-def test_the_answer_follows_the_verdict(verdict: str, headline: str) -> None:
-    difference = COMPARISON["differences"]["bm25"]["nDCG@10"] | {"verdict": verdict}
-    comparison = COMPARISON | {"differences": {"bm25": {"nDCG@10": difference}}}
-    word, shown, figures = answer(replace(example(), comparison=comparison))
-    assert (word, headline in shown) == (verdict, True)
-    assert figures == (
-        "Its nDCG@10 is 0.489, BM25's 0.411: +0.078 (interval +0.012 to +0.141, p = 0.023). "
-        "It gains on 0 of 3 queries and loses on 3."
-    )
-
-
-def test_what_may_be_absent_is_left_out() -> None:
-    comparison = {"systems": {"ranker": COMPARISON["systems"]["ranker"]}, "differences": {}}
+def test_render_leaves_out_what_is_absent() -> None:
+    comparison = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
     text = Elements(render(replace(example(), comparison=comparison, curves={}))).text
-    assert "The ranker was not compared with BM25." in text
     assert "ROC" not in text
     assert "The same training from other random numbers" not in text
+    assert "left out" not in text
+    assert "Documents that training has not judged" not in text
 
 
-def test_a_text_that_no_xml_may_hold_is_drawn() -> None:
+@pytest.mark.parametrize(
+    ("strongest", "gain"), [("base_cosine", "gain over base model\\u0027s cosine"), ("bm25", "gain over BM25")]
+)
+def test_render_says_what_gains_are_over(strongest: str, gain: str) -> None:
+    headline = COMPARISON["headline"] | {"strongest": strongest}
+    page = render(replace(example(), comparison=COMPARISON | {"headline": headline}))
+    label = LABELS[strongest]
+    assert f"Gain of each query over {label}" in Elements(page).text
+    assert f"largest loss against {label}" in Elements(page).text
+    assert f'["{gain}", query.gain]' in page.replace("&#39;", "'")
+
+
+def test_render_says_whose_order_documents_moved_against() -> None:
+    """BM25's, but where it has no order of its own."""
+    assert "against BM25\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(example())).text
+    systems = {name: by for name, by in COMPARISON["systems"].items() if name != "bm25"}
+    results = replace(example(), comparison=COMPARISON | {"systems": systems})
+    assert browser_data(results)["systems"] == ["base model's cosine", "cross-encoder"]
+    assert "against base model's cosine\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(results)).text
+
+
+def test_plots_draw_a_text_that_no_xml_may_hold() -> None:
     per_query = example().per_query.assign(query="nul \x00, escape \x1b, not a character \uffff, new\nline \U0001f9a0")
-    drawn = plots(per_query, {})["gain"]
+    drawn = plots(per_query, {}, "BM25")["gain"]
     assert "1 · nul \N{REPLACEMENT CHARACTER}, escape" in drawn
 
 
-def test_queries_are_listed_worst_first() -> None:
+def test_browser_data_lists_queries_worst_first() -> None:
     queries = browser_data(example())["queries"]
     assert [(query["id"], query["by_gain"]) for query in queries] == [("1", 2), ("2", 3), ("3", 1)]
-    assert queries[0]["values"] == ["0.500", "0.600", "0.200"]
+    assert queries[0]["values"] == ["0.600", "0.500", "0.200"]
     assert (queries[0]["gain"], queries[0]["pairs"], queries[0]["relevant"]) == ("\N{MINUS SIGN}0.300", "12", "3")
 
 
-def test_top_tens_and_moves() -> None:
+def test_browser_data_has_top_tens_and_moves() -> None:
     data = browser_data(example())
     bm25, cosine, ranker = data["queries"][0]["tops"]
-    assert data["systems"] == ["BM25", "base model's cosine", "ranker"]
+    assert data["systems"] == ["BM25", "base model's cosine", "cross-encoder"]
     assert [document for document, _, _ in bm25] == DOCUMENTS[:10]
     assert [move for _, _, move in bm25] == ["", "", "", "", "", "to 12", "to 11", "", "", ""]
     assert [move for _, _, move in cosine] == ["="] * 10

@@ -106,15 +106,16 @@ location.hash = "#query=2";
 
 
 @needs_chromium
-def test_the_query_browser_works(page: str, tmp_path: Path) -> None:
+def test_page_browses_queries(page: str, tmp_path: Path) -> None:
     found = seen(tmp_path, page + f"<script>{REPORT}</script>" + DRIVE)
     assert found["title"].startswith("Held-out fold 0 </script><script>document.title = 'owned'</script>{{ 7 * 7 }}")
     first = found["first"]
     assert (first["query"], first["list"], first["address"]) == ("masks in wards", ["1", "2", "3"], "")
-    for shown in ("Query 1, 1 of 3", "BM250.500", "cosine0.600", "ranker0.200", "\N{MINUS SIGN}0.300", "judged12"):
+    for shown in ("Query 1, 1 of 3", "BM250.600", "cosine0.500", "cross-encoder0.200", "judged12"):
         assert shown in first["about"]
+    assert "gain over base model's cosine\N{MINUS SIGN}0.300" in first["about"]
     names = [name for name, _ in first["columns"]]
-    assert names == ["BM25", "base model's cosine", "ranker"]
+    assert names == ["BM25", "base model's cosine", "cross-encoder"]
     assert first["columns"][2][1][:3] == [
         ["1", "2", "from 12", "d12"],
         ["2", "1", "=", "d02"],
@@ -146,7 +147,7 @@ parent.postMessage([NAME, innerWidth, Math.max(...widths)], "*");
 
 
 @needs_chromium
-def test_a_phone_does_not_scroll_sideways(page: str, tmp_path: Path) -> None:
+def test_page_on_a_phone_does_not_scroll_sideways(page: str, tmp_path: Path) -> None:
     """In frames of 360 px, since Chromium's window is never so narrow; the second, too wide, proves the measure."""
     (tmp_path / "narrow.html").write_text(page + WIDTHS.replace("NAME", "'page'"), encoding="utf-8")
     wide = "<!doctype html><body><div style='width: 400px'>wide</div>"
@@ -167,7 +168,7 @@ def test_a_phone_does_not_scroll_sideways(page: str, tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_a_screenshot_is_not_blank(page: str, tmp_path: Path) -> None:
+def test_page_is_not_blank(page: str, tmp_path: Path) -> None:
     def distinct(page: str) -> int:
         """Distinct bytes of the picture's rows, still filtered."""
         chromium(tmp_path, page, f"--screenshot={tmp_path}/page.png", "--window-size=1200,900")

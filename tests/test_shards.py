@@ -1,7 +1,8 @@
-"""A corpus by shards: here, on, and on a Ray cluster of which a node dies; the same bytes, nothing lost or doubled."""
+"""ranker.serving.shards and score: a corpus by shards, gone on with; the same bytes, nothing lost or doubled."""
 
 import io
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ranker.common.files import sha256
+from ranker.common.errors import InputError
+from ranker.common.files import sha256, sole
 from ranker.serving.ranker import Ranker
-from tests.conftest import ROOT, Run
+from ranker.serving.shards import make_shard, plan, run
+from tests.factories import run_module
 
 PAIRS, ROWS = 90, 20  # and rows a row group: three in one file, two in the other
 WORDS = ["masks", "virus", "bats", "wards", "origin", "vaccine", "children", "school"]
@@ -56,16 +59,23 @@ def made(folder: Path) -> dict[str, str]:
     return {file.name: sha256(file) for file in folder.iterdir()}
 
 
+def score(source: Path, out: Path, folder: Path, model: str = "int8") -> str | int | None:
+    """What the command line exits with."""
+    asked = ("score", source, "--out", out, "--model-dir", folder, "--model", model)
+    return run_module("ranker.__main__", *map(str, asked))
+
+
 @pytest.fixture(scope="module")
-def scores(pairs: Path, ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+def scores(pairs: Path, ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command line makes of them here."""
     out = tmp_path_factory.mktemp("here") / "scores"
-    printed = run(f"python -m ranker.score {pairs} --out {out} --ranker {ranker_folder} --model int8", ROOT).stdout
-    assert printed == f"score: {out}: {PAIRS} pairs in 5 files, of which 5 are new\n"
+    with redirect_stdout(io.StringIO()) as printed:
+        assert score(pairs, out, ranker_folder) == 0
+    assert printed.getvalue() == f"score: {out}: {PAIRS} pairs in 5 files, of which 5 are new\n"
     return out
 
 
-def test_scores_are_those_of_serving(pairs: Path, scores: Path, ranker_folder: Path) -> None:
+def test_score_corpus_scores_as_serving_does(pairs: Path, scores: Path, ranker_folder: Path) -> None:
     """Row by row; in eight bits a score depends on its batch, so group by group."""
     ranker, number = Ranker(ranker_folder, "int8"), 0
     for file in ("a.parquet", "b.parquet"):
@@ -77,25 +87,25 @@ def test_scores_are_those_of_serving(pairs: Path, scores: Path, ranker_folder: P
             expected = ranker.score_pairs(queries, ranker.encode_documents(rows["title"].tolist()))
             np.testing.assert_array_equal(found["score"].to_numpy(), expected)
             number += 1
-    assert len(made(scores)) == number + 1  # and the plan
+    assert sorted(made(scores)) == [".lock", *(f"part-{i:06}.parquet" for i in range(number)), "plan.json"]
 
 
-def test_what_is_there_is_not_made_again(
-    pairs: Path, scores: Path, ranker_folder: Path, tmp_path: Path, run: Run
+def test_score_corpus_does_not_make_again_what_is_there(
+    pairs: Path, scores: Path, ranker_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = Path(shutil.copytree(scores, tmp_path / "scores"))
     (out / "part-000003.parquet").unlink()
     (out / ".part-000003.parquet.0.partial").write_text("half")
     before = {file.name: file.stat().st_mtime_ns for file in out.glob("part-*")}
-    printed = run(f"python -m ranker.score {pairs} --out {out} --ranker {ranker_folder} --model int8", ROOT).stdout
-    assert printed.endswith("90 pairs in 5 files, of which 1 are new\n")
+    assert score(pairs, out, ranker_folder) == 0
+    assert capsys.readouterr().out.endswith("90 pairs in 5 files, of which 1 are new\n")
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
     assert made(out) == made(scores)
 
 
 @pytest.mark.parametrize("change", ["model", "pairs", "others"])
-def test_shards_of_another_run_are_not_gone_on_with(
-    pairs: Path, scores: Path, ranker_folder: Path, tmp_path: Path, run: Run, change: str
+def test_pending_refuses_the_shards_of_another_run(
+    pairs: Path, scores: Path, ranker_folder: Path, tmp_path: Path, change: str
 ) -> None:
     out, model = Path(shutil.copytree(scores, tmp_path / "scores")), "fp32" if change == "model" else "int8"
     source = Path(shutil.copytree(pairs, tmp_path / "pairs"))
@@ -103,12 +113,35 @@ def test_shards_of_another_run_are_not_gone_on_with(
         (source / "b.parquet").unlink()
     if change == "others":
         (out / "plan.json").unlink()
-    line = f"python -m ranker.score {source} --out {out} --ranker {ranker_folder} --model {model}"
-    result = run(line, ROOT, check=False)
     expected = {
-        "others": f"score: {out}: expected an empty folder or one that has plan.json, found another\n",
-    }.get(change, f"score: {out}/plan.json: expected the plan of this very run, found another: remove {out}\n")
-    assert (result.returncode, result.stderr) == (1, expected)
+        "others": f"score: {out}: expected an empty folder or one that has plan.json, found another",
+    }.get(change, f"score: {out}/plan.json: expected the plan of this very run, found another: remove {out}")
+    assert score(source, out, ranker_folder, model) == expected
+
+
+def test_run_refuses_a_folder_that_another_run_writes_to(pairs: Path, ranker_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    out.mkdir()
+    shards = plan(pairs, ("title",), out, ".parquet")
+    with sole(out / ".lock"), pytest.raises(InputError, match=r"scores/\.lock: expected no other run that writes here"):
+        run(shards, ("title",), lambda: fail, None, "pair")
+    run([], ("title",), lambda: fail, None, "pair")  # nothing is left to make
+
+
+def fail(table: pa.Table, path: Path, name: str) -> None:
+    raise RuntimeError(f"{name} was to be made")
+
+
+def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -> None:
+    (shard, *_) = plan(pairs, ("title",), tmp_path, ".parquet")
+
+    def half(table: pa.Table, path: Path, name: str) -> None:
+        path.write_text("half")
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        make_shard(shard, ("title",), half)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -137,8 +170,8 @@ def test_shards_of_another_run_are_not_gone_on_with(
         ),
     ],
 )
-def test_what_is_wrong_is_named(
-    ranker_folder: Path, tmp_path: Path, run: Run, name: str, content: bytes | dict[str, list[Any]] | None, message: str
+def test_score_corpus_names_what_is_wrong(
+    ranker_folder: Path, tmp_path: Path, name: str, content: bytes | dict[str, list[Any]] | None, message: str
 ) -> None:
     if content is None:
         (tmp_path / name).mkdir()
@@ -148,18 +181,22 @@ def test_what_is_wrong_is_named(
         (tmp_path / name).write_bytes(content)
     else:
         pd.DataFrame(content).to_parquet(tmp_path / name)
-    line = f"python -m ranker.score {tmp_path / name} --out {tmp_path / 'out'} --ranker {ranker_folder}"
-    result = run(line, ROOT, check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith(f"score: {tmp_path / message}")
-    assert len(result.stderr.splitlines()) == 1
+    found = str(score(tmp_path / name, tmp_path / "out", ranker_folder, "fp32"))
+    assert found.startswith(f"score: {tmp_path / message}")
+    assert len(found.splitlines()) == 1
 
 
-def test_a_feed_in_shards_is_the_feed(pairs: Path, ranker_folder: Path, tmp_path: Path, run: Run) -> None:
-    line = "python -m ranker.vespa feed {} --out {} --ranker " + str(ranker_folder)
-    run(line.format(pairs, tmp_path / "feed"), ROOT)
+def test_feed_corpus_in_shards_is_the_feed(
+    pairs: Path, ranker_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def feed(source: Path, out: Path) -> str:
+        asked = ("feed", source, "--out", out, "--model-dir", ranker_folder)
+        assert run_module("ranker.__main__", *map(str, asked)) == 0
+        return capsys.readouterr().out
+
+    assert feed(pairs, tmp_path / "feed") == f"feed: {tmp_path}/feed: {PAIRS} documents\n"
     parts = sorted((tmp_path / "feed").glob("*.jsonl"))
     assert len(parts) == 5
     for file, group in (("a.parquet", parts[:3]), ("b.parquet", parts[3:])):
-        run(line.format(pairs / file, tmp_path / "whole.jsonl"), ROOT)
+        feed(pairs / file, tmp_path / "whole.jsonl")
         assert b"".join(part.read_bytes() for part in group) == (tmp_path / "whole.jsonl").read_bytes()

@@ -1,4 +1,4 @@
-"""Tables: what is written is what is read, the same bytes every time, and nothing else is taken for one."""
+"""ranker.project.tables: what is written is what is read, the same bytes every time, and nothing else is one."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_table_comes_back_as_it_was() -> None:
+def test_read_table_gives_back_what_write_table_wrote() -> None:
     frame = pd.DataFrame({"query_id": ["1", "007", "1e10"], "query": ["NA", "", "β-coronavirus"]})
     tables.write_table(paths.QUERIES, frame)
     pd.testing.assert_frame_equal(tables.read_table(paths.QUERIES), frame, check_dtype=False)
 
 
-def test_ragged_tokens_come_back_by_id() -> None:
+def test_read_tokens_gives_them_back_by_id() -> None:
     frame = pd.DataFrame({"document_id": ["a", "b", "c"], "tokens": [[5, 6, 7], [], [8]]})
     tables.write_table(paths.ENCODED_DOCUMENTS, frame)
     tokens = tables.read_tokens(paths.ENCODED_DOCUMENTS)
@@ -36,7 +36,7 @@ def test_ragged_tokens_come_back_by_id() -> None:
         tokens.rows(pd.Series(["a", "z"]))
 
 
-def test_tokens_in_parts_are_one_table() -> None:
+def test_write_tokens_makes_one_table_of_parts() -> None:
     parts = [tables.pack(["a", "b"], [[5, 6], []]), tables.pack([], []), tables.pack(["c"], [[7, 8, 9]])]
     tables.write_tokens(paths.ENCODED_DOCUMENTS, parts)
     tokens = tables.read_tokens(paths.ENCODED_DOCUMENTS)
@@ -46,14 +46,14 @@ def test_tokens_in_parts_are_one_table() -> None:
     assert len(tables.read_tokens(paths.ENCODED_QUERIES)) == 0
 
 
-def test_texts_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_texts_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "CHUNK", 2)
     frame = pd.DataFrame({"document_id": ["a", "b", "c"], "title": ["A", "", "C"]})
     tables.write_table(paths.DOCUMENTS, frame)
     assert list(tables.read_texts(paths.DOCUMENTS)) == [(["a", "b"], ["A", ""]), (["c"], ["C"])]
 
 
-def test_equal_tables_are_equal_bytes() -> None:
+def test_write_table_of_equal_rows_gives_equal_bytes() -> None:
     frame = pd.DataFrame({"query_id": ["1", "2"], "document_id": ["a", "b"], "fold": [0, 1]})
     tables.write_table(paths.FOLDS, frame)
     first = sha256(paths.FOLDS)
@@ -61,14 +61,14 @@ def test_equal_tables_are_equal_bytes() -> None:
     assert sha256(paths.FOLDS) == first
 
 
-def test_another_table_is_refused() -> None:
+def test_read_table_refuses_another_schema() -> None:
     paths.FOLDS.parent.mkdir(parents=True)
     pq.write_table(pa.table({"query_id": ["1"], "document_id": ["a"], "fold": [0.5]}), paths.FOLDS)
     with pytest.raises(InputError, match="folds.parquet: expected columns .* fold int8, found .* fold double"):
         tables.read_table(paths.FOLDS)
 
 
-def test_embeddings_come_back_by_id() -> None:
+def test_read_embeddings_gives_them_back_by_id() -> None:
     frame = pd.DataFrame({"document_id": ["a", "b"], "embedding": [[0.6, 0.8], [1.0, 0.0]]})
     tables.write_table(paths.EMBEDDED_DOCUMENTS, frame)
     found = tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
@@ -77,14 +77,33 @@ def test_embeddings_come_back_by_id() -> None:
     assert found.values[found.index["a"]] == pytest.approx([0.6, 0.8])
 
 
-def test_scores_of_one_model_have_a_path_and_a_schema_of_their_own() -> None:
-    path = paths.crossval_scores("ranker", 13, 2)
-    assert path == Path("data/crossval/ranker/13-2.parquet")
+def test_crossval_scores_have_a_path_and_a_schema_of_their_own() -> None:
+    path = paths.crossval_scores("cross_encoder", 13, 2)
+    assert path == Path("data/crossval/cross_encoder/13-2.parquet")
     tables.write_table(path, pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "score": [0.5]}), tables.SCORES)
     assert tables.read_table(path, tables.SCORES)["score"].tolist() == [0.5]
 
 
-def test_a_file_that_is_no_parquet_is_refused() -> None:
+def test_read_run_gives_back_whatever_systems_there_are() -> None:
+    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True]})
+    for scores in ({"cross_encoder": [0.5]}, {"cross_encoder": [0.5], "cross_encoder_int8": [0.25], "bm25": [3.0]}):
+        tables.write_run(paths.RUN, pairs.assign(**scores))
+        found = tables.read_run(paths.RUN)
+        assert list(found) == [*pairs, *scores]
+        assert {found[name].dtype for name in scores} == {np.dtype(np.float32)}
+        assert found.to_dict("records") == pairs.assign(**scores).to_dict("records")
+
+
+def test_read_run_refuses_pairs_of_other_columns() -> None:
+    tables.write_table(paths.RUN, pd.DataFrame({"query_id": ["1"], "label": [1]}), pa.schema({"query_id": pa.string()}))
+    with pytest.raises(InputError, match="run.parquet: expected columns query_id string, document_id string, grade"):
+        tables.read_run(paths.RUN)
+    paths.RUN.write_text("query_id,grade\n")
+    with pytest.raises(InputError, match="run.parquet: expected a Parquet file, found: "):
+        tables.read_run(paths.RUN)
+
+
+def test_read_table_refuses_a_file_that_is_no_parquet() -> None:
     for read in (tables.read_table, tables.read_tokens):
         with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
             read(paths.QUERIES if read is tables.read_table else paths.ENCODED_QUERIES)

@@ -1,4 +1,4 @@
-"""TREC-COVID through ir_datasets, from a stand-in that serves a small topics, judgements and metadata file."""
+"""ranker.data.catalogue, from a stand-in that serves a small topics, judgements and metadata file."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 
 from ranker.data.join import join
 from ranker.data.tutorial import read_judgements, read_labelled_data
-from tests.conftest import ROOT
+from tests.factories import ROOT
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
 <topic number="1"><query>coronavirus origin</query><question>what is it?</question><narrative>n</narrative></topic>
@@ -60,7 +60,7 @@ def fetch(server: HTTPServer, folder: Path, spoil: str = "") -> "subprocess.Comp
     )
 
 
-def test_trec_covid_becomes_the_tutorials_two_files(httpserver: HTTPServer, tmp_path: Path) -> None:
+def test_fetch_catalogue_writes_the_tutorials_two_files(httpserver: HTTPServer, tmp_path: Path) -> None:
     result = fetch(httpserver, tmp_path)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "labelled_data.json").read_text())[0] == {
@@ -79,7 +79,7 @@ def test_trec_covid_becomes_the_tutorials_two_files(httpserver: HTTPServer, tmp_
 
 
 @pytest.mark.parametrize("spoil", ["trec-covid/qrels", "docs/2020-07-16/metadata"])
-def test_a_wrong_digest_stops_it(httpserver: HTTPServer, tmp_path: Path, spoil: str) -> None:
+def test_fetch_catalogue_stops_at_a_wrong_digest(httpserver: HTTPServer, tmp_path: Path, spoil: str) -> None:
     result = fetch(httpserver, tmp_path, spoil)
     assert result.returncode == 1
     assert "fetch: cord19/trec-covid: expected to load it through ir_datasets, found:" in result.stderr

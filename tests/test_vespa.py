@@ -1,9 +1,7 @@
-"""The application package, the feed and the query: that Vespa would compute what training and serving compute."""
+"""ranker.vespa, package, feed and query: that Vespa would compute what training and serving compute."""
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +15,16 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from ranker.common.errors import InputError
-from ranker.common.files import sha256, sole
+from ranker.common.files import sha256
 from ranker.contract.layout import INPUTS, Layout, lay_out, read_contract, relevance
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.serving.documents import Document
 from ranker.serving.ranker import Ranker, TextEncoder
+from ranker.vespa import feed
 from ranker.vespa.feed import feed_lines, write_feed
 from ranker.vespa.package import RankerSchema, application, write_application
 from ranker.vespa.query import query_body
 from tests import vespa_arithmetic
-from tests.conftest import ROOT
 from tests.vespa_arithmetic import Application, embed
 
 DOCUMENTS = [
@@ -68,7 +66,7 @@ def parse_schema(text: str) -> dict[str, object]:
     return root
 
 
-def test_the_schema(packages: dict[str, Path]) -> None:
+def test_write_application_has_the_schema(packages: dict[str, Path]) -> None:
     schema = parse_schema((packages["int8"] / "schemas/doc.sd").read_text())["schema doc"]
     assert isinstance(schema, dict)
     assert set(schema) == {"document doc", "fieldset default", "rank-profile bm25", "rank-profile ranker inherits bm25"}
@@ -95,7 +93,7 @@ def test_the_schema(packages: dict[str, Path]) -> None:
     }
 
 
-def test_the_services(packages: dict[str, Path], ranker_folder: Path) -> None:
+def test_write_application_has_the_services(packages: dict[str, Path], ranker_folder: Path) -> None:
     services = ElementTree.parse(packages["int8"] / "services.xml").getroot()
     component = services.find("container/component")
     assert component is not None
@@ -106,7 +104,7 @@ def test_the_services(packages: dict[str, Path], ranker_folder: Path) -> None:
     assert services.find("content/documents/document").attrib["type"] == "doc"  # type: ignore[union-attr]
 
 
-def test_every_file_of_the_package_is_there_and_named(packages: dict[str, Path], ranker_folder: Path) -> None:
+def test_write_application_has_every_file_that_it_names(packages: dict[str, Path], ranker_folder: Path) -> None:
     names = {"schemas/doc.sd", "services.xml", "files/cross_encoder.onnx", "tokenizer/tokenizer.json"}
     for model, file in (("int8", "model.int8.onnx"), ("fp32", "model.onnx")):
         folder = packages[model]
@@ -114,14 +112,14 @@ def test_every_file_of_the_package_is_there_and_named(packages: dict[str, Path],
         assert sha256(folder / "files/cross_encoder.onnx") == sha256(ranker_folder / file)
 
 
-def test_without_an_eight_bit_model_the_exact_one_is_packed(ranker_folder: Path, tmp_path: Path) -> None:
+def test_write_application_without_an_eight_bit_model_packs_the_exact_one(ranker_folder: Path, tmp_path: Path) -> None:
     for file in ("model.onnx", "tokenizer.json", "encoding.json", "manifest.json"):
         (tmp_path / file).write_bytes((ranker_folder / file).read_bytes())
     assert write_application(tmp_path / "vespa", tmp_path, "cord19-ranker", "int8", 100) == "fp32"
     assert sha256(tmp_path / "vespa/files/cross_encoder.onnx") == sha256(ranker_folder / "model.onnx")
 
 
-def test_pyvespa_has_a_model_of_it(ranker_folder: Path) -> None:
+def test_application_in_pyvespas_terms(ranker_folder: Path) -> None:
     layout = read_contract(ranker_folder / "encoding.json")
     package = application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 7)
     (schema,) = package.schemas
@@ -131,7 +129,7 @@ def test_pyvespa_has_a_model_of_it(ranker_folder: Path) -> None:
     assert [field.name for field in schema.document.fields] == ["document_id", "title", "doc_token_ids"]
 
 
-def test_a_tokenizer_whose_padding_is_not_0_is_refused(ranker_folder: Path) -> None:
+def test_application_refuses_a_tokenizer_whose_padding_is_not_0(ranker_folder: Path) -> None:
     layout = replace(read_contract(ranker_folder / "encoding.json"), pad_id=5)
     with pytest.raises(InputError, match=r"tokenizer.json: expected the padding's id to be 0, .* found 5"):
         application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 100)
@@ -141,7 +139,7 @@ tokens = st.lists(st.integers(1, 30_000), max_size=12)
 
 
 @given(tokens, tokens, st.integers(3, 9), st.integers(2, 9))
-def test_vespas_tensors_are_the_contracts(
+def test_rank_profile_tensors_are_the_contracts(
     query: list[int], document: list[int], query_size: int, doc_size: int
 ) -> None:
     layout = Layout(query_size, doc_size, cls_id=101, sep_id=102, pad_id=0)
@@ -159,12 +157,14 @@ def test_vespas_tensors_are_the_contracts(
         assert found[name] == expected[0].tolist(), name
 
 
-def test_a_token_that_is_0_would_lose_the_last_one() -> None:
+def test_token_input_ids_would_lose_the_last_token_after_a_0() -> None:
     """Why no text may spell [PAD]."""
     assert vespa_arithmetic.token_input_ids(101, 102, 8, [7.0, 0.0, 9.0], []) == [101, 7, 0, 102, 102, 0, 0, 0]
 
 
-def test_too_short_a_sequence_would_lose_the_separator_and_is_refused(ranker_folder: Path, tmp_path: Path) -> None:
+def test_read_contract_refuses_a_length_at_which_vespa_would_lose_the_separator(
+    ranker_folder: Path, tmp_path: Path
+) -> None:
     assert vespa_arithmetic.token_input_ids(101, 102, 5, [7.0, 8.0], [9.0, 10.0])[-1] != 102
     content = json.loads((ranker_folder / "encoding.json").read_text())
     (tmp_path / "encoding.json").write_text(json.dumps(content | {"max_length": 127}))
@@ -177,7 +177,7 @@ TEXT = st.text(max_size=80) | st.sampled_from(
 )
 
 
-def test_any_text_goes_the_same_way_through_vespa(ranker_folder: Path, packages: dict[str, Path]) -> None:
+def test_rank_profile_inputs_of_any_text_are_the_contracts(ranker_folder: Path, packages: dict[str, Path]) -> None:
     """From texts: Vespa's own tokenizer file and tensors, and what this project lays out."""
     package, layout = Application.read(packages["int8"]), read_contract(ranker_folder / "encoding.json")
     theirs = Tokenizer.from_file(str(packages["int8"] / "tokenizer/tokenizer.json"))
@@ -196,7 +196,7 @@ def test_any_text_goes_the_same_way_through_vespa(ranker_folder: Path, packages:
 
 
 @pytest.mark.parametrize("model", ["fp32", "int8"])
-def test_the_rank_profile_scores_as_serving_does(ranker_folder: Path, packages: dict[str, Path], model: str) -> None:
+def test_rank_profile_scores_as_serving_does(ranker_folder: Path, packages: dict[str, Path], model: str) -> None:
     """The query by Vespa's tokenizer, the documents as they are fed, the score by the schema's own expression."""
     package, ranker = Application.read(packages[model]), Ranker(ranker_folder, model)  # type: ignore[arg-type]
     theirs = Tokenizer.from_file(str(packages[model] / "tokenizer/tokenizer.json"))
@@ -207,10 +207,11 @@ def test_the_rank_profile_scores_as_serving_does(ranker_folder: Path, packages: 
         found = [package.score(embed(theirs, text, 30), tensor) for tensor in fed]
         padded = [lay_out(ranker.layout, [query], [document], 128) for document in documents]  # in eight bits, it tells
         np.testing.assert_allclose(found, [relevance(ranker.logits(inputs))[0] for inputs in padded], atol=1e-6)
-        np.testing.assert_allclose(found, ranker.score(query, documents), atol=1e-5 if model == "fp32" else 0.3)
+        near = ranker.score(query, documents)
+        np.testing.assert_allclose(found, near, atol=1e-5 if model == "fp32" else np.ptp(near) / 2)
 
 
-def test_golden_vectors_go_the_same_way_through_vespa(ranker_folder: Path, packages: dict[str, Path]) -> None:
+def test_rank_profile_gives_the_golden_vectors(ranker_folder: Path, packages: dict[str, Path]) -> None:
     package = Application.read(packages["fp32"])
     theirs = Tokenizer.from_file(str(packages["fp32"] / "tokenizer/tokenizer.json"))
     golden = json.loads((ranker_folder / "golden.json").read_text())
@@ -223,7 +224,7 @@ def test_golden_vectors_go_the_same_way_through_vespa(ranker_folder: Path, packa
         assert package.score(*pair) == pytest.approx(expected, abs=golden["logits_within"])
 
 
-def test_the_feed(ranker_folder: Path) -> None:
+def test_feed_lines(ranker_folder: Path) -> None:
     ranker = Ranker(ranker_folder)
     lines = [json.loads(line) for line in feed_lines(DOCUMENTS, ranker)]
     assert [line["put"] for line in lines] == [f"id:doc:doc::{name}" for name in "abcde"]
@@ -240,64 +241,49 @@ def many(count: int) -> list[Document]:
     return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
 
 
-@pytest.mark.parametrize("killed_at", [0, 1, 100, 5000, 100_000, -1])
-def test_a_feed_that_was_stopped_goes_on(
-    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
-) -> None:
-    monkeypatch.setattr("ranker.feed.CHUNK", 64)
-    ranker = Ranker(ranker_folder)
-    assert write_feed(many(300), ranker, tmp_path / "whole.jsonl") == 300
-    whole = (tmp_path / "whole.jsonl").read_bytes()
-    (tmp_path / ".again.jsonl.partial").write_bytes(whole[:killed_at] if killed_at >= 0 else whole)
-    assert write_feed(many(300), ranker, tmp_path / "again.jsonl") == 300
-    assert (tmp_path / "again.jsonl").read_bytes() == whole
-    assert not (tmp_path / ".again.jsonl.partial").exists()
-
-
-def test_a_feed_that_another_run_writes_is_left_to_it(ranker_folder: Path, tmp_path: Path) -> None:
-    encoder, feed = TextEncoder(ranker_folder), tmp_path / "feed.jsonl"
-
-    def documents() -> Iterator[Document]:
-        with pytest.raises(
-            InputError, match=r"\.feed\.jsonl\.partial: expected no other run that writes it, found one"
-        ):
-            write_feed(many(20), encoder, feed)
-        yield from many(20)
-
-    assert write_feed(documents(), encoder, feed) == 20
-    assert len(feed.read_bytes().splitlines()) == 20
-
-
-def test_a_feed_is_held_until_it_is_in_place(
+def test_write_feed_is_the_same_whatever_its_parts_and_whatever_a_killed_one_left(
     ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = Path.replace
+    encoder = TextEncoder(ranker_folder)
+    assert write_feed(many(300), encoder, tmp_path / "whole.jsonl") == 300
+    whole = (tmp_path / "whole.jsonl").read_bytes()
+    assert whole.decode().splitlines() == list(feed_lines(many(300), encoder))
+    (tmp_path / ".again.jsonl.partial").write_bytes(whole[:100])
+    monkeypatch.setattr(feed, "CHUNK", 64)
+    assert write_feed(many(300), encoder, tmp_path / "again.jsonl") == 300
+    assert (tmp_path / "again.jsonl").read_bytes() == whole
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.jsonl", "whole.jsonl"]
 
-    def held(self: Path, target: Path) -> Path:
-        with pytest.raises(InputError, match="expected no other run that writes it"), sole(self):
-            pass
-        return replace(self, target)
 
-    monkeypatch.setattr(Path, "replace", held)
-    assert write_feed(many(20), TextEncoder(ranker_folder), tmp_path / "feed.jsonl") == 20
+def test_write_feed_leaves_the_last_one_where_it_fails(ranker_folder: Path, tmp_path: Path) -> None:
+    encoder, path = TextEncoder(ranker_folder), tmp_path / "feed.jsonl"
+    path.write_text("the last good one")
 
+    def documents() -> Iterator[Document]:
+        yield from many(3)
+        raise InputError("a line that is wrong")
 
-@pytest.mark.parametrize("changed", [0, 7, 18])
-def test_what_another_feed_left_is_not_gone_on_with(ranker_folder: Path, tmp_path: Path, changed: int) -> None:
-    ranker, corrected = TextEncoder(ranker_folder), many(20)
-    corrected[changed] = (corrected[changed][0], "a title that was put right")
-    write_feed(many(20)[:19], ranker, tmp_path / "feed.jsonl")
-    (tmp_path / "feed.jsonl").rename(tmp_path / ".feed.jsonl.partial")
-    message = rf"\.feed\.jsonl\.partial: line {changed + 1}: expected that of this very feed, found another: remove it"
-    with pytest.raises(InputError, match=message):
-        write_feed(corrected, ranker, tmp_path / "feed.jsonl")
-    with pytest.raises(InputError, match="partial: expected 5 lines of this very feed, found more: remove it"):
-        write_feed(many(5), ranker, tmp_path / "feed.jsonl")
+    with pytest.raises(InputError, match="a line that is wrong"):
+        write_feed(documents(), encoder, path)
+    assert path.read_text() == "the last good one"
+    assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match="expected a file to write, found a folder"):
-        write_feed(many(5), ranker, tmp_path)
+        write_feed(many(5), encoder, tmp_path)
 
 
-def test_a_query() -> None:
+def test_feed_lines_refuse_a_token_that_is_0(ranker_folder: Path, tmp_path: Path) -> None:
+    """Vespa would count what follows it as no token."""
+    for name in ("tokenizer.json", "encoding.json"):
+        (tmp_path / name).write_bytes((ranker_folder / name).read_bytes())
+    text = (
+        (tmp_path / "tokenizer.json").read_text().replace('"masks": ', '"other": ').replace('"[PAD]": 0', '"masks": 0')
+    )
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(InputError, match=r"document_id 'a': expected token ids above 0, found \[0\]"):
+        list(feed_lines([("a", "masks")], TextEncoder(tmp_path, trusted=True)))
+
+
+def test_query_body() -> None:
     body = query_body('bats "and" birds', hits=3)
     assert body["text"] == 'bats "and" birds'
     assert re.fullmatch(r"select document_id, title from doc where userInput\(@text\)", body["yql"])
@@ -309,14 +295,6 @@ def test_a_query() -> None:
         query_body("bats", hits=0)
     with pytest.raises(InputError, match="query: expected UTF-8, found '.udcff'"):
         query_body("\udcff")
-
-
-def test_feeding_needs_no_torch() -> None:
-    code = (
-        "import sys, ranker.vespa; sys.exit(', '.join({'torch', 'transformers', 'vespa'} & set(sys.modules)) or None)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.docker

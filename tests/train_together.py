@@ -14,12 +14,11 @@ from safetensors.torch import save_file
 
 from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
-from ranker.model.cross_encoder import new_cross_encoder
+from ranker.model.cross_encoder import new_classifier
 from ranker.model.dataset import EncodedPairs, Example
-from ranker.training import checkpoints
-from ranker.training.curves import EvalLogger
+from ranker.training import callbacks
 from ranker.training.trainer import fine_tune
-from tests.test_model import PARAMS, make_data, make_pairs
+from tests.factories import TRAIN, make_logger, make_pairs
 
 QUERIES = 16  # ten pairs each: whole batches of 8
 
@@ -41,11 +40,11 @@ stop = int(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4].isdigit() else sys.
 def main() -> None:
     base_model, out, batch_size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     pairs = make_pairs(QUERIES)
-    model = new_cross_encoder(base_model, seed=3).train()
+    model = new_classifier(base_model, seed=3).train()
     recorded = Recorded(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
-    logger = EvalLogger(*make_data(4, seed=1), 1, out / "curves") if is_main_process() else None
-    checkpoints.EVERY = 10
-    fine_tune(model, recorded, PARAMS.model_copy(update={"batch_size": batch_size}), logger, name="together")
+    logger = make_logger(4, 1, out / "curves") if is_main_process() else None
+    callbacks.EVERY = 10  # type: ignore[attr-defined]  # which it has of checkpoints
+    fine_tune(model, recorded, TRAIN.model_copy(update={"batch_size": batch_size}), logger, name="together")
     number = 0 if is_main_process() else 1
     (out / f"{number}.txt").write_text(" ".join(map(str, read)))
     save_file(dict(model.state_dict()), out / f"{number}.safetensors")

@@ -1,0 +1,134 @@
+"""Which case is measured beside which: what each system does, and on how many pairs."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench import sentence_transformers_, this_project, tutorial
+from bench.data import Pairs
+from bench.runner import Calls, Case, Job, Prepare, command
+from bench.sentence_transformers_ import Kind
+from bench.table import OURS, PEER, TUTORIAL
+from ranker.contract.folder import Model
+from ranker.model.hardware import resolve_precision
+
+KINDS: tuple[Kind, ...] = ("fp32", "bf16")
+ONNX_KINDS: tuple[Kind, ...] = ("ONNX fp32", "ONNX int8")
+COLD_START = """
+import json, sys
+from sentence_transformers import CrossEncoder
+CrossEncoder(sys.argv[1], num_labels=1).predict(json.load(sys.stdin))
+"""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured on, and with."""
+
+    pairs: Pairs
+    full: Path  # a folder with all judgements
+    full_pairs: Pairs  # those in it
+    base_model: Path
+    exported: Path  # what stage export wrote
+    plain: Path  # the same with every matrix in eight bits
+    overlay: Path  # packages for the peer's ONNX: where there are none, it is not measured
+    share: int  # pairs that slow systems do, the slowest a part of them
+
+    def peers(self, way: Callable[[Pairs, Path, Kind], Calls]) -> dict[str, Job]:
+        """Jobs of sentence-transformers on all pairs, in PyTorch and by ONNX Runtime."""
+        jobs = {kind: Job(partial(way, self.pairs, self.base_model, kind)) for kind in KINDS}
+        if self.overlay.is_dir():
+            for kind in ONNX_KINDS:
+                jobs[kind] = Job(partial(way, self.pairs, self.base_model, kind), overlay=self.overlay)
+        return {f"{PEER} {kind}": job for kind, job in jobs.items()}
+
+    def exports(self, way: Callable[[Model], Prepare]) -> dict[str, Job]:
+        """Jobs of the exported models: fp32 and, where one passed the gate, int8."""
+        jobs = {f"{OURS}, ONNX fp32": Job(way("fp32"))}
+        if scheme := this_project.scheme(self.exported):
+            jobs[f"{OURS}, ONNX int8"] = Job(way("int8"), note=scheme)
+        return jobs
+
+
+def all_cases(setup: Setup) -> list[Case]:
+    """Every case of the table."""
+    cases = (encoding, head_only, fine_tuning, scoring, reranking, reranking_unbatched, cold_start)
+    return [case(setup) for case in cases]
+
+
+def encoding(setup: Setup) -> Case:
+    """Before any training."""
+    jobs = {
+        TUTORIAL: Job(partial(tutorial.encode, setup.full, setup.base_model)),
+        OURS: Job(partial(this_project.encode, setup.full, setup.base_model)),
+    }
+    return Case("encode: raw files to stored encodings", len(setup.full_pairs), jobs)
+
+
+def head_only(setup: Setup) -> Case:
+    """The tutorial's recipe, which runs the frozen encoder in every epoch, and this project's, which stores its output.
+
+    Anybody who stores it is about as fast.
+    """
+    few = setup.pairs.some(setup.share // 4)
+    jobs = {
+        TUTORIAL: Job(partial(tutorial.train, few, setup.base_model, True), share=len(few)),
+        OURS: Job(partial(this_project.train_head, setup.full_pairs, setup.base_model)),
+    }
+    return Case("head-only training, 3 epochs, from encodings", 3 * len(setup.full_pairs), jobs)
+
+
+def fine_tuning(setup: Setup) -> Case:
+    """All weights, in batches of 16."""
+    few, fewer, fewest = (setup.pairs.some(setup.share // part) for part in (1, 4, 8))
+    fast = resolve_precision("auto")
+    jobs = {
+        TUTORIAL: Job(partial(tutorial.train, fewest, setup.base_model, False), share=len(fewest)),
+        f"{PEER} fp32": Job(partial(sentence_transformers_.train, fewer, setup.base_model, "fp32"), share=len(fewer)),
+        f"{PEER} bf16": Job(partial(sentence_transformers_.train, few, setup.base_model, "bf16"), share=len(few)),
+        f"{OURS}, fp32": Job(partial(this_project.train, fewer, setup.base_model, "fp32"), share=len(fewer)),
+        f"{OURS}, {fast}": Job(partial(this_project.train, few, setup.base_model, fast), share=len(few)),
+    }
+    return Case("full fine-tuning, 1 epoch, batches of 16", len(setup.pairs), jobs)
+
+
+def scoring(setup: Setup) -> Case:
+    """From texts to scores."""
+    few = setup.pairs.some(setup.share // 4)
+    jobs = {TUTORIAL: Job(partial(tutorial.score, few, setup.base_model), share=len(few))}
+    jobs |= setup.peers(sentence_transformers_.score)
+    for precision in dict.fromkeys(("fp32", resolve_precision("auto"))):
+        way = partial(this_project.score, setup.pairs, setup.base_model, precision)
+        jobs[f"{OURS}, PyTorch {precision}"] = Job(way)
+    jobs |= setup.exports(lambda model: partial(this_project.score_onnx, setup.pairs, setup.exported, model))
+    plain = partial(this_project.score_onnx, setup.pairs, setup.plain, "int8")
+    jobs[f"{OURS}, ONNX int8, ungated"] = Job(plain, note="U8S8, what the gate's matrices in fp32 cost")
+    return Case("scoring", len(setup.pairs), jobs)
+
+
+def reranking(setup: Setup) -> Case:
+    """One query with 30 titles."""
+    jobs = setup.peers(sentence_transformers_.rerank)
+    jobs |= setup.exports(lambda model: partial(this_project.rerank, setup.pairs, setup.exported, model, True))
+    return Case("rerank 30 titles, p50 of one query", 30, jobs)
+
+
+def reranking_unbatched(setup: Setup) -> Case:
+    """The same as Vespa does it, which nobody else does."""
+    some = setup.pairs.some(300)
+    jobs = setup.exports(lambda model: partial(this_project.rerank, some, setup.exported, model, False))
+    return Case("rerank 30 titles one by one, padded as Vespa does, p50", 30, jobs)
+
+
+def cold_start(setup: Setup) -> Case:
+    """A process that starts, loads the model and ranks 30 titles for one query."""
+    query, titles = setup.pairs.queries[0], setup.pairs.documents[:30]
+    pairs = json.dumps([[query, title] for title in titles])
+    documents = "\n".join(json.dumps({"document_id": str(row), "title": title}) for row, title in enumerate(titles))
+    ours = (sys.executable, "-m", "ranker", "rank", query, "--model-dir", setup.exported, "--model")
+    jobs = {f"{PEER} fp32": Job(partial(command, sys.executable, "-c", COLD_START, setup.base_model, text=pairs))}
+    jobs |= setup.exports(lambda model: partial(command, *ours, model, text=documents))
+    return Case("cold start: a new process ranks 30 titles", 30, jobs)

@@ -1,0 +1,127 @@
+"""Measures jobs in paired turns, each job in a process of its own: seconds, and peak memory.
+
+python -m bench.runner < JOB   # the process of one job: reads a pickled `Prepare`, prints a `Cost`
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+Calls = list[Callable[[], Any]]  # each is timed; the median counts
+Prepare = partial[Calls]  # imports, loads and warms up, untimed
+
+
+class Cost(NamedTuple):
+    """What a job costs; memory is what the timed part added, or all that the largest process it started had."""
+
+    seconds: float
+    peak_mib: float
+
+
+Turn = dict[str, Cost]  # by system
+
+
+@dataclass(frozen=True)
+class Job:
+    """One system's part of a case."""
+
+    prepare: Prepare
+    share: int = 0  # pairs, where fewer than the case's are done: seconds are scaled up
+    note: str = ""
+    overlay: Path | None = None  # a folder whose packages take the place of those that are installed
+
+
+@dataclass(frozen=True)
+class Case:
+    """What several systems do with so many pairs: a row of the table for each."""
+
+    name: str
+    pairs: int
+    jobs: dict[str, Job]
+
+
+def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
+    """Costs of a case, whose systems take turns, so that a slow minute of the machine is everybody's.
+
+    With `here` jobs run in this process, which imports everything once: to see that they run.
+    """
+    turns = []
+    for _ in range(repeats):
+        turn = {}
+        for system, job in case.jobs.items():
+            cost = measure_here(job.prepare) if here and not job.overlay else measure_apart(job)
+            turn[system] = cost._replace(seconds=cost.seconds * (case.pairs / job.share if job.share else 1))
+        turns.append(turn)
+        print(f"bench: {case.name}: " + ", ".join(f"{system} {cost.seconds:.4g} s" for system, cost in turn.items()))
+        sys.stdout.flush()
+    return turns
+
+
+def measure_apart(job: Job) -> Cost:
+    """Cost of a job in a process of its own."""
+    # OMP_WAIT_POLICY stays as the caller has it, because by default threads spin for a user, too. On two cores with a
+    # load of 3 to 7, PASSIVE made batches of 16 pairs 2.6 (scoring, bf16), 5 (fp32) and 10 times (training) as fast;
+    # what it costs or gains on an idle machine is not known, because none was to be had. Nothing else should run.
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    if job.overlay:
+        environment["PYTHONPATH"] = str(job.overlay)
+    command = [sys.executable, "-m", "bench.runner"]
+    result = subprocess.run(command, input=pickle.dumps(job.prepare), capture_output=True, env=environment)
+    if result.returncode != 0:
+        raise RuntimeError(f"{job.prepare.func.__name__} gave {result.returncode}:\n{result.stderr.decode()}")
+    return Cost(*json.loads(result.stdout.splitlines()[-1]))
+
+
+def measure_here(prepare: Prepare) -> Cost:
+    """Cost of a job in this process."""
+    seconds = []
+    with contextlib.chdir("."):  # a job may go elsewhere
+        calls = prepare()
+        forget_peak()
+        before, started = memory("VmRSS"), _largest_child()
+        for call in calls:
+            began = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - began)
+    child = _largest_child()
+    return Cost(median(seconds), child if child > started else memory("VmHWM") - before)
+
+
+def memory(name: str) -> float:
+    """MiB of this process: VmRSS is what it holds now, VmHWM the most since `forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+def forget_peak() -> None:
+    """Let the kernel count the peak from here."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _largest_child() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def command(*words: str | Path, text: str = "", folder: Path = Path()) -> Calls:
+    """One call, of a command line that reads `text`.
+
+    It is here because a child counts the memory of the process that it is forked from, and this module imports little.
+    """
+    return [partial(subprocess.run, words, input=text, text=True, cwd=folder, check=True, stdout=subprocess.DEVNULL)]
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(sys.stderr):
+        found = measure_here(pickle.load(sys.stdin.buffer))
+    print(json.dumps(found))

@@ -1,0 +1,82 @@
+"""The CrossEncoder of sentence-transformers: its trainer and its `predict`, in PyTorch and with backend="onnx"."""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from sentence_transformers import CrossEncoder
+
+from bench.data import Pairs
+from bench.runner import Calls
+
+MAX_LENGTH = 128
+Kind = Literal["fp32", "bf16", "ONNX fp32", "ONNX int8"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def load(base_model: Path, kind: Kind) -> CrossEncoder:
+    """A CrossEncoder of one logit, as its documentation says how to speed it up.
+
+    Not with its O1 to O3: what they do to the graph, ONNX Runtime does to any graph when it loads it.
+    """
+    options: dict[str, Any] = {"num_labels": 1, "max_length": MAX_LENGTH}
+    if kind in DTYPES:
+        return CrossEncoder(str(base_model), model_kwargs={"dtype": DTYPES[kind]}, **options)
+    options |= {"backend": "onnx", "model_kwargs": {"provider": "CPUExecutionProvider"}}
+    model = CrossEncoder(str(base_model), **options)
+    if kind == "ONNX fp32":
+        return model
+    from sentence_transformers import export_dynamic_quantized_onnx_model
+
+    folder = tempfile.mkdtemp()
+    model.save_pretrained(folder)
+    chip = "avx512_vnni" if torch.cpu.get_capabilities().get("avx512_vnni") else "avx2"
+    export_dynamic_quantized_onnx_model(model, chip, folder)
+    options["model_kwargs"]["file_name"] = f"model_qint8_{chip}.onnx"
+    return CrossEncoder(folder, **options)
+
+
+def train(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
+    """One epoch over `pairs`, in batches of 16, of fp32 weights; with bf16, autocast."""
+    from datasets import Dataset
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+
+    model = load(base_model, "fp32")
+    labels = [float(label) for label in pairs.labels]
+    arguments = CrossEncoderTrainingArguments(
+        output_dir=tempfile.mkdtemp(),
+        num_train_epochs=1,
+        per_device_train_batch_size=16,
+        bf16=kind == "bf16",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+    )
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"query": pairs.queries, "title": pairs.documents, "label": labels}),
+        loss=BinaryCrossEntropyLoss(model),
+    )
+    return [trainer.train]
+
+
+def score(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
+    """Scores of every pair, from texts, in its own batches of 32."""
+    model = load(base_model, kind)
+    texts = list(zip(pairs.queries, pairs.documents, strict=True))
+    model.predict(texts[:64])
+    return [partial(model.predict, texts, show_progress_bar=False)]
+
+
+def rerank(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
+    """A call for each query, that scores it with 30 titles."""
+    model = load(base_model, kind)
+    return [
+        partial(model.predict, [(pairs.queries[start], title) for title in pairs.documents[start : start + 30]])
+        for start in range(0, len(pairs) - 29, 30)
+    ]

@@ -1,0 +1,137 @@
+"""This project's way, by the code that the stages call, and with the model that stage export wrote."""
+
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from transformers import BertConfig
+
+import stages.encode
+import stages.join
+from bench.data import JUDGEMENTS, LABELLED, Pairs
+from bench.runner import Calls
+from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
+from ranker.export.int8 import SCHEMES, prepare, quantise
+from ranker.model.cross_encoder import new_classifier, set_trainable
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.model.features import features
+from ranker.model.hardware import resolve_precision
+from ranker.model.predict import score as predict
+from ranker.project import paths, tables
+from ranker.project.params import load_params
+from ranker.serving.ranker import Ranker
+from ranker.training.head import Featured
+from ranker.training.head import train_head as fit_head
+from ranker.training.trainer import fine_tune
+
+SEED = 13
+Precision = Literal["bf16", "fp32"]
+
+
+def encode(folder: Path, base_model: Path) -> Calls:
+    """Raw files to stored encodings: stages join and encode, in a new folder where stage fetch seems to have run."""
+    workspace = Path(tempfile.mkdtemp())
+    shutil.copyfile("params.yaml", workspace / "params.yaml")
+    files = {paths.RAW_LABELLED_DATA: folder / LABELLED, paths.RAW_JUDGEMENTS: folder / JUDGEMENTS}
+    for path, source in (files | {paths.BASE_MODEL: base_model}).items():
+        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / path).symlink_to(source.absolute())
+    os.chdir(workspace)
+
+    def run() -> None:
+        stages.join.main()
+        stages.encode.main()
+
+    return [run]
+
+
+def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:
+    """Each text tokenised once, and looked up for its pairs."""
+    tokenizer = load_tokenizer(base_model)
+    sizes = load_params().encode
+    sides = []
+    for texts in (pairs.queries, pairs.documents):
+        unique = list(dict.fromkeys(texts))
+        sides.append(tables.pack(unique, tokenize(tokenizer, unique)))
+    frame = pd.DataFrame({"query_id": pairs.queries, "document_id": pairs.documents, "relevant": pairs.labels})
+    layout = load_layout(base_model, sizes.query_input_size, sizes.doc_input_size)
+    return encode_pairs(frame, sides[0], sides[1], layout)
+
+
+def train_head(pairs: Pairs, base_model: Path) -> Calls:
+    """From encodings: features of every pair, and three epochs of the head over them."""
+    params = load_params().train.model_copy(update={"trainable": "head", "epochs": 3})
+    model = new_classifier(base_model, SEED)
+    set_trainable(model, "head")
+    encoded = encode_texts(pairs, base_model)
+
+    def run() -> None:
+        pooled = features(model, encoded, params.eval_batch_tokens, resolve_precision("auto"))
+        fit_head(model, Featured(pooled, encoded.targets, encoded.lengths), params)
+
+    return [run]
+
+
+def train(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
+    """One epoch of all weights over `pairs`, in batches of 16."""
+    changes = {"trainable": "all", "epochs": 1, "batch_size": 16, "precision": precision}
+    params = load_params().train.model_copy(update=changes)
+    return [partial(fine_tune, new_classifier(base_model, SEED), encode_texts(pairs, base_model), params)]
+
+
+def score(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
+    """Scores of every pair, from texts, in PyTorch."""
+    model = new_classifier(base_model, SEED)
+    tokens = load_params().train.eval_batch_tokens
+    predict(model, encode_texts(pairs.some(64), base_model), tokens, precision)
+    return [lambda: predict(model, encode_texts(pairs, base_model), tokens, precision)]
+
+
+def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:
+    """Scores of every pair, from texts, by ONNX Runtime; each text is tokenised once."""
+    ranker = Ranker(folder, model, trusted=True)  # the ungated model is not the one that the manifest has a digest of
+    ranker.score(ranker.encode_query(pairs.queries[0]), ranker.encode_documents(pairs.documents[:64]))
+
+    def run() -> None:
+        queries = {query: ranker.encode_query(query) for query in set(pairs.queries)}
+        titles = list(set(pairs.documents))
+        documents = dict(zip(titles, ranker.encode_documents(titles), strict=True))
+        ranker.score_pairs([queries[text] for text in pairs.queries], [documents[text] for text in pairs.documents])
+
+    return [run]
+
+
+def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
+    """A call for each query: to tokenise it and score 30 titles by it, whose token ids were stored when fed.
+
+    Vespa's way is the one that is not batched: a pair at a time, padded to the full length.
+    """
+    ranker = Ranker(folder, model)
+    score = ranker.score if batched else ranker.score_unbatched
+
+    def rerank_one(query: str, titles: Ragged) -> None:
+        score(ranker.encode_query(query), titles)
+
+    return [
+        partial(rerank_one, pairs.queries[start], ranker.encode_documents(pairs.documents[start : start + 30]))
+        for start in range(0, len(pairs) - 29, 30)
+    ]
+
+
+def scheme(folder: Path) -> str:
+    """How the gate let the eight-bit model through: "U8S8, 5 matrices left out"; nothing where none passed."""
+    if not (folder / MODEL_FILES["int8"]).is_file():
+        return ""
+    return Ranker(folder, "int8").session.get_modelmeta().custom_metadata_map["quantisation"]
+
+
+def write_plain_int8(exported: Path, base_model: Path, folder: Path) -> None:
+    """A copy of an exported folder whose eight-bit model has all matrices rounded, whatever the gate says of it."""
+    shutil.copytree(exported, folder)
+    prepared = prepare(folder / MODEL_FILES["fp32"], BertConfig.from_pretrained(base_model))
+    quantise(prepared, SCHEMES[0], folder / MODEL_FILES["int8"], load_params().export)

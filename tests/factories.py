@@ -1,0 +1,104 @@
+"""What several test files build: made-up pairs, settings, a contract's folder, a changed params.yaml, a stage's run."""
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.common.files import sha256, write_json
+from ranker.contract.layout import Layout, contract
+from ranker.model.dataset import EncodedPairs, encode_pairs
+from ranker.project.params import Train, load_params
+from ranker.project.tables import pack
+from ranker.training.curves import EvalLogger
+
+if TYPE_CHECKING:  # torch takes seconds to import, which not every test needs
+    import torch
+    from transformers import BertForSequenceClassification
+
+ROOT = Path(__file__).parent.parent
+PARAMS = load_params(ROOT / "params.yaml")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixture `run`
+
+# A training of a tiny model on `make_pairs`: a second or two.
+TRAIN = Train(
+    launcher="python",
+    trainable="all",
+    epochs=2,
+    batch_size=8,
+    eval_batch_tokens=256,
+    learning_rate=1e-3,
+    warmup_steps=2,
+    weight_decay=0.01,
+    seed=13,
+    precision="fp32",
+)
+LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)  # of `make_pairs`; ids are those of the tiny tokenizer
+
+
+def make_data(queries: int, seed: int = 0) -> tuple[pd.DataFrame, EncodedPairs]:
+    """Ten pairs a query; a document is relevant where its first token is 60, and else it is 61."""
+    random = np.random.default_rng(seed)
+    rows, query_tokens, document_tokens = [], [], []
+    for query in range(queries):
+        tokens = random.integers(10, 60, 4)
+        for i in range(10):
+            relevant = i < 4
+            document = random.integers(62, 110, random.integers(3, 20))
+            document[0] = 60 if relevant else 61
+            rows.append((f"q{query}", f"d{query}-{i}", int(relevant), relevant))
+            document_tokens.append(document)
+        query_tokens.append(tokens)
+    pairs = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", "relevant"])
+    texts = pack(pairs["query_id"].unique(), query_tokens), pack(pairs["document_id"], document_tokens)
+    return pairs, encode_pairs(pairs, *texts, LAYOUT)
+
+
+def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
+    """The pairs of `make_data` with their token ids."""
+    return make_data(queries, seed)[1]
+
+
+def make_logger(queries: int, seed: int, folder: Path) -> EvalLogger:
+    """A logger of such pairs, whose curves go to `folder`."""
+    return EvalLogger(*make_data(queries, seed), folder)
+
+
+def write_encoder(base_model: Path, folder: Path, layout: Layout = LAYOUT) -> None:
+    """What a trusting `TextEncoder` reads: a base model's tokenizer, and the contract for a layout."""
+    shutil.copyfile(base_model / "tokenizer.json", folder / "tokenizer.json")
+    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json")))
+
+
+def set_params(folder: Path, **values: object) -> None:
+    """Change lines of a folder's params.yaml, `section__name` being one of its section; their comments stay."""
+    text = (folder / "params.yaml").read_text()
+    for name, value in values.items():
+        section, _, key = name.partition("__")
+        pattern = rf"(?ms)^({section}:[^\n]*\n(?:  [^\n]*\n)*?  {key}: )[^\n]*?((?: +#[^\n]*)?)$"
+        assert re.search(pattern, text), name
+        text = re.sub(pattern, lambda found, value=value: f"{found[1]}{value}{found[2]}", text)  # type: ignore[misc]
+    (folder / "params.yaml").write_text(text)
+
+
+def run_module(name: str, *arguments: str) -> str | int | None:
+    """What `python -m NAME ARGUMENTS` exits with, in this process: 0, or the line that Python prints before its 1."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(sys, "argv", [name, *arguments])
+        patch.delitem(sys.modules, name, raising=False)
+        runpy.run_module(name, run_name="__main__")
+    return stopped.value.code
+
+
+def weights(model: "BertForSequenceClassification") -> dict[str, "torch.Tensor"]:
+    """Copies of a model's weights by name."""
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}

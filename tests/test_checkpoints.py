@@ -1,0 +1,209 @@
+"""ranker.training.checkpoints: a training that was stopped goes on to what an undisturbed one comes to."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification, TrainerControl, TrainerState, TrainingArguments
+
+from ranker.common.files import sha256
+from ranker.model.cross_encoder import new_classifier
+from ranker.model.dataset import EncodedPairs, Example
+from ranker.project.params import Train
+from ranker.training import callbacks
+from ranker.training.callbacks import CheckpointCallback
+from ranker.training.checkpoints import UNFINISHED, WHOLE, open_run, remove_checkpoints, run_digest
+from ranker.training.curves import EvalLogger
+from ranker.training.trainer import fine_tune
+from tests.factories import TRAIN, make_logger, make_pairs
+
+QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
+EVERY = 10
+
+
+class Stopped(EncodedPairs):
+    """Pairs of which so many can be read before somebody presses Ctrl-C."""
+
+    def __getitem__(self, row: int) -> Example:
+        Stopped.left -= 1
+        if Stopped.left < 0:
+            raise KeyboardInterrupt
+        return super().__getitem__(row)
+
+    left = 0
+
+
+def stopping(pairs: EncodedPairs, after: int) -> Stopped:
+    Stopped.left = after * TRAIN.batch_size
+    return Stopped(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(callbacks, "EVERY", EVERY)
+
+
+def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
+    model = new_classifier(base_model, seed=3).train()
+    fine_tune(model, pairs, TRAIN.model_copy(update=changes), make_logger(4, 1, curves), name="train")
+    remove_checkpoints("train")  # as stages do, once their outputs are written
+    return model
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    base_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[BertForSequenceClassification, Path]:
+    """A training that nobody stopped, and its curves."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return train(base_model, make_pairs(QUERIES), folder / "curves"), folder / "curves"
+
+
+@pytest.mark.parametrize("after", [3, 26, 37, 49])
+def test_fine_tune_that_was_stopped_comes_to_the_same_weights_and_curves(
+    base_model: Path,
+    undisturbed: tuple[BertForSequenceClassification, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    after: int,
+) -> None:
+    """Stopped in each epoch, before and after checkpoints, and twice over."""
+    pairs = make_pairs(QUERIES)
+    for more in (after, 1):
+        with pytest.raises(KeyboardInterrupt):
+            train(base_model, stopping(pairs, more), tmp_path / "curves")
+    capsys.readouterr()
+    again = train(base_model, pairs, tmp_path / "curves")
+    reached = capsys.readouterr().out
+    assert ("goes on from" in reached) == (after > EVERY)
+    for name, tensor in undisturbed[0].state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    assert files(tmp_path / "curves") == files(undisturbed[1])
+    assert not (UNFINISHED / "train").exists()
+
+
+def test_fine_tune_goes_on_from_the_last_whole_checkpoint(
+    base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = make_pairs(QUERIES)
+    with pytest.raises(KeyboardInterrupt):
+        train(base_model, stopping(pairs, 35), tmp_path / "curves")
+    checkpoints = sorted((UNFINISHED / "train").glob("*/checkpoint-*"))
+    assert [path.name for path in checkpoints] == ["checkpoint-20", "checkpoint-30"]  # two at most
+    (checkpoints[1] / WHOLE).unlink()
+    train(base_model, pairs, tmp_path / "curves")
+    assert "checkpoint-20" in capsys.readouterr().out
+
+
+def test_fine_tune_of_another_run_starts_anew(
+    base_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(base_model, stopping(make_pairs(QUERIES), 25), tmp_path / "curves")
+    train(base_model, make_pairs(QUERIES), tmp_path / "curves", seed=4)
+    assert "goes on from" not in capsys.readouterr().out
+    assert not (UNFINISHED / "train").exists()
+
+
+def test_fine_tune_without_a_name_keeps_nothing(base_model: Path) -> None:
+    model = new_classifier(base_model, seed=3).train()
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(model, stopping(make_pairs(QUERIES), 25), TRAIN)
+    assert not UNFINISHED.exists()
+
+
+def test_open_run_keeps_the_latest_whole_checkpoint_and_no_other_run(tmp_path: Path) -> None:
+    own, other = tmp_path / "train/own", tmp_path / "train/other"
+    assert open_run(own) is None
+    assert own.is_dir()
+    for folder, step, whole in ((own, 9, True), (own, 10, True), (own, 100, False), (other, 200, True)):
+        (folder / f"checkpoint-{step}").mkdir(parents=True)
+        if whole:
+            (folder / f"checkpoint-{step}" / WHOLE).touch()
+    assert open_run(own) == own / "checkpoint-10"  # by number, not by name
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted((tmp_path / "train").rglob("checkpoint-*"))] == [
+        "train/own/checkpoint-10"
+    ]
+
+
+def _frozen(model: BertForSequenceClassification) -> None:
+    model.bert.embeddings.requires_grad_(False)
+
+
+def _dropout(model: BertForSequenceClassification) -> None:
+    model.config.hidden_dropout_prob = 0.2
+
+
+Change = tuple[int, EncodedPairs, Train, tuple[int, int] | None, Callable[[BertForSequenceClassification], None] | None]
+
+
+def test_run_digest_sees_all_that_weights_and_curves_depend_on(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights, pairs, some of them, settings, held-out pairs, what learns, the config; then threads and processes."""
+    pairs = make_pairs(4)
+    changes: list[Change] = [
+        (4, pairs, TRAIN, None, None),
+        (3, make_pairs(4, seed=1), TRAIN, None, None),
+        (3, pairs.take(slice(1, None)), TRAIN, None, None),
+        (3, pairs, TRAIN.model_copy(update={"epochs": 3}), None, None),
+        (3, pairs, TRAIN.model_copy(update={"precision": "bf16"}), None, None),
+        (3, pairs, TRAIN, (2, 1), None),
+        (3, pairs, TRAIN, (2, 2), None),
+        (3, pairs, TRAIN, None, _frozen),
+        (3, pairs, TRAIN, None, _dropout),
+    ]
+
+    def digest(number: int, change: Change) -> str:
+        seed, pairs, params, held_out, spoil = change
+        model = new_classifier(base_model, seed)
+        if spoil:
+            spoil(model)
+        logger: EvalLogger | None = make_logger(*held_out, tmp_path / str(number)) if held_out else None
+        return run_digest(model, pairs, params, logger)
+
+    usual: Change = (3, pairs, TRAIN, None, None)
+    found = {digest(number, change) for number, change in enumerate(changes)} | {digest(0, usual)}
+    assert len(found) == len(changes) + 1
+    assert digest(0, (3, make_pairs(4), TRAIN, None, None)) == digest(0, usual)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
+    found.add(digest(0, usual))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    found.add(digest(0, usual))
+    assert len(found) == len(changes) + 3
+
+
+def kept(tmp_path: Path, epoch: int, steps: int) -> list[int]:
+    """The steps at which a CheckpointCallback keeps, in epochs of so many, of which every tenth is logged."""
+    keeper, control = CheckpointCallback(None, epoch), TrainerControl()
+    arguments, found = TrainingArguments(str(tmp_path), logging_steps=10), []
+    for step in range(1, steps + 1):
+        keeper.on_step_end(arguments, TrainerState(global_step=step), control)
+        found += [step] if control.should_save else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("epoch", "steps"), [(25, [10, 20, 30, 40, 60]), (10, []), (20, [10, 30, 50]), (1000, [10, 20, 30, 40, 50, 60])]
+)
+def test_checkpoint_callback_keeps_an_epochs_last_step_a_little_later(
+    tmp_path: Path, epoch: int, steps: list[int]
+) -> None:
+    assert kept(tmp_path, epoch, 60) == steps
+
+
+def test_checkpoint_callback_where_every_falls_on_the_ends_of_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "EVERY", 200)
+    assert kept(tmp_path, 100, 1000) == [210, 410, 610, 810]

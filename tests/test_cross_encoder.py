@@ -1,0 +1,150 @@
+"""ranker.model.cross_encoder: what a cross-encoder is made of, what of it learns, what its last layer computes."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForSequenceClassification
+
+from ranker.common.errors import InputError
+from ranker.contract.layout import lay_out
+from ranker.model.cross_encoder import (
+    initial_model,
+    load_checkpoint,
+    new_classifier,
+    save_model,
+    set_trainable,
+)
+from ranker.project import paths
+from ranker.training.trainer import collator
+from tests.factories import LAYOUT, PARAMS, make_pairs, weights
+
+
+def trained(model: BertForSequenceClassification) -> set[str]:
+    """Module names, two levels deep below bert, of weights that are trained."""
+    names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
+    return {".".join(name.split(".")[:4]) if "layer" in name else ".".join(name.split(".")[:2]) for name in names}
+
+
+def test_set_trainable_by_name(base_model: Path) -> None:
+    head = {"classifier.weight", "classifier.bias"}
+    expected = {
+        "head": head,
+        "top-1": head | {"bert.pooler", "bert.encoder.layer.1"},
+        "top-2": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1"},
+        "all": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1", "bert.embeddings"},
+    }
+    for trainable, modules in expected.items():
+        model = new_classifier(base_model, 0)
+        set_trainable(model, trainable)
+        assert trained(model) == modules, trainable
+
+
+def test_set_trainable_leaves_frozen_modules_no_dropout(base_model: Path) -> None:
+    model = new_classifier(base_model, 0).train()
+    set_trainable(model, "head")
+    inputs = {name: torch.from_numpy(array) for name, array in lay_out(LAYOUT, [[7, 8]], [[9]]).items()}
+    with torch.no_grad():
+        assert torch.equal(model.bert(**inputs).pooler_output, model.bert(**inputs).pooler_output)
+    assert model.dropout.p > 0
+
+
+def test_new_classifier_draws_its_head_alone(base_model: Path) -> None:
+    first, again, other = (weights(new_classifier(base_model, seed)) for seed in (1, 1, 2))
+    expected = load_file(base_model / "model.safetensors")
+    assert all(torch.equal(first[f"bert.{name}"], tensor) for name, tensor in expected.items())
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    differing = {name for name in first if not torch.equal(first[name], other[name])}
+    assert differing == {"classifier.weight"}
+
+
+def test_new_classifier_leaves_the_head_of_another_task_behind(base_model: Path, tmp_path: Path) -> None:
+    """A cross-encoder with one logit, as those trained on MS MARCO have, is a base model like any other."""
+    config = BertConfig.from_pretrained(base_model, num_labels=1, problem_type="regression")
+    other = BertForSequenceClassification(config)
+    other.save_pretrained(tmp_path)
+    model = new_classifier(tmp_path, 7)
+    assert torch.equal(weights(model)["bert.pooler.dense.weight"], weights(other)["bert.pooler.dense.weight"])
+    assert weights(model)["classifier.weight"].shape == (2, 32)
+    plain = new_classifier(base_model, 7)
+    assert torch.equal(weights(model)["classifier.weight"], weights(plain)["classifier.weight"])
+    assert model.config.problem_type == "single_label_classification"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda names: [name for name in names if "pooler" not in name], "found none for pooler.dense.bias and 1 more"),
+        (lambda names: [name for name in names if "layer.0" not in name], "found none for encoder.layer.0."),
+        (lambda names: [*names, "encoder.layer.2.output.dense.bias"], "has a place for, found encoder.layer.2.output"),
+    ],
+)
+def test_new_classifier_refuses_weights_that_do_not_fit(
+    base_model: Path, tmp_path: Path, change: Callable[[list[str]], list[str]], message: str
+) -> None:
+    """transformers alone would draw what is missing at random, and say so in a log."""
+    whole = load_file(base_model / "model.safetensors")
+    changed = {name: whole.get(name, torch.zeros(32)) for name in change(list(whole))}
+    save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
+    shutil.copyfile(base_model / "config.json", tmp_path / "config.json")
+    with pytest.raises(InputError, match=message):
+        new_classifier(tmp_path, 7)
+
+
+def test_new_classifier_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path}: expected a BERT that transformers can load, found: "):
+        new_classifier(tmp_path, 7)
+
+
+def test_load_checkpoint_gives_back_what_save_model_wrote(base_model: Path, tmp_path: Path) -> None:
+    model = new_classifier(base_model, 7)
+    save_model(model, base_model, tmp_path)
+    again = load_checkpoint(tmp_path)
+    assert not again.training
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(model).items())
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / name).read_bytes() == (base_model / name).read_bytes()
+
+
+def test_initial_model_starts_from_what_was_distilled_or_from_the_base(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distilled, it has a head already; else train.seed draws one. train.trainable says what learns of either."""
+    monkeypatch.chdir(tmp_path)
+    paths.BASE_MODEL.parent.mkdir(parents=True)
+    paths.BASE_MODEL.symlink_to(base_model)
+    paths.START.mkdir(parents=True)
+    taught = new_classifier(base_model, 99)
+    save_model(taught, base_model, paths.START)
+    for queries, expected in ((1, taught), (0, new_classifier(base_model, PARAMS.train.seed))):
+        params = PARAMS.model_copy(
+            update={
+                "distil": PARAMS.distil.model_copy(update={"queries": queries}),
+                "train": PARAMS.train.model_copy(update={"trainable": "head"}),
+            }
+        )
+        model = initial_model(params)
+        assert all(torch.equal(tensor, weights(expected)[name]) for name, tensor in weights(model).items())
+        assert trained(model) == {"classifier.weight", "classifier.bias"}
+        assert model.training
+
+
+def test_first_token_layer_gives_transformers_logits_and_gradients(base_model: Path) -> None:
+    """The last layer computes the first token alone: logits and gradients are those of transformers' own model."""
+    model = new_classifier(base_model, 7).eval()
+    plain = BertForSequenceClassification.from_pretrained(base_model, num_labels=2).eval()
+    plain.load_state_dict(model.state_dict())
+    batch = collator(LAYOUT)([make_pairs(2)[row] for row in range(20)])
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    found, expected = model(**inputs).logits, plain(**inputs).logits
+    assert found.detach().numpy() == pytest.approx(expected.detach().numpy(), abs=1e-5)
+    for logits in (found, expected):
+        (logits[:, 1] - logits[:, 0]).sum().backward()
+    gradients = {name: tensor.grad for name, tensor in plain.named_parameters()}
+    for name, tensor in model.named_parameters():
+        torch.testing.assert_close(tensor.grad, gradients[name], atol=1e-4, rtol=1e-3)
+    assert model(**inputs).hidden_states is None
+    assert model.bert(**inputs).last_hidden_state.shape[1] == 1

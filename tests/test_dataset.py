@@ -1,0 +1,79 @@
+"""ranker.model.dataset: pairs with their token ids, looked up by id, in order, laid out by the contract."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.contract.layout import Layout, lay_out
+from ranker.model.dataset import EncodedPairs, encode_pairs, load_pairs, project_layout
+from ranker.project import paths, tables
+from ranker.project.tables import pack
+from tests.factories import PARAMS
+
+LAYOUT = Layout(4, 4, cls_id=101, sep_id=102, pad_id=0)  # two tokens of a query, three of a document
+
+
+@pytest.fixture
+def encoded() -> EncodedPairs:
+    queries, documents = pack(["1", "2"], [[5, 6, 5], []]), pack(["a", "b", "c"], [[7], [8, 9, 10, 11], []])
+    pairs = pd.DataFrame(
+        {"query_id": ["1", "2", "1"], "document_id": ["b", "a", "c"], "relevant": [True, False, False]}
+    )
+    return encode_pairs(pairs, queries, documents, LAYOUT)
+
+
+def test_encode_pairs_keeps_their_order_and_their_whole_texts(encoded: EncodedPairs) -> None:
+    assert len(encoded) == 3
+    examples = [encoded[row] for row in range(3)]
+    found = [
+        (np.asarray(query).tolist(), np.asarray(document).tolist(), target) for query, document, target in examples
+    ]
+    assert found == [([5, 6, 5], [8, 9, 10, 11], 1), ([], [7], 0), ([5, 6, 5], [], 0)]
+    assert encoded.lengths.tolist() == [8, 4, 5]  # cut, and three special tokens
+    assert encoded.targets.dtype == np.float32
+
+
+def test_encode_pairs_takes_a_target_before_relevant(encoded: EncodedPairs) -> None:
+    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "relevant": [True], "target": [0.25]})
+    assert encode_pairs(pairs, encoded.queries, encoded.documents, LAYOUT).targets.tolist() == [0.25]
+
+
+def test_encode_pairs_names_a_text_that_was_not_encoded(encoded: EncodedPairs) -> None:
+    pairs = pd.DataFrame({"query_id": ["1", "1"], "document_id": ["a", "z"], "relevant": [True, False]})
+    with pytest.raises(KeyError, match="no token ids for z"):
+        encode_pairs(pairs, encoded.queries, encoded.documents, LAYOUT)
+
+
+def test_inputs_are_those_of_the_contract(encoded: EncodedPairs) -> None:
+    found = encoded.inputs([2, 0])
+    expected = lay_out(LAYOUT, [[5, 6, 5], [5, 6, 5]], [[], [8, 9, 10, 11]])
+    assert {name: array.tolist() for name, array in found.items()} == {
+        name: array.tolist() for name, array in expected.items()
+    }
+
+
+def test_take_gives_these_pairs(encoded: EncodedPairs) -> None:
+    part = encoded.take(slice(1, 9))
+    assert len(part) == 2
+    assert part.inputs([0])["input_ids"].tolist() == encoded.inputs([1])["input_ids"].tolist()
+    assert part.lengths.tolist() == [4, 5]
+    turned = encoded.take(np.array([2, 0]))
+    assert turned.inputs([1])["input_ids"].tolist() == encoded.inputs([0])["input_ids"].tolist()
+
+
+def test_load_pairs_reads_the_projects_tables(
+    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths.BASE_MODEL.parent.mkdir(parents=True)
+    paths.BASE_MODEL.symlink_to(base_model)
+    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True]})
+    tables.write_table(paths.PAIRS, pairs)
+    tables.write_tokens(paths.ENCODED_QUERIES, [pack(["1"], [[5, 6]])])
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, [pack(["a"], [[7]])])
+    found, encoded = load_pairs(PARAMS)
+    assert found.to_dict("records") == pairs.to_dict("records")
+    assert encoded.layout == project_layout(PARAMS) == Layout(32, 96, cls_id=2, sep_id=3, pad_id=0)
+    assert encoded.inputs([0])["input_ids"].tolist() == [[2, 5, 6, 3, 7, 3, 0, 0]]

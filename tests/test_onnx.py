@@ -1,0 +1,204 @@
+"""ranker.export.onnx: PyTorch's logits for any shape, inputs bound by name, one file, the same bytes again."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, set_seed
+
+from ranker.common.errors import InputError
+from ranker.common.files import sha256
+from ranker.contract.layout import INPUTS, lay_out
+from ranker.export.int8 import SCHEMES, prepare, quantise
+from ranker.export.onnx import check_onnx, check_target, compare, describe, export_onnx
+from ranker.model.cross_encoder import new_classifier, read_first_token
+from ranker.serving.ranker import Ranker
+from tests.factories import LAYOUT, PARAMS, make_pairs, write_encoder
+
+EXPORT = PARAMS.export.model_copy(update={"version": "1.2.3"})
+
+
+@pytest.fixture(scope="module")
+def model(base_model: Path) -> BertForSequenceClassification:
+    return new_classifier(base_model, seed=5).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(base_model: Path, model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranker")
+    export_onnx(model, folder / "model.onnx", EXPORT)
+    write_encoder(base_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranker(folder: Path) -> Ranker:
+    return Ranker(folder, trusted=True)
+
+
+def torch_logits(model: BertForSequenceClassification, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.inference_mode():
+        return model(
+            input_ids=torch.from_numpy(inputs["input_ids"]),
+            attention_mask=torch.from_numpy(inputs["attention_mask"]),
+            token_type_ids=torch.from_numpy(inputs["token_type_ids"]),
+        ).logits.numpy()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+@pytest.mark.parametrize("length", [None, 30, 40])
+def test_export_onnx_gives_pytorchs_logits(
+    model: BertForSequenceClassification, ranker: Ranker, batch: int, length: int | None
+) -> None:
+    pairs = make_pairs(2, seed=3)
+    inputs = pairs.inputs(range(batch), length)
+    np.testing.assert_allclose(ranker.logits(inputs), torch_logits(model, inputs), atol=1e-5)
+
+
+def test_export_onnx_binds_mask_and_types_by_name(ranker: Ranker) -> None:
+    """The tutorial's graph, in which mask and types were swapped, would pass a test that never swaps them."""
+    pairs = make_pairs(2, seed=3)
+    inputs = pairs.inputs(range(len(pairs)))
+    swapped = inputs | {"token_type_ids": inputs["attention_mask"], "attention_mask": inputs["token_type_ids"]}
+    difference = np.abs(ranker.logits(swapped) - ranker.logits(inputs)).max(axis=1)
+    assert difference.min() > 1e-2  # of every pair
+
+
+def test_export_onnx_reads_every_input(ranker: Ranker) -> None:
+    pairs = make_pairs(2, seed=3)
+    inputs = pairs.inputs(range(len(pairs)))
+    right = ranker.logits(inputs)
+    for name, other in (
+        ("token_type_ids", np.zeros_like(inputs["token_type_ids"])),
+        ("attention_mask", np.ones_like(inputs["attention_mask"])),
+        ("input_ids", np.where(inputs["input_ids"] > 50, 50, inputs["input_ids"])),
+    ):
+        assert np.abs(ranker.logits(inputs | {name: other}) - right).max() > 1e-3, name
+
+
+def test_export_onnx_does_not_read_padding(ranker: Ranker) -> None:
+    pairs = make_pairs(2, seed=3)
+    short, long = (ranker.logits(pairs.inputs(range(len(pairs)), n)) for n in (None, 40))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+
+
+def test_score_pairs_are_in_the_order_given_whatever_the_batches(ranker: Ranker) -> None:
+    pairs = make_pairs(3, seed=3)
+    examples = [pairs[row] for row in range(len(pairs))]
+    one_by_one = [
+        float(np.diff(ranker.logits(lay_out(LAYOUT, [query], [document])))[0, 0]) for query, document, _ in examples
+    ]
+    queries, documents, _ = zip(*examples, strict=True)
+    for tokens in (1, 100, 2048):
+        scores = ranker.score_pairs(queries, documents, tokens)
+        np.testing.assert_allclose(scores, one_by_one, atol=1e-5)
+    assert ranker.score_pairs([], [], 8).shape == (0,)
+
+
+def test_export_onnx_writes_what_vespa_takes(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx", load_external_data=False)
+    assert [file.name for file in folder.iterdir() if file.name.startswith("model")] == ["model.onnx"]
+    assert not [tensor.name for tensor in proto.graph.initializer if tensor.external_data]
+    assert {entry.key: entry.value for entry in proto.metadata_props} == {"name": EXPORT.name, "version": "1.2.3"}
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 17)]
+    assert [value.name for value in proto.graph.input] == list(INPUTS)
+    for value in proto.graph.input:
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.INT64
+        assert [axis.dim_param for axis in value.type.tensor_type.shape.dim] == ["batch", "sequence"]
+
+
+def test_export_onnx_of_equal_weights_gives_equal_bytes(
+    model: BertForSequenceClassification, folder: Path, tmp_path: Path
+) -> None:
+    export_onnx(model, tmp_path / "model.onnx", EXPORT)
+    assert sha256(tmp_path / "model.onnx") == sha256(folder / "model.onnx")
+    assert b"site-packages" not in (tmp_path / "model.onnx").read_bytes()
+
+
+def test_compare_refuses_a_model_that_disagrees(
+    model: BertForSequenceClassification, base_model: Path, ranker: Ranker
+) -> None:
+    pairs = make_pairs(3, seed=3)
+    assert set(compare(model, ranker, pairs, 96)) == {
+        "batches of 96 tokens",
+        "batches of 1",
+        "batches of 3",
+        "full length",
+    }
+    with pytest.raises(
+        InputError, match="ONNX and PyTorch disagree in batches of 96 tokens: expected logits within 0.0001"
+    ):
+        compare(new_classifier(base_model, seed=6).eval(), ranker, pairs, 96)
+
+
+def test_compare_refuses_logits_that_are_not_finite(
+    model: BertForSequenceClassification, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker, "logits", lambda inputs: np.full((len(inputs["input_ids"]), 2), np.nan))
+    with pytest.raises(InputError, match="found inf apart"):
+        compare(model, ranker, make_pairs(3, seed=3), 96)
+
+
+def test_check_onnx_refuses_another_signature(folder: Path) -> None:
+    proto = onnx.load(folder / "model.onnx")
+    check_onnx(proto, EXPORT)
+    with pytest.raises(ValueError, match="expected versions .*18, .*, found .*17"):
+        check_onnx(proto, EXPORT.model_copy(update={"opset": 18}))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(ValueError, match="expected inputs"):
+        check_onnx(proto, EXPORT)
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]) for name in INPUTS
+    ]
+    logits = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", "sequence"])
+    cast = onnx.helper.make_node("Cast", ["input_ids"], ["logits"], to=onnx.TensorProto.FLOAT)
+    graph = onnx.helper.make_graph([cast], "graph", inputs, [logits])
+    other = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", EXPORT.opset)], ir_version=8)
+    with pytest.raises(ValueError, match=r"expected output logits float32 \[batch, 2\], found {'logits': .*sequence"):
+        check_onnx(other, EXPORT)
+
+
+def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: Path) -> None:
+    """google/bert_uncased_L-4_H-512_A-8's shape with random weights and few words: no hub is needed for it."""
+    set_seed(1)
+    config = BertConfig(
+        vocab_size=1500, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048
+    )
+    model = read_first_token(BertForSequenceClassification._from_config(config, attn_implementation="eager")).eval()
+    params = EXPORT.model_copy(update={"opset": 18, "target_vespa": "2026-08"})
+    export_onnx(model, tmp_path / "model.onnx", params)
+    quantise(prepare(tmp_path / "model.onnx", config), SCHEMES[1], tmp_path / "model.int8.onnx", params)
+    write_encoder(base_model, tmp_path)
+    inputs = make_pairs(1).inputs(range(10))
+    expected = torch_logits(model, inputs)
+    np.testing.assert_allclose(Ranker(tmp_path, trusted=True).logits(inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(Ranker(tmp_path, "int8", trusted=True).logits(inputs), expected, atol=0.05)
+    sizes = [(tmp_path / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
+    assert sizes[0] < 0.27 * sizes[1]
+    assert onnx.load(tmp_path / "model.onnx").ir_version == 8
+    assert describe(tmp_path / "model.onnx")["opsets"] == {"ai.onnx": 18}
+    assert describe(tmp_path / "model.int8.onnx")["opsets"] == {"ai.onnx": 18, "com.microsoft": 1}
+
+
+def test_check_target_refuses_an_opset_that_vespa_does_not_read() -> None:
+    with pytest.raises(InputError, match="export.opset: expected at most 21 for target_vespa 2024-12, found 22"):
+        check_target(EXPORT.model_copy(update={"target_vespa": "2024-12", "opset": 22}))
+
+
+def test_compare_refuses_a_graph_to_which_mask_and_types_are_one(
+    model: BertForSequenceClassification, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what the tutorial's fault, the two swapped, would look like from outside."""
+    right, pairs = ranker.logits, make_pairs(3, seed=3)
+
+    def blind(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        first, second = inputs["token_type_ids"], inputs["attention_mask"]
+        return right(
+            inputs | {"token_type_ids": np.minimum(first, second), "attention_mask": np.maximum(first, second)}
+        )
+
+    monkeypatch.setattr(ranker, "logits", blind)
+    with pytest.raises(InputError, match="expected other logits where token_type_ids and attention_mask change places"):
+        compare(model, ranker, pairs, 96)

@@ -1,0 +1,188 @@
+"""ranker.serving.ranker: what it imports, that it ranks as the model was trained to, from threads, from whole files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ranker.common.errors import InputError
+from ranker.common.files import sha256
+from ranker.contract.folder import check_digests
+from ranker.contract.layout import lay_out, read_contract, relevance
+from ranker.contract.tokens import Ragged
+from ranker.export.golden import TEXTS
+from ranker.model.cross_encoder import new_classifier
+from ranker.serving.ranker import Ranker
+from tests.factories import ROOT
+
+TITLES = ["Masks in wards", "The origin of the virus in bats", "", "long " * 300, "Étude 🦠 [SEP]"]
+ALLOWED = {"numpy", "onnxruntime", "tokenizers", "ranker"}
+
+
+@pytest.fixture(scope="module")
+def ranker(ranker_folder: Path) -> Ranker:
+    return Ranker(ranker_folder)
+
+
+def test_ranker_imports_numpy_tokenizers_and_onnxruntime_alone(ranker_folder: Path) -> None:
+    """In a process where importing anything else of what is installed fails."""
+    code = f"""
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] not in {ALLOWED!r} | set(sys.stdlib_module_names):
+            raise ModuleNotFoundError(name + " is not here")
+sys.meta_path.insert(0, Nothing())
+from pathlib import Path
+from ranker.serving.ranker import Ranker
+ranker = Ranker(Path({str(ranker_folder)!r}), "int8")
+print(ranker.rank("origin of the virus", ranker.encode_documents(["Masks", "The origin of the virus"])))
+assert not {{"torch", "transformers", "pandas", "pyarrow"}} & set(sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert sorted(row for row, _ in eval(result.stdout)) == [0, 1]
+
+
+def test_encode_documents_is_compact_and_cut(ranker: Ranker) -> None:
+    documents = ranker.encode_documents(TITLES)
+    assert isinstance(documents, Ragged)
+    assert documents.values.dtype == np.uint16
+    assert documents.lengths.max() == ranker.layout.doc_input_size - 1
+    assert documents.lengths[2] == 0
+    assert len(ranker.encode_query("long " * 300)) == ranker.layout.query_input_size - 2
+
+
+def test_score_is_the_trained_models(base_model: Path, ranker: Ranker) -> None:
+    """From texts, by PyTorch, one pair at a time, unpadded."""
+    model, query = new_classifier(base_model, seed=5).eval(), ranker.encode_query("origin of the virus")
+    documents = ranker.encode_documents(TITLES)
+    expected = []
+    for document in documents:
+        inputs = lay_out(ranker.layout, [query], [document])
+        with torch.inference_mode():
+            logits = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits
+        expected.append(float(relevance(logits.numpy())[0]))
+    np.testing.assert_allclose(ranker.score(query, documents), expected, atol=1e-5)
+    np.testing.assert_allclose(ranker.score_unbatched(query, documents), expected, atol=1e-5)
+
+
+def test_rank_is_the_order_of_the_scores(ranker: Ranker) -> None:
+    documents = ranker.encode_documents([*TITLES, TITLES[0]])
+    scores = ranker.score(ranker.encode_query("masks"), documents)
+    ranked = ranker.rank("masks", documents)
+    assert [row for row, _ in ranked] == sorted(range(6), key=lambda row: (-scores[row], row))  # ties: the first first
+    assert [score for _, score in ranked] == sorted(map(float, scores), reverse=True)
+    assert ranker.rank("masks", documents, top=2) == ranked[:2]
+    assert ranker.rank("masks", ranker.encode_documents([])) == []
+
+
+def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_folder: Path, ranker: Ranker) -> None:
+    documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
+    exact, rounded = ranker.score(query, documents), Ranker(ranker_folder, "int8").score(query, documents)
+    assert 0 < np.abs(exact - rounded).max() < np.ptp(exact) / 2
+
+
+def test_score_unbatched_is_padded_and_alone(ranker_folder: Path, ranker: Ranker) -> None:
+    """In eight bits that makes other scores, which are those of a batch of one at the full length."""
+    rounded = Ranker(ranker_folder, "int8")
+    documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
+    found = rounded.score_unbatched(query, documents)
+    alone = [lay_out(ranker.layout, [query], [document], ranker.layout.max_length) for document in documents]
+    assert found.tolist() == [relevance(rounded.logits(inputs))[0] for inputs in alone]
+    assert found.tolist() != rounded.score(query, documents).tolist()
+
+
+def test_rank_from_threads_gives_what_one_thread_gives(ranker_folder: Path) -> None:
+    """Queries at the same time get what they get one after the other; the number of threads changes nothing."""
+    ranker = Ranker(ranker_folder, threads=1)
+    documents = ranker.encode_documents([f"{title} {i}" for i in range(40) for title in TITLES])
+    queries = [f"{text} {i}" for i in range(10) for text in ("masks", "bats", "origin of the virus", "")]
+    expected = [ranker.rank(query, documents, 10) for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda query: ranker.rank(query, documents, 10), queries)) == expected
+    other = Ranker(ranker_folder, threads=2).rank(queries[0], documents, 10)
+    assert [score for _, score in other] == pytest.approx([score for _, score in expected[0]], abs=1e-5)
+
+
+def test_golden_vectors_are_what_training_lays_out(base_model: Path, ranker_folder: Path, ranker: Ranker) -> None:
+    """Each vector again, its tokens from the texts, its inputs by the contract, its logits by PyTorch."""
+    golden = json.loads((ranker_folder / "golden.json").read_text())
+    assert [vector["name"] for vector in golden["vectors"]] == list(TEXTS)
+    model, layout = new_classifier(base_model, seed=5).eval(), read_contract(ranker_folder / "encoding.json")
+    for vector in golden["vectors"]:
+        assert ranker.encode_query(vector["query"]).tolist() == vector["query_tokens"]
+        (document,) = ranker.encode_documents([vector["document"]])
+        assert document.tolist() == vector["document_tokens"]
+        inputs = lay_out(layout, [vector["query_tokens"]], [vector["document_tokens"]], layout.max_length)
+        assert {name: array[0].tolist() for name, array in inputs.items()} == {name: vector[name] for name in inputs}
+        with torch.inference_mode():
+            logits = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits[0]
+        np.testing.assert_allclose(logits, vector["logits"], atol=golden["logits_within"])
+    lengths = {sum(vector["attention_mask"]) for vector in golden["vectors"]}
+    assert {3, layout.max_length} <= lengths  # nothing at all, and both cut
+
+
+@pytest.fixture
+def copy(ranker_folder: Path, tmp_path: Path) -> Path:
+    """A ranker's folder that a test may spoil."""
+    return Path(shutil.copytree(ranker_folder, tmp_path / "ranker"))
+
+
+@pytest.mark.parametrize("file", ["encoding.json", "tokenizer.json", "model.int8.onnx"])
+def test_ranker_names_the_file_that_is_missing_or_another(ranker_folder: Path, copy: Path, file: str) -> None:
+    with (copy / file).open("ab") as changed:
+        changed.write(b"\n")
+    digests = f"expected sha256 {sha256(ranker_folder / file)}, as manifest.json says, found {sha256(copy / file)}"
+    with pytest.raises(InputError, match=f"{file}: {digests}"):
+        Ranker(copy, "int8")
+    (copy / file).write_text("{}")
+    with pytest.raises(InputError, match=rf"{file}: expected (?!sha256)"):
+        Ranker(copy, "int8", trusted=True)
+    (copy / file).unlink()
+    with pytest.raises(InputError, match=rf"{file}: expected a (file|model) that stage export wrote, found none"):
+        Ranker(copy, "int8")
+
+
+def test_ranker_says_why_there_may_be_no_eight_bit_model(copy: Path) -> None:
+    (copy / "model.int8.onnx").unlink()
+    with pytest.raises(InputError, match=r"model.int8.onnx: .* found none, or none passed its gate \(manifest.json\)"):
+        Ranker(copy, "int8")
+    (copy / "model.onnx").unlink()
+    with pytest.raises(InputError, match=r"model.onnx: expected a model that stage export wrote, found none$"):
+        Ranker(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "manifest.json: expected a file that stage export wrote, found none"),
+        ("", "manifest.json: expected the digests of model.onnx, found: JSONDecodeError"),
+        ("[]", "manifest.json: expected the digests of model.onnx, found: TypeError"),
+        ('{"files": {}}', r"manifest.json: expected the digests of model.onnx, found: KeyError\('model.onnx'\)"),
+    ],
+)
+def test_check_digests_asks_for_a_manifest(tmp_path: Path, content: str | None, message: str) -> None:
+    (tmp_path / "model.onnx").touch()
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        check_digests(tmp_path, "model.onnx")
+
+
+def test_check_digests_names_the_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    digests = {name: sha256(tmp_path / name) for name in ("a", "b")}
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": digests}))
+    check_digests(tmp_path, "a", "b")
+    (tmp_path / "b").write_text("another")
+    check_digests(tmp_path, "a")
+    with pytest.raises(InputError, match=f"/b: expected sha256 {digests['b']}, as manifest.json says, found "):
+        check_digests(tmp_path, "a", "b")

@@ -1,0 +1,239 @@
+"""ranker.metrics.ranking, by hand and against every order there is."""
+
+from itertools import permutations, product
+from math import log2
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import ndcg_score
+
+from ranker.data.tutorial import MAX_GRADE
+from ranker.metrics.ranking import (
+    MEASURES,
+    expected_measures,
+    has_no_order,
+    mean_measures,
+    per_query_table,
+    ranking_measures,
+    relevant_queries,
+    tie_range,
+)
+
+
+def make_run(grades: dict[str, list[int]], relevant_from: int = 1) -> pd.DataFrame:
+    """Each query's documents, named in the order of `grades`: d00, d01 and so on."""
+    rows = [(query, f"d{i:02}", grade) for query, of_query in grades.items() for i, grade in enumerate(of_query)]
+    run = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
+    return run.assign(relevant=run["grade"] >= relevant_from)
+
+
+def falling(run: pd.DataFrame) -> np.ndarray:
+    """Scores that rank documents in the order of the table."""
+    return -np.arange(len(run), dtype=float)
+
+
+RUN = make_run({"1": [0, 2, 1, 0], "2": [1, 0]})
+
+
+def test_ranking_measures_by_hand() -> None:
+    table = ranking_measures(RUN, falling(RUN)).set_index("query_id")
+    ndcg = (2 / log2(3) + 1 / log2(4)) / (2 / log2(2) + 1 / log2(3))
+    expected = {"nDCG@10": ndcg, "RR@10": 1 / 2, "AP": (1 / 2 + 2 / 3) / 2, "P@5": 2 / 5}
+    assert list(table) == list(MEASURES) == list(expected)
+    assert table.loc["1"].to_dict() == pytest.approx(expected)
+    assert table.loc["2"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
+
+
+def test_ranking_measures_ndcg_is_scikit_learns() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        run = make_run({"1": random.integers(0, 3, size=30).tolist()})
+        scores = random.permutation(30).astype(float)  # no ties: scikit-learn averages over them
+        found = ranking_measures(run, scores)["nDCG@10"].iloc[0]
+        assert found == pytest.approx(ndcg_score([run["grade"]], [scores], k=10))
+
+
+def test_ranking_measures_are_cut_at_ten_and_at_five() -> None:
+    """Relevant at ranks 5, 10 and 11: the first counts for P@5, the first two for nDCG@10."""
+    run = make_run({"1": [int(rank in (5, 10, 11)) for rank in range(1, 13)]})
+    found = ranking_measures(run, falling(run)).iloc[0]
+    ideal = 1 / log2(2) + 1 / log2(3) + 1 / log2(4)
+    assert found["nDCG@10"] == pytest.approx((1 / log2(6) + 1 / log2(11)) / ideal)
+    assert found["P@5"] == pytest.approx(1 / 5)
+    assert found["AP"] == pytest.approx((1 / 5 + 2 / 10 + 3 / 11) / 3)
+    assert found["RR@10"] == pytest.approx(1 / 5)
+    late = make_run({"1": [0] * 10 + [1]})
+    assert ranking_measures(late, falling(late)).iloc[0][["nDCG@10", "RR@10"]].tolist() == [0, 0]
+
+
+def test_ranking_measures_relevant_decides_the_binary_ones() -> None:
+    """The same grades, of which 2 alone is relevant, or those that no threshold gives."""
+    grades = {"1": [0, 2, 1, 0]}
+    one, two = (ranking_measures(make_run(grades, least), falling(RUN[:4])).iloc[0] for least in (1, 2))
+    assert two["nDCG@10"] == one["nDCG@10"]
+    assert two[["RR@10", "AP", "P@5"]].tolist() == pytest.approx([1 / 2, 1 / 2, 1 / 5])
+    turned = ranking_measures(make_run(grades).assign(relevant=[False, False, True, True]), falling(RUN[:4])).iloc[0]
+    assert turned["nDCG@10"] == one["nDCG@10"]
+    assert turned[["RR@10", "AP", "P@5"]].tolist() == pytest.approx([1 / 3, (1 / 3 + 2 / 4) / 2, 2 / 5])
+
+
+def test_ranking_measures_order_equal_scores_by_falling_id() -> None:
+    run = make_run({"1": [1, 0, 0]})
+    assert ranking_measures(run, np.zeros(3))["RR@10"].tolist() == pytest.approx([1 / 3])
+    assert ranking_measures(run[::-1], np.zeros(3))["RR@10"].tolist() == pytest.approx([1 / 3])
+
+
+def test_ranking_measures_keep_the_order_of_queries() -> None:
+    run = make_run({"9": [1, 0], "10": [0, 1], "2": [1, 1]}).iloc[[4, 0, 2, 5, 1, 3]]
+    table = ranking_measures(run, np.array([1.0, 2, 2, 0, 1, 1]))
+    assert table["query_id"].tolist() == ["2", "9", "10"]
+    assert table["RR@10"].tolist() == [1, 1, 1 / 2]
+
+
+def test_ranking_measures_take_the_largest_grade() -> None:
+    run = make_run({"1": [MAX_GRADE, 0]})
+    assert ranking_measures(run, falling(run))["nDCG@10"].tolist() == [1]
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_ranking_measures_refuse_scores_that_are_not_finite(score: float) -> None:
+    with pytest.raises(ValueError, match="expected finite scores"):
+        ranking_measures(RUN, np.array([1.0, 2, 3, score, 5, 6]))
+
+
+def test_mean_measures_are_over_queries() -> None:
+    found = mean_measures(ranking_measures(RUN, falling(RUN)))
+    assert list(found) == list(MEASURES)
+    assert found["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_expected_measures_by_hand() -> None:
+    """One document; one relevant of two; of twelve, each of whose ranks is as likely."""
+    run = make_run({"one": [2], "two": [0, 1], "twelve": [1] + [0] * 11})
+    found = expected_measures(run).set_index("query_id")
+    assert found.loc["one"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
+    assert found.loc["two"].to_dict() == pytest.approx(
+        {"nDCG@10": (1 + 1 / log2(3)) / 2, "RR@10": 3 / 4, "AP": 3 / 4, "P@5": 1 / 5}
+    )
+    harmonic = [1 / rank for rank in range(1, 13)]
+    assert found.loc["twelve"].to_dict() == pytest.approx(
+        {
+            "nDCG@10": sum(1 / log2(rank + 1) for rank in range(1, 11)) / 12,
+            "RR@10": sum(harmonic[:10]) / 12,
+            "AP": sum(harmonic) / 12,
+            "P@5": 5 / 12 / 5,
+        }
+    )
+
+
+def mean_over_orders(grades: list[tuple[int, ...]], relevant_from: int) -> dict[str, float]:
+    """Means of `ranking_measures` over orders, each a query of its own."""
+    run = make_run({str(number): list(order) for number, order in enumerate(grades)}, relevant_from)
+    return mean_measures(ranking_measures(run, falling(run)))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(1, 3))
+def test_expected_measures_are_the_means_over_all_orders(grades: list[int], relevant_from: int) -> None:
+    assume(max(grades) >= relevant_from)
+    found = mean_measures(expected_measures(make_run({"1": grades}, relevant_from)))
+    assert found == pytest.approx(mean_over_orders(list(permutations(grades)), relevant_from))
+
+
+def test_expected_measures_are_the_means_over_all_orders_of_more_than_ten() -> None:
+    """Three relevant of twelve, and one of grade 2: each of 12 * 11 * 10 / 2 orders that differ."""
+    count = 12
+    orders = {
+        tuple({first: 2, second: 1, third: 1}.get(rank, 0) for rank in range(count))
+        for first, second, third in permutations(range(count), 3)
+    }
+    assert len(orders) == 660
+    found = mean_measures(expected_measures(make_run({"1": [2, 1, 1] + [0] * 9})))
+    assert found == pytest.approx(mean_over_orders(sorted(orders), 1))
+
+
+def ndcg(grades: tuple[int, ...]) -> float:
+    """nDCG of a whole ranking of at most ten documents, from its definition."""
+    gain, ideal = (
+        sum(grade / log2(rank + 1) for rank, grade in enumerate(order, 1))
+        for order in (grades, sorted(grades, reverse=True))
+    )
+    return gain / ideal
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=5), min_size=1, max_size=3)
+)
+def test_tie_range_is_that_of_all_orders_of_ties(queries: list[list[tuple[int, int]]]) -> None:
+    assume(all(any(grade for grade, _ in query) for query in queries))
+    run = make_run({str(i): [grade for grade, _ in query] for i, query in enumerate(queries)})
+    scores = np.array([score for query in queries for _, score in query], dtype=float)
+    possible = [
+        [
+            ndcg(tuple(grade for grade, _ in order))
+            for order in permutations(query)
+            if sorted(order, key=_fall) == [*order]
+        ]
+        for query in queries
+    ]
+    lowest, highest = (float(np.mean([pick(values) for values in possible])) for pick in (min, max))
+    assert tie_range(run, scores) == pytest.approx((lowest, highest))
+
+
+def _fall(pair: tuple[int, int]) -> int:
+    return -pair[1]
+
+
+def test_tie_range_is_of_single_precision() -> None:
+    """trec_eval compares floats: what differs in the twelfth digit is tied; in the third it is not."""
+    run = make_run({"1": [1, 0]})
+    assert tie_range(run, np.array([1 + 1e-12, 1])) == pytest.approx((1 / log2(3), 1))
+    assert tie_range(run, np.array([1.001, 1])) == (1, 1)
+    assert tie_range(run, np.array([1, 1.001])) == pytest.approx((1 / log2(3), 1 / log2(3)))
+
+
+def test_has_no_order_where_all_scores_of_each_query_are_equal() -> None:
+    assert has_no_order(RUN, np.array([3.0, 3, 3, 3, -1, -1]))
+    assert not has_no_order(RUN, np.array([3.0, 3, 3, 3, -1, 0]))
+    assert has_no_order(RUN.iloc[[0, 4]], np.array([1.0, 2]))  # a document each
+    assert not has_no_order(RUN.iloc[[4, 0, 5]], np.array([1.0, 2, 3]))  # whatever the index
+
+
+def test_relevant_queries_drop_those_without_a_relevant_document() -> None:
+    run = make_run({"1": [1, 0], "2": [1, 1], "3": [0, 2]}, relevant_from=2)
+    found = relevant_queries(run)
+    assert found["query_id"].tolist() == ["3", "3"]
+    assert found.index.tolist() == [0, 1]
+    assert found["grade"].tolist() == [0, 2]
+    assert relevant_queries(run[:4]).empty
+
+
+QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bats\rin\ncaves ", "masks", "never judged"]})
+
+
+def test_per_query_table_gains_are_over_the_baseline() -> None:
+    measured = {
+        "cross_encoder": ranking_measures(RUN, falling(RUN)),
+        "bm25": ranking_measures(RUN, -falling(RUN)),
+        "random": expected_measures(RUN),
+    }
+    for baseline in ("bm25", "random"):
+        table = per_query_table(RUN, QUERIES, measured, baseline)
+        assert table["query_id"].tolist() == ["1", "2"]
+        assert table[["pairs", "relevant"]].to_numpy().tolist() == [[4, 2], [2, 1]]
+        gains = [measured["cross_encoder"]["nDCG@10"][row] - measured[baseline]["nDCG@10"][row] for row in (0, 1)]
+        assert table["gain"].tolist() == pytest.approx(gains)
+        columns = [f"{system} {measure}" for system, measure in product(measured, MEASURES)]
+        assert list(table)[5:-1] == columns
+        assert table["bm25 RR@10"].tolist() == measured["bm25"]["RR@10"].tolist()
+
+
+def test_per_query_table_has_a_line_and_a_bar_a_query() -> None:
+    measured = {name: ranking_measures(RUN, falling(RUN)) for name in ("cross_encoder", "bm25")}
+    table = per_query_table(RUN, QUERIES, measured, "bm25")
+    assert table["query"].tolist() == ["bats in caves", "masks"]
+    assert table["name"].tolist() == ["1 · bats in caves", "2 · masks"]
+    assert table["gain"].tolist() == [0, 0]

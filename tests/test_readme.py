@@ -1,0 +1,40 @@
+"""README.md and docs/: every command is run, by a test or by .ci/run; and what tests/readme.py finds there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.factories import ROOT
+from tests.readme import COMMANDS, command, commands, recipe
+
+CI = (ROOT / ".ci/run").read_text()
+ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH alone, which the tests do themselves
+
+
+def test_commands_are_each_run_by_a_test_or_by_ci() -> None:
+    source = "".join(file.read_text() for file in (ROOT / "tests").glob("*.py") if file != Path(__file__))
+    starts = [start for _, start in re.findall(r"""\bcommand\((["'])(.+?)\1\)""", source)]
+    made = {f"make {target}" for target in re.findall(r'\brecipe\("([^"]+)"\)', source)}
+    assert len(COMMANDS) > 30
+    for line in COMMANDS:
+        by_test = line in made or any(line.startswith(start) for start in starts)
+        assert by_test or line == ACTIVATE or f"{line} " in CI.replace("\n", " "), line
+
+
+def test_commands_are_lines_of_bash_blocks_without_comments(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(
+        "text\n```bash\n# all of it\ndvc repro   # what has changed\n\ndvc exp run \\\n  -S a.b=1\n```\n```\nno\n```\n"
+    )
+    assert commands(tmp_path / "a.md") == ["dvc repro", "dvc exp run -S a.b=1"]
+
+
+def test_command_is_the_one_that_reads_so_or_starts_so() -> None:
+    assert command("dvc metrics show") == "dvc metrics show"
+    assert command("dvc metrics show results/train").endswith("metrics.json")
+    with pytest.raises(AssertionError, match="expected one command that starts with 'dvc metrics', found"):
+        command("dvc metrics")
+
+
+def test_recipe_is_the_makefiles() -> None:
+    assert recipe("repro") == ["dvc repro", "python -m scripts.summary"]

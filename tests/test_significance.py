@@ -1,0 +1,259 @@
+"""ranker.evaluation.significance, by hand, against scipy, and against what is known of intervals and tests."""
+
+from itertools import product
+from math import sqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import sem, t
+
+from ranker.evaluation.baselines import UNTRAINED
+from ranker.evaluation.significance import (
+    BETTER,
+    NOT_SIGNIFICANT,
+    WORSE,
+    Difference,
+    Interval,
+    compare,
+    differences,
+    headline,
+    holm,
+    interval,
+    p_value,
+    seed_spread,
+    verdict,
+)
+
+
+def test_interval_is_scipys_t() -> None:
+    for seed, count in ((1, 2), (2, 10), (3, 400)):
+        values = np.random.default_rng(seed).normal(0.4, 0.02, size=count)
+        found = interval(values, lowest=0)
+        low, high = t.interval(0.95, count - 1, loc=values.mean(), scale=sem(values))
+        assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
+
+
+def test_interval_holds_the_truth_as_often_as_it_says_at_ten_queries() -> None:
+    """A percentile bootstrap of as many holds it in nine of ten samples, and less where the law is skew."""
+    random = np.random.default_rng(1)
+    laws = {"normal": (random.normal(0.1, 0.2, size=(1000, 10)), 0.1), "skew": (random.beta(2, 4, (1000, 10)), 1 / 3)}
+    for law, (samples, truth) in laws.items():
+        found = [interval(values, lowest=-1) for values in samples]
+        assert 0.92 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.98, law
+
+
+def test_interval_adds_the_variance_over_queries_to_that_over_seeds() -> None:
+    """Two seeds of three queries, by hand: means by query 2, 4, 9 over ten; by seed 4 and 6."""
+    values = np.array([[1.0, 3, 8], [3, 5, 10]]) / 10
+    queries, seeds = 0.13 / 3, 0.02 / 2  # 0.13: (9 + 1 + 16) / 2 / 100; 0.02: (1 + 1) / 1 / 100
+    freedom = (queries + seeds) ** 2 / (queries**2 / 2 + seeds**2 / 1)
+    half = t.ppf(0.975, freedom) * sqrt(queries + seeds)
+    found = interval(values, lowest=-9, highest=9)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    one = interval(values[:1], lowest=-9, highest=9)
+    assert one == interval(values[0], lowest=-9, highest=9)
+
+
+def test_interval_over_seeds_too_holds_the_truth_as_often_as_it_says() -> None:
+    """Three seeds of ten queries, each with an effect of its own: the truth is that of all queries and all seeds."""
+    random, held = np.random.default_rng(1), 0
+    for _ in range(500):
+        queries, seeds, rest = (random.normal(0, spread, shape) for spread, shape in EFFECTS)
+        found = interval(0.1 + queries + seeds + rest, lowest=-1)
+        held += found.low <= 0.1 <= found.high
+    assert 0.92 <= held / 500 <= 0.99
+
+
+EFFECTS: tuple[tuple[float, tuple[int, int]], ...] = ((0.2, (1, 10)), (0.05, (3, 1)), (0.05, (3, 10)))
+
+
+def test_interval_of_values_that_are_all_equal_is_a_point() -> None:
+    assert interval(np.full(10, 0.25), lowest=0) == Interval(0.25, 0.25, 0.25)
+    assert interval(np.full((2, 10), 0.25), lowest=0) == Interval(0.25, 0.25, 0.25)
+
+
+def test_interval_is_cut_to_what_is_possible() -> None:
+    found = interval(np.array([0.0, 0, 1]), lowest=0)
+    assert (found.low, found.high) == (0, 1)
+    assert interval(np.array([-1.0, 1, 1]), lowest=-1).low == -1
+
+
+def test_interval_of_one_query_is_all_that_is_possible() -> None:
+    assert interval(np.array([0.7]), lowest=0) == Interval(0.7, 0, 1)
+    assert interval(np.array([[0.5], [0.75]]), lowest=-1) == Interval(0.625, -1, 1)
+
+
+def test_p_value_is_the_share_of_sign_changes_at_least_as_far_from_zero() -> None:
+    """All 2^8 sign changes, by hand."""
+    values = np.array([0.3, 0.1, -0.05, 0.2, 0.25, -0.1, 0.15, 0.4])
+    means = [abs(np.mean(values * signs)) for signs in product([1, -1], repeat=8)]
+    expected = np.mean([mean >= abs(values.mean()) - 1e-12 for mean in means])
+    assert p_value(values, seed=13) == pytest.approx(expected)
+    assert p_value(-values, seed=14) == pytest.approx(expected)
+
+
+def test_p_value_by_chance_alone_is_below_five_hundredths_one_time_in_twenty() -> None:
+    random = np.random.default_rng(2)
+    found = [p_value(random.normal(0, 0.2, size=50), seed=13) for _ in range(100)]
+    assert 0.01 <= np.mean([p < 0.05 for p in found]) <= 0.10
+
+
+@pytest.mark.parametrize("values", [np.zeros(50), np.array([0.7]), np.array([])])
+def test_p_value_where_nothing_can_be_told_is_one(values: np.ndarray) -> None:
+    assert p_value(values, seed=13) == 1
+
+
+def test_p_value_follows_its_seed() -> None:
+    values = np.random.default_rng(3).normal(0.05, 0.2, size=50)  # too many for all sign changes
+    assert p_value(values, seed=13) == p_value(values, seed=13) != p_value(values, seed=14)
+
+
+@pytest.mark.parametrize(
+    ("given", "corrected"),
+    [
+        # smallest first: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not fall below the one before
+        ({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}, {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}),
+        ({"a": 0.02}, {"a": 0.02}),
+        ({"a": 0.4, "b": 0.6}, {"a": 0.8, "b": 0.8}),
+        ({"a": 0.9, "b": 0.8, "c": 1.0}, {"a": 1, "b": 1, "c": 1}),
+        ({}, {}),
+    ],
+)
+def test_holm_by_hand(given: dict[str, float], corrected: dict[str, float]) -> None:
+    assert holm(given) == pytest.approx(corrected)
+
+
+@pytest.mark.parametrize(
+    ("mean", "p", "called"),
+    [(0.1, 0.049, BETTER), (-0.1, 0.049, WORSE), (0.1, 0.05, NOT_SIGNIFICANT), (-0.1, 1, NOT_SIGNIFICANT)],
+)
+def test_verdict(mean: float, p: float, called: str) -> None:
+    assert verdict(mean, p) == called
+
+
+def table(*values: float, measure: str = "nDCG@10") -> pd.DataFrame:
+    return pd.DataFrame({"query_id": [str(i) for i in range(len(values))], measure: values})
+
+
+def shifted(*shifts: float) -> pd.DataFrame:
+    """Twenty queries around 0.5, each moved by one of the shifts in turn."""
+    values = np.linspace(0.4, 0.6, 20) + np.resize(shifts, 20)
+    return table(*values)
+
+
+def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
+    """Better than `far` beyond doubt; than `near` at a p below 0.05 that Holm's correction takes back."""
+    own = shifted(0.0)
+    near = shifted(*([0.1] * 6 + [-0.1] * 14))  # 14 of 20 are better, each by a tenth: two-sided p 0.115
+    systems = {"cross_encoder": own, "far": shifted(-0.3), "near": near, "same": own}
+    found = differences(systems, "cross_encoder", seed=13)
+    assert list(found) == ["far", "near", "same"]
+    far, close, same = (found[name]["nDCG@10"] for name in found)
+    assert far.mean == pytest.approx(0.3)
+    assert far.verdict == BETTER
+    assert far.p_holm == pytest.approx(3 * far.p)
+    assert close.p_holm == pytest.approx(2 * close.p)
+    assert close.p == pytest.approx(0.115, abs=0.01)
+    assert (same.mean, same.low, same.high, same.p, same.p_holm, same.verdict) == (0, 0, 0, 1, 1, NOT_SIGNIFICANT)
+    worse = differences({"cross_encoder": shifted(-0.3), "other": own}, "cross_encoder", seed=13)
+    assert worse["other"]["nDCG@10"].verdict == WORSE
+
+
+def test_differences_verdict_is_by_the_corrected_p() -> None:
+    """15 of 20 are better: p 0.041 by itself, twice as much beside another test."""
+    own, near = shifted(0.0), shifted(*([0.1] * 5 + [-0.1] * 15))
+    alone = differences({"cross_encoder": own, "near": near}, "cross_encoder", seed=13)["near"]["nDCG@10"]
+    assert alone.verdict == BETTER
+    assert alone.p == alone.p_holm
+    beside = differences({"cross_encoder": own, "near": near, "again": near}, "cross_encoder", seed=13)
+    assert beside["near"]["nDCG@10"].verdict == NOT_SIGNIFICANT
+    assert beside["near"]["nDCG@10"].p == alone.p
+
+
+def test_compare_pairs_queries_whatever_their_order() -> None:
+    ranker = pd.DataFrame({"query_id": ["1", "2", "3"], "nDCG@10": [0.5, 0.6, 0.7]})
+    bm25 = pd.DataFrame({"query_id": ["3", "1", "2"], "nDCG@10": [0.6, 0.4, 0.5]})
+    found = compare({"cross_encoder": ranker, "bm25": bm25}, ["bm25"], seed=13)
+    assert list(found) == ["systems", "differences", "headline"]
+    assert found["systems"]["bm25"]["nDCG@10"]["mean"] == pytest.approx(0.5)
+    difference = found["differences"]["bm25"]["nDCG@10"]
+    assert (difference["low"], difference["high"]) == pytest.approx((0.1, 0.1))  # each query is 0.1 better
+    assert compare({"cross_encoder": ranker, "bm25": bm25}, ["bm25"], seed=13) == found
+
+
+def test_compare_takes_a_table_for_each_seed() -> None:
+    """The first has its queries in another order than the second: by query 0.3 and 0.6, by seed 0.3 and 0.6."""
+    by_seed = {
+        13: pd.DataFrame({"query_id": ["1", "2"], "nDCG@10": [0.2, 0.4]}),
+        14: pd.DataFrame({"query_id": ["2", "1"], "nDCG@10": [0.8, 0.4]}),
+    }
+    found = compare({"cross_encoder": by_seed, "bm25": table(0.1, 0.1).assign(query_id=["2", "1"])}, UNTRAINED, seed=13)
+    own = found["systems"]["cross_encoder"]["nDCG@10"]
+    expected = interval(np.array([[0.2, 0.4], [0.4, 0.8]]), lowest=0)
+    assert own == pytest.approx({"mean": 0.45, "low": expected.low, "high": expected.high})
+    difference = found["differences"]["bm25"]["nDCG@10"]
+    expected = interval(np.array([[0.1, 0.3], [0.3, 0.7]]), lowest=-1)
+    assert (difference["mean"], difference["low"], difference["high"]) == pytest.approx(
+        (0.35, expected.low, expected.high)
+    )
+    assert difference["p"] == p_value(np.array([0.2, 0.5]), seed=13) == 0.5  # of the means over seeds
+    assert found["headline"] == {"verdict": NOT_SIGNIFICANT, "strongest": "bm25", "from": ["bm25"]}
+
+
+def test_compare_passes_over_untrained_systems_that_are_not_there() -> None:
+    found = compare({"cross_encoder": shifted(0.0), "bm25": shifted(-0.3), "tutorial": shifted(0.3)}, UNTRAINED, 13)
+    assert found["headline"] == {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
+    assert found["differences"]["tutorial"]["nDCG@10"]["verdict"] == WORSE  # which was trained: no verdict on it
+
+
+def decide(**found: tuple[float, float, float]) -> dict[str, Any]:
+    """The headline, of each untrained system's mean, and the cross-encoder's difference from it and its p."""
+    systems = {name: {"nDCG@10": Interval(mean, 0, 1)} for name, (mean, _, _) in found.items()}
+    gaps = {
+        name: {"nDCG@10": Difference(gap, -1, 1, p=p, p_holm=1.0, verdict="")} for name, (_, gap, p) in found.items()
+    }
+    return headline(systems, gaps, found)
+
+
+def test_headline_helps_only_where_it_is_better_than_each() -> None:
+    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.4, 0.1, 0.04), random=(0.2, 0.3, 0.001))
+    assert found == {"verdict": "helps", "strongest": "base_cosine", "from": ["base_cosine", "bm25", "random"]}
+
+
+def test_headline_names_those_that_it_is_not_better_than_strongest_first() -> None:
+    found = decide(bm25=(0.3, 0.2, 0.06), base_cosine=(0.45, 0.05, 0.01), random=(0.2, 0.3, 0.2))
+    assert found == {"verdict": NOT_SIGNIFICANT, "strongest": "base_cosine", "from": ["bm25", "random"]}
+    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.45, -0.05, 0.3), random=(0.2, 0.3, 0.001))
+    assert found == {"verdict": NOT_SIGNIFICANT, "strongest": "base_cosine", "from": ["base_cosine"]}
+
+
+def test_headline_hurts_at_any_significant_loss() -> None:
+    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.6, -0.1, 0.04), random=(0.2, 0.3, 0.2))
+    assert found == {"verdict": "hurts", "strongest": "base_cosine", "from": ["base_cosine"]}
+    found = decide(bm25=(0.6, -0.1, 0.04), base_cosine=(0.7, -0.2, 0.01), random=(0.2, 0.3, 0.001))
+    assert found == {"verdict": "hurts", "strongest": "base_cosine", "from": ["base_cosine", "bm25"]}
+
+
+def test_headline_is_by_the_p_of_a_single_test() -> None:
+    """An intersection-union test needs no correction: p_holm, which is 1 in `decide`, does not tell."""
+    assert decide(bm25=(0.3, 0.2, 0.049))["verdict"] == "helps"
+    assert decide(bm25=(0.3, 0.2, 0.05))["verdict"] == NOT_SIGNIFICANT
+
+
+def test_headline_has_to_beat_a_random_order_too() -> None:
+    assert "random" in UNTRAINED
+    own, weak = shifted(0.0), shifted(-0.3)
+    systems = {"cross_encoder": own, "bm25": weak, "base_cosine": weak, "random": own}
+    assert compare(systems, UNTRAINED, 13)["headline"] == {
+        "verdict": NOT_SIGNIFICANT,
+        "strongest": "random",
+        "from": ["random"],
+    }
+
+
+def test_seed_spread_is_the_deviation_of_the_seeds_means() -> None:
+    by_seed = {13: table(0.2, 0.4, measure="AP"), 14: table(0.8, 0.4, measure="AP")}
+    assert seed_spread(by_seed) == {"AP": pytest.approx({"13": 0.3, "14": 0.6, "spread": 0.3 / sqrt(2)})}
+    assert seed_spread({13: by_seed[13]}) == {"AP": pytest.approx({"13": 0.3, "spread": 0})}

@@ -1,0 +1,43 @@
+"""ranker.evaluation.systems: what is left out, what is undefined, what ties could do."""
+
+from math import log2
+
+import pandas as pd
+import pytest
+
+from ranker.evaluation.systems import NO_ORDER, measure_systems, undefined_and_tied
+from ranker.metrics.ranking import expected_measures, ranking_measures, relevant_queries
+
+WHOLE = pd.DataFrame(
+    {
+        "query_id": ["1", "1", "2", "2", "3"],
+        "document_id": list("abcde"),
+        "grade": [2, 0, 0, 1, 0],
+        "relevant": [True, False, False, True, False],
+        "cross_encoder": [2.0, 1, 0, 1, 5],
+        "bm25": [0.0, 0, 0, 0, 7],  # with an order only where nothing is relevant
+        "base_cosine": [0.5, 0.5, 0.1, 0.9, 0],
+    }
+)
+RUN = relevant_queries(WHOLE)
+SYSTEMS = ("cross_encoder", "bm25", "base_cosine")
+
+
+def test_measure_systems_leaves_out_what_has_no_order_and_says_why() -> None:
+    measured = measure_systems(RUN, SYSTEMS)
+    assert measured.left_out == {"bm25": NO_ORDER}
+    assert list(measured.systems) == ["cross_encoder", "base_cosine", "random"]
+    for name in ("cross_encoder", "base_cosine"):
+        pd.testing.assert_frame_equal(measured.systems[name], ranking_measures(RUN, RUN[name].to_numpy()))
+    pd.testing.assert_frame_equal(measured.systems["random"], expected_measures(RUN))
+
+
+def test_undefined_and_tied_by_hand() -> None:
+    """Of query 1 the cosine ties both documents: the relevant one may be first or second."""
+    found = undefined_and_tied(WHOLE, RUN, measure_systems(RUN, SYSTEMS))
+    assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
+    assert found["left_out"] == {"bm25": NO_ORDER}
+    ties = found["nDCG@10_by_order_of_ties"]
+    assert set(ties) == {"cross_encoder", "base_cosine"}
+    assert ties["cross_encoder"] == {"low": 1, "high": 1}
+    assert ties["base_cosine"] == pytest.approx({"low": (1 / log2(3) + 1) / 2, "high": 1})
