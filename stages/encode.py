@@ -1,12 +1,12 @@
-"""Tokenise each query and title once, whole and without special tokens; pairs are cut when they are laid out.
+"""Tokenise each query and document once, whole and without special tokens; pairs are cut when they are laid out.
 
 python -m stages.encode
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
@@ -14,6 +14,7 @@ from ranker.common.errors import run_stage
 from ranker.common.files import write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
+from ranker.project.documents import read_documents
 from ranker.project.params import load_params
 from ranker.project.preflight import check_params_fit_model
 
@@ -21,36 +22,56 @@ UNKNOWN = 0.05  # share of tokens that the vocabulary lacks, from which on a lin
 PERCENTILES = (50, 90, 99, 100)
 
 
-def encode(tokenizer: Tokenizer, source: Path) -> Iterator[tables.Tokens]:
-    """Token ids of a table's texts, a part at a time."""
-    for ids, texts in tqdm(tables.read_texts(source), desc="encode", unit="part", disable=None):
-        yield tables.pack(ids, tokenize(tokenizer, texts))
+Part = tuple[tables.Tokens, list[pa.Array]]  # token ids, and the columns between them and the ids
 
 
-def encode_table(tokenizer: Tokenizer, source: Path, destination: Path) -> dict[str, float]:
-    """Write a table's token ids; returns how many they are, how long texts are, and how many are unknown."""
-    tables.write_tokens(destination, encode(tokenizer, source))
-    tokens = tables.read_tokens(destination)
-    unknown = tokenizer.token_to_id("[UNK]")
-    share = float(np.mean(tokens.values == unknown)) if len(tokens.values) else 0.0
-    lengths = dict(zip(PERCENTILES, np.percentile(tokens.lengths, PERCENTILES, method="higher"), strict=True))
-    print(f"encode: {destination}: {len(tokens)} texts, {len(tokens.values)} tokens, {lengths[100]} in the longest")
-    if share >= UNKNOWN:
-        print(f"encode: warning: {share:.0%} of the tokens of {source} are [UNK]: the base model does not read them")
-    return {
-        "texts": len(tokens),
-        "tokens": len(tokens.values),
-        **{f"tokens_of_{percentile}_percent_at_most": int(value) for percentile, value in lengths.items()},
-        "unknown_share": share,
-    }
+def encode_queries(tokenizer: Tokenizer) -> Iterator[Part]:
+    queries = tables.read_table(paths.QUERIES)
+    yield tables.pack(queries["query_id"], tokenize(tokenizer, queries["query"].tolist())), []
+
+
+def encode_documents(tokenizer: Tokenizer) -> Iterator[Part]:
+    """Token ids of all documents, a part at a time, and whether each is in a pair."""
+    paired = set(tables.read_table(paths.PAIRS)["document_id"])
+    for ids, _, texts in tqdm(read_documents(), desc="encode", unit="part", disable=None):
+        yield tables.pack(ids, tokenize(tokenizer, texts)), [pa.array([name in paired for name in ids], pa.bool_())]
+
+
+class Counts:
+    """Of the texts that pass by: how many they are, how long, and how many of their tokens are unknown."""
+
+    def __init__(self, unknown: int | None) -> None:
+        self.unknown = unknown
+        self.lengths: list[np.ndarray] = []
+        self.unknown_tokens = 0
+
+    def watch(self, parts: Iterator[Part]) -> Iterator[Part]:
+        for tokens, columns in parts:
+            self.lengths.append(tokens.lengths)
+            self.unknown_tokens += int((tokens.values == self.unknown).sum())
+            yield tokens, columns
+
+    def report(self, name: str) -> dict[str, float]:
+        """The counts, which are printed, and a line where many tokens are unknown."""
+        lengths = np.concatenate(self.lengths)
+        total = int(lengths.sum())
+        at_most = dict(zip(PERCENTILES, np.percentile(lengths, PERCENTILES, method="higher"), strict=True))
+        share = self.unknown_tokens / total if total else 0.0
+        print(f"encode: {name}: {len(lengths)} texts, {total} tokens, {at_most[100]} in the longest")
+        if share >= UNKNOWN:
+            print(f"encode: warning: {share:.0%} of the tokens of {name} are [UNK]: the base model does not read them")
+        percentiles = {f"tokens_of_{percentile}_percent_at_most": int(value) for percentile, value in at_most.items()}
+        return {"texts": len(lengths), "tokens": total, **percentiles, "unknown_share": share}
 
 
 def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, load_params())
     tokenizer = load_tokenizer(paths.BASE_MODEL)
-    queries = encode_table(tokenizer, paths.QUERIES, paths.ENCODED_QUERIES)
-    documents = encode_table(tokenizer, paths.DOCUMENTS, paths.ENCODED_DOCUMENTS)
-    write_json(paths.ENCODE_COUNTS, {"queries": queries, "documents": documents})
+    queries, documents = Counts(tokenizer.token_to_id("[UNK]")), Counts(tokenizer.token_to_id("[UNK]"))
+    tables.write_tokens(paths.ENCODED_QUERIES, queries.watch(encode_queries(tokenizer)))
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, documents.watch(encode_documents(tokenizer)))
+    counts = {"queries": queries.report("queries"), "documents": documents.report("documents")}
+    write_json(paths.ENCODE_COUNTS, counts)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     run = run.drop(columns="fold")
     run = run.join(shipped_scores(run, queries, documents)).join(baseline_scores(run, (queries, documents), embedded))
     shown = documents["document_id"].isin(run["document_id"].unique())
-    tables.write_csv(paths.TITLES, documents[shown])
+    tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
     return training, run, run[unseen]
 
 
@@ -128,6 +128,9 @@ def main() -> None:
         "left_out": measured.left_out,
         "unseen_documents": compare_unseen(relevant_queries(unseen), systems, seed),
     }
+    if unjudged := run.loc[~run["judged"], "query_id"].nunique():
+        why = f"random unjudged documents stand in for the negatives of {unjudged} queries"
+        comparison["headline"] |= {"verdict": "no verdict", "why": why}
     details = undefined_and_tied(held_out, run, measured) | audit(held_out)
     details["over_all_pairs"] = classify(held_out, training, seed)
     write_measures(run, measured, comparison, details)

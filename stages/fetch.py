@@ -1,14 +1,24 @@
-"""Fetch the judgements, checked and in place whole or not at all.
+"""Fetch queries, judgements and documents, in place whole or not at all.
 
 python -m stages.fetch
 """
 
 from ranker.common.errors import run_stage
 from ranker.common.files import sha256
+from ranker.data.beir import CORPUS, QRELS, QUERIES
 from ranker.data.source import take_files
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project import paths
-from ranker.project.params import load_params
+from ranker.project.params import Fetch, load_params
+
+
+def files_of(params: Fetch) -> tuple[str, ...]:
+    """The files of a format."""
+    return {
+        "tutorial": (LABELLED_DATA_FILE, JUDGEMENTS_FILE),
+        "beir": (CORPUS, QUERIES, QRELS),
+        "trec": (params.topics, params.qrels, params.corpus),
+    }[params.format]
 
 
 def main() -> None:
@@ -16,10 +26,10 @@ def main() -> None:
     if params.format == "ir_datasets":
         from ranker.data.catalogue import fetch_catalogue  # takes seconds to import
 
-        fetch_catalogue(params.id, paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS)
+        fetch_catalogue(params.id, params.query_field, paths.RAW)
     else:
-        take_files(params.folder, (LABELLED_DATA_FILE, JUDGEMENTS_FILE), paths.RAW, params.sha256)
-    for path in (paths.RAW_LABELLED_DATA, paths.RAW_JUDGEMENTS):
+        take_files(params.folder, files_of(params), paths.RAW, params.sha256)
+    for path in sorted(file for file in paths.RAW.rglob("*") if file.is_file()):
         print(f"fetch: {path}: sha256 {sha256(path)}")
 
 

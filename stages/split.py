@@ -8,6 +8,7 @@ import pandas as pd
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json, write_json
 from ranker.project import paths, tables
+from ranker.project.documents import read_paired_tokens, read_some_documents
 from ranker.project.params import Split, load_params
 from ranker.splits.folds import assign_folds, fold_shares, group_queries, held_out_rows, query_folds
 from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queries, seen_documents, unseen_pairs
@@ -16,7 +17,7 @@ from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queri
 def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     """Write the judged pairs with their folds, and their texts; returns the pairs, and what the held-out fold leaks."""
     pairs, queries = tables.read_table(paths.PAIRS), tables.read_table(paths.QUERIES)
-    tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), tables.read_tokens(paths.ENCODED_DOCUMENTS)
+    tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), read_paired_tokens()
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
     vectors = embedded.values[[embedded.index[query_id] for query_id in queries["query_id"]]]
     read = [tokens[row].tobytes() for row in tokens.rows(queries["query_id"])]
@@ -30,7 +31,7 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     held_out_rows(pairs, params.held_out)
     tables.write_table(paths.SPLIT_PAIRS, pairs)
     tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tokens)
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, tables.read_table(paths.DOCUMENTS), documents)
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, read_some_documents(set(pairs["document_id"])), documents)
     if params.held_out == "none":
         return pairs, {}
     held = queries["query_id"].map(by_query).to_numpy() == params.held_out

@@ -1,7 +1,7 @@
-"""A data set of the ir_datasets catalogue, written as the tutorial's two files, nothing decided and nothing dropped."""
+"""A data set of the ir_datasets catalogue, written as a BEIR folder: nothing is decided, and nothing dropped."""
 
-import csv
-from collections import defaultdict
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,50 +9,57 @@ import ir_datasets
 from tqdm import tqdm
 
 from ranker.common.errors import InputError
-from ranker.common.files import atomic, write_json
-from ranker.data.tutorial import COLUMNS
+from ranker.common.files import atomic
+from ranker.data.beir import CORPUS, HEADER, QUERIES
 
-NOT_CSV = str.maketrans({"\0": "\N{REPLACEMENT CHARACTER}"})  # what no CSV holds
+DEFAULT_FIELDS = ("text", "title", "query")  # of a query, where it lacks the field that is asked for
 
 
-def fetch_catalogue(dataset_id: str, labelled_data: Path, judgements: Path) -> None:
-    """Download queries, judgements and titles, and write the two files.
+def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
+    """Download queries, judgements and all documents, and write the folder.
 
-    A query's text is its `title`, as in the tutorial, or its only text. Every title of a document has a row, whether it
-    is empty, repeated or another one: stage join has the rules, and counts. ir_datasets checks digests, retries and
-    keeps what it downloaded in IR_DATASETS_HOME. InputError if any of it fails.
+    A document keeps every text field that it has, a query the text of `query_field`. Ids that come again, empty texts,
+    and judgements of unknown queries or documents are written as they are: stage join has the rules, and counts.
+    ir_datasets checks digests, retries, and keeps what it downloaded in IR_DATASETS_HOME. InputError if any fails.
     """
     try:
         dataset = ir_datasets.load(dataset_id)
-        queries = {query.query_id: _text(query) for query in dataset.queries_iter()}
-        judged: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for qrel in dataset.qrels_iter():
-            judged[qrel.doc_id].append((qrel.query_id, qrel.relevance))
-        rows = [
-            (document.doc_id, query_id, grade, _text(document).translate(NOT_CSV))
-            for document in tqdm(dataset.docs_iter(), desc="fetch", unit="doc", unit_scale=True, disable=None)
-            for query_id, grade in judged.get(document.doc_id, [])
-        ]
+        with atomic(folder) as partial:
+            (partial / "qrels").mkdir(parents=True)
+            documents = tqdm(dataset.docs_iter(), desc="fetch", unit="doc", unit_scale=True, disable=None)
+            _write(partial / CORPUS, ({"_id": doc.doc_id} | _texts(doc) for doc in documents))
+            _write(
+                partial / QUERIES,
+                ({"_id": query.query_id, "text": _query_text(query, query_field)} for query in dataset.queries_iter()),
+            )
+            with (partial / "qrels/all.tsv").open("w", encoding="utf-8", newline="\n") as file:
+                print(*HEADER, sep="\t", file=file)
+                for qrel in dataset.qrels_iter():
+                    print(qrel.query_id, qrel.doc_id, qrel.relevance, sep="\t", file=file)
+    except InputError:
+        raise
     except Exception as error:  # ir_datasets lets through whatever a source raised
         raise InputError(f"{dataset_id}: expected to load it through ir_datasets, found: {error!r}") from error
-    write_json(labelled_data, _labelled(queries, judged))
-    with atomic(judgements) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)  # a bare carriage return needs it
-        writer.writerows([COLUMNS, *rows])
 
 
-def _text(item: Any) -> str:
-    """The title of a query or document, or the only text that it has."""
-    return str(item.title if hasattr(item, "title") else item.text)
+def _texts(document: Any) -> dict[str, str]:
+    """The text fields of a document, under their own names, but for its id; `text` as its default text."""
+    found = {
+        name: value
+        for name, value in document._asdict().items()
+        if isinstance(value, str) and name not in ("doc_id", "url")
+    }
+    return found if "text" in found or "abstract" not in found else found | {"text": found["abstract"]}
 
 
-def _labelled(queries: dict[str, str], judged: dict[str, list[tuple[str, int]]]) -> list[dict[str, Any]]:
-    by_query: dict[str, list[dict[str, Any]]] = {query_id: [] for query_id in queries}
-    for document_id, grades in judged.items():
-        for query_id, grade in grades:
-            if query_id in by_query:
-                by_query[query_id].append({"id": document_id, "score": grade})
-    return [
-        {"query_id": query_id, "query": queries[query_id], "relevant_docs": listed}
-        for query_id, listed in by_query.items()
-    ]
+def _query_text(query: Any, field: str) -> str:
+    names = [name for name in (field, *DEFAULT_FIELDS) if isinstance(getattr(query, name, None), str)]
+    if not names or (field not in names and len(query._fields) > 2):
+        raise InputError(f"fetch.query_field: expected one of {', '.join(query._fields[1:])}, found {field}")
+    return str(getattr(query, names[0]))
+
+
+def _write(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            print(json.dumps(row), file=file)  # in ASCII: half a character can be written

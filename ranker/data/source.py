@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -18,7 +19,7 @@ CHUNK = 2**20
 
 
 def take_files(source: str, names: tuple[str, ...], destination: Path, expected_sha256: str = "") -> None:
-    """Put the files `names` of a source into the folder `destination`, all or none.
+    """Put the files `names`, which may be patterns, of a source into the folder `destination`, all or none.
 
     In an archive they may lie at any one depth. Members outside it, links and what is more than MAX_BYTES are refused.
     A URL needs a digest where its server names no version (ETag) that DVC could watch. InputError names the source.
@@ -28,6 +29,7 @@ def take_files(source: str, names: tuple[str, ...], destination: Path, expected_
         place = _fetched(source, Path(work), expected_sha256)
         with _opened(source, place, names) as files:
             for name, content in files:
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 with (partial / name).open("wb") as file:
                     _copy(content, file, f"{source}: {name}")
 
@@ -63,11 +65,13 @@ def _opened(source: str, place: Path, names: tuple[str, ...]) -> Iterator[Iterat
 
 def _of_folder(source: str, folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
     for name in names:
-        if not (folder / name).is_file():
-            found = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
-            raise InputError(f"{source}: expected the file {name}, found {found}")
-        with (folder / name).open("rb") as content:
-            yield name, content
+        found = sorted(path for path in folder.glob(name) if path.is_file())
+        if not found:
+            there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
+            raise InputError(f"{source}: expected the file {name}, found {there}")
+        for path in found:
+            with path.open("rb") as content:
+                yield path.relative_to(folder).as_posix(), content
 
 
 def _of_zip(source: str, archive: zipfile.ZipFile, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
@@ -94,11 +98,13 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
         if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or ":" in path.partition("/")[0]:
             raise InputError(f"{source}: expected members within the archive, found {path!r}")
     for name in names:
-        found = [path for path in paths if path == name or path.endswith(f"/{name}")]
-        if len(found) != 1:
+        found = [path for path in paths if fnmatch(path, name) or fnmatch(path, f"*/{name}")]
+        several = "*" in name
+        if not found or (len(found) > 1 and not several):
             shown = ", ".join(found or paths[:8]) or "nothing"
             raise InputError(f"{source}: expected the file {name} once, found {shown}")
-        yield name, found[0]
+        for path in found:
+            yield "/".join(path.split("/")[-len(name.split("/")) :]), path
 
 
 def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:

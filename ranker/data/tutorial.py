@@ -1,7 +1,6 @@
 """The tutorial's two files, read and checked: labelled_data_all.json and training_all_jugdments_data.csv."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +11,11 @@ from pydantic.dataclasses import dataclass
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError, first_mistake
+from ranker.data.collection import MAX_GRADE, PAIR, Collection, Document, judgements_table, parse_grade
 
 LABELLED_DATA_FILE = "labelled_data_all.json"
 JUDGEMENTS_FILE = "training_all_jugdments_data.csv"
 COLUMNS = ("document_id", "query_id", "label", "title-full")
-MAX_GRADE = 16  # TREC's scales end at 4; trec_eval counts levels up to the gain, which is 2^grade - 1 too
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
@@ -55,36 +54,41 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
     return queries
 
 
-def read_judgements(path: Path) -> pd.DataFrame:
-    """Read training_all_jugdments_data.csv, every cell as text: ids such as 1e10 or 007 stay what they are.
+def read_tutorial(folder: Path, fields: Sequence[str]) -> Collection:
+    """The collection of the two files: query texts from the first, all else from the second, cell by cell as text.
 
-    Returns columns document_id, query_id, title (str) and grade (Int32, missing where the label is empty), in the
-    file's order. InputError names the column or the line.
+    Ids such as 1e10 or 007 stay what they are. A document is its title.
     """
-    rows = []
+    if list(fields) != ["title"]:
+        raise InputError(f"join.document_fields: expected [title] of format tutorial, found {list(fields)}")
+    labelled = read_labelled_data(folder / LABELLED_DATA_FILE)
+    listed = [(str(query.query_id), str(one.id), one.score) for query in labelled for one in query.relevant_docs]
+    path = folder / JUDGEMENTS_FILE
+    return Collection(
+        queries=pd.DataFrame(
+            {"query_id": [str(query.query_id) for query in labelled], "query": [query.query for query in labelled]}
+        ),
+        judgements=judgements_table(list(_judgements(path))),
+        documents=partial(_documents, path),
+        listed=pd.DataFrame(listed, columns=[*PAIR, "labelled_grade"]),
+    )
+
+
+def _judgements(path: Path) -> Iterator[tuple[str, str, int | None]]:
     grades: dict[str, int | None] = {}  # by label: there are few
-    for line, (document_id, query_id, label, title) in _cells(path):
+    for line, (document_id, query_id, label, _) in _cells(path):
         for name, cell in (("document_id", document_id), ("query_id", query_id)):
             if not cell or cell.isspace():
                 raise InputError(f"{path}: line {line}: expected a {name}, found {cell!r}")
         if label not in grades:
             where = f"{path}: line {line} (query_id {query_id!r}, document_id {document_id!r})"
-            grades[label] = _grade(where, label)
-        rows.append((document_id, query_id, grades[label], title))
-    frame = pd.DataFrame(rows, columns=["document_id", "query_id", "grade", "title"], dtype=object)
-    return frame.astype({"document_id": str, "query_id": str, "grade": "Int32", "title": str})
+            grades[label] = parse_grade(where, label)
+        yield query_id, document_id, grades[label]
 
 
-def _grade(where: str, label: str) -> int | None:
-    text = label.strip()
-    if not text:
-        return None
-    if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 where a column has gaps
-        raise InputError(f"{where}: expected a whole number as label, found {label[:80]!r}")
-    grade = float(text)  # int() refuses more than 4300 digits
-    if abs(grade) > MAX_GRADE:
-        raise InputError(f"{where}: expected a label of at most {MAX_GRADE}, found {label[:80]!r}")
-    return int(grade)
+def _documents(path: Path) -> Iterator[Document]:
+    for _, (document_id, _, _, title) in _cells(path):
+        yield document_id, [title]
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:

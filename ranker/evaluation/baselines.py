@@ -31,15 +31,15 @@ def baseline_scores(
 
 
 class Bm25:
-    """BM25 over titles: bm25s's defaults (Lucene's formula, k1 1.5, b 0.75), English stop words, Snowball stemming.
+    """BM25 over documents: bm25s's defaults (Lucene's formula, k1 1.5, b 0.75), English stop words, Snowball stemming.
 
-    `queries` has query_id and query, `documents` has document_id and title. Document frequencies are those of all
-    documents, because they are known before any judgement.
+    `queries` has query_id and query, `documents` has document_id and text. Document frequencies are those of all
+    of them.
     """
 
     def __init__(self, queries: pd.DataFrame, documents: pd.DataFrame) -> None:
         stem = Stemmer.Stemmer("english").stemWord
-        words = [[stem(word) for word in terms(title)] for title in documents["title"]]
+        words = [[stem(word) for word in terms(text)] for text in documents["text"]]
         self.index = bm25s.BM25() if any(words) else None
         if self.index:
             self.index.index(words, show_progress=False)
@@ -48,7 +48,7 @@ class Bm25:
         self.terms = dict(zip(queries["query_id"], asked, strict=True))
 
     def scores(self, query_id: str) -> np.ndarray:
-        """Score of every title for a query, float32 [documents]."""
+        """Score of every document for a query, float32 [documents]."""
         words = self.terms[query_id]
         return self.index.get_scores(words) if self.index and words else np.zeros(self.count, np.float32)
 
@@ -64,7 +64,7 @@ def terms(text: str) -> list[str]:
 
 
 def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
-    """BM25 score of each pair's title for its query, float32 [pairs]."""
+    """BM25 score of each pair's document for its query, float32 [pairs]."""
     index = Bm25(queries, documents)
     column = pd.Series(range(len(documents)), index=documents["document_id"])
     scores = np.zeros(len(run), dtype=np.float32)

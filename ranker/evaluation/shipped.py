@@ -22,9 +22,9 @@ def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataF
 
     From texts, as a user gives them. The fp32 model scores a query's documents in batches, as Ranker.score does; the
     int8 one each pair by itself, as Vespa does: rounding makes a score depend on what else is in its batch. `queries`
-    has query_id and query, `documents` document_id and title.
+    has query_id and query, `documents` document_id and text.
     """
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["title"]
+    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     ranker = Ranker(paths.RANKER)
     scores = {"cross_encoder": _by_query(run, *texts, ranker, ranker.score)}
     if (paths.RANKER / MODEL_FILES["int8"]).is_file():
@@ -36,15 +36,15 @@ def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataF
 def _by_query(
     run: pd.DataFrame,
     queries: "pd.Series[str]",
-    titles: "pd.Series[str]",
+    documents: "pd.Series[str]",
     ranker: Ranker,
     score: Callable[..., np.ndarray],
 ) -> np.ndarray:
     scores = np.empty(len(run), np.float32)
     groups = run.groupby("query_id", sort=False).indices
     for query_id, rows in tqdm(groups.items(), desc="score", unit="query", disable=None):
-        documents = ranker.encode_documents(titles[run["document_id"].iloc[rows]].tolist())
-        scores[rows] = score(ranker.encode_query(queries[str(query_id)]), documents)
+        encoded = ranker.encode_documents(documents[run["document_id"].iloc[rows]].tolist())
+        scores[rows] = score(ranker.encode_query(queries[str(query_id)]), encoded)
     return scores
 
 
@@ -72,7 +72,7 @@ def cut_audit(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame)
     query_size = min(max(int(query_tokens.max()) + 2, layout.query_input_size), positions - layout.doc_input_size)
     document_size = min(max(int(document_tokens.max()) + 1, layout.doc_input_size), positions - query_size)
     ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["title"]
+    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     judged = relevant_queries(run.assign(whole=_by_query(run, *texts, ranker, ranker.score)))
     for name, column in (("nDCG@10", "cross_encoder"), ("nDCG@10_uncut", "whole")):
         found[name] = float(ranking_measures(judged, judged[column].to_numpy())[MAIN].mean())

@@ -17,6 +17,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 
 
+FileName = Annotated[str, Field(pattern=r"^[^/\\\\]+$", description="a file's name without a folder")]
+
+
 class Section(BaseModel):
     """One stage's section: unknown keys and wrong types are errors, and nothing changes after loading."""
 
@@ -26,9 +29,14 @@ class Section(BaseModel):
 class Fetch(Section):
     """Where judgements and base model come from."""
 
-    format: Literal["tutorial", "ir_datasets"]
+    format: Literal["tutorial", "beir", "trec", "ir_datasets"]
     folder: Annotated[str, Field(min_length=1)]
     sha256: Sha256
+    qrels_splits: list[str]
+    topics: FileName
+    qrels: FileName
+    corpus: FileName
+    query_field: str
     id: str
     base_model: Annotated[
         str,
@@ -48,9 +56,17 @@ class Fetch(Section):
 
 
 class Join(Section):
-    """What counts as relevant."""
+    """What a document is, and what counts as relevant."""
 
+    document_fields: Annotated[list[str], Field(min_length=1)]
     relevant_from: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _fields_are_no_columns_of_ours(self) -> Self:
+        fields = self.document_fields
+        if len(set(fields)) < len(fields) or {"document_id", "judged"} & set(fields):
+            raise ValueError(f"document_fields: expected each once, but not document_id or judged, found {fields}")
+        return self
 
 
 class Encode(Section):

@@ -22,16 +22,18 @@ PAIR = pa.schema(
         ("document_id", pa.string()),
         ("grade", pa.int32()),  # as judged
         ("relevant", pa.bool_()),  # grade >= join.relevant_from
+        ("judged", pa.bool_()),  # false of a random document that stands in for judged negatives
     ]
 )
 
 # One schema per file, named by its path.
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
-    paths.DOCUMENTS: pa.schema([("document_id", pa.string()), ("title", pa.string())]),
     paths.PAIRS: PAIR,
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
-    paths.ENCODED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
+    paths.ENCODED_DOCUMENTS: pa.schema(
+        [("document_id", pa.string()), ("paired", pa.bool_()), ("tokens", pa.list_(pa.int32()))]
+    ),
     paths.EMBEDDED_QUERIES: pa.schema(
         [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
     ),  # of length 1
@@ -41,7 +43,12 @@ SCHEMAS = {
         [("query_id", pa.string()), ("query", pa.string()), ("tokens", pa.list_(pa.int32()))]
     ),
     paths.SPLIT_DOCUMENTS: pa.schema(
-        [("document_id", pa.string()), ("title", pa.string()), ("tokens", pa.list_(pa.int32()))]
+        [
+            ("document_id", pa.string()),
+            ("title", pa.string()),  # its first field
+            ("text", pa.string()),  # all of them
+            ("tokens", pa.list_(pa.int32())),
+        ]
     ),
     # unseen: neither the document nor a title nearly like its own is judged in another fold
     paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
@@ -118,26 +125,17 @@ def write_run(path: Path, run: pd.DataFrame) -> None:
 
 def read_run(path: Path) -> pd.DataFrame:
     """Read what `write_run` wrote."""
-    with _parquet(path):
+    with reading(path):
         schema = pq.read_schema(path)
     _check_columns(path, pa.schema(list(schema)[: len(PAIR)]), PAIR)
     return read_table(path, schema)
 
 
-def read_texts(path: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """Ids and texts of a joined table, CHUNK at a time, so that no number of them fills the memory."""
-    with _parquet(path):
-        _check_columns(path, pq.read_schema(path), SCHEMAS[path])
-        for batch in pq.ParquetFile(path).iter_batches(CHUNK):
-            ids, texts = batch.columns
-            yield ids.to_pylist(), texts.to_pylist()
-
-
-def write_tokens(path: Path, parts: Iterable[Tokens]) -> None:
-    """Write an encoded table atomically, part by part; equal parts give equal bytes."""
+def write_tokens(path: Path, parts: Iterable[tuple[Tokens, Sequence[pa.Array]]]) -> None:
+    """Write an encoded table atomically, part by part, of token ids and the columns between ids and them."""
     with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMAS[path], compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(pa.table([part.ids, _lists(part)], schema=SCHEMAS[path]))
+        for tokens, columns in parts:
+            writer.write_table(pa.table([tokens.ids, *columns, _lists(tokens)], schema=SCHEMAS[path]))
 
 
 def write_judged_texts(path: Path, texts: pd.DataFrame, tokens: Tokens) -> None:
@@ -155,7 +153,11 @@ def _lists(tokens: Ragged) -> pa.Array:
 
 def read_tokens(path: Path) -> Tokens:
     """Ids and token ids of a table, without copying these into Python objects."""
-    table = _read(path, SCHEMAS[path])
+    return as_tokens(_read(path, SCHEMAS[path]))
+
+
+def as_tokens(table: pa.Table) -> Tokens:
+    """The first column, ids, and the column `tokens`."""
     ids, tokens = _whole(table.column(0)), _whole(table.column("tokens"))
     return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
 
@@ -178,14 +180,14 @@ def read_embeddings(path: Path) -> Embeddings:
 
 
 def _read(path: Path, expected: pa.Schema) -> pa.Table:
-    with _parquet(path):
+    with reading(path):
         table = pq.read_table(path)
     _check_columns(path, table.schema, expected)
     return table
 
 
 @contextlib.contextmanager
-def _parquet(path: Path) -> Iterator[None]:
+def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 MEASURE = "nDCG@10"  # which it is of
+NO_VERDICT = "no verdict"
 
 LABELS = {  # systems in the page's order: what people call them
     "cross_encoder": "cross-encoder",
@@ -28,6 +29,8 @@ def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tu
     """
     found = comparison["headline"]
     verdict = found["verdict"]
+    if verdict == NO_VERDICT:
+        return verdict, f"No verdict, {scope}: {found['why']}.", _figures(comparison, found["strongest"])
     first = SPOKEN[found["from"][0]]
     headline = {
         "helps": f"The ranker helps, {scope}.",

@@ -1,0 +1,83 @@
+"""What a source holds, whatever its format: queries, judgements, and documents that are read one by one."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from ranker.common.errors import InputError
+
+MAX_GRADE = 16  # TREC's scales end at 4
+PAIR = ["query_id", "document_id"]
+Document = tuple[str, list[str]]  # document_id, and the texts of join.document_fields
+
+
+@dataclass(frozen=True)
+class Collection:
+    """As it was read: nothing is decided, and nothing dropped."""
+
+    queries: pd.DataFrame  # query_id, query: each id once
+    judgements: pd.DataFrame  # query_id, document_id, grade (Int32, missing where none was given)
+    documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts as they are
+    listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade: what a second file says
+
+
+@dataclass
+class Census:
+    """What was seen of documents: 100 bytes each."""
+
+    texts: dict[str, int] = field(default_factory=dict)  # of each id that has a text, a hash of it
+    empty: set[str] = field(default_factory=set)  # ids without a text
+    other_text: set[str] = field(default_factory=set)  # ids that came again with another text
+    read: int = 0
+
+    def distinct(self, documents: Iterator[Document]) -> Iterator[Document]:
+        """Each document that has a text, once: the first of its id."""
+        for document_id, texts in documents:
+            self.read += 1
+            if not any(text.strip() for text in texts):
+                self.empty.add(document_id)
+                continue
+            found = hash(tuple(texts))
+            if document_id in self.texts:
+                if self.texts[document_id] != found:
+                    self.other_text.add(document_id)
+                continue
+            self.texts[document_id] = found
+            yield document_id, texts
+        self.empty -= self.texts.keys()
+
+
+def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:
+    """Judgements as `Collection` has them."""
+    frame = pd.DataFrame(rows, columns=[*PAIR, "grade"], dtype=object)
+    return frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
+
+
+def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.DataFrame:
+    """Queries as `Collection` has them, of (where, id, text); InputError names one that is blank or there twice."""
+    seen: dict[str, str] = {}
+    for where, query_id, text in queries:
+        if query_id in seen:
+            raise InputError(f"{where}: expected query id {query_id} once, found with {seen[query_id]!r} and {text!r}")
+        if not text.strip():
+            raise InputError(f"{where}: expected a query in text, found {text!r}")
+        seen[query_id] = text
+    if not seen:
+        raise InputError(f"{path}: expected queries, found none")
+    return pd.DataFrame({"query_id": list(seen), "query": list(seen.values())}, dtype=str)
+
+
+def parse_grade(where: str, text: str) -> int | None:
+    """A grade as it is written, None where it is blank; InputError says `where` one is no whole number."""
+    text = text.strip()
+    if not text:
+        return None
+    if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 where a column has gaps
+        raise InputError(f"{where}: expected a whole number as grade, found {text[:80]!r}")
+    grade = float(text)  # int() refuses more than 4300 digits
+    if abs(grade) > MAX_GRADE:
+        raise InputError(f"{where}: expected a grade of at most {MAX_GRADE}, found {text[:80]!r}")
+    return int(grade)

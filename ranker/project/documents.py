@@ -1,0 +1,61 @@
+"""Tables of documents, which may be many: written and read in parts, but for those of the judged pairs."""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ranker.common.files import atomic
+from ranker.project import paths, tables
+from ranker.project.tables import CHUNK, Tokens
+
+
+def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fields: Sequence[str]) -> None:
+    """Write document_id and each of `fields`, CHUNK documents at a time."""
+    schema = pa.schema([("document_id", pa.string()), *((name, pa.string()) for name in fields)])
+    documents = iter(documents)
+    with atomic(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        while part := list(islice(documents, CHUNK)):
+            ids = [document_id for document_id, _ in part]
+            texts = [[values[column] for _, values in part] for column in range(len(fields))]
+            writer.write_table(pa.table([ids, *texts], schema=schema))
+
+
+def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
+    """Ids, titles (the first field) and whole texts (all fields) of all documents, CHUNK at a time."""
+    with tables.reading(path):
+        for batch in pq.ParquetFile(path).iter_batches(CHUNK):
+            ids, *texts = (column.to_pylist() for column in batch.columns)
+            yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
+
+
+def whole_text(values: Sequence[str]) -> str:
+    """The fields of a document that have text, in their order: the title, which is first, is never what is cut."""
+    return " ".join(value for value in values if value.strip())
+
+
+def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
+    """document_id, title and text of the documents whose ids are `wanted`, in the table's order."""
+    rows = [
+        row
+        for ids, titles, texts in read_documents()
+        for row in zip(ids, titles, texts, strict=True)
+        if row[0] in wanted
+    ]
+    return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
+
+
+def document_ids() -> np.ndarray:
+    """Ids of all documents, object [documents]."""
+    with tables.reading(paths.DOCUMENTS):
+        return pq.read_table(paths.DOCUMENTS, columns=["document_id"]).column(0).to_numpy()
+
+
+def read_paired_tokens() -> Tokens:
+    """Token ids of the documents that are in a pair."""
+    with tables.reading(paths.ENCODED_DOCUMENTS):
+        return tables.as_tokens(pq.read_table(paths.ENCODED_DOCUMENTS, filters=[("paired", "=", True)]))
