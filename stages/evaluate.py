@@ -15,6 +15,7 @@ from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.shipped import SHIPPED, cut_audit, shipped_scores
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied
+from ranker.evaluation.trec_files import write_trec_files
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,
@@ -136,6 +137,7 @@ def main() -> None:
     write_measures(run, measured, comparison, details)
     write_curves(held_out)
     tables.write_run(paths.RUN, held_out)
+    write_trec_files(run, systems, paths.TREC_FILES)
     means = {system: mean_measures(table) for system, table in measured.systems.items()}
     print(pd.DataFrame(means).T.to_string(float_format="{:.3f}".format))
 

@@ -46,6 +46,7 @@ MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
 PER_QUERY = Path("results/evaluation/per_query.csv")
 TITLES = Path("results/evaluation/titles.csv")
+TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
 ROC_CURVE = Path("results/evaluation/roc.csv")
 PRECISION_RECALL_CURVE = Path("results/evaluation/precision_recall.csv")
