@@ -3,6 +3,7 @@
 What a scheme does here is measured beside the gate, and its verdict is compared with that.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from transformers import BertForSequenceClassification
 from ranker.contract.layout import relevance
 from ranker.export.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
 from ranker.export.int8 import SCHEMES, prepare, quantise, worst_matrices
-from ranker.export.onnx import export_onnx
 from ranker.metrics.agreement import kendall_tau, top_overlap
 from ranker.metrics.ranking import ranking_measures
 from ranker.model.cross_encoder import new_classifier
@@ -33,12 +33,11 @@ def model(base_model: Path) -> BertForSequenceClassification:
 
 
 @pytest.fixture(scope="module")
-def exact_folder(
-    base_model: Path, model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def exact_folder(base_model: Path, ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What conftest.py exported of the same model, under the layout of the made-up pairs."""
     folder = tmp_path_factory.mktemp("exact")
     write_encoder(base_model, folder)
-    export_onnx(model, folder / "model.onnx", PARAMS.export)
+    shutil.copyfile(ranker_folder / "model.onnx", folder / "model.onnx")
     return folder
 
 

@@ -80,7 +80,7 @@ def _all_lines(documents: Iterable[Document], encoder: TextEncoder) -> Iterator[
 
 
 def feed_table(encoder: TextEncoder, table: "pa.Table", path: Path, name: str) -> None:
-    """Write the feed of a shard's documents (ranker.serving.shards), lines counted from 1; errors call it `name`."""
+    """Write the feed of a shard (ranker.serving.shards), lines counted from 1; InputError calls it by `name`."""
     rows = zip(numbers(1), table["document_id"].to_pylist(), table["title"].to_pylist(), strict=False)
     with path.open("wb") as file:
         file.writelines(_all_lines(checked(name, rows), encoder))
