@@ -153,15 +153,26 @@ def test_export_names_what_is_in_each_model(repository: Path) -> None:
 
 
 def test_export_measures_both_models_side_by_side(repository: Path) -> None:
-    """The exact one as evaluate measures it; the eight-bit one as the manifest has it."""
+    """The exact one as evaluate measures it; the eight-bit one as the manifest has it, held-out if it passed."""
     report = json.loads((repository / paths.EXPORT_REPORT).read_text())
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(repository)["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     assert report["fp32"]["MiB"] == (repository / paths.RANKER / "model.onnx").stat().st_size / 2**20
-    last = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]["tried"][-1]
+    found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
+    last = found["tried"][-1]
     del last["left_out"]
     file = repository / paths.RANKER / "model.int8.onnx"
-    assert report["int8"] == {"MiB": file.stat().st_size / 2**20 if last["passed"] else 0.0} | last
+    expected = {"MiB": file.stat().st_size / 2**20 if last["passed"] else 0.0} | last | found["held out"]
+    assert report["int8"] == expected
+
+
+def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
+    """All of them, here where queries and pairs are few; and reports it on the held-out ones."""
+    held_out = pd.read_parquet(repository / paths.FOLDS)["fold"] == 0
+    assert sum(held_out) != sum(~held_out)
+    found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
+    assert {trial["in batches"]["pairs"] for trial in found["tried"]} == {sum(~held_out)}
+    assert [way["pairs"] for way in found["held out"].values()] == [sum(held_out)] * 2 * bool(found["chosen"])
 
 
 def test_report_shows_what_was_measured(repository: Path) -> None:
