@@ -152,8 +152,8 @@ def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, dict[str,
 def _schemes(model: BertForSequenceClassification, prepared: onnx.ModelProto, sample: Judged) -> Iterator[Scheme]:
     """Whole schemes, then seven-bit weights with ever more matrices left out, the worst first.
 
-    Seven bits, because their sums never saturate: a share that passes on one chip passes on any. They cost nothing: with
-    5 matrices of the sample's model left out, Kendall's tau is 0.971 with seven bits and with eight.
+    Seven bits, because their sums never saturate: a share that passes on one chip passes on any. They cost nothing:
+    with 5 matrices of the sample's model left out, Kendall's tau is 0.971 with seven bits and with eight.
     """
     yield from SCHEMES
     few = np.linspace(0, len(sample.encoded) - 1, min(FEW, len(sample.encoded))).astype(int)

@@ -139,6 +139,11 @@ class Vespa(Section):
 
     model: Literal["int8", "fp32"]
     rerank_count: Annotated[int, Field(ge=1)]
+    language: Annotated[
+        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
+    ]
+    timeout_ms: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=0)]
 
 
 class Crossval(Section):
