@@ -7,7 +7,8 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.vespa.package import kept_by_tokenizer, write_application
+from ranker.vespa.latency import misfits, read_figures
+from ranker.vespa.package import kept_by_tokenizer, model_file, write_application
 from ranker.vespa.query import QuerySettings
 
 
@@ -20,6 +21,9 @@ def main() -> None:
             partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
         )
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
+    size = model_file(paths.VESPA, version).stat().st_size
+    for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
+        print(f"package: {line}")
     if kept := kept_by_tokenizer(paths.RANKER):
         print(f"package: {paths.RANKER}: titles with {kept} have other tokens in Vespa, which takes no such text")
 

@@ -23,11 +23,13 @@ from ranker.export.golden import TEXTS
 from ranker.project.params import check_params
 from ranker.serving.documents import Document
 from ranker.serving.ranker import Ranker
+from ranker.vespa import latency
 from ranker.vespa.feed import DROPPED, NOT_TEXT, feed_lines, write_feed
+from ranker.vespa.latency import misfits
 from ranker.vespa.pack import pack
 from ranker.vespa.package import kept_by_tokenizer, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
-from tests.factories import PARAMS, ROOT
+from tests.factories import PARAMS, ROOT, run_module, set_params
 
 SETTINGS = QuerySettings("en", 100, 5000)
 
@@ -370,12 +372,50 @@ def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: P
             read_settings(tmp_path)
 
 
+FIGURES = {"ms_per_hit": 5.75, "model_bytes": 32_000_000, "machine": "two cores"}
+MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
+
+
+@pytest.mark.parametrize(
+    ("figures", "bounds", "expected"),
+    [
+        (FIGURES, (32_000_000, 100, 575, 5000), []),
+        (
+            FIGURES,
+            (32_100_000, 100, 500, 560),
+            [
+                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
+                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+            ],
+        ),
+        (
+            FIGURES,
+            (91_000_000, 100, 1, 1),
+            [
+                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
+                "python -m bench.studies.vespa measures what reranking takes"
+            ],
+        ),
+        (
+            None,
+            (32_000_000, 100, 1, 1),
+            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
+        ),
+    ],
+)
+def test_misfits_say_what_does_not_fit(
+    figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
+) -> None:
+    assert list(misfits(figures, *bounds)) == expected
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("language", "English", "vespa.language: expected a language's tag, such as en or zh-hans, found 'English'"),
         ("language", 'en"', "vespa.language: expected a language's tag, such as en or zh-hans, found 'en\"'"),
         ("timeout_ms", 0, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
+        ("latency_ms", 0, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
         ("threads", -1, "vespa.threads: expected greater than or equal to 0, found -1"),
     ],
 )
@@ -383,3 +423,23 @@ def test_params_of_the_package_are_checked(name: str, value: object, message: st
     content = PARAMS.model_dump()
     with pytest.raises(InputError, match=re.escape(f"params.yaml: {message}")):
         check_params(content | {"vespa": content["vespa"] | {name: value}})
+
+
+def test_stage_package_warns_and_changes_nothing(
+    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
+    set_params(tmp_path, vespa__rerank_count=70, vespa__timeout_ms=900, vespa__latency_ms=350)
+    size = (ranker_folder / "model.int8.onnx").stat().st_size
+    write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
+    monkeypatch.chdir(tmp_path)
+    assert run_module("stages.package") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
+    assert printed[1:] == [
+        "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
+        "vespa.rerank_count: 60 would fit"
+    ]
+    assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
+    assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()

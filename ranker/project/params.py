@@ -143,6 +143,7 @@ class Vespa(Section):
         str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
     ]
     timeout_ms: Annotated[int, Field(ge=1)]
+    latency_ms: Annotated[int, Field(ge=1)]
     threads: Annotated[int, Field(ge=0)]
 
 

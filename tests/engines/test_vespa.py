@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.studies.vespa import measure
 from ranker.contract.folder import Model
 from ranker.export.golden import TEXTS
 from ranker.metrics.ranking import ranking_measures
@@ -401,3 +402,17 @@ def test_oldest_vespa_deploys_and_scores_the_package(oldest: dict[str, Any], new
     np.testing.assert_allclose(oldest["golden"]["scores"], expected, atol=2 * within)
     ours = ranker_scores(MODEL, list(TEXTS.values()))
     np.testing.assert_allclose(oldest["ships"]["scores"], ours, atol=1e-5 if MODEL == "fp32" else ours.std() / 10)
+
+
+def test_bench_measures_before_and_now(tmp_path: Path) -> None:
+    """Three hits by each model; before, the model ran twice a hit."""
+    measured, tokens = measure(EXPORTED, ROOT / paths.DOCUMENTS, read_settings(PACKAGE), (3,), (16,), tmp_path)
+    runs = {(row["case"], row["way"]): (row["hits"], row["runs"]) for row in measured}
+    assert runs == {
+        ("3 hits", "before"): (3, 6),
+        ("3 hits", "packed"): (3, 3),
+        ("16 tokens a pair", "packed"): (20, 20),
+    }
+    assert {row["model"] for row in measured} == {"fp32", MODEL}
+    assert min(row["ms_per_hit"] for row in measured) > 0
+    assert 10 < tokens["mean"] < 40
