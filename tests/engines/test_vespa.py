@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kendalltau
 
 from bench.studies.vespa import measure
 from ranker.contract.folder import Model
@@ -84,6 +85,7 @@ def _at_hand() -> None:
     try:
         if not (PACKAGE / "services.xml").is_file():
             raise harness.MissingError(f"{paths.VESPA}: expected what make repro writes, found none")
+        harness.jdk()
         harness.build()
     except harness.MissingError as missing:
         (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
@@ -201,7 +203,7 @@ def texts() -> list[str]:
 
 
 def pairs(titles: dict[str, str]) -> list[tuple[str, str]]:
-    return [(QUERY, title) for title in [*titles.values()][:40]]
+    return [(QUERY, title) for title in [*[*titles.values()][:30], *ODD.values()]]
 
 
 def ranker_scores(model: Model, pairs: list[tuple[str, str]]) -> np.ndarray:
@@ -212,6 +214,16 @@ def ranker_scores(model: Model, pairs: list[tuple[str, str]]) -> np.ndarray:
             for query, title in pairs
         ]
     )
+
+
+def check_scores(vespas: list[float] | np.ndarray, model: Model, pairs: list[tuple[str, str]]) -> None:
+    """In eight bits, another release of ONNX Runtime rounds a few activations the other way."""
+    ours = ranker_scores(model, pairs)
+    if model == "fp32":
+        np.testing.assert_allclose(vespas, ours, atol=1e-5)
+    else:
+        assert np.abs(vespas - ours).mean() < ours.std() / 20
+        assert kendalltau(vespas, ours).statistic > 0.95
 
 
 def padded(tokens: np.ndarray, size: int) -> list[int]:
@@ -251,10 +263,8 @@ def test_versions_are_served_side_by_side(newest: dict[str, Any], titles: dict[s
     assert newest["deploy both"]["messages"] == []
     assert {name: model["threads"] for name, model in newest["deploy both"]["models"].items()} == {OLD: 2, NEW: -1}
     assert newest["ranker"] == newest[NEW]
-    np.testing.assert_allclose(newest[OLD]["scores"], ranker_scores("fp32", pairs(titles)), atol=1e-5)
-    expected = ranker_scores(MODEL, pairs(titles))
-    # In eight bits, another release of ONNX Runtime rounds a few activations the other way
-    np.testing.assert_allclose(newest[NEW]["scores"], expected, atol=1e-5 if MODEL == "fp32" else expected.std() / 10)
+    check_scores(newest[OLD]["scores"], "fp32", pairs(titles))
+    check_scores(newest[NEW]["scores"], MODEL, pairs(titles))
 
 
 def test_tokens_are_the_contracts(newest: dict[str, Any]) -> None:
@@ -314,8 +324,7 @@ def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, An
     first = list(titles)[:count]
     assert sorted(found["order"][:count]) == sorted(first)
     by_id = dict(zip(found["order"], found["relevance"], strict=True))
-    expected = ranker_scores(MODEL, [(QUERY, titles[name]) for name in first])
-    np.testing.assert_allclose([by_id[name] for name in first], expected, atol=expected.std() / 10)
+    check_scores([by_id[name] for name in first], MODEL, [(QUERY, titles[name]) for name in first])
     assert found["relevance"][:count] == sorted(found["relevance"][:count], reverse=True)
     assert max(found["relevance"][count:]) <= min(found["relevance"][:count])  # what was not reranked stays below
     assert all(re.fullmatch(r'\{"bm25\(title\)":[\d.]+\}', shown) for shown in found["shown"])  # tokens are hidden
@@ -360,7 +369,7 @@ def test_what_the_command_refuses_vespa_refuses(answers: dict[str, list[dict[str
     assert [answer["status"] for answer in answers["nothing"]] == [400] * len(NOTHING)
 
 
-@pytest.mark.parametrize(("profile", "model", "within"), [(OLD, "fp32", 1e-6), (NEW, MODEL, 0.005)])
+@pytest.mark.parametrize(("profile", "model", "within"), [(OLD, "fp32", 1e-6), (NEW, MODEL, 0.02)])
 def test_samples_queries_have_the_pipelines_ndcg(
     answers: dict[str, list[dict[str, Any]]], held_out: pd.DataFrame, profile: str, model: Model, within: float
 ) -> None:
@@ -373,10 +382,11 @@ def test_samples_queries_have_the_pipelines_ndcg(
         for hit in answer["root"]["children"]
     }
     vespas = np.array([relevance[pair] for pair in zip(run["query_id"], run["document_id"], strict=True)])
-    ours = ranker_scores(model, list(zip(run["query"], run["title"], strict=True)))
+    asked = list(zip(run["query"], run["title"], strict=True))
+    check_scores(vespas, model, asked)
+    ours = ranker_scores(model, asked)
     means = [ranking_measures(run, scores)["nDCG@10"].mean() for scores in (vespas, ours)]
     assert means[0] == pytest.approx(means[1], abs=within)
-    np.testing.assert_allclose(vespas, ours, atol=1e-5 if model == "fp32" else ours.std() / 10)
 
 
 @pytest.fixture(scope="module")
@@ -400,8 +410,7 @@ def test_oldest_vespa_deploys_and_scores_the_package(oldest: dict[str, Any], new
     assert oldest["tokens"] == newest["tokens"]
     expected, within = golden_scores()
     np.testing.assert_allclose(oldest["golden"]["scores"], expected, atol=2 * within)
-    ours = ranker_scores(MODEL, list(TEXTS.values()))
-    np.testing.assert_allclose(oldest["ships"]["scores"], ours, atol=1e-5 if MODEL == "fp32" else ours.std() / 10)
+    check_scores(oldest["ships"]["scores"], MODEL, list(TEXTS.values()))
 
 
 def test_bench_measures_before_and_now(tmp_path: Path) -> None:

@@ -19,17 +19,22 @@ class MissingError(Exception):
     """What the harness needs and this machine lacks, in a line."""
 
 
-def build(version: str = NEWEST) -> str:
-    """Compile for a version of Vespa; returns the class path. MissingError without Maven, a JDK or the artifacts.
-
-    MAVEN_ARGS may say where the local repository is (-Dmaven.repo.local); Maven reads it itself from 3.9 on.
-    """
+def jdk() -> Path:
+    """The folder of the JDK that Maven uses; MissingError without either, or where it is too old."""
     if not shutil.which("mvn"):
         raise MissingError("mvn: expected Maven, found none")
     told = subprocess.run(["mvn", "-v"], capture_output=True, text=True).stdout
-    java = re.search(r"Java version: (?:1\.)?(\d+)", told)
-    if not java or int(java[1]) < JDK:
+    java = re.search(r"Java version: (?:1\.)?(\d+).*, runtime: (.+)", told)
+    if not java or int(java[1]) < JDK or not (Path(java[2]) / "bin/javac").exists():
         raise MissingError(f"mvn -v: expected a JDK of {JDK} or newer, found {java[0] if java else 'none'}")
+    return Path(java[2])
+
+
+def build(version: str = NEWEST) -> str:
+    """Compile for a version of Vespa; returns the class path. MissingError without the artifacts.
+
+    MAVEN_ARGS may say where the local repository is (-Dmaven.repo.local); Maven reads it itself from 3.9 on.
+    """
     options = [*shlex.split(os.environ.get("MAVEN_ARGS", "")), f"-Dvespa.version={version}"]
     maven = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), *options, "process-classes"]
     built = subprocess.run(maven, capture_output=True, text=True)
@@ -46,7 +51,7 @@ def run(request: dict[str, dict[str, Any]], work: Path, version: str = NEWEST) -
 
     RuntimeError where a step throws, with its stack.
     """
-    classes = build(version)
+    java, classes = jdk() / "bin/java", build(version)
     (work / "request.json").write_text(json.dumps(request))
     (work / "tmp").mkdir()
     fakes = f"{HERE / 'fakebin'}{os.pathsep}{os.environ['PATH']}"  # of two C++ programs
@@ -59,8 +64,8 @@ def run(request: dict[str, dict[str, Any]], work: Path, version: str = NEWEST) -
     # DJL unpacks its native library to the user's home
     places = [f"-Djava.io.tmpdir={work / 'tmp'}", f"-Duser.home={work}"]
     files = [str(work / name) for name in ("request.json", "answer.json")]
-    java = ["java", "-Xmx2g", *places, "-cp", classes, "harness.Main", *files]
-    ran = subprocess.run(java, cwd=work, env=os.environ | environment, capture_output=True, text=True, timeout=900)
+    command = [java, "-Xmx2g", *places, "-cp", classes, "harness.Main", *files]
+    ran = subprocess.run(command, cwd=work, env=os.environ | environment, capture_output=True, text=True, timeout=900)
     if ran.returncode != 0:
         raise RuntimeError(f"harness.Main gave {ran.returncode}:\n{ran.stdout[-5000:]}{ran.stderr[-5000:]}")
     answer: dict[str, Any] = json.loads((work / "answer.json").read_text())
