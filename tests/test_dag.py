@@ -225,6 +225,8 @@ def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
 
 
 HEAVY = {"torch", "transformers"}
+MODELS = {"onnx", "onnxruntime", "tokenizers"}
+TABLES = {"pandas", "pyarrow", "pydantic", "yaml"}
 OFFLINE = ("fetch", "join", "encode", "split", "features", "package", "evaluate", "report")  # features: where idle
 
 
@@ -233,8 +235,11 @@ OFFLINE = ("fetch", "join", "encode", "split", "features", "package", "evaluate"
     [
         ([*(f"stages.{stage}" for stage in OFFLINE), "crossval.compare", "crossval.report"], HEAVY),
         (["ranker.__main__"], HEAVY | {"pandas", "pyarrow", "onnxruntime", "pydantic", "yaml"}),
-        (["ranker.vespa.query"], HEAVY | {"pandas", "pyarrow", "pydantic", "yaml", "vespa"}),
-        (["ranker.serving.rank", "ranker.vespa.feed"], HEAVY | {"pandas", "pyarrow", "pydantic", "yaml"}),
+        (
+            ["ranker.vespa.query", "ranker.vespa.feed"],
+            HEAVY | MODELS | {"numpy", "pandas", "pyarrow", "pydantic", "yaml"},
+        ),
+        (["ranker.serving.rank"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
 )
