@@ -1,9 +1,10 @@
-# make repro: the pipeline on the embedded sample · make test · crossval · lint · bench · wheel · fuzz · sbom · lock · clean
+# make repro: the pipeline on the embedded sample · make test · test-engines · audit · crossval · lint · bench · wheel
+# · fuzz · sbom · lock · clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro crossval audit test lint bench wheel fuzz sbom lock clean
+.PHONY: repro crossval audit test test-engines lint bench wheel fuzz sbom lock clean
 
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
@@ -20,6 +21,10 @@ audit: .venv/installed
 # Three files at a time, because some wait more than they work; one thread each, because threads that share cores wait, too.
 test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+# Vespa's own Java code on what `make repro` wrote; skipped, in a line, where Maven, a JDK or the artifacts are missing.
+test-engines: .venv/installed-dev
+	$(BIN)/pytest -m engines -rs tests/engines
 
 lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/ruff format --check .

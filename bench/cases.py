@@ -120,7 +120,7 @@ def reranking_unbatched(setup: Setup) -> Case:
     """The same as Vespa does it, which nobody else does."""
     some = setup.pairs.some(300)
     jobs = setup.exports(lambda model: partial(this_project.rerank, some, setup.exported, model, False))
-    return Case("rerank 30 titles one by one, padded as Vespa does, p50", 30, jobs)
+    return Case("rerank 30 titles one by one, as Vespa does, p50", 30, jobs)
 
 
 def cold_start(setup: Setup) -> Case:

@@ -109,7 +109,7 @@ def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:
 def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
     """A call for each query: to tokenise it and score 30 titles by it, whose token ids were stored when fed.
 
-    Vespa's way is the one that is not batched: a pair at a time, padded to the full length.
+    Vespa's way is the one that is not batched: a pair at a time, without padding.
     """
     ranker = Ranker(folder, model)
     score = ranker.score if batched else ranker.score_unbatched

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ranker.common.errors import run_stage
-from ranker.contract.folder import DEFAULT_FOLDER, MODEL_FILES
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MODEL_FILES
 from ranker.serving.documents import STDIN
 
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
@@ -36,13 +36,13 @@ def score(asked: argparse.Namespace) -> None:
 def feed(asked: argparse.Namespace) -> None:
     from ranker.vespa.feed import feed_corpus
 
-    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.model_dir, asked.ray_address)}")
+    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.ray_address)}")
 
 
 def query(asked: argparse.Namespace) -> None:
     from ranker.vespa.query import print_query
 
-    print_query(asked.text, asked.hits)
+    print_query(asked.text, asked.hits, asked.application)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,9 +56,7 @@ def parser() -> argparse.ArgumentParser:
     _rank_options(add(rank, "rank documents for a query"))
     _score_options(add(score, "score a corpus of pairs, on this machine or on a Ray cluster"))
     _feed_options(add(feed, "write Vespa's feed, a JSON line for each document"))
-    asking = add(query, "print the body of a request to Vespa")
-    asking.add_argument("text")
-    asking.add_argument("--hits", type=int, default=10, help="how many to ask for (10)")
+    _query_options(add(query, "print the body of a request to Vespa"))
     return top
 
 
@@ -94,7 +92,13 @@ def _feed_options(parser: argparse.ArgumentParser) -> None:
     out = "one .jsonl, or a folder with one for each row group of Parquet, where a run that was stopped goes on"
     parser.add_argument("--out", type=Path, required=True, help=out)
     _ray_option(parser)
-    _folder_option(parser)
+
+
+def _query_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text")
+    parser.add_argument("--hits", type=int, default=10, help="how many to ask for (10)")
+    application = "the folder that stage package wrote"
+    parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
 
 
 def _ray_option(parser: argparse.ArgumentParser) -> None:

@@ -7,16 +7,25 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.vespa.package import write_application
+from ranker.vespa.latency import misfits, read_figures
+from ranker.vespa.package import kept_by_tokenizer, model_file, write_application
+from ranker.vespa.query import QuerySettings
 
 
 def main() -> None:
     params = load_params()
+    asked, version = params.vespa, params.export.version
+    settings = QuerySettings(asked.language, asked.rerank_count, asked.timeout_ms)
     with atomic(paths.VESPA) as partial:
         model = write_application(
-            partial, paths.RANKER, params.export.name, params.vespa.model, params.vespa.rerank_count
+            partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
         )
-    print(f"package: {paths.VESPA}: the {model} model reranks {params.vespa.rerank_count} hits")
+    print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
+    size = model_file(paths.VESPA, version).stat().st_size
+    for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
+        print(f"package: {line}")
+    if kept := kept_by_tokenizer(paths.RANKER):
+        print(f"package: {paths.RANKER}: titles with {kept} have other tokens in Vespa, which takes no such text")
 
 
 if __name__ == "__main__":

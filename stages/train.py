@@ -75,7 +75,8 @@ def main() -> None:
         )
         if params.train.head == "cosine" and not is_sentence_encoder():
             print(
-                "train: the base model is no sentence encoder: a classification head in place of the cosine", flush=True
+                "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine",
+                flush=True,
             )
         logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
     train(model, encoded.take(training), training, params.train, logger)

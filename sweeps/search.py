@@ -48,8 +48,7 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
     status = subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *sets, "train"]).returncode
     if status != 0:
         raise InputError(f"dvc exp run {' '.join(sets)} train: expected it to succeed, found status {status}")
-    found = dvc.api.metrics_show(str(paths.CURVES / "metrics.json"), rev=name)
-    return float(found["eval"][MEASURE])
+    return float(dvc.api.metrics_show(str(paths.TRAIN_METRICS), rev=name)[MEASURE])
 
 
 def problem() -> str:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,10 +20,11 @@ import pytest
 from filelock import FileLock
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
+from ranker.base.base_model import fetch_base_model, folder_digest
+from ranker.base.sentence_encoder import MODULES, POOLING
 from ranker.common.files import sha256, write_json
-from ranker.base.base_model import fetch_base_model
-from ranker.project.paths import SAMPLE_JUDGEMENTS, SAMPLE_LABELLED_DATA
-from tests.factories import PARAMS, Run, set_params
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params
 from tests.factories import ROOT as ROOT
 from tests.pipeline import recorded
 from tests.readme import command
@@ -84,7 +84,7 @@ def vocabulary() -> dict[str, int]:
 
     Counted, not trained: the trainer of tokenizers gives every process another vocabulary, and so another model.
     """
-    text = "".join((ROOT / path).read_text() for path in (SAMPLE_LABELLED_DATA, SAMPLE_JUDGEMENTS)).lower()
+    text = "".join((SAMPLE / name).read_text() for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE)).lower()
     characters = sorted(set(re.findall(r"\S", text)))
     words = sorted(Counter(re.findall(r"\w{2,}", text)).items(), key=lambda counted: (-counted[1], counted[0]))
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *characters, *(f"##{character}" for character in characters)]
@@ -93,8 +93,36 @@ def vocabulary() -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two layers with random weights and a vocabulary of the sample's words, as a hub or package has it."""
+    """A sentence encoder as a hub has it: a BERT of two layers with random weights and the sample's words."""
     return made_once(tmp_path_factory, "base_model", write_base_model)
+
+
+@pytest.fixture(scope="session")
+def plain_model(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same BERT without the files that make it a sentence encoder."""
+
+    def write(folder: Path) -> None:
+        for file in base_model.glob("*.*"):
+            if file.name != MODULES:
+                shutil.copyfile(file, folder / file.name)
+
+    return made_once(tmp_path_factory, "plain_model", write)
+
+
+@pytest.fixture(scope="session")
+def fetched_model(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stage base_model makes of the tiny sentence encoder."""
+    return made_once(tmp_path_factory, "fetched_model", partial(fetch, base_model))
+
+
+@pytest.fixture(scope="session")
+def fetched_plain_model(plain_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """And of the BERT that is none."""
+    return made_once(tmp_path_factory, "fetched_plain_model", partial(fetch, plain_model))
+
+
+def fetch(source: Path, folder: Path) -> None:
+    fetch_base_model(f"path:{source}", folder, folder_digest(source))
 
 
 def write_base_model(folder: Path) -> None:
@@ -110,22 +138,31 @@ def write_base_model(folder: Path) -> None:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=160,
+        max_position_embeddings=POSITIONS,
         initializer_range=0.3,  # large weights: every input must tell in the logits
     )
     BertModel(config).save_pretrained(folder)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    write_json(
+        folder / MODULES,
+        [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (path, kind) in enumerate(kinds.items())
+        ],
+    )
+    write_json(folder / POOLING, {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True})
 
 
 @pytest.fixture(scope="session")
-def ranker_folder(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ranker_folder(fetched_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights.
 
     Its eight-bit model has weights of seven: with more, sums of products saturate on a chip without VNNI.
     """
-    return made_once(tmp_path_factory, "ranker", partial(write_ranker, base_model))
+    return made_once(tmp_path_factory, "ranker", partial(write_ranker, fetched_model))
 
 
-def write_ranker(base_model: Path, folder: Path) -> None:
+def write_ranker(fetched_model: Path, folder: Path) -> None:
     from ranker.contract.layout import contract
     from ranker.contract.tokens import load_layout
     from ranker.export.golden import golden
@@ -134,13 +171,11 @@ def write_ranker(base_model: Path, folder: Path) -> None:
     from ranker.model.cross_encoder import TOKENIZER_FILES, new_classifier
     from ranker.serving.ranker import Ranker
 
-    with tempfile.TemporaryDirectory() as work:
-        fetch_base_model(f"path:{base_model}", Path(work) / "base_model")
-        for name in TOKENIZER_FILES:
-            shutil.copyfile(Path(work) / "base_model" / name, folder / name)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(fetched_model / name, folder / name)
     layout = load_layout(folder, 32, 96)
-    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json")))
-    model = new_classifier(base_model, seed=5).eval()
+    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json"), POSITIONS))
+    model = new_classifier(fetched_model, seed=5).eval()
     export_onnx(model, folder / "model.onnx", PARAMS.export)
     (reduced,) = [scheme for scheme in SCHEMES if scheme.reduce_range]
     quantise(prepare(folder / "model.onnx", model.config), reduced, folder / "model.int8.onnx", PARAMS.export)
@@ -182,10 +217,10 @@ def copy_project(destination: Path, run: Run) -> None:
 def write_own_files(folder: Path) -> None:
     """The sample's first queries as somebody's own two files, with a CSV that has rows to drop."""
     (folder / "mine").mkdir()
-    labelled = json.loads((ROOT / SAMPLE_LABELLED_DATA).read_text())[:QUERIES]
-    (folder / "mine/labelled_data_all.json").write_text(json.dumps(labelled))
-    text = (ROOT / SAMPLE_JUDGEMENTS).read_text()
-    (folder / "mine/training_all_jugdments_data.csv").write_text(text + "extra,1,-1,A title\n")
+    labelled = json.loads((SAMPLE / LABELLED_DATA_FILE).read_text())[:QUERIES]
+    (folder / "mine" / LABELLED_DATA_FILE).write_text(json.dumps(labelled))
+    text = (SAMPLE / JUDGEMENTS_FILE).read_text()
+    (folder / "mine" / JUDGEMENTS_FILE).write_text(text + "extra,1,-1,A title\n")
 
 
 @pytest.fixture(scope="session")
@@ -201,11 +236,11 @@ def build_repository(base_model: Path, run: Run, folder: Path) -> None:
     copy_project(folder, run)
     write_own_files(folder)
     (folder / "dvc.lock").unlink(missing_ok=True)
-    tiny = {"fetch__base_model": f"path:{base_model}", "fetch__base_model_sha256": '""', "train__precision": "fp32"}
-    set_params(folder, **tiny, split__folds=2, distil__queries=40, train__epochs=1)
+    set_base_model(folder, base_model)
+    set_params(folder, train__precision="fp32", train__epochs=1, split__folds=2)
     run("git add -A && git commit -qm tiny", folder)
     recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{folder}.params"}
-    built = run(command("dvc exp run -S fetch.dataset=files"), folder, **recording)
+    built = run(command("dvc exp run -S fetch.folder=mine"), folder, **recording)
     Path(f"{folder}.log").write_text(built.stdout)
     run("git add -A && git commit -qm built", folder)
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256, write_json
 from ranker.contract.layout import Layout, contract
 from ranker.model.dataset import EncodedPairs, encode_pairs
@@ -22,9 +23,9 @@ from ranker.training.curves import EvalLogger
 
 if TYPE_CHECKING:  # torch takes seconds to import, which not every test needs
     import torch
-    from transformers import BertForSequenceClassification
 
 ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "data/sample"
 PARAMS = load_params(ROOT / "params.yaml")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixture `run`
@@ -32,7 +33,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixture `run`
 # A training of a tiny model on `make_pairs`: a second or two.
 TRAIN = Train(
     launcher="python",
+    head="classifier",
     trainable="all",
+    targets="binary",
     epochs=2,
     batch_size=8,
     eval_batch_tokens=256,
@@ -43,6 +46,7 @@ TRAIN = Train(
     precision="fp32",
 )
 LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)  # of `make_pairs`; ids are those of the tiny tokenizer
+POSITIONS = 160  # of the tiny model
 
 
 def make_data(queries: int, seed: int = 0) -> tuple[pd.DataFrame, EncodedPairs]:
@@ -76,7 +80,7 @@ def make_logger(queries: int, seed: int, folder: Path) -> EvalLogger:
 def write_encoder(base_model: Path, folder: Path, layout: Layout = LAYOUT) -> None:
     """What a trusting `TextEncoder` reads: a base model's tokenizer, and the contract for a layout."""
     shutil.copyfile(base_model / "tokenizer.json", folder / "tokenizer.json")
-    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json")))
+    write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json"), POSITIONS))
 
 
 def set_params(folder: Path, **values: object) -> None:
@@ -90,6 +94,11 @@ def set_params(folder: Path, **values: object) -> None:
     (folder / "params.yaml").write_text(text)
 
 
+def set_base_model(folder: Path, base_model: Path) -> None:
+    """Make a folder's params.yaml name a base model by its path, with its digest."""
+    set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_model_sha256=folder_digest(base_model))
+
+
 def run_module(name: str, *arguments: str) -> str | int | None:
     """What `python -m NAME ARGUMENTS` exits with, in this process: 0, or the line that Python prints before its 1."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
@@ -99,6 +108,6 @@ def run_module(name: str, *arguments: str) -> str | int | None:
     return stopped.value.code
 
 
-def weights(model: "BertForSequenceClassification") -> dict[str, "torch.Tensor"]:
+def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
     """Copies of a model's weights by name."""
     return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}

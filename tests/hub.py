@@ -15,13 +15,13 @@ def serve_model(server: HTTPServer, repo_id: str, folder: Path, truncate: str = 
     The body of the file `truncate` breaks off halfway, every time; `fail_once` is first answered with 503.
     """
     server.no_handler_status_code = 404
-    names = sorted(file.name for file in folder.iterdir())
+    names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     server.expect_request(f"/api/models/{repo_id}/tree/{REVISION}").respond_with_json(
         [{"type": "file", "path": name, "size": (folder / name).stat().st_size, "oid": name} for name in names]
     )
 
     def file(request: Request) -> Response:
-        name = request.path.rsplit("/", 1)[1]
+        name = request.path.split(f"/resolve/{REVISION}/")[1]
         content = (folder / name).read_bytes()
         body = content[: len(content) // 2] if name == truncate else content
         headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": REVISION}

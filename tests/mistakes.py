@@ -197,7 +197,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "opset 24": ({"export__opset": "24"}, "export.opset: expected less than or equal to 23, found 24"),
     "a Vespa that is not known": ({"export__target_vespa": "2020-01"}, "export.target_vespa: expected '2024-12', '2025-06', '2025-11' or '2026-08', found '2020-01'"),
     "a share above 1": ({"export__int8_min_tau": "1.5"}, "export.int8_min_tau: expected less than or equal to 1, found 1.5"),
-    "a bound without bound": ({"export__int8_max_logit_difference": ".inf"}, "export.int8_max_logit_difference: expected a valid number, found '.inf'"),
+    "a bound without bound": ({"export__int8_max_score_difference": ".inf"}, "export.int8_max_score_difference: expected a valid number, found '.inf'"),
     "rerank_count 0": ({"vespa__rerank_count": "0"}, "vespa.rerank_count: expected greater than or equal to 1, found 0"),
     "a seed twice": ({"crossval__seeds": "[13, 13]"}, "crossval.seeds: expected each once, found [13, 13]"),
 }

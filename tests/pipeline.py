@@ -9,7 +9,7 @@ from ranker.common.files import sha256
 from ranker.project import paths
 
 STAGES = (
-    *("fetch", "join", "encode", "embed", "distil", "split", "features", "train"),
+    *("fetch", "base_model", "join", "encode", "embed", "split", "features", "train"),
     *("export", "package", "evaluate", "report"),
 )
 
@@ -19,7 +19,7 @@ def outputs(folder: Path) -> dict[str, str]:
     files = [
         file
         for path in vars(paths).values()
-        if isinstance(path, Path) and path.parent != paths.SAMPLE_JUDGEMENTS.parent
+        if isinstance(path, Path)
         for file in ([folder / path] if (folder / path).is_file() else (folder / path).rglob("*"))
         if file.is_file()
     ]

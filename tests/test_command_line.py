@@ -13,6 +13,7 @@ import pytest
 
 from ranker.__main__ import parser
 from ranker.serving.ranker import Ranker
+from ranker.vespa.query import QuerySettings, write_settings
 from tests.factories import ROOT, Run, run_module
 
 CORES = os.cpu_count()
@@ -96,25 +97,27 @@ def test_rank_names_a_mistake_in_one_line(ranker_folder: Path, titles: Path, cha
     assert ranker(*asked) == message
 
 
-def test_feed_writes_one_file_or_says_why_not(
-    ranker_folder: Path, titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "feed.jsonl"
-    assert ranker("feed", titles, "--out", out, "--model-dir", ranker_folder) == 0
+    assert ranker("feed", titles, "--out", out) == 0
     assert capsys.readouterr().out == f"feed: {out}: 3 documents\n"
     assert [json.loads(line)["fields"]["document_id"] for line in out.read_text().splitlines()] == ["007", "1e10", "x"]
     (tmp_path / "bad.jsonl").write_text('{"document_id": "a", "title": null}\n')
     before = out.read_bytes()
-    found = ranker("feed", tmp_path / "bad.jsonl", "--out", out, "--model-dir", ranker_folder)
+    found = ranker("feed", tmp_path / "bad.jsonl", "--out", out)
     assert found == (f"feed: {tmp_path}/bad.jsonl: line 1 (document_id 'a'): expected a title in text, found None")
     assert out.read_bytes() == before
 
 
-def test_query_prints_the_body_of_a_request(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ranker("query", "Étude", "--hits", 3) == 0
+def test_query_prints_the_body_of_a_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_settings(tmp_path, QuerySettings("fr", 50, 700))
+    assert ranker("query", "Étude", "--hits", 3, "--application", tmp_path) == 0
     body = json.loads(capsys.readouterr().out)
-    assert (body["text"], body["hits"], body["ranking"]) == ("Étude", 3, "ranker")
-    assert ranker("query", "bats", "--hits", 0) == "query: --hits: expected at least 1, found 0"
+    assert (body["text"], body["hits"], body["ranking"], body["language"]) == ("Étude", 3, "ranker", "fr")
+    found = ranker("query", "bats", "--hits", 0, "--application", tmp_path)
+    assert found == "query: --hits: expected 1 to 400, Vespa's maxHits, found 0"
+    missing = "query: nowhere/query-settings.json: expected a file that stage package wrote, found none"
+    assert ranker("query", "bats", "--application", "nowhere") == missing
 
 
 @pytest.mark.parametrize("command", ["rank", "score", "feed", "query"])

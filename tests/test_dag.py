@@ -34,9 +34,9 @@ CODE = ("ranker/", "stages/", "crossval/")
 # From the ground: a wing imports those of the rows above its own, never one beside or below it.
 FLOORS = (
     {"common", "metrics", "report"},
-    {"contract", "splits"},
-    {"data", "project", "serving"},
-    {"model", "vespa"},
+    {"contract"},
+    {"project", "serving", "splits"},
+    {"base", "data", "model", "vespa"},
     {"training", "evaluation", "export"},
 )
 SERVED = {"common", "contract", "serving", "vespa"}
@@ -98,7 +98,7 @@ def test_deps_declare_the_code_that_is_imported(stage: str) -> None:
     """Every file that runs lies in what is declared, and all that is declared holds a file that runs."""
     running = code_of(stage)
     if stage == "export":  # its manifest has the digest of all the code that made the model
-        assert before(stage) == {"fetch", "join", "encode", "embed", "distil", "split", "features", "train"}
+        assert before(stage) == {"fetch", "base_model", "join", "encode", "embed", "split", "features", "train"}
         running = running.union(*map(code_of, before(stage)))
     declared = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(CODE)]
     for file in running:
@@ -167,7 +167,7 @@ def test_paths_have_one_home() -> None:
 
 
 def test_paths_are_outputs_or_within_one() -> None:
-    outs = {Path(out) for stage in STAGES for out in outs_of(stage)} | {Path("data/sample")}
+    outs = {Path(out) for stage in STAGES for out in outs_of(stage)}
     for path in [value for value in vars(paths).values() if isinstance(value, Path)]:
         assert any(path == out or out in path.parents or path in out.parents for out in outs), path
 
@@ -175,11 +175,23 @@ def test_paths_are_outputs_or_within_one() -> None:
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, set[str]]) -> None:
     """What was read where the scratch repository was made; test_pipeline_crossval.py sees to the other stages."""
-    used = read_params.get(stage, set())
+    used = read_params.get(stage, set()) - {"fetch.folder"}  # which is a dependency itself
     if stage in ("export", "report"):  # their manifest and page list all that a model depends on
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
-    idle = tuple(STAGES[stage]["params"]) if stage == "features" else ()  # where it is not it reads more
-    check_declared(STAGES[stage], used, ("train.launcher", "vespa", *idle))
+    # Where features is not idle, and fetch asks the catalogue, they read more.
+    unread = tuple(STAGES[stage]["params"]) if stage in ("features", "fetch") else ()
+    check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
+
+
+def test_fetch_watches_what_its_folder_holds() -> None:
+    assert "${fetch.folder}" in STAGES["fetch"]["deps"]
+
+
+def test_pins_are_a_dependency_of_every_stage_that_says_where_others_are_installed() -> None:
+    calls = {stage for stage in STAGES if "say_other_versions(" in (ROOT / MODULES[stage]).read_text()}
+    declared = {stage for stage in STAGES if "requirements.txt" in STAGES[stage]["deps"]}
+    assert calls == declared
+    assert {"embed", "features", "train", "export", "evaluate"} | {f"crossval/{name}" for name in RECIPES} <= calls
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -213,6 +225,8 @@ def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
 
 
 HEAVY = {"torch", "transformers"}
+MODELS = {"onnx", "onnxruntime", "tokenizers"}
+TABLES = {"pandas", "pyarrow", "pydantic", "yaml"}
 OFFLINE = ("fetch", "join", "encode", "split", "features", "package", "evaluate", "report")  # features: where idle
 
 
@@ -221,8 +235,11 @@ OFFLINE = ("fetch", "join", "encode", "split", "features", "package", "evaluate"
     [
         ([*(f"stages.{stage}" for stage in OFFLINE), "crossval.compare", "crossval.report"], HEAVY),
         (["ranker.__main__"], HEAVY | {"pandas", "pyarrow", "onnxruntime", "pydantic", "yaml"}),
-        (["ranker.vespa.query"], HEAVY | {"pandas", "pyarrow", "pydantic", "yaml", "vespa"}),
-        (["ranker.serving.rank", "ranker.vespa.feed"], HEAVY | {"pandas", "pyarrow", "pydantic", "yaml"}),
+        (
+            ["ranker.vespa.query", "ranker.vespa.feed"],
+            HEAVY | MODELS | {"numpy", "pandas", "pyarrow", "pydantic", "yaml"},
+        ),
+        (["ranker.serving.rank"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
 )

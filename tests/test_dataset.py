@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ranker.contract.layout import Layout, lay_out
-from ranker.model.dataset import EncodedPairs, encode_pairs, load_pairs, project_layout
+from ranker.model.dataset import EncodedPairs, encode_pairs, load_pairs, project_layout, targets
 from ranker.project import paths, tables
 from ranker.project.tables import pack
 from tests.factories import PARAMS
@@ -35,9 +35,20 @@ def test_encode_pairs_keeps_their_order_and_their_whole_texts(encoded: EncodedPa
     assert encoded.targets.dtype == np.float32
 
 
-def test_encode_pairs_takes_a_target_before_relevant(encoded: EncodedPairs) -> None:
-    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "relevant": [True], "target": [0.25]})
-    assert encode_pairs(pairs, encoded.queries, encoded.documents, LAYOUT).targets.tolist() == [0.25]
+def test_with_targets_are_the_same_pairs_with_others(encoded: EncodedPairs) -> None:
+    graded = encoded.with_targets(np.array([0.25, 1, 0]))
+    assert [graded[row][2] for row in range(3)] == [0.25, 1, 0]
+    assert graded.targets.dtype == np.float32
+    assert encoded.targets.tolist() == [1, 0, 0]
+    assert graded.lengths is encoded.lengths
+
+
+def test_targets_by_hand() -> None:
+    """Relevant is what join said, from grade 2 on; a grade below 0 is none."""
+    pairs = pd.DataFrame({"grade": [0, 1, 2, 4, -1], "relevant": [False, False, True, True, False]})
+    assert targets(pairs, "binary").tolist() == [0, 0, 1, 1, 0]
+    assert targets(pairs, "graded").tolist() == [0, 0.25, 0.5, 1, 0]
+    assert {targets(pairs, "binary").dtype, targets(pairs, "graded").dtype} == {np.dtype(np.float32)}
 
 
 def test_encode_pairs_names_a_text_that_was_not_encoded(encoded: EncodedPairs) -> None:
@@ -69,11 +80,15 @@ def test_load_pairs_reads_the_projects_tables(
     monkeypatch.chdir(tmp_path)
     paths.BASE_MODEL.parent.mkdir(parents=True)
     paths.BASE_MODEL.symlink_to(base_model)
-    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True]})
-    tables.write_table(paths.PAIRS, pairs)
-    tables.write_tokens(paths.ENCODED_QUERIES, [pack(["1"], [[5, 6]])])
-    tables.write_tokens(paths.ENCODED_DOCUMENTS, [pack(["a"], [[7]])])
-    found, encoded = load_pairs(PARAMS)
-    assert found.to_dict("records") == pairs.to_dict("records")
-    assert encoded.layout == project_layout(PARAMS) == Layout(32, 96, cls_id=2, sep_id=3, pad_id=0)
-    assert encoded.inputs([0])["input_ids"].tolist() == [[2, 5, 6, 3, 7, 3, 0, 0]]
+    columns = {"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True], "fold": [0], "unseen": [True]}
+    pairs = pd.DataFrame(columns)
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
+    queries, documents = ({"query_id": ["1"], "query": ["bats"]}, {"document_id": ["a"], "title": ["Bats"]})
+    tables.write_judged_texts(paths.SPLIT_QUERIES, pd.DataFrame(queries), pack(["1"], [[5, 6]]))
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, pd.DataFrame(documents), pack(["a"], [[7]]))
+    layout = Layout(32, 96, cls_id=2, sep_id=3, pad_id=0)
+    for folder in (paths.BASE_MODEL, base_model):
+        found, encoded = load_pairs(PARAMS, folder)
+        assert found.to_dict("records") == pairs.to_dict("records")
+        assert encoded.layout == project_layout(PARAMS, folder) == layout
+        assert encoded.inputs([0])["input_ids"].tolist() == [[2, 5, 6, 3, 7, 3, 0, 0]]

@@ -9,22 +9,23 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
+from scipy.stats import kendalltau, ttest_1samp
+from sklearn.metrics import ndcg_score
 from transformers import BertForSequenceClassification
 
 from ranker.contract.layout import relevance
-from ranker.export.gate import ALONE, HeldOut, agreement, gate, in_batches, one_by_one, passes
-from ranker.export.int8 import SCHEMES, prepare, quantise, worst_matrices
+from ranker.export import gate as gate_module
+from ranker.export.gate import WAYS, Judged, agreement, compare_ways, gate, judged, passes, sampled_rows, score_queries
+from ranker.export.int8 import REDUCED, SCHEMES, prepare, quantise, worst_matrices
 from ranker.export.onnx import export_onnx
-from ranker.metrics.agreement import kendall_tau, top_overlap
-from ranker.metrics.ranking import ranking_measures
 from ranker.model.cross_encoder import new_classifier
 from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
-from tests.factories import LAYOUT, PARAMS, make_data, write_encoder
+from tests.factories import PARAMS, make_data, write_encoder
 
-LOOSE = {"int8_max_ndcg_loss": 1.0, "int8_min_tau": -1.0, "int8_min_overlap": 0.0, "int8_max_logit_difference": 1e9}
-WAYS = {"in batches": in_batches, "one by one": one_by_one}
+LOOSE = {"int8_min_tau": -1.0, "int8_min_overlap": 0.0, "int8_max_score_difference": 1e9, "int8_max_ndcg_loss": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -59,66 +60,68 @@ def folder(base_model: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def held_out(exact: Ranker) -> HeldOut:
+def sample(exact: Ranker) -> Judged:
     pairs, encoded = make_data(6, seed=3)
-    return HeldOut(pairs, encoded, in_batches(exact, encoded))
+    return judged(exact, pairs, encoded, np.arange(len(pairs)))
 
 
 def bounds(**values: float) -> Export:
     return PARAMS.export.model_copy(update=LOOSE | values)
 
 
-def largest(tried: dict[str, Any]) -> float:
-    return max(tried[way]["largest logit difference"] for way in WAYS)
+def worst_of(tried: dict[str, Any]) -> float:
+    """What decides where scores alone are bounded."""
+    return max(tried[way]["score difference"] for way in WAYS)
 
 
 def test_gate_takes_the_first_scheme_that_passes(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, folder: Path, held_out: HeldOut
+    model: BertForSequenceClassification, prepared: onnx.ModelProto, folder: Path, sample: Judged
 ) -> None:
-    (tried,) = gate(model, prepared, folder, held_out, bounds())
+    (tried,) = gate(model, prepared, folder, sample, bounds())
     assert (tried["scheme"], tried["passed"], tried["left_out"]) == ("U8S8", True, [])
     ranker = Ranker(folder, "int8", trusted=True)
-    for way, logits in WAYS.items():
-        assert tried[way] == agreement(held_out, logits(ranker, held_out.encoded))
-    assert tried["in batches"]["largest logit difference"] > 0  # it is another model
+    assert {way: tried[way] for way in WAYS} == compare_ways(ranker, dict.fromkeys(WAYS, sample))
+    assert tried["one by one"]["score difference"] > 0  # it is another model
     quantise(prepared, SCHEMES[0], folder / "again.onnx", bounds())
     assert (folder / "again.onnx").read_bytes() == (folder / "model.int8.onnx").read_bytes()
 
 
 @pytest.fixture(scope="module")
-def all_tried(
+def all_measured(
     base_model: Path,
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
-    held_out: HeldOut,
+    sample: Judged,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[dict[str, Any]]:
-    """What a gate that nothing passes has tried."""
-    folder = tmp_path_factory.mktemp("refused")
+    """What each scheme does on this chip, measured beside the gate."""
+    folder = tmp_path_factory.mktemp("all")
     write_encoder(base_model, folder)
-    tried = gate(model, prepared, folder, held_out, bounds(int8_max_logit_difference=0.0))
-    assert not (folder / "model.int8.onnx").exists()
-    return tried
+    few = np.linspace(0, 59, 32).astype(int)
+    worst = worst_matrices(model, prepared, sample.encoded.inputs(few))
+    schemes = [*SCHEMES, *(replace(REDUCED, left_out=tuple(worst[:count])) for count in (2, 3, 6))]  # of twelve
+    measured = []
+    for scheme in schemes:
+        quantise(prepared, scheme, folder / "model.int8.onnx", bounds())
+        ways = compare_ways(Ranker(folder, "int8", trusted=True), dict.fromkeys(WAYS, sample))
+        measured.append({"left_out": list(scheme.left_out), **ways})
+    return measured
 
 
 def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
     folder: Path,
-    held_out: HeldOut,
-    all_tried: list[dict[str, Any]],
+    sample: Judged,
+    all_measured: list[dict[str, Any]],
 ) -> None:
-    """An eighth, a quarter and a half of twelve matrices, by the first scheme."""
-    assert [tried["passed"] for tried in all_tried] == [False] * 6
-    assert [tried["scheme"] for tried in all_tried[:3]] == [scheme.name for scheme in SCHEMES]
-    few = np.linspace(0, 59, 32).astype(int)
-    worst = worst_matrices(model, prepared, held_out.encoded.inputs(few))
-    assert [tried["left_out"] for tried in all_tried] == [[], [], [], worst[:2], worst[:3], worst[:6]]
-    for tried, scheme in ((all_tried[1], SCHEMES[1]), (all_tried[3], replace(SCHEMES[0], left_out=tuple(worst[:2])))):
-        quantise(prepared, scheme, folder / "model.int8.onnx", bounds())
-        ranker = Ranker(folder, "int8", trusted=True)
-        for way, logits in WAYS.items():
-            assert tried[way] == agreement(held_out, logits(ranker, held_out.encoded))
+    """An eighth, a quarter and a half of twelve matrices, in seven bits; a trial ends where it fails."""
+    tried = gate(model, prepared, folder, sample, bounds(int8_max_score_difference=0.0))
+    assert not (folder / "model.int8.onnx").exists()
+    names = [scheme.name for scheme in SCHEMES]
+    names += [f"U8S8, reduced range, {count} matrices left out" for count in (2, 3, 6)]
+    expected = [{key: found[key] for key in ("left_out", "in batches")} for found in all_measured]
+    assert tried == [{"scheme": name, "passed": False, **found} for name, found in zip(names, expected, strict=True)]
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
@@ -126,91 +129,156 @@ def test_gate_stops_at_the_first_that_is_within_its_bounds(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
     folder: Path,
-    held_out: HeldOut,
-    all_tried: list[dict[str, Any]],
+    sample: Judged,
+    all_measured: list[dict[str, Any]],
     place: int,
 ) -> None:
     """Bounds are what this chip makes of the schemes: the smallest difference, a middling one, the largest but one."""
-    bound = sorted(map(largest, all_tried))[place]
-    first = next(number for number, tried in enumerate(all_tried) if largest(tried) <= bound)
-    tried = gate(model, prepared, folder, held_out, bounds(int8_max_logit_difference=bound))
-    assert tried[:-1] == all_tried[:first]
-    assert tried[-1] == all_tried[first] | {"passed": True}
+    bound = sorted(map(worst_of, all_measured))[place]
+    first = next(number for number, found in enumerate(all_measured) if worst_of(found) <= bound)
+    tried = gate(model, prepared, folder, sample, bounds(int8_max_score_difference=bound))
+    assert [trial["passed"] for trial in tried] == [False] * first + [True]
+    assert {key: tried[-1][key] for key in all_measured[first]} == all_measured[first]
     metadata = {entry.key: entry.value for entry in onnx.load(folder / "model.int8.onnx").metadata_props}
-    assert metadata["quantisation"] == all_tried[first]["scheme"]
+    assert metadata["quantisation"] == tried[-1]["scheme"]
 
 
-def test_passes_by_each_bound() -> None:
-    found = {"loss of nDCG@10": 0.01, "Kendall's tau": 0.9, "overlap of top 10": 0.8, "largest logit difference": 0.5}
-    exactly = dict(zip(LOOSE, (0.01, 0.9, 0.8, 0.5), strict=True))
-    assert passes(found, bounds(**exactly))
-    for name, tighter in zip(LOOSE, (0.009, 0.91, 0.81, 0.49), strict=True):
-        assert not passes(found, bounds(**exactly | {name: tighter}))
+FOUND = {
+    "Kendall's tau": 0.9,
+    "overlap of top 10": 0.8,
+    "score difference": 0.5,
+    "loss of nDCG@10": {"mean": 0.05, "low": 0.01, "high": 0.09},
+}
 
 
-def test_agreement_is_of_the_metrics(held_out: HeldOut) -> None:
-    logits = held_out.logits + np.random.default_rng(1).normal(0, 0.5, held_out.logits.shape).astype(np.float32)
-    exact, rounded = relevance(held_out.logits), relevance(logits)
-    before, after = (ranking_measures(held_out.pairs, scores)["nDCG@10"].mean() for scores in (exact, rounded))
-    assert agreement(held_out, logits) == pytest.approx(
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("int8_min_tau", 0.91),
+        ("int8_min_overlap", 0.81),
+        ("int8_max_score_difference", 0.49),
+        ("int8_max_ndcg_loss", 0.009),
+    ],
+)
+def test_passes_by_each_bound(name: str, value: float) -> None:
+    """A loss of nDCG@10 counts by the lower end of its interval: the mean of 0.05 passes a bound of 0.01."""
+    exactly = dict(zip(LOOSE, (0.9, 0.8, 0.5, 0.01), strict=True))
+    assert passes(FOUND, bounds(**exactly))
+    assert not passes(FOUND, bounds(**exactly | {name: value}))
+
+
+def test_agreement_is_that_of_scipy_and_scikit_learn() -> None:
+    """Two queries of three documents, and one without a relevant document, which no nDCG is of."""
+    pairs = pd.DataFrame(
         {
-            "nDCG@10 in fp32": before,
-            "nDCG@10": after,
-            "loss of nDCG@10": before - after,
-            "Kendall's tau": kendall_tau(held_out.pairs, exact, rounded),
-            "overlap of top 10": top_overlap(held_out.pairs, exact, rounded, 10),
-            "largest logit difference": np.abs(logits - held_out.logits).max(),
+            "query_id": ["a"] * 3 + ["b"] * 3 + ["c"] * 3,
+            "document_id": list("123456789"),
+            "grade": [2, 0, 1, 1, 0, 0, 0, 0, 0],
+            "relevant": [True, False, True, True, False, False, False, False, False],
+        }
+    )
+    exact = np.array([3, 2, 1, 6, 5, 4, 0, 1, 2], np.float32)
+    rounded = np.array([3, 1, 2, 5, 6, 4, 0, 1, 2], np.float32)
+    found = agreement(Judged(pairs, make_data(1)[1].take(np.arange(9)), exact), rounded)
+    taus = [kendalltau(exact[rows], rounded[rows]).statistic for rows in (slice(0, 3), slice(3, 6), slice(6, 9))]
+    grades = ([[2, 0, 1]], [[1, 0, 0]])
+    before, after = (
+        np.array([ndcg_score(grades[0], [side[:3]]), ndcg_score(grades[1], [side[3:6]])]) for side in (exact, rounded)
+    )
+    assert found.pop("loss of nDCG@10")["mean"] == pytest.approx((before - after).mean())
+    assert found == pytest.approx(
+        {
+            "queries": 3,
+            "pairs": 9,
+            "Kendall's tau": np.mean(taus),
+            "overlap of top 10": 1,
+            "score difference": np.percentile([0, 1, 1, 1, 1, 0, 0, 0, 0], 99) / exact.std(),
+            "nDCG@10 in fp32": before.mean(),
+            "nDCG@10": after.mean(),
         }
     )
 
 
-def test_agreement_with_itself_is_whole(held_out: HeldOut) -> None:
-    found = agreement(held_out, held_out.logits)
-    assert found["loss of nDCG@10"] == found["largest logit difference"] == 0
+def test_agreement_has_the_t_interval_of_the_loss(sample: Judged) -> None:
+    off = sample.exact + np.random.default_rng(1).normal(0, sample.exact.std(), 60).astype(np.float32)
+    grades = sample.pairs["grade"].to_numpy().reshape(6, 10)
+    losses = [
+        ndcg_score([grade], [exact], k=10) - ndcg_score([grade], [other], k=10)
+        for grade, exact, other in zip(grades, sample.exact.reshape(6, 10), off.reshape(6, 10), strict=True)
+    ]
+    low, high = ttest_1samp(losses, 0).confidence_interval()
+    assert agreement(sample, off)["loss of nDCG@10"] == pytest.approx(
+        {"mean": np.mean(losses), "low": low, "high": high}
+    )
+
+
+def test_agreement_with_itself_is_whole_whatever_the_scores_scale(sample: Judged) -> None:
+    found = agreement(sample, sample.exact)
+    assert found["score difference"] == found["loss of nDCG@10"]["mean"] == 0
     assert found["Kendall's tau"] == pytest.approx(1)
     assert found["overlap of top 10"] == 1
-    turned = agreement(held_out, held_out.logits[:, ::-1])
-    assert turned["Kendall's tau"] == pytest.approx(-1)
+    assert agreement(sample, -sample.exact)["Kendall's tau"] == pytest.approx(-1)
+    off = sample.exact + np.random.default_rng(1).normal(0, 0.2, len(sample.exact)).astype(np.float32)
+    scaled = Judged(sample.pairs, sample.encoded, sample.exact * 8)
+    assert agreement(scaled, off * 8) == agreement(sample, off)
 
 
 @pytest.mark.parametrize("spoilt", [np.nan, np.inf])
-def test_agreement_of_a_logit_that_is_not_finite_passes_no_bound(held_out: HeldOut, spoilt: float) -> None:
-    logits = held_out.logits.copy()
-    logits[3, 1] = spoilt
-    assert not passes(agreement(held_out, logits), bounds())
+def test_agreement_of_a_score_that_is_not_finite_passes_no_bound(sample: Judged, spoilt: float) -> None:
+    rounded = sample.exact.copy()
+    rounded[3] = spoilt
+    assert not passes(agreement(sample, rounded), bounds())
 
 
-def keys(held_out: HeldOut) -> tuple[list[str], list[str]]:
-    return held_out.pairs["query_id"].tolist(), held_out.pairs["document_id"].tolist()
-
-
-def test_spread_takes_some_of_each_query_over_all_its_ranks(held_out: HeldOut) -> None:
-    some = held_out.spread(4)
-    scores = relevance(held_out.logits)
-    for query_id, rows in held_out.pairs.groupby("query_id"):
-        ranked = rows.assign(score=scores[rows.index]).sort_values("score", ascending=False)["document_id"].tolist()
-        kept = set(some.pairs.loc[some.pairs["query_id"] == query_id, "document_id"])
-        assert kept == {ranked[0], ranked[3], ranked[6], ranked[9]}  # of ten
-    places = {pair: at for at, pair in enumerate(zip(*keys(held_out), strict=True))}
-    for row, pair in enumerate(zip(*keys(some), strict=True)):
-        at = places[pair]
-        assert list(some.encoded[row][1]) == list(held_out.encoded[at][1])
-        assert some.logits[row].tolist() == held_out.logits[at].tolist()
-    assert held_out.spread(ALONE).pairs.equals(held_out.pairs)  # where there are no more
+def test_agreement_without_a_relevant_document_has_no_loss(sample: Judged) -> None:
+    found = agreement(Judged(sample.pairs.assign(relevant=False), sample.encoded, sample.exact), -sample.exact)
+    assert found["loss of nDCG@10"] == {"mean": 0, "low": -1, "high": 1}
 
 
 class Watched(Ranker):
     """A ranker that remembers the shapes that it was asked for."""
 
     def __init__(self, exact: Ranker) -> None:
-        self.exact, self.shapes = exact, set[tuple[int, ...]]()
+        self.exact, self.layout, self.shapes = exact, exact.layout, list[tuple[int, ...]]()
 
     def logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        self.shapes.add(inputs["input_ids"].shape)
+        self.shapes.append(inputs["input_ids"].shape)
         return self.exact.logits(inputs)
 
 
-def test_one_by_one_is_padded_as_vespa_pads(exact: Ranker, held_out: HeldOut) -> None:
-    watched = Watched(exact)
-    np.testing.assert_allclose(one_by_one(watched, held_out.encoded), held_out.logits, atol=1e-5)
-    assert watched.shapes == {(1, LAYOUT.max_length)}
+def test_ways_are_a_querys_documents_in_batches_and_each_pair_alone_without_padding(
+    exact: Ranker, sample: Judged
+) -> None:
+    """Of no batch are two queries' pairs: six queries of ten documents are six batches."""
+    for way, shapes in (
+        (
+            "in batches",
+            [(10, -(-sample.encoded.lengths[rows].max() // 8) * 8) for rows in np.arange(60).reshape(6, 10)],
+        ),
+        ("one by one", [(1, length) for length in sample.encoded.lengths]),
+    ):
+        watched = Watched(exact)
+        found = score_queries(WAYS[way], watched, sample.pairs, sample.encoded)
+        np.testing.assert_allclose(found, relevance(exact.logits(sample.encoded.inputs(range(60)))), atol=1e-5)
+        assert watched.shapes == shapes
+
+
+def test_sampled_rows_are_a_bounded_draw_of_queries_and_of_each_ones_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs, _ = make_data(6)
+    assert sampled_rows(pairs, 13).tolist() == list(range(60))  # where there are no more
+    monkeypatch.setattr(gate_module, "QUERIES", 3)
+    monkeypatch.setattr(gate_module, "PAIRS", 4)
+    rows = sampled_rows(pairs, 13)
+    assert pairs.iloc[rows]["query_id"].value_counts().tolist() == [4, 4, 4]
+    assert sampled_rows(pairs, 13).tolist() == rows.tolist() == sorted(set(rows))
+    others = [sampled_rows(pairs, seed).tolist() for seed in range(5)]
+    assert len(set(map(tuple, others))) == 5
+
+
+def test_sample_keeps_what_belongs_together(sample: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate_module, "PAIRS", 4)
+    rows = sampled_rows(sample.pairs, 13)
+    some = sample.sample(13)
+    assert some.pairs["document_id"].tolist() == sample.pairs["document_id"].iloc[rows].tolist()
+    assert some.exact.tolist() == sample.exact[rows].tolist()
+    assert [list(some.encoded[place][1]) for place in range(24)] == [list(sample.encoded[row][1]) for row in rows]

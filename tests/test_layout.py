@@ -81,7 +81,7 @@ def test_lay_out_refuses_a_length_that_would_lose_a_token() -> None:
 
 
 def test_read_contract_gives_back_what_contract_states(tmp_path: Path) -> None:
-    write_json(tmp_path / "encoding.json", contract(LAYOUT, "0" * 64))
+    write_json(tmp_path / "encoding.json", contract(LAYOUT, "0" * 64, 512))
     assert read_contract(tmp_path / "encoding.json") == LAYOUT
 
 
@@ -102,7 +102,7 @@ def test_read_contract_gives_back_what_contract_states(tmp_path: Path) -> None:
 def test_read_contract_refuses_one_that_cannot_be_served(
     tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    (tmp_path / "encoding.json").write_text(json.dumps(contract(LAYOUT, "0" * 64) | change))
+    (tmp_path / "encoding.json").write_text(json.dumps(contract(LAYOUT, "0" * 64, 512) | change))
     with pytest.raises(InputError, match=f"encoding.json: {message}"):
         read_contract(tmp_path / "encoding.json")
 

@@ -22,7 +22,6 @@ from tests.conftest import QUERIES
 from tests.factories import ROOT, Run, run_module, set_params
 from tests.pipeline import STAGES, metrics, ran
 from tests.readme import command, recipe
-from tests.vespa_arithmetic import Application
 
 # The int8 one is there where it passed the gate, which is for this chip to say.
 SYSTEMS = ["cross_encoder", "cross_encoder_int8", "bm25", "base_cosine", "random"]
@@ -153,15 +152,26 @@ def test_export_names_what_is_in_each_model(repository: Path) -> None:
 
 
 def test_export_measures_both_models_side_by_side(repository: Path) -> None:
-    """The exact one as evaluate measures it; the eight-bit one as the manifest has it."""
+    """The exact one as evaluate measures it; the eight-bit one as the manifest has it, held-out if it passed."""
     report = json.loads((repository / paths.EXPORT_REPORT).read_text())
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(repository)["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     assert report["fp32"]["MiB"] == (repository / paths.RANKER / "model.onnx").stat().st_size / 2**20
-    last = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]["tried"][-1]
+    found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
+    last = found["tried"][-1]
     del last["left_out"]
     file = repository / paths.RANKER / "model.int8.onnx"
-    assert report["int8"] == {"MiB": file.stat().st_size / 2**20 if last["passed"] else 0.0} | last
+    expected = {"MiB": file.stat().st_size / 2**20 if last["passed"] else 0.0} | last | found["held out"]
+    assert report["int8"] == expected
+
+
+def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
+    """All of them, here where queries and pairs are few; and reports it on the held-out ones."""
+    held_out = pd.read_parquet(repository / paths.FOLDS)["fold"] == 0
+    assert sum(held_out) != sum(~held_out)
+    found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
+    assert {trial["in batches"]["pairs"] for trial in found["tried"]} == {sum(~held_out)}
+    assert [way["pairs"] for way in found["held out"].values()] == [sum(held_out)] * 2 * bool(found["chosen"])
 
 
 def test_report_shows_what_was_measured(repository: Path) -> None:
@@ -206,9 +216,9 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run) -> None:
     fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
     assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()
     run(command("python -m ranker query"), clean)
-    assert json.loads((clean / "query.json").read_text())["ranking"] == "ranker"
-    package = Application.read(clean / paths.VESPA)
-    assert package.size("doc_token_ids") == len(fed[0]["fields"]["doc_token_ids"]["values"]) == 95
+    body = json.loads((clean / "query.json").read_text())
+    assert (body["ranking"], body["language"], body["timeout"]) == ("ranker", "en", "5000ms")
+    assert [row["fields"]["title"] for row in fed] == documents["title"].tolist()
 
 
 def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp_path: Path) -> None:

@@ -177,20 +177,25 @@ run_stage("train", main)
 """
 
 
-def test_train_goes_on_after_a_kill(
-    clean: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = outputs(clean)
-    shutil.rmtree(clean / paths.CHECKPOINT)
-    shutil.rmtree(clean / paths.CURVES)
-    process = subprocess.run([sys.executable, "-c", KILLED], cwd=clean, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+@pytest.fixture
+def copy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the repository for one test, which is in it; it costs less than to have DVC check out another."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = outputs(copy)
+    shutil.rmtree(paths.CHECKPOINT)
+    shutil.rmtree(paths.CURVES)
+    process = subprocess.run([sys.executable, "-c", KILLED], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     assert process.returncode == -signal.SIGKILL
-    assert list(clean.glob(".unfinished/train/*/checkpoint-10/whole"))
-    monkeypatch.chdir(clean)
+    assert list(copy.glob(".unfinished/train/*/checkpoint-10/whole"))
     assert run_module("stages.train") == 0
     assert "training: goes on from .unfinished/train/" in capfd.readouterr().out
-    assert not list(clean.glob(".unfinished/train/*"))
-    assert outputs(clean) == before  # the same weights and curves
+    assert not list(copy.glob(".unfinished/train/*"))
+    assert outputs(copy) == before  # the same weights and curves
 
 
 @contextmanager
@@ -205,31 +210,31 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "features"])  # whose folder is empty
-def test_stages_say_that_there_is_no_room(
-    clean: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
-) -> None:
-    """In one line, and what was there stays; of train's curves, which are written as it goes, nothing is asked."""
-    monkeypatch.chdir(clean)
-    before = outputs(clean)
+def test_stages_say_that_there_is_no_room(copy: Path, capsys: pytest.CaptureFixture[str], stage: str) -> None:
+    """In one line, and what was there stays; of train's curves, which are written as it goes, nothing is asked.
+
+    By capsys, because what pytest else captures goes to a file.
+    """
+    before = outputs(copy)
     with full_disk():
         found = str(run_module(f"stages.{stage}"))
     assert found.startswith(f"{stage}: expected to write its outputs, found: ")
     assert ("disk I/O error" if stage == "train" else "File too large") in found  # the former is DVCLive's
     assert "\n" not in found
-    after = {path: digest for path, digest in outputs(clean).items() if not path.startswith(str(paths.CURVES))}
+    after = {path: found for path, found in outputs(copy).items() if not path.startswith(str(paths.CURVES))}
     assert after == {path: digest for path, digest in before.items() if path in after}
     assert len(before) - len(after) <= sum(path.startswith(str(paths.CURVES)) for path in before)
-    assert not list(clean.rglob(".*.partial"))
+    assert not list(copy.rglob(".*.partial"))
 
 
-@pytest.mark.parametrize("stage", ["join", "encode"])
-def test_stages_name_a_place_that_cannot_be_written(clean: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
-    folder = {"join": paths.QUERIES, "encode": paths.ENCODED_QUERIES}[stage].parent
-    shutil.rmtree(clean / folder)
-    (clean / folder).write_text("in the way")
-    monkeypatch.chdir(clean)
+@pytest.mark.usefixtures("copy")
+@pytest.mark.parametrize(
+    ("stage", "folder"), [("join", paths.QUERIES.parent), ("encode", paths.ENCODED_QUERIES.parent)]
+)
+def test_stages_name_a_place_that_cannot_be_written(stage: str, folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
     assert run_module(f"stages.{stage}") == f"{stage}: {folder}: File exists"
-    (clean / folder).unlink()
 
 
 def test_dvc_repro_of_two_at_once_does_nothing_by_halves(repository: Path, fresh: Path, run: Run) -> None:

@@ -89,12 +89,13 @@ def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_fo
     assert 0 < np.abs(exact - rounded).max() < np.ptp(exact) / 2
 
 
-def test_score_unbatched_is_padded_and_alone(ranker_folder: Path, ranker: Ranker) -> None:
-    """In eight bits that makes other scores, which are those of a batch of one at the full length."""
+def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ranker) -> None:
+    """In eight bits that makes other scores, which are those of a batch of one at its own length."""
     rounded = Ranker(ranker_folder, "int8")
     documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
     found = rounded.score_unbatched(query, documents)
-    alone = [lay_out(ranker.layout, [query], [document], ranker.layout.max_length) for document in documents]
+    alone = [lay_out(ranker.layout, [query], [document]) for document in documents]
+    assert [pair["input_ids"].shape[1] for pair in alone] == [3 + len(query) + len(document) for document in documents]
     assert found.tolist() == [relevance(rounded.logits(inputs))[0] for inputs in alone]
     assert found.tolist() != rounded.score(query, documents).tolist()
 

@@ -186,11 +186,9 @@ def test_score_corpus_names_what_is_wrong(
     assert len(found.splitlines()) == 1
 
 
-def test_feed_corpus_in_shards_is_the_feed(
-    pairs: Path, ranker_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_feed_corpus_in_shards_is_the_feed(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def feed(source: Path, out: Path) -> str:
-        asked = ("feed", source, "--out", out, "--model-dir", ranker_folder)
+        asked = ("feed", source, "--out", out)
         assert run_module("ranker.__main__", *map(str, asked)) == 0
         return capsys.readouterr().out
 

@@ -53,19 +53,31 @@ def test_read_texts_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tables.read_texts(paths.DOCUMENTS)) == [(["a", "b"], ["A", ""]), (["c"], ["C"])]
 
 
+def test_write_judged_texts_have_their_own_tokens_whatever_the_order() -> None:
+    documents = pd.DataFrame({"document_id": ["b", "a", "c"], "title": ["Bats", "A mask", ""]})
+    encoded = tables.pack(["a", "b", "c", "never judged"], [[5, 6], [7], [], [8]])
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, encoded)
+    pd.testing.assert_frame_equal(tables.read_judged_texts(paths.SPLIT_DOCUMENTS), documents, check_dtype=False)
+    tokens = tables.read_tokens(paths.SPLIT_DOCUMENTS)
+    assert tokens.ids.to_pylist() == ["b", "a", "c"]
+    assert [text.tolist() for text in tokens] == [[7], [5, 6], []]
+    with pytest.raises(KeyError, match="no token ids for z"):
+        tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents.assign(document_id=list("zac")), encoded)
+
+
 def test_write_table_of_equal_rows_gives_equal_bytes() -> None:
-    frame = pd.DataFrame({"query_id": ["1", "2"], "document_id": ["a", "b"], "fold": [0, 1]})
-    tables.write_table(paths.FOLDS, frame)
-    first = sha256(paths.FOLDS)
-    tables.write_table(paths.FOLDS, frame.set_index(pd.Index([7, 9])))
-    assert sha256(paths.FOLDS) == first
+    frame = pd.DataFrame({"query_id": ["1", "2"], "query": ["bats", "masks"]})
+    tables.write_table(paths.QUERIES, frame)
+    first = sha256(paths.QUERIES)
+    tables.write_table(paths.QUERIES, frame.set_index(pd.Index([7, 9])))
+    assert sha256(paths.QUERIES) == first
 
 
 def test_read_table_refuses_another_schema() -> None:
-    paths.FOLDS.parent.mkdir(parents=True)
-    pq.write_table(pa.table({"query_id": ["1"], "document_id": ["a"], "fold": [0.5]}), paths.FOLDS)
-    with pytest.raises(InputError, match="folds.parquet: expected columns .* fold int8, found .* fold double"):
-        tables.read_table(paths.FOLDS)
+    paths.SPLIT_PAIRS.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"query_id": ["1"], "document_id": ["a"], "fold": [0.5]}), paths.SPLIT_PAIRS)
+    with pytest.raises(InputError, match="pairs.parquet: expected columns .* fold int8, .*, found .* fold double"):
+        tables.read_table(paths.SPLIT_PAIRS)
 
 
 def test_read_embeddings_gives_them_back_by_id() -> None:
@@ -109,7 +121,7 @@ def test_read_table_refuses_a_file_that_is_no_parquet() -> None:
             read(paths.QUERIES if read is tables.read_table else paths.ENCODED_QUERIES)
     with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
         next(tables.read_texts(paths.QUERIES))
-    paths.FOLDS.parent.mkdir(parents=True)
-    paths.FOLDS.write_text("query_id,fold\n")
-    with pytest.raises(InputError, match="folds.parquet: expected a Parquet file"):
-        tables.read_table(paths.FOLDS)
+    paths.PAIRS.parent.mkdir(parents=True)
+    paths.PAIRS.write_text("query_id,grade\n")
+    with pytest.raises(InputError, match="pairs.parquet: expected a Parquet file"):
+        tables.read_table(paths.PAIRS)

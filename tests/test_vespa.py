@@ -1,262 +1,317 @@
-"""ranker.vespa, package, feed and query: that Vespa would compute what training and serving compute."""
+"""ranker.vespa: the packed model, the package's files, feed and query. Vespa's own code is asked in tests/engines."""
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
 
 from ranker.common.errors import InputError
-from ranker.common.files import sha256
-from ranker.contract.layout import INPUTS, Layout, lay_out, read_contract, relevance
+from ranker.common.files import sha256, write_json
+from ranker.contract.folder import Model
+from ranker.contract.layout import Layout
 from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.export.golden import TEXTS
+from ranker.project.params import check_params
 from ranker.serving.documents import Document
-from ranker.serving.ranker import Ranker, TextEncoder
-from ranker.vespa import feed
-from ranker.vespa.feed import feed_lines, write_feed
-from ranker.vespa.package import RankerSchema, application, write_application
-from ranker.vespa.query import query_body
-from tests import vespa_arithmetic
-from tests.vespa_arithmetic import Application, embed
+from ranker.serving.ranker import Ranker
+from ranker.vespa import latency
+from ranker.vespa.feed import DROPPED, NOT_TEXT, feed_lines, write_feed
+from ranker.vespa.latency import misfits
+from ranker.vespa.pack import pack
+from ranker.vespa.package import kept_by_tokenizer, write_application
+from ranker.vespa.query import QuerySettings, query_body, read_settings
+from tests.factories import PARAMS, ROOT, run_module, set_params
 
-DOCUMENTS = [
-    ("a", "The origin of the virus in bats"),
-    ("b", ""),
-    ("c", "masks " * 200),
-    ("d", "What [SEP] and [PAD] mean"),
-    ("e", "🦠 naïve Ångström\u0007"),
-]
+SETTINGS = QuerySettings("en", 100, 5000)
+
+
+class Packed:
+    """A packed model, run as Vespa runs it: on tensors of one size, filled up with zeros."""
+
+    def __init__(self, file: Path) -> None:
+        self.session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        self.sizes = {tensor.name: tensor.shape[0] for tensor in self.session.get_inputs()}
+
+    def score(self, query: list[int] | np.ndarray, document: list[int] | np.ndarray) -> float:
+        inputs = {
+            name: np.array([*tokens, *[0] * (self.sizes[name] - len(tokens))], np.int64)
+            for name, tokens in (("query_token_ids", query), ("doc_token_ids", document))
+        }
+        (score,) = self.session.run(["score"], inputs)
+        assert (score.shape, score.dtype) == ((1,), np.float32)
+        return float(score[0])
+
+
+# A model that is no BERT: the score is the sum of one input, each value times its place. Its inner names are those that
+# the new nodes could have had.
+BY_PLACE = """
+<ir_version: 8, opset_import: ["": 17]>
+other (int64[batch, sequence] input_ids, int64[batch, sequence] token_type_ids, int64[batch, sequence] attention_mask)
+    => (float[batch, 2] logits)
+<int64 zero = {{0}}, int64 one = {{1}}, int64[1] last = {{1}}>
+{{
+    size = Shape <start = 1, end = 2> (input_ids)
+    batch = Squeeze (size)
+    first = Range (zero, batch, one)
+    pair = Add (first, one)
+    query = Mul ({input}, pair)
+    document = ReduceSum (query, last)
+    for = Cast <to = 1> (document)
+    against = Sub (for, for)
+    logits = Concat <axis = 1> (against, for)
+}}
+"""
+
+
+def packed_by_place(folder: Path, name: str) -> Packed:
+    onnx.save(onnx.parser.parse_model(BY_PLACE.format(input=name)), folder / "model.onnx")
+    pack(folder / "model.onnx", Layout(6, 4, cls_id=101, sep_id=102, pad_id=0), folder / "packed.onnx")
+    return Packed(folder / "packed.onnx")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("input_ids", 1204), ("token_type_ids", 5 + 6), ("attention_mask", 21)])
+def test_pack_lays_pairs_out_whatever_the_model(tmp_path: Path, name: str, expected: int) -> None:
+    """[CLS] 7 8 [SEP] 9 [SEP], the last two of type 1: 101 + 2 * 7 + 3 * 8 + 4 * 102 + 5 * 9 + 6 * 102 is 1204."""
+    packed = packed_by_place(tmp_path, name)
+    assert packed.sizes == {"query_token_ids": 4, "doc_token_ids": 3}
+    assert packed.score([7, 8], [9]) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "document", "expected"),
+    [
+        ([], [], 1 + 2 + 3),
+        ([7, 8, 9, 10], [], 21 + 7),
+        ([], [7, 8, 9], 21),
+        ([7, 8, 9, 10], [7, 8, 9], 55),
+        ([7, 0, 9], [0, 8], 21),  # a 0 is no token, wherever it is
+    ],
+)
+def test_pack_drops_what_fills_a_tensor_up(
+    tmp_path: Path, query: list[int], document: list[int], expected: int
+) -> None:
+    """By the mask: 1 + 2 + ... + the tokens of a pair, so that its length is known."""
+    assert packed_by_place(tmp_path, "attention_mask").score(query, document) == expected
 
 
 @pytest.fixture(scope="module")
-def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Model, Path]:
     """An application package with each model."""
     folder = tmp_path_factory.mktemp("vespa")
-    assert write_application(folder / "int8", ranker_folder, "cord19-ranker", "int8", 100) == "int8"
-    assert write_application(folder / "fp32", ranker_folder, "cord19-ranker", "fp32", 50) == "fp32"
+    others = QuerySettings("de", 50, 700)
+    assert write_application(folder / "int8", ranker_folder, "cord19-ranker", "0.1.0", "int8", SETTINGS) == "int8"
+    assert write_application(folder / "fp32", ranker_folder, "other", "1.20.3", "fp32", others, threads=2) == "fp32"
     return {"int8": folder / "int8", "fp32": folder / "fp32"}
 
 
-def parse_schema(text: str) -> dict[str, object]:
-    """A schema's blocks as nested dicts; an error where braces do not match or a name is given twice."""
-    root: dict[str, object] = {}
-    stack = [root]
-    for line in filter(None, (line.strip() for line in text.splitlines())):
-        if line == "}":
-            stack.pop()
-            assert stack, "a brace too many"
-        elif line.endswith("{"):
-            block: dict[str, object] = {}
-            assert line[:-1].strip() not in stack[-1], f"twice: {line}"
-            stack[-1][line[:-1].strip()] = block
-            stack.append(block)
-        else:
-            name, _, value = line.partition(": ")
-            assert name not in stack[-1], f"twice: {line}"
-            stack[-1][name] = value
-    assert stack == [root], "a brace too few"
-    return root
+MODELS: dict[Model, str] = {"int8": "files/ranker_0_1_0.onnx", "fp32": "files/ranker_1_20_3.onnx"}
 
 
-def test_write_application_has_the_schema(packages: dict[str, Path]) -> None:
-    schema = parse_schema((packages["int8"] / "schemas/doc.sd").read_text())["schema doc"]
-    assert isinstance(schema, dict)
-    assert set(schema) == {"document doc", "fieldset default", "rank-profile bm25", "rank-profile ranker inherits bm25"}
-    fields = schema["document doc"]
-    assert fields["field doc_token_ids type tensor<float>(d0[95])"] == {"indexing": "attribute"}
-    assert fields["field title type string"] == {"indexing": "summary | index", "index": "enable-bm25"}
-    assert schema["rank-profile bm25"] == {"first-phase": {"expression": {"bm25(title)": ""}}}
-    profile = schema["rank-profile ranker inherits bm25"]
-    assert profile["onnx-model cross_encoder"] == {
-        "file": "files/cross_encoder.onnx",
-        **{f"input {name}": name for name in INPUTS},
-        "output logits": "logits",
+@pytest.mark.parametrize(("model", "within"), [("fp32", 1e-5), ("int8", 1e-6)])
+def test_packed_model_scores_as_ranker_does(
+    packages: dict[Model, Path], ranker_folder: Path, model: Model, within: float
+) -> None:
+    """In eight bits a last bit of a sum would tell: its scores are those of the very same operators."""
+    ranker, packed = Ranker(ranker_folder, model), Packed(packages[model] / MODELS[model])
+    documents = ranker.encode_documents([document for _, document in TEXTS.values()])
+    for query in [query for query, _ in TEXTS.values()]:
+        tokens = ranker.encode_query(query)
+        found = [packed.score(tokens, document) for document in documents]
+        np.testing.assert_allclose(found, ranker.score_unbatched(tokens, documents), atol=within)
+
+
+@pytest.mark.parametrize(("model", "file"), [("fp32", "model.onnx"), ("int8", "model.int8.onnx")])
+def test_packed_model_is_the_exported_one_between_plain_nodes(
+    packages: dict[Model, Path], ranker_folder: Path, model: Model, file: str
+) -> None:
+    """Of the same opsets, IR version and metadata; all of its nodes are there, by name and in their order."""
+    packed, exported = onnx.load(packages[model] / MODELS[model]), onnx.load(ranker_folder / file)
+    assert packed.opset_import == exported.opset_import
+    assert (packed.ir_version, packed.graph.name) == (8, exported.graph.name)
+    assert packed.metadata_props == exported.metadata_props
+    added = [node for node in packed.graph.node if node.name not in {node.name for node in exported.graph.node}]
+    assert [node for node in packed.graph.node if node not in added] == list(exported.graph.node)
+    assert {node.domain for node in added} == {""}
+    assert len(added) < 30
+    assert [
+        (tensor.name, [axis.dim_value for axis in tensor.type.tensor_type.shape.dim]) for tensor in packed.graph.input
+    ] == [
+        ("query_token_ids", [30]),
+        ("doc_token_ids", [95]),
+    ]
+
+
+def test_write_application_gives_the_same_bytes(
+    packages: dict[Model, Path], ranker_folder: Path, tmp_path: Path
+) -> None:
+    write_application(tmp_path / "again", ranker_folder, "cord19-ranker", "0.1.0", "int8", SETTINGS)
+    names = {
+        "services.xml",
+        "schemas/doc.sd",
+        "schemas/doc/ranker_0_1_0.profile",
+        "files/ranker_0_1_0.onnx",
+        "tokenizer/tokenizer.json",
+        "query-settings.json",
     }
-    assert profile["inputs"] == {"query(query_token_ids) tensor<float>(d0[30])": ""}
-    pair = "query(query_token_ids), attribute(doc_token_ids)"
-    assert {name: list(body["expression"]) for name, body in profile.items() if name.startswith("function")} == {
-        "function input_ids()": [f"customTokenInputIds(2, 3, 128, {pair})"],  # the tiny tokenizer's own ids
-        "function token_type_ids()": [f"tokenTypeIds(128, {pair})"],
-        "function attention_mask()": [f"tokenAttentionMask(128, {pair})"],
-    }
-    assert profile["global-phase"] == {
-        "expression": {"onnx(cross_encoder).logits{d0:0,d1:1} - onnx(cross_encoder).logits{d0:0,d1:0}": ""},
-        "rerank-count": "100",
-    }
+    assert {
+        file.relative_to(tmp_path / "again").as_posix() for file in (tmp_path / "again").rglob("*.*") if file.is_file()
+    } == names
+    for name in names:
+        assert sha256(tmp_path / "again" / name) == sha256(packages["int8"] / name)
+    assert sha256(packages["int8"] / "tokenizer/tokenizer.json") == sha256(ranker_folder / "tokenizer.json")
 
 
-def test_write_application_has_the_services(packages: dict[str, Path], ranker_folder: Path) -> None:
-    services = ElementTree.parse(packages["int8"] / "services.xml").getroot()
+SCHEMA = """\
+schema doc {
+    # Else a language is detected for each title, and its words are stemmed as that language's
+    field language type string {
+        indexing: "de" | set_language
+    }
+    document doc {
+        field document_id type string {
+            indexing: summary | attribute
+        }
+        field title type string {
+            indexing: summary | index
+            index: enable-bm25
+        }
+    }
+    # Outside the document: nobody feeds it, and an update of the title makes it anew
+    field doc_token_ids type tensor<float>(d0[95]) {
+        indexing: input title | embed tokenizer | attribute
+    }
+    fieldset default {
+        fields: title
+    }
+    rank-profile bm25 {
+        first-phase {
+            expression: bm25(title)
+        }
+    }
+    # What queries ask for; doc/*.profile are the versions, of which there may be several
+    rank-profile ranker inherits ranker_1_20_3 {
+    }
+}
+"""
+RANK_PROFILE = """\
+rank-profile ranker_1_20_3 inherits bm25 {
+    inputs {
+        query(query_token_ids) tensor<float>(d0[30])
+    }
+    onnx-model ranker_1_20_3 {
+        file: files/ranker_1_20_3.onnx
+        input query_token_ids: query(query_token_ids)
+        input doc_token_ids: attribute(doc_token_ids)
+        output score: score
+        intraop-threads: 2
+    }
+    # Why a hit was found: its relevance is the model's score
+    match-features: bm25(title)
+    global-phase {
+        # Named once, because each mention is a run of the model
+        expression: sum(onnx(ranker_1_20_3).score)
+        rerank-count: 50
+    }
+}
+"""
+
+
+def test_write_application_names_language_version_count_and_threads(packages: dict[Model, Path]) -> None:
+    assert (packages["fp32"] / "schemas/doc.sd").read_text() == SCHEMA
+    assert (packages["fp32"] / "schemas/doc/ranker_1_20_3.profile").read_text() == RANK_PROFILE
+    assert "intraop-threads" not in (packages["int8"] / "schemas/doc/ranker_0_1_0.profile").read_text()
+    services = ElementTree.parse(packages["fp32"] / "services.xml").getroot()
     component = services.find("container/component")
     assert component is not None
     assert component.attrib == {"id": "tokenizer", "type": "hugging-face-tokenizer"}
-    path = component.find("model").attrib["path"]  # type: ignore[union-attr]
-    assert sha256(packages["int8"] / path) == sha256(ranker_folder / "tokenizer.json")
-    assert [len(services.findall(f"container/{name}")) for name in ("search", "document-api")] == [1, 1]
-    assert services.find("content/documents/document").attrib["type"] == "doc"  # type: ignore[union-attr]
+    assert component.find("model").attrib == {"path": "tokenizer/tokenizer.json"}  # type: ignore[union-attr]
+    assert services.find("content").attrib["id"] == "other"  # type: ignore[union-attr]
 
 
-def test_write_application_has_every_file_that_it_names(packages: dict[str, Path], ranker_folder: Path) -> None:
-    names = {"schemas/doc.sd", "services.xml", "files/cross_encoder.onnx", "tokenizer/tokenizer.json"}
-    for model, file in (("int8", "model.int8.onnx"), ("fp32", "model.onnx")):
-        folder = packages[model]
-        assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == names
-        assert sha256(folder / "files/cross_encoder.onnx") == sha256(ranker_folder / file)
+def copy_exported(ranker_folder: Path, folder: Path, **changed: object) -> Path:
+    """The exact model alone, its contract changed."""
+    for file in ("model.onnx", "tokenizer.json", "encoding.json"):
+        shutil.copyfile(ranker_folder / file, folder / file)
+    write_json(folder / "encoding.json", json.loads((folder / "encoding.json").read_text()) | changed)
+    write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
+    return folder
 
 
 def test_write_application_without_an_eight_bit_model_packs_the_exact_one(ranker_folder: Path, tmp_path: Path) -> None:
-    for file in ("model.onnx", "tokenizer.json", "encoding.json", "manifest.json"):
-        (tmp_path / file).write_bytes((ranker_folder / file).read_bytes())
-    assert write_application(tmp_path / "vespa", tmp_path, "cord19-ranker", "int8", 100) == "fp32"
-    assert sha256(tmp_path / "vespa/files/cross_encoder.onnx") == sha256(ranker_folder / "model.onnx")
+    exported = copy_exported(ranker_folder, tmp_path)
+    assert write_application(tmp_path / "vespa", exported, "cord19-ranker", "0.1.0", "int8", SETTINGS) == "fp32"
+    metadata = {entry.key for entry in onnx.load(tmp_path / "vespa" / MODELS["int8"]).metadata_props}
+    assert metadata == {"name", "version"}  # and no quantisation
 
 
-def test_application_in_pyvespas_terms(ranker_folder: Path) -> None:
-    layout = read_contract(ranker_folder / "encoding.json")
-    package = application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 7)
-    (schema,) = package.schemas
-    assert isinstance(schema, RankerSchema)
-    (phase,) = re.findall(r"rerank-count: \d+", schema.schema_to_text)
-    assert phase == "rerank-count: 7"
-    assert [field.name for field in schema.document.fields] == ["document_id", "title", "doc_token_ids"]
+def test_write_application_refuses_a_tokenizer_whose_padding_is_not_0(ranker_folder: Path, tmp_path: Path) -> None:
+    exported = copy_exported(ranker_folder, tmp_path, pad_id=5)
+    with pytest.raises(InputError, match=r"tokenizer.json: expected the padding's id to be 0, .*, found 5"):
+        write_application(tmp_path / "vespa", exported, "a", "0.1.0", "fp32", SETTINGS)
 
 
-def test_application_refuses_a_tokenizer_whose_padding_is_not_0(ranker_folder: Path) -> None:
-    layout = replace(read_contract(ranker_folder / "encoding.json"), pad_id=5)
-    with pytest.raises(InputError, match=r"tokenizer.json: expected the padding's id to be 0, .* found 5"):
-        application("a", layout, ranker_folder / "model.onnx", ranker_folder / "tokenizer.json", 100)
+def test_write_application_refuses_what_was_changed_since_export(ranker_folder: Path, tmp_path: Path) -> None:
+    exported = copy_exported(ranker_folder, tmp_path)
+    (exported / "model.onnx").write_bytes(b"other")
+    with pytest.raises(InputError, match="model.onnx: expected sha256 .*, as manifest.json says"):
+        write_application(tmp_path / "vespa", exported, "a", "0.1.0", "fp32", SETTINGS)
 
 
-tokens = st.lists(st.integers(1, 30_000), max_size=12)
+def test_kept_by_tokenizer_is_what_a_normaliser_leaves(ranker_folder: Path, tmp_path: Path) -> None:
+    assert kept_by_tokenizer(ranker_folder) == []
+    content = json.loads((ranker_folder / "tokenizer.json").read_text())
+    write_json(tmp_path / "tokenizer.json", content | {"normalizer": None})
+    kept = kept_by_tokenizer(tmp_path)
+    assert "\0" in kept
+    assert len(kept) == 29  # of 32 all but tab, line feed and carriage return
 
 
-@given(tokens, tokens, st.integers(3, 9), st.integers(2, 9))
-def test_rank_profile_tensors_are_the_contracts(
-    query: list[int], document: list[int], query_size: int, doc_size: int
-) -> None:
-    layout = Layout(query_size, doc_size, cls_id=101, sep_id=102, pad_id=0)
-
-    def tensor(ids: list[int], size: int) -> list[float]:
-        return [float(i) for i in ids[:size]] + [0.0] * (size - len(ids[:size]))
-
-    pair = tensor(query, query_size - 2), tensor(document, doc_size - 1)
-    found = {
-        "input_ids": vespa_arithmetic.token_input_ids(101, 102, layout.max_length, *pair),
-        "token_type_ids": vespa_arithmetic.token_type_ids(layout.max_length, *pair),
-        "attention_mask": vespa_arithmetic.token_attention_mask(layout.max_length, *pair),
-    }
-    for name, expected in lay_out(layout, [query], [document], layout.max_length).items():
-        assert found[name] == expected[0].tolist(), name
+@given(st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b"])).map("".join))
+def test_titles_that_are_fed_have_the_tokens_that_they_had(ranker_folder: Path, text: str) -> None:
+    """But for code points that are no characters."""
+    if not any(character in NOT_TEXT and character > "\x20" for character in text):
+        tokenizer = load_tokenizer(ranker_folder)
+        assert tokenize(tokenizer, [text.translate(DROPPED)]) == tokenize(tokenizer, [text])
 
 
-def test_token_input_ids_would_lose_the_last_token_after_a_0() -> None:
-    """Why no text may spell [PAD]."""
-    assert vespa_arithmetic.token_input_ids(101, 102, 8, [7.0, 0.0, 9.0], []) == [101, 7, 0, 102, 102, 0, 0, 0]
+def test_feed_lines_are_ids_and_titles() -> None:
+    lines = list(feed_lines([("a", 'The "origin"'), ("é/2", ""), ("c", "🦠 na\u0000ïve\u0007\ufffe\tÅ")]))
+    assert lines == [
+        '{"put":"id:doc:doc::a","fields":{"document_id":"a","title":"The \\"origin\\""}}',
+        '{"put":"id:doc:doc::é/2","fields":{"document_id":"é/2","title":""}}',
+        '{"put":"id:doc:doc::c","fields":{"document_id":"c","title":"🦠 naïve\\tÅ"}}',
+    ]
 
 
-def test_read_contract_refuses_a_length_at_which_vespa_would_lose_the_separator(
-    ranker_folder: Path, tmp_path: Path
-) -> None:
-    assert vespa_arithmetic.token_input_ids(101, 102, 5, [7.0, 8.0], [9.0, 10.0])[-1] != 102
-    content = json.loads((ranker_folder / "encoding.json").read_text())
-    (tmp_path / "encoding.json").write_text(json.dumps(content | {"max_length": 127}))
-    with pytest.raises(InputError, match=r"encoding.json: max_length: expected at least .* \(128\).* found 127"):
-        read_contract(tmp_path / "encoding.json")
-
-
-TEXT = st.text(max_size=80) | st.sampled_from(
-    ["[SEP]", "a [PAD] b", "[CLS][SEP]", "🦠👩‍🔬", "\u0000\u0007", "e\u0301 ", "masks " * 90]
-)
-
-
-def test_rank_profile_inputs_of_any_text_are_the_contracts(ranker_folder: Path, packages: dict[str, Path]) -> None:
-    """From texts: Vespa's own tokenizer file and tensors, and what this project lays out."""
-    package, layout = Application.read(packages["int8"]), read_contract(ranker_folder / "encoding.json")
-    theirs = Tokenizer.from_file(str(packages["int8"] / "tokenizer/tokenizer.json"))
-    ours = load_tokenizer(ranker_folder)
-    sizes = package.size(r"query\(query_token_ids"), package.size("doc_token_ids")
-    assert sizes == (30, 95)
-
-    @given(TEXT, TEXT)
-    def check(query: str, title: str) -> None:
-        expected = lay_out(layout, tokenize(ours, [query]), tokenize(ours, [title]), layout.max_length)
-        found = package.inputs(embed(theirs, query, sizes[0]), embed(theirs, title, sizes[1]))
-        for name in INPUTS:
-            assert found[name].tolist() == expected[name].tolist(), name
-
-    check()
-
-
-@pytest.mark.parametrize("model", ["fp32", "int8"])
-def test_rank_profile_scores_as_serving_does(ranker_folder: Path, packages: dict[str, Path], model: str) -> None:
-    """The query by Vespa's tokenizer, the documents as they are fed, the score by the schema's own expression."""
-    package, ranker = Application.read(packages[model]), Ranker(ranker_folder, model)  # type: ignore[arg-type]
-    theirs = Tokenizer.from_file(str(packages[model] / "tokenizer/tokenizer.json"))
-    fed = [json.loads(line)["fields"]["doc_token_ids"]["values"] for line in feed_lines(DOCUMENTS, ranker)]
-    documents = ranker.encode_documents([title for _, title in DOCUMENTS])
-    for text in ("origin of the virus", "", "[PAD] masks"):
-        query = ranker.encode_query(text)
-        found = [package.score(embed(theirs, text, 30), tensor) for tensor in fed]
-        padded = [lay_out(ranker.layout, [query], [document], 128) for document in documents]  # in eight bits, it tells
-        np.testing.assert_allclose(found, [relevance(ranker.logits(inputs))[0] for inputs in padded], atol=1e-6)
-        near = ranker.score(query, documents)
-        np.testing.assert_allclose(found, near, atol=1e-5 if model == "fp32" else np.ptp(near) / 2)
-
-
-def test_rank_profile_gives_the_golden_vectors(ranker_folder: Path, packages: dict[str, Path]) -> None:
-    package = Application.read(packages["fp32"])
-    theirs = Tokenizer.from_file(str(packages["fp32"] / "tokenizer/tokenizer.json"))
-    golden = json.loads((ranker_folder / "golden.json").read_text())
-    assert len(golden["vectors"]) > 10
-    for vector in golden["vectors"]:
-        pair = embed(theirs, vector["query"], 30), embed(theirs, vector["document"], 95)
-        for name, tensor in package.inputs(*pair).items():
-            assert tensor[0].tolist() == vector[name], (vector["name"], name)
-        expected = vector["logits"][1] - vector["logits"][0]
-        assert package.score(*pair) == pytest.approx(expected, abs=golden["logits_within"])
-
-
-def test_feed_lines(ranker_folder: Path) -> None:
-    ranker = Ranker(ranker_folder)
-    lines = [json.loads(line) for line in feed_lines(DOCUMENTS, ranker)]
-    assert [line["put"] for line in lines] == [f"id:doc:doc::{name}" for name in "abcde"]
-    assert lines[0]["fields"]["title"] == DOCUMENTS[0][1]
-    assert lines[4]["fields"]["title"] == "🦠 naïve Ångström "  # Vespa takes no control characters
-    for (_, title), line in zip(DOCUMENTS, lines, strict=True):
-        values = line["fields"]["doc_token_ids"]["values"]
-        assert len(values) == 95
-        expected = tokenize(load_tokenizer(ranker_folder), [title])[0][:95]
-        assert values == expected + [0] * (95 - len(expected))
+@pytest.mark.parametrize("document_id", ["a\u0007", "\u0000a", "a\ufdd0"])
+def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> None:
+    """Two ids that differ in such characters alone: the first that has one is refused."""
+    with pytest.raises(InputError, match=r"document_id '\S+': expected text that Vespa takes, found '\S+'"):
+        list(feed_lines([("a", "one title"), (document_id, "another")]))
 
 
 def many(count: int) -> list[Document]:
     return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
 
 
-def test_write_feed_is_the_same_whatever_its_parts_and_whatever_a_killed_one_left(
-    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoder = TextEncoder(ranker_folder)
-    assert write_feed(many(300), encoder, tmp_path / "whole.jsonl") == 300
-    whole = (tmp_path / "whole.jsonl").read_bytes()
-    assert whole.decode().splitlines() == list(feed_lines(many(300), encoder))
-    (tmp_path / ".again.jsonl.partial").write_bytes(whole[:100])
-    monkeypatch.setattr(feed, "CHUNK", 64)
-    assert write_feed(many(300), encoder, tmp_path / "again.jsonl") == 300
-    assert (tmp_path / "again.jsonl").read_bytes() == whole
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.jsonl", "whole.jsonl"]
+def test_write_feed_is_whole_whatever_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / ".feed.jsonl.partial").write_text("half a li")
+    assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
+    assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))
+    assert [file.name for file in tmp_path.iterdir()] == ["feed.jsonl"]
 
 
-def test_write_feed_leaves_the_last_one_where_it_fails(ranker_folder: Path, tmp_path: Path) -> None:
-    encoder, path = TextEncoder(ranker_folder), tmp_path / "feed.jsonl"
+def test_write_feed_leaves_the_last_one_where_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
     path.write_text("the last good one")
 
     def documents() -> Iterator[Document]:
@@ -264,59 +319,127 @@ def test_write_feed_leaves_the_last_one_where_it_fails(ranker_folder: Path, tmp_
         raise InputError("a line that is wrong")
 
     with pytest.raises(InputError, match="a line that is wrong"):
-        write_feed(documents(), encoder, path)
+        write_feed(documents(), path)
     assert path.read_text() == "the last good one"
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(InputError, match="expected a file to write, found a folder"):
-        write_feed(many(5), encoder, tmp_path)
-
-
-def test_feed_lines_refuse_a_token_that_is_0(ranker_folder: Path, tmp_path: Path) -> None:
-    """Vespa would count what follows it as no token."""
-    for name in ("tokenizer.json", "encoding.json"):
-        (tmp_path / name).write_bytes((ranker_folder / name).read_bytes())
-    text = (
-        (tmp_path / "tokenizer.json").read_text().replace('"masks": ', '"other": ').replace('"[PAD]": 0', '"masks": 0')
-    )
-    (tmp_path / "tokenizer.json").write_text(text)
-    with pytest.raises(InputError, match=r"document_id 'a': expected token ids above 0, found \[0\]"):
-        list(feed_lines([("a", "masks")], TextEncoder(tmp_path, trusted=True)))
+        write_feed(many(5), tmp_path)
 
 
 def test_query_body() -> None:
-    body = query_body('bats "and" birds', hits=3)
-    assert body["text"] == 'bats "and" birds'
-    assert re.fullmatch(r"select document_id, title from doc where userInput\(@text\)", body["yql"])
-    assert (body["ranking"], body["hits"]) == ("ranker", 3)
-    assert body["input.query(query_token_ids)"] == "embed(tokenizer, @text)"
-    with pytest.raises(InputError, match="query: expected text, found '  '"):
-        query_body("  ")
-    with pytest.raises(InputError, match="--hits: expected at least 1, found 0"):
-        query_body("bats", hits=0)
+    body = query_body('bats "and" birds', QuerySettings("de", 50, 700), hits=3)
+    assert body == {
+        "yql": 'select document_id, title from doc where {grammar: "tokenize", targetHits: 50}userInput(@text)',
+        "text": 'bats "and" birds',
+        "language": "de",
+        "ranking": "ranker",
+        "input.query(query_token_ids)": "embed(tokenizer, @text)",
+        "hits": 3,
+        "timeout": "700ms",
+    }
+    assert "targetHits: 120}" in query_body("bats", SETTINGS, hits=120)["yql"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "...", "-", "!!!", "“ ”", "\u0007", "+ = <"])
+def test_query_body_refuses_text_with_nothing_to_search_for(text: str) -> None:
+    with pytest.raises(InputError, match="query: expected a letter, a digit or a symbol to search for, found"):
+        query_body(text, SETTINGS)
+
+
+@pytest.mark.parametrize("text", ["a", "7", "½", "冠", "🦠", "-é"])
+def test_query_body_takes_text_of_one_word(text: str) -> None:
+    assert query_body(text, SETTINGS)["text"] == text
+
+
+@pytest.mark.parametrize("hits", [0, -1, 401])
+def test_query_body_refuses_hits_that_vespa_refuses(hits: int) -> None:
+    with pytest.raises(InputError, match=f"--hits: expected 1 to 400, Vespa's maxHits, found {hits}"):
+        query_body("bats", SETTINGS, hits)
+
+
+def test_query_body_refuses_what_is_not_utf8() -> None:
     with pytest.raises(InputError, match="query: expected UTF-8, found '.udcff'"):
-        query_body("\udcff")
+        query_body("\udcff", SETTINGS)
 
 
-@pytest.mark.docker
-def test_a_vespa_ranks_as_serving_does(packages: dict[str, Path], ranker_folder: Path, tmp_path: Path) -> None:
-    """Deploys the package in Vespa's own image: pytest -m docker."""
-    from vespa.deployment import VespaDocker
+def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: Path) -> None:
+    assert read_settings(packages["int8"]) == SETTINGS
+    with pytest.raises(InputError, match="query-settings.json: expected a file that stage package wrote, found none"):
+        read_settings(tmp_path)
+    for spoilt in ("[]", "{", '{"language": "en"}'):
+        (tmp_path / "query-settings.json").write_text(spoilt)
+        with pytest.raises(InputError, match="query-settings.json: expected settings as stage package writes them"):
+            read_settings(tmp_path)
 
-    ranker = Ranker(ranker_folder)
-    vespa: Any = VespaDocker(port=8080)
-    try:
-        app = vespa.deploy_from_disk("cord19ranker", packages["fp32"])
-        write_feed(DOCUMENTS, ranker, tmp_path / "feed.jsonl")
-        for line in map(json.loads, (tmp_path / "feed.jsonl").read_text().splitlines()):
-            app.feed_data_point("doc", line["fields"]["document_id"], line["fields"], namespace="doc")
-        hits = app.query(body=query_body("origin of the virus")).hits
-        titles = dict(DOCUMENTS)
-        found = {hit["fields"]["document_id"]: hit["relevance"] for hit in hits}
-        assert found
-        query = ranker.encode_query("origin of the virus")
-        for document_id, relevance in found.items():
-            (score,) = ranker.score(query, ranker.encode_documents([titles[document_id]]))
-            assert relevance == pytest.approx(float(score), abs=1e-4)
-    finally:
-        vespa.container.stop()
-        vespa.container.remove()
+
+FIGURES = {"ms_per_hit": 5.75, "model_bytes": 32_000_000, "machine": "two cores"}
+MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
+
+
+@pytest.mark.parametrize(
+    ("figures", "bounds", "expected"),
+    [
+        (FIGURES, (32_000_000, 100, 575, 5000), []),
+        (
+            FIGURES,
+            (32_100_000, 100, 500, 560),
+            [
+                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
+                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+            ],
+        ),
+        (
+            FIGURES,
+            (91_000_000, 100, 1, 1),
+            [
+                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
+                "python -m bench.studies.vespa measures what reranking takes"
+            ],
+        ),
+        (
+            None,
+            (32_000_000, 100, 1, 1),
+            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
+        ),
+    ],
+)
+def test_misfits_say_what_does_not_fit(
+    figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
+) -> None:
+    assert list(misfits(figures, *bounds)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("language", "English", "vespa.language: expected a language's tag, such as en or zh-hans, found 'English'"),
+        ("language", 'en"', "vespa.language: expected a language's tag, such as en or zh-hans, found 'en\"'"),
+        ("timeout_ms", 0, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
+        ("latency_ms", 0, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
+        ("threads", -1, "vespa.threads: expected greater than or equal to 0, found -1"),
+    ],
+)
+def test_params_of_the_package_are_checked(name: str, value: object, message: str) -> None:
+    content = PARAMS.model_dump()
+    with pytest.raises(InputError, match=re.escape(f"params.yaml: {message}")):
+        check_params(content | {"vespa": content["vespa"] | {name: value}})
+
+
+def test_stage_package_warns_and_changes_nothing(
+    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
+    set_params(tmp_path, vespa__rerank_count=70, vespa__timeout_ms=900, vespa__latency_ms=350)
+    size = (ranker_folder / "model.int8.onnx").stat().st_size
+    write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
+    monkeypatch.chdir(tmp_path)
+    assert run_module("stages.package") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
+    assert printed[1:] == [
+        "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
+        "vespa.rerank_count: 60 would fit"
+    ]
+    assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
+    assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()

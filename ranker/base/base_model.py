@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ranker.base.checks import check_config, check_files, check_tokenizer, check_weights, read_object
-from ranker.base.sentence_encoder import SETTINGS_FILES, read_sentence_encoder
+from ranker.base.sentence_encoder import SETTINGS_FILES, lowers_case, read_sentence_encoder
 from ranker.common.errors import InputError
-from ranker.common.files import atomic, read_json, remove, sha256, write_json
-from ranker.data.download import MAX_BYTES
+from ranker.common.files import MAX_BYTES, atomic, read_json, remove, sha256, write_json
 from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 WEIGHTS = "model.safetensors"
@@ -97,11 +96,15 @@ def _write_tokenizer(folder: Path) -> None:
     tokens: nothing is cut or padded, and a special token is no text. A title that says [SEP] would otherwise have a
     separator in it, and one that says [PAD] the id 0, by which Vespa counts tokens.
     """
+    from tokenizers.normalizers import Lowercase, Sequence
     from transformers import AutoTokenizer  # takes four seconds, which other modules of this wing need not pay
 
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        content = tokenizer.backend_tokenizer.to_str()
+        backend = tokenizer.backend_tokenizer
+        if lowers_case(folder):
+            backend.normalizer = Sequence([Lowercase(), *filter(None, [backend.normalizer])])
+        content = backend.to_str()
     except Exception as error:  # transformers and tokenizers each raise their own
         raise InputError(f"{folder}/: expected a tokenizer that transformers can load, found: {error}") from error
     file = folder / "tokenizer.json"

@@ -10,6 +10,7 @@ MODULES = "modules.json"
 POOLING = "1_Pooling/config.json"
 TRANSFORMER = "sentence_bert_config.json"
 PROMPTS = "config_sentence_transformers.json"
+TOKENIZER = "tokenizer_config.json"
 SETTINGS_FILES = (MODULES, POOLING, TRANSFORMER, PROMPTS)
 
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")  # the last changes no cosine
@@ -24,7 +25,6 @@ LEGACY = {
 }
 # Of vectors of length 1, the mean times the root of the count is the mean.
 SUPPORTED = {"cls": "cls", "mean": "mean", "max": "max", "mean_sqrt_len_tokens": "mean"}
-DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # the first that there is, as sentence-transformers has it
 
 
 def read_sentence_encoder(folder: Path) -> dict[str, Any]:
@@ -35,21 +35,27 @@ def read_sentence_encoder(folder: Path) -> dict[str, Any]:
     `include_prompt` tells whether their tokens are pooled; `max_length` is in tokens, special ones included, or null.
     InputError names a setting that is not supported.
     """
-    found = {file: read_object(folder / file) if (folder / file).is_file() else {} for file in SETTINGS_FILES[1:]}
-    prompts = found[PROMPTS].get("prompts") or {}
-    default = prompts.get(found[PROMPTS].get("default_prompt_name") or "") or ""
-    document = next((prompts[name] for name in DOCUMENT_PROMPTS if prompts.get(name)), default)
-    if found[TRANSFORMER].get("do_lower_case"):
-        raise InputError(f"{folder}/{TRANSFORMER}: do_lower_case: expected the tokenizer to say so, found true here")
+    transformer, pooling, prompts = (_read(folder / file) for file in (TRANSFORMER, POOLING, PROMPTS))
     _check_modules(folder)
+    # encode_query and encode_document take these two alone, whatever others there are, a default among them.
+    saved = prompts.get("prompts") or {}
     return {
         "is_one": (folder / MODULES).is_file(),
-        "pooling": _pooling(folder, found[POOLING]),
-        "include_prompt": bool(found[POOLING].get("include_prompt", True)),
-        "query_prompt": prompts.get("query") or default,
-        "document_prompt": document,
-        "max_length": found[TRANSFORMER].get("max_seq_length"),
+        "pooling": _pooling(folder, pooling),
+        "include_prompt": bool(pooling.get("include_prompt", True)),
+        "query_prompt": saved.get("query") or "",
+        "document_prompt": saved.get("document") or "",
+        "max_length": transformer.get("max_seq_length") or _read(folder / TOKENIZER).get("model_max_length"),
     }
+
+
+def lowers_case(folder: Path) -> bool:
+    """Whether texts are put in lower case before the tokenizer sees them, whatever its own settings say."""
+    return bool(_read(folder / TRANSFORMER).get("do_lower_case"))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return read_object(file) if file.is_file() else {}
 
 
 def _check_modules(folder: Path) -> None:
@@ -60,6 +66,8 @@ def _check_modules(folder: Path) -> None:
         if kind not in KNOWN_MODULES:
             known = ", ".join(KNOWN_MODULES)
             raise InputError(f"{folder}/{MODULES}: expected modules of {known}, found {kind or module}")
+        if kind == "Pooling" and (module.get("path") != Path(POOLING).parent.name or not (folder / POOLING).is_file()):
+            raise InputError(f"{folder}/{MODULES}: expected its pooling in {POOLING}, found none there")
 
 
 def _pooling(folder: Path, config: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ranker.common.errors import InputError
 
 CODE = (".py", ".html")  # suffixes
+MAX_BYTES = 2**32  # of a file from elsewhere: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
 
 
 @contextmanager

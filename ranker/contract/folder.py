@@ -1,4 +1,4 @@
-"""The folder that stage export writes: its files' names, and whether they are those that its manifest seals."""
+"""What stage export writes: its files' names, and whether they are those that its manifest seals."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,6 +7,7 @@ from ranker.common.errors import InputError
 from ranker.common.files import read_json, sha256
 
 DEFAULT_FOLDER = Path("models/ranker")  # where stage export writes it
+DEFAULT_APPLICATION = Path("models/vespa")  # where stage package writes Vespa's application package
 
 CONTRACT_FILE = "encoding.json"
 TOKENIZER_FILE = "tokenizer.json"

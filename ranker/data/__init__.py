@@ -1,1 +1,1 @@
-"""Stages fetch and join: judgements and base model from elsewhere, as checked tables."""
+"""Stages fetch and join: judgements from elsewhere, as checked tables."""

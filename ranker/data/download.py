@@ -10,13 +10,12 @@ import requests
 from tqdm import tqdm
 
 from ranker.common.errors import InputError
-from ranker.common.files import atomic, sha256
+from ranker.common.files import MAX_BYTES, atomic, sha256
 
 TRIES = 3
 TIMEOUT = 30  # seconds without a byte
 REDIRECTS = 10
 CHUNK = 2**16  # bytes
-MAX_BYTES = 2**32  # of a file: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
 
 
 def fetch_file(source: str, destination: Path, expected_sha256: str = "") -> None:

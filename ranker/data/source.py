@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from ranker.common.errors import InputError
-from ranker.common.files import atomic, sha256
-from ranker.data.download import MAX_BYTES, fetch_file, has_etag
+from ranker.common.files import MAX_BYTES, atomic, sha256
+from ranker.data.download import fetch_file, has_etag
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 CHUNK = 2**20

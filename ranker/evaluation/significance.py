@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import permutation_test, t
+from scipy.stats import permutation_test
 
+from ranker.metrics.interval import Interval as Interval
+from ranker.metrics.interval import interval as interval
 from ranker.metrics.ranking import MAIN, mean_measures
 
 RESAMPLES = 9999  # of signs for a test: p is at least 2 / 10,000
-CONFIDENCE = 0.95
 ALPHA = 0.05
 BETTER = "better"
 WORSE = "worse"
@@ -22,42 +23,12 @@ Table = pd.DataFrame | Mapping[int, pd.DataFrame]
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean over queries and its 95% confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Difference(Interval):
     """A mean paired difference, the p of its test, that p after Holm's correction, and a verdict by the latter."""
 
     p: float
     p_holm: float
     verdict: str
-
-
-def interval(values: np.ndarray, lowest: float, highest: float = 1.0) -> Interval:
-    """Mean of one value per query, float [queries] or [seeds, queries], and its t-interval, cut to what is possible.
-
-    It is over queries and, where there are several, over seeds of training: the two variances are added, and degrees of
-    freedom are Welch and Satterthwaite's. Drawn from TREC-COVID's differences, a t-interval holds the truth in 94 to 95
-    of 100 samples of ten queries, a percentile bootstrap in 89. One query tells nothing of others: its interval is all
-    that is possible.
-    """
-    values = np.atleast_2d(values)
-    mean = float(values.mean())
-    if values.shape[1] < 2:
-        return Interval(mean, lowest, highest)
-    parts = [part for part in (values.mean(axis=0), values.mean(axis=1)) if len(part) > 1]
-    variances = np.array([part.var(ddof=1) / len(part) for part in parts])
-    if not variances.any():
-        return Interval(mean, mean, mean)
-    freedom = variances.sum() ** 2 / np.sum(variances**2 / [len(part) - 1 for part in parts])
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variances.sum()))
-    return Interval(mean, max(lowest, mean - half), min(highest, mean + half))
 
 
 def p_value(values: np.ndarray, seed: int) -> float:

@@ -41,11 +41,8 @@ class Scheme:
     left_out: tuple[str, ...] = ()  # matrices that stay in fp32
 
 
-SCHEMES = (
-    Scheme("U8S8", QuantType.QInt8),
-    Scheme("U8S8, reduced range", QuantType.QInt8, reduce_range=True),
-    Scheme("U8U8", QuantType.QUInt8),
-)
+REDUCED = Scheme("U8S8, reduced range", QuantType.QInt8, reduce_range=True)
+SCHEMES = (Scheme("U8S8", QuantType.QInt8), REDUCED, Scheme("U8U8", QuantType.QUInt8))
 
 
 def prepare(path: Path, config: BertConfig) -> onnx.ModelProto:

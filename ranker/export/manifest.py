@@ -21,9 +21,10 @@ class Measured:
     """What was measured of the exported models, over `pairs` held-out pairs."""
 
     pairs: int
-    ndcg: float  # nDCG@10 of the exact model
+    ndcg: float | None  # nDCG@10 of the exact model; None where nothing is held out
     differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
-    tried: list[dict[str, Any]]  # of the eight-bit model: ranker.export.gate.gate
+    tried: list[dict[str, Any]]  # of the eight-bit model, on training-side pairs: ranker.export.gate.gate
+    int8: dict[str, dict[str, Any]]  # the one that passed, on held-out pairs: ranker.export.gate.compare_ways
 
 
 def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +37,12 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
         "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "onnx": {name: describe(file) for name, file in present.items()},
         "fp32": {"nDCG@10": measured.ndcg, "largest_logit_difference_from_pytorch": measured.differences},
-        "int8": {"chosen": chosen["scheme"] if chosen["passed"] else None, "chip": chip(), "tried": measured.tried},
+        "int8": {
+            "chosen": chosen["scheme"] if chosen["passed"] else None,
+            "chip": chip(),
+            "held out": measured.int8,
+            "tried": measured.tried,
+        },
         "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
         "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()} | made_of,
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
@@ -46,12 +52,12 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
 
 
 def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, Any]]:
-    """The metrics of both models, of the eight-bit one by the scheme that was tried last, whether it passed or not."""
+    """The metrics of both models; of the eight-bit one on held-out pairs or, where none passed, of the last scheme."""
     mib = {
         name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
         for name, file in MODEL_FILES.items()
     }
-    last = {name: value for name, value in measured.tried[-1].items() if name != "left_out"}
+    last = {name: value for name, value in measured.tried[-1].items() if name != "left_out"} | measured.int8
     difference = max(measured.differences.values())
     exact = {"nDCG@10": measured.ndcg, "largest logit difference from PyTorch": difference}
     return {"fp32": {"MiB": mib["fp32"]} | exact, "int8": {"MiB": mib["int8"]} | last}

@@ -62,8 +62,8 @@ class Embedder:
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """One vector for each text, float32 [texts, hidden size], of float32 [texts, tokens, hidden size]."""
-        if self.settings["pooling"] == "cls":
-            return states[:, 0]
+        if self.settings["pooling"] == "cls":  # or what comes first after a prompt that is not pooled
+            return states[torch.arange(len(states)), mask[:, :, 0].argmax(dim=1)]
         if self.settings["pooling"] == "max":
             return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)
         weights = mask.to(states.dtype)

@@ -132,10 +132,10 @@ class Export(Section):
     ]
     opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
     target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.export.onnx.VESPA_TARGETS
-    int8_max_ndcg_loss: Share
     int8_min_tau: Share
     int8_min_overlap: Share
-    int8_max_logit_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    int8_max_score_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    int8_max_ndcg_loss: Share
 
 
 class Vespa(Section):
@@ -143,6 +143,12 @@ class Vespa(Section):
 
     model: Literal["int8", "fp32"]
     rerank_count: Annotated[int, Field(ge=1)]
+    language: Annotated[
+        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
+    ]
+    timeout_ms: Annotated[int, Field(ge=1)]
+    latency_ms: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=0)]
 
 
 class Crossval(Section):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ranker.contract.folder import DEFAULT_FOLDER
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER
 
 RAW = Path("data/raw")
 RAW_LABELLED_DATA = RAW / "labelled_data_all.json"
@@ -38,7 +38,7 @@ TRAIN_METRICS = CURVES / "metrics.json"
 RANKER = DEFAULT_FOLDER
 EXPORT_REPORT = Path("results/export.json")
 
-VESPA = Path("models/vespa")
+VESPA = DEFAULT_APPLICATION
 
 METRICS = Path("results/metrics")
 COMPARISON = Path("results/comparison.json")

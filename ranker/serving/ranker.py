@@ -87,11 +87,11 @@ class Ranker(TextEncoder):
         return self.score_pairs([query] * len(documents), documents)
 
     def score_unbatched(self, query: TokenIds, documents: Sequence[TokenIds]) -> np.ndarray:
-        """The same, each pair in a batch of its own and padded to the full length, as Vespa has it.
+        """The same, each pair in a batch of its own without padding, as Vespa has it.
 
-        In eight bits that makes other scores: activations are rounded by their batch's range, padding among them.
+        In eight bits that makes other scores: activations are rounded by their batch's range.
         """
-        pairs = (lay_out(self.layout, [query], [document], self.layout.max_length) for document in documents)
+        pairs = (lay_out(self.layout, [query], [document]) for document in documents)
         return np.array([relevance(self.logits(pair))[0] for pair in pairs], dtype=np.float32)
 
     def rank(

@@ -1,1 +1,1 @@
-"""Stages distil and train: the Trainer, its batches, checkpoints and curves."""
+"""Stage train: the Trainer, its batches, checkpoints and curves."""

@@ -1,110 +1,158 @@
 """The application package for Vespa: BM25, and of its best hits a new order by the cross-encoder.
 
-The tensors are the contract's (ranker/contract/layout.py): Vespa lays a pair out as `lay_out` does, from the query's
-token ids, which its own tokenizer gives, and the document's, which were fed.
+Plain text: its rank profile is a file of its own, for which pyvespa has no place.
 """
 
-import re
 import shutil
 from pathlib import Path
-from textwrap import indent
-from typing import Literal
-
-from vespa.package import (
-    ApplicationPackage,
-    Component,
-    Document,
-    Field,
-    FieldSet,
-    Function,
-    GlobalPhaseRanking,
-    OnnxModel,
-    Parameter,
-    RankProfile,
-    Schema,
-)
+from string import Template
 
 from ranker.common.errors import InputError
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, check_digests
-from ranker.contract.layout import INPUTS, NOT_RELEVANT, OUTPUT, RELEVANT, Layout, read_contract
-from ranker.vespa.feed import DOCUMENT_TYPE, PAD, PROFILE, QUERY_TENSOR, TOKENIZER, TOKENS_FIELD
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests
+from ranker.contract.layout import Layout, read_contract
+from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.vespa.feed import CONTROLS
+from ranker.vespa.names import (
+    DOCUMENT_INPUT,
+    DOCUMENT_TYPE,
+    PAD,
+    PROFILE,
+    QUERY_INPUT,
+    SCORE,
+    TOKENIZER,
+    versioned,
+)
+from ranker.vespa.pack import pack
+from ranker.vespa.query import QuerySettings, write_settings
 
-MODEL = "cross_encoder"
-TOKENIZER_PATH = "tokenizer/tokenizer.json"
+SCHEMA = Template(f"""\
+schema {DOCUMENT_TYPE} {{
+    # Else a language is detected for each title, and its words are stemmed as that language's
+    field language type string {{
+        indexing: "$language" | set_language
+    }}
+    document {DOCUMENT_TYPE} {{
+        field document_id type string {{
+            indexing: summary | attribute
+        }}
+        field title type string {{
+            indexing: summary | index
+            index: enable-bm25
+        }}
+    }}
+    # Outside the document: nobody feeds it, and an update of the title makes it anew
+    field {DOCUMENT_INPUT} type tensor<float>(d0[$document_tokens]) {{
+        indexing: input title | embed {TOKENIZER} | attribute
+    }}
+    fieldset default {{
+        fields: title
+    }}
+    rank-profile bm25 {{
+        first-phase {{
+            expression: bm25(title)
+        }}
+    }}
+    # What queries ask for; {DOCUMENT_TYPE}/*.profile are the versions, of which there may be several
+    rank-profile {PROFILE} inherits $profile {{
+    }}
+}}
+""")
+RANK_PROFILE = Template(f"""\
+rank-profile $profile inherits bm25 {{
+    inputs {{
+        query({QUERY_INPUT}) tensor<float>(d0[$query_tokens])
+    }}
+    onnx-model $profile {{
+        file: files/$profile.onnx
+        input {QUERY_INPUT}: query({QUERY_INPUT})
+        input {DOCUMENT_INPUT}: attribute({DOCUMENT_INPUT})
+        output {SCORE}: {SCORE}$threads
+    }}
+    # Why a hit was found: its relevance is the model's score
+    match-features: bm25(title)
+    global-phase {{
+        # Named once, because each mention is a run of the model
+        expression: sum(onnx($profile).{SCORE})
+        rerank-count: $rerank_count
+    }}
+}}
+""")
+THREADS = "\n        intraop-threads: "
+SERVICES = Template(f"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<services version="1.0">
+    <container id="default" version="1.0">
+        <search/>
+        <document-api/>
+        <document-processing/>
+        <component id="{TOKENIZER}" type="hugging-face-tokenizer">
+            <model path="{TOKENIZER}/{TOKENIZER_FILE}"/>
+        </component>
+    </container>
+    <content id="$name" version="1.0">
+        <redundancy>1</redundancy>
+        <documents>
+            <document type="{DOCUMENT_TYPE}" mode="index"/>
+        </documents>
+        <nodes>
+            <node distribution-key="0" hostalias="node1"/>
+        </nodes>
+    </content>
+</services>
+""")
 
 
-class RankerSchema(Schema):
-    """A schema whose ONNX model is declared in the rank profile that uses it, where pyvespa has no place for it."""
-
-    @property
-    def schema_to_text(self) -> str:
-        text: str = super().schema_to_text
-        (model,) = re.findall(r"^    onnx-model .*?^    }\n", text, re.MULTILINE | re.DOTALL)
-        (profile,) = re.findall(rf"^    rank-profile {PROFILE} .*\n", text, re.MULTILINE)
-        return text.replace(model, "").replace(profile, profile + indent(model, "    "))
-
-
-def rank_profiles(layout: Layout, rerank_count: int) -> list[RankProfile]:
-    """BM25 on titles, and the ranker, which reorders its best `rerank_count` hits by logit 1 - logit 0."""
-    pair = f"query({QUERY_TENSOR}), attribute({TOKENS_FIELD})"
-    length = layout.max_length  # room for every token: Vespa would cut the last separator without a word
-    special = f"{layout.cls_id}, {layout.sep_id}"  # tokenInputIds has those of BERT's first vocabularies
-    expressions = (
-        f"customTokenInputIds({special}, {length}, {pair})",
-        f"tokenTypeIds({length}, {pair})",
-        f"tokenAttentionMask({length}, {pair})",
-    )
-    logits = [f"onnx({MODEL}).{OUTPUT}{{d0:0,d1:{column}}}" for column in (RELEVANT, NOT_RELEVANT)]
-    return [
-        RankProfile(name="bm25", first_phase="bm25(title)"),
-        RankProfile(
-            name=PROFILE,
-            inherits="bm25",
-            inputs=[(f"query({QUERY_TENSOR})", f"tensor<float>(d0[{layout.max_query_tokens}])")],
-            functions=[Function(name, expression) for name, expression in zip(INPUTS, expressions, strict=True)],
-            global_phase=GlobalPhaseRanking(expression=" - ".join(logits), rerank_count=rerank_count),
-        ),
-    ]
-
-
-def application(name: str, layout: Layout, model: Path, tokenizer: Path, rerank_count: int) -> ApplicationPackage:
-    """The application in pyvespa's terms; InputError where Vespa would count this tokenizer's tokens wrong."""
-    if layout.pad_id != PAD:
-        raise InputError(
-            f"{tokenizer}: expected the padding's id to be {PAD}, as it is in Vespa, found {layout.pad_id}"
-        )
-    fields = [
-        Field(name="document_id", type="string", indexing=["summary", "attribute"]),
-        Field(name="title", type="string", indexing=["summary", "index"], index="enable-bm25"),
-        Field(name=TOKENS_FIELD, type=f"tensor<float>(d0[{layout.max_document_tokens}])", indexing=["attribute"]),
-    ]
-    schema = RankerSchema(
-        name=DOCUMENT_TYPE,
-        document=Document(fields=fields),
-        fieldsets=[FieldSet(name="default", fields=["title"])],
-        rank_profiles=rank_profiles(layout, rerank_count),
-        models=[OnnxModel(MODEL, str(model), {tensor: tensor for tensor in INPUTS}, {OUTPUT: OUTPUT})],
-    )
-    path = Parameter("model", {"path": TOKENIZER_PATH})
-    return ApplicationPackage(
-        name=name,
-        schema=[schema],
-        create_query_profile_by_default=False,
-        components=[Component(TOKENIZER, type="hugging-face-tokenizer", parameters=[path])],
-        include_files=[(str(tokenizer), TOKENIZER_PATH)],
-    )
-
-
-def write_application(folder: Path, ranker: Path, name: str, model: Literal["int8", "fp32"], rerank_count: int) -> str:
+def write_application(
+    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings, threads: int = 0
+) -> Model:
     """Write the application package of an exported ranker to `folder`; returns the model that is in it.
 
-    Where int8 is asked for and no scheme passed export's gate, it is the exact one.
+    Where int8 is asked for and no scheme passed export's gate, it is the exact one. `threads` are those of one run of
+    it, 0 for Vespa's own choice. InputError where Vespa would drop this tokenizer's tokens.
     """
     if not (ranker / MODEL_FILES[model]).is_file():
         model = "fp32"
     check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
     layout = read_contract(ranker / CONTRACT_FILE)
-    application(name, layout, ranker / MODEL_FILES[model], ranker / TOKENIZER_FILE, rerank_count).to_files(folder)
-    for unused in ("models", "search"):  # pyvespa makes them all the same
-        shutil.rmtree(folder / unused)
+    if layout.pad_id != PAD:
+        found = f"expected the padding's id to be {PAD}, which Vespa fills tensors up with, found {layout.pad_id}"
+        raise InputError(f"{ranker / TOKENIZER_FILE}: {found}")
+    for place, text in _texts(layout, name, versioned(version), settings, threads).items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(text, encoding="utf-8", newline="\n")
+    (folder / "files").mkdir()
+    pack(ranker / MODEL_FILES[model], layout, model_file(folder, version))
+    (folder / TOKENIZER).mkdir()
+    shutil.copyfile(ranker / TOKENIZER_FILE, folder / TOKENIZER / TOKENIZER_FILE)
+    write_settings(folder, settings)
     return model
+
+
+def model_file(folder: Path, version: str) -> Path:
+    """The packed model of a version in an application package."""
+    return folder / "files" / f"{versioned(version)}.onnx"
+
+
+def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, threads: int) -> dict[str, str]:
+    """What is written where."""
+    schema = SCHEMA.substitute(language=settings.language, document_tokens=layout.max_document_tokens, profile=profile)
+    rank_profile = RANK_PROFILE.substitute(
+        profile=profile,
+        query_tokens=layout.max_query_tokens,
+        threads=f"{THREADS}{threads}" if threads else "",
+        rerank_count=settings.rerank_count,
+    )
+    return {
+        "services.xml": SERVICES.substitute(name=name),
+        f"schemas/{DOCUMENT_TYPE}.sd": schema,
+        f"schemas/{DOCUMENT_TYPE}/{profile}.profile": rank_profile,
+    }
+
+
+def kept_by_tokenizer(ranker: Path) -> list[str]:
+    """Control characters of which this tokenizer makes something, although the feed has to drop them.
+
+    Vespa's tokens of titles that have them are others than `Ranker`'s. BERT's own normaliser drops all of them.
+    """
+    plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{control}b" for control in CONTROLS)])
+    return [control for control, tokens in zip(CONTROLS, found, strict=True) if tokens != plain]

@@ -1,32 +1,71 @@
 """The body of a request to a Vespa that has the application package."""
 
 import json
+import unicodedata
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ranker.common.errors import InputError
+from ranker.common.files import read_json, write_json
 from ranker.serving.documents import check_query
-from ranker.vespa.feed import DOCUMENT_TYPE, PROFILE, QUERY_TENSOR, TOKENIZER
+from ranker.vespa.names import DOCUMENT_TYPE, PROFILE, QUERY_INPUT, TOKENIZER
+
+SETTINGS_FILE = "query-settings.json"  # in the application package: Vespa itself does not read it
+SEARCHED = ("L", "Mn", "Mc", "N", "So")  # categories of characters that Vespa indexes: letters, numbers, emoji ...
+MOST_HITS = 400  # Vespa's maxHits, where no query profile says otherwise
 
 
-def query_body(text: str, hits: int = 10) -> dict[str, Any]:
+@dataclass(frozen=True)
+class QuerySettings:
+    """What a query says for the application package that it is for."""
+
+    language: str
+    rerank_count: int
+    timeout_ms: int
+
+
+def write_settings(application: Path, settings: QuerySettings) -> None:
+    """Write what `read_settings` reads."""
+    write_json(application / SETTINGS_FILE, asdict(settings))
+
+
+def read_settings(application: Path) -> QuerySettings:
+    """The settings of an application package; InputError where it has none."""
+    file = application / SETTINGS_FILE
+    if not file.is_file():
+        raise InputError(f"{file}: expected a file that stage package wrote, found none")
+    try:
+        return QuerySettings(**read_json(file))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file}: expected settings as stage package writes them, found: {error}") from error
+
+
+def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, Any]:
     """The body of a request to Vespa's /search/: BM25 finds, the cross-encoder reorders.
 
-    Vespa tokenises the query itself, by the same tokenizer.json.
+    Vespa tokenises the query itself, by the same tokenizer.json. Its words are searched for as they are, because by
+    userInput's own grammar `covid -vaccine` would exclude vaccine and `title:x` search a field. InputError where there
+    is nothing to search for, which Vespa answers with status 400.
     """
     check_query(text)
-    if not text.strip():
-        raise InputError(f"query: expected text, found {text!r}")
-    if hits < 1:
-        raise InputError(f"--hits: expected at least 1, found {hits}")
+    if not any(unicodedata.category(character).startswith(SEARCHED) for character in text):
+        raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")
+    if not 1 <= hits <= MOST_HITS:
+        raise InputError(f"--hits: expected 1 to {MOST_HITS}, Vespa's maxHits, found {hits}")
+    found = max(settings.rerank_count, hits)  # weakAnd's own target is 100, however many are reranked
+    words = f'{{grammar: "tokenize", targetHits: {found}}}userInput(@text)'
     return {
-        "yql": f"select document_id, title from {DOCUMENT_TYPE} where userInput(@text)",
+        "yql": f"select document_id, title from {DOCUMENT_TYPE} where {words}",
         "text": text,
+        "language": settings.language,
         "ranking": PROFILE,
-        f"input.query({QUERY_TENSOR})": f"embed({TOKENIZER}, @text)",
+        f"input.query({QUERY_INPUT})": f"embed({TOKENIZER}, @text)",
         "hits": hits,
+        "timeout": f"{settings.timeout_ms}ms",
     }
 
 
-def print_query(text: str, hits: int) -> None:
-    """Print `query_body` as JSON."""
-    print(json.dumps(query_body(text, hits), indent=2, ensure_ascii=False))
+def print_query(text: str, hits: int, application: Path) -> None:
+    """Print `query_body` as JSON, for the application package in a folder."""
+    print(json.dumps(query_body(text, read_settings(application), hits), indent=2, ensure_ascii=False))

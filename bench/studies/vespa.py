@@ -1,0 +1,209 @@
+"""Measures what reranking takes in Vespa, by its own Java code: milliseconds a hit by model, depth and length.
+
+python -m bench.studies.vespa
+
+After `make repro`; it needs Maven and a JDK (tests/vespa). It writes bench/results/vespa.md and vespa.json, to
+whose figures stage package holds vespa.latency_ms and vespa.timeout_ms.
+
+Beside the packed model it measures what that replaced: the pair laid out by Vespa's rank expressions, padded to its
+full length, and the model named twice. All are rank profiles of one package, and take turns in one process.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from statistics import median
+from string import Template
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ranker.common.files import atomic, write_json
+from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.layout import INPUTS, Layout, read_contract
+from ranker.model.hardware import chip
+from ranker.project import paths
+from ranker.project.params import load_params
+from ranker.serving.ranker import TextEncoder
+from ranker.vespa.feed import write_feed
+from ranker.vespa.latency import FIGURES, misfits
+from ranker.vespa.package import model_file, write_application
+from ranker.vespa.query import QuerySettings, query_body, read_settings
+from tests.vespa import harness
+
+TABLE = FIGURES.with_suffix(".md")
+QUERY = "masks in hospitals"
+DEPTHS = (30, 100)
+LENGTHS = (16, 24, 32, 48, 64, 96, 128)  # tokens of a pair
+HITS = 20  # of each length
+WORD = "virus"  # one token
+ROUNDS = 5
+
+BEFORE = Template("""\
+rank-profile before_$model inherits bm25 {
+    inputs {
+        query(query_token_ids) tensor<float>(d0[$query_tokens])
+    }
+    onnx-model before_$model {
+        file: files/before_$model.onnx
+        input input_ids: input_ids
+        input token_type_ids: token_type_ids
+        input attention_mask: attention_mask
+        output logits: logits
+    }
+    function input_ids() {
+        expression: customTokenInputIds($cls, $sep, $length, query(query_token_ids), attribute(doc_token_ids))
+    }
+    function token_type_ids() {
+        expression: tokenTypeIds($length, query(query_token_ids), attribute(doc_token_ids))
+    }
+    function attention_mask() {
+        expression: tokenAttentionMask($length, query(query_token_ids), attribute(doc_token_ids))
+    }
+    global-phase {
+        expression: onnx(before_$model).logits{d0:0,d1:1} - onnx(before_$model).logits{d0:0,d1:0}
+        rerank-count: 100
+    }
+}
+""")
+
+
+def write_package(folder: Path, ranker: Path, settings: QuerySettings) -> dict[str, Model]:
+    """Write a package with two rank profiles for each model of an exported ranker; returns their models by name."""
+    layout = read_contract(ranker / "encoding.json")
+    profiles: dict[str, Model] = {}
+    present: list[Model] = [model for model, file in MODEL_FILES.items() if (ranker / file).is_file()]
+    for number, model in enumerate(present):
+        part = folder / model
+        write_application(part, ranker, "bench", f"0.0.{number}", model, settings)
+        shutil.copytree(part, folder / "package", dirs_exist_ok=True)
+        write_before(folder / "package", ranker, model, layout)
+        profiles |= {f"before_{model}": model, f"ranker_0_0_{number}": model}
+    return profiles
+
+
+def write_before(package: Path, ranker: Path, model: Model, layout: Layout) -> None:
+    """Add the rank profile of an exported model as it is, with its inputs padded by Vespa."""
+    assert INPUTS == ("input_ids", "token_type_ids", "attention_mask")
+    sizes = {"query_tokens": layout.max_query_tokens, "length": layout.max_length}
+    text = BEFORE.substitute(model=model, cls=layout.cls_id, sep=layout.sep_id, **sizes)
+    (package / f"schemas/doc/before_{model}.profile").write_text(text)
+    shutil.copyfile(ranker / MODEL_FILES[model], package / f"files/before_{model}.onnx")
+
+
+def sampled_titles(path: Path, count: int) -> list[str]:
+    """So many titles of a collection, evenly from its first to its last."""
+    titles = pq.read_table(path, columns=["title"])["title"].to_pylist()
+    return [titles[row] for row in np.linspace(0, len(titles) - 1, count).astype(int)]
+
+
+def request(
+    package: Path, profiles: dict[str, Model], feeds: dict[str, Path], settings: QuerySettings, depths: tuple[int, ...]
+) -> dict[str, dict[str, Any]]:
+    """Steps for the harness: the collection's titles at each depth, and each length by the packed models."""
+
+    def step(feed: Path, names: list[str], depth: int, rounds: int) -> dict[str, Any]:
+        count = {"ranking.globalPhase.rerankCount": depth}
+        bodies = {name: query_body(QUERY, settings) | {"ranking": name} | count for name in names}
+        return {"step": "rerank", "application": str(package), "feed": str(feed), "bodies": bodies, "rounds": rounds}
+
+    packed = [name for name in profiles if not name.startswith("before")]
+    collection = feeds["collection"]
+    steps = {f"{depth} hits": step(collection, list(profiles), depth, ROUNDS) for depth in depths}
+    return steps | {name: step(feed, packed, HITS, ROUNDS) for name, feed in feeds.items() if feed != collection}
+
+
+def rows(answer: dict[str, Any], profiles: dict[str, Model]) -> list[dict[str, Any]]:
+    """A row for each case and rank profile: medians over the rounds, milliseconds of all hits and of one."""
+    found = []
+    for case, by_profile in answer.items():
+        for profile, rounds in by_profile.items():
+            runs = rounds[0]["runs"]
+            hits = rounds[0]["asked for"] if case.endswith("hits") else HITS
+            cpu, clock = (median(turn[kind] for turn in rounds) for kind in ("cpu ms", "ms"))
+            way = "before" if profile.startswith("before") else "packed"
+            kinds = {"case": case, "model": profiles[profile], "way": way, "hits": hits, "runs": runs}
+            found.append(kinds | {"cpu_ms": cpu, "ms": clock, "ms_per_hit": cpu / hits})
+    return found
+
+
+def markdown(measured: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+    """The page: what was measured on, and a table."""
+    lines = [
+        "# Reranking in Vespa",
+        "",
+        *(f"- {name}: {value}" for name, value in facts.items()),
+        "",
+        "Vespa's own GlobalPhaseRanker and ONNX Runtime, one thread; medians of turns. Processor time is what a free",
+        "core takes; by the clock it is more where a machine does other things. *before*: padded by rank expressions,",
+        "and the model named twice.",
+        "",
+        "| case | model | way | runs | ms, processor | ms, clock | ms a hit |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        "| {case} | {model} | {way} | {runs} | {cpu_ms:.0f} | {ms:.0f} | {ms_per_hit:.2f} |".format(**row)
+        for row in measured
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def measure(
+    ranker: Path,
+    documents: Path,
+    settings: QuerySettings,
+    depths: tuple[int, ...],
+    lengths: tuple[int, ...],
+    work: Path,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Rows, and the tokens of a pair of the collection; `work` is an empty folder."""
+    profiles = write_package(work / "packages", ranker, settings)
+    encoder = TextEncoder(ranker)
+    special = len(encoder.encode_query(QUERY)) + 3
+    titles = {"collection": sampled_titles(documents, max(depths))}
+    titles |= {f"{length} tokens a pair": [" ".join([WORD] * (length - special))] * HITS for length in lengths}
+    feeds = {}
+    for number, (name, texts) in enumerate(titles.items()):
+        feeds[name] = work / f"{number}.jsonl"
+        write_feed([(str(row), title) for row, title in enumerate(texts)], feeds[name])
+    (work / "run").mkdir()
+    answer = harness.run(request(work / "packages/package", profiles, feeds, settings, depths), work / "run")
+    tokens = encoder.encode_documents(titles["collection"]).lengths + special
+    spread = {"mean": float(tokens.mean()), "median": float(np.median(tokens)), "longest": float(tokens.max())}
+    return rows(answer, profiles), spread
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    params = load_params()
+    settings = read_settings(paths.VESPA)
+    with tempfile.TemporaryDirectory() as work:
+        measured, tokens = measure(paths.RANKER, paths.DOCUMENTS, settings, DEPTHS, LENGTHS, Path(work))
+    model = params.vespa.model if (paths.RANKER / MODEL_FILES[params.vespa.model]).is_file() else "fp32"
+    (ships,) = [row for row in measured if (row["case"], row["model"], row["way"]) == ("100 hits", model, "packed")]
+    size = model_file(paths.VESPA, params.export.version).stat().st_size
+    found = chip()
+    facts = {
+        "machine": f"{found['processor']}, {os.cpu_count()} cores ({', '.join(found['instructions'])})",
+        "vespa": harness.NEWEST,
+        "model": model,
+        "model_bytes": size,
+        "ms_per_hit": ships["ms_per_hit"],
+        "tokens_per_pair": tokens,
+    }
+    write_json(FIGURES, facts | {"rows": measured})
+    shown = {"machine": facts["machine"], "Vespa": facts["vespa"], "tokens of a pair": json.dumps(tokens)}
+    with atomic(TABLE) as file:
+        file.write_text(markdown(measured, shown), "utf-8")
+    print(markdown(measured, shown))
+    bounds = params.vespa.rerank_count, params.vespa.latency_ms, params.vespa.timeout_ms
+    for line in misfits(facts, size, *bounds):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

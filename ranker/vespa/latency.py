@@ -1,0 +1,35 @@
+"""What reranking is known to take, by a file of measurements outside the DAG: milliseconds are no stage's output."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ranker.common.files import read_json
+
+FIGURES = Path("bench/results/vespa.json")
+MEASURE = "python -m bench.studies.vespa"  # writes it
+ALIKE = 0.02  # models whose files' sizes differ by less have as many weights in as many bits
+
+
+def read_figures() -> dict[str, Any] | None:
+    """`ms_per_hit` of a model of `model_bytes` on a `machine`, and more; None where nothing was measured."""
+    return read_json(FIGURES) if FIGURES.is_file() else None
+
+
+def misfits(
+    figures: dict[str, Any] | None, model_bytes: int, rerank_count: int, latency_ms: int, timeout_ms: int
+) -> Iterator[str]:
+    """A line for each bound that reranking does not fit, or one that says why that is not known."""
+    if figures is None:
+        yield f"{FIGURES}: none; {MEASURE} measures what reranking takes"
+        return
+    if abs(model_bytes / figures["model_bytes"] - 1) > ALIKE:
+        sizes = f"a model of {figures['model_bytes'] / 1e6:.1f} MB, not {model_bytes / 1e6:.1f} MB"
+        yield f"{FIGURES}: measured with {sizes}; {MEASURE} measures what reranking takes"
+        return
+    ms = figures["ms_per_hit"]
+    measured = f"{rerank_count} hits take {rerank_count * ms:.0f} ms ({ms:.2f} ms a hit, {figures['machine']})"
+    for name, bound in (("latency_ms", latency_ms), ("timeout_ms", timeout_ms)):
+        if rerank_count * ms > bound:
+            fits = int(bound / ms)
+            yield f"vespa.{name}: {bound} is too little: {measured}; vespa.rerank_count: {fits} would fit"
