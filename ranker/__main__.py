@@ -18,7 +18,7 @@ from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MODEL_FI
 from ranker.serving.documents import STDIN
 
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
-DOCUMENTS = "CSV, JSON lines or Parquet with document_id and title (- : standard input)"
+DOCUMENTS = "CSV, JSON lines or Parquet with document_id and join.document_fields: title, say (- : standard input)"
 
 
 def rank(asked: argparse.Namespace) -> None:
@@ -34,9 +34,9 @@ def score(asked: argparse.Namespace) -> None:
 
 
 def feed(asked: argparse.Namespace) -> None:
-    from ranker.vespa.feed import feed_corpus
+    from ranker.vespa.feed import feed_corpus, feed_fields
 
-    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.ray_address)}")
+    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.ray_address, feed_fields(asked.application))}")
 
 
 def query(asked: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def _rank_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _score_options(parser: argparse.ArgumentParser) -> None:
-    pairs = "Parquet with query_id, query, document_id and title, all text, or a folder of it"
+    pairs = "Parquet with query_id, query, document_id and join.document_fields, all text, or a folder of it"
     parser.add_argument("pairs", type=Path, help=pairs)
     parser.add_argument("--out", type=Path, required=True, help="a folder; a run that was stopped goes on")
     _ray_option(parser)
@@ -91,6 +91,10 @@ def _feed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("documents", type=Path, help=DOCUMENTS)
     out = "one .jsonl, or a folder with one for each row group of Parquet, where a run that was stopped goes on"
     parser.add_argument("--out", type=Path, required=True, help=out)
+    application = (
+        f"the folder that stage package wrote, for the names of fields ({DEFAULT_APPLICATION}, if it is there)"
+    )
+    parser.add_argument("--application", type=Path, help=application)
     _ray_option(parser)
 
 

@@ -74,7 +74,12 @@ def main() -> None:
         positions = model.config.max_position_embeddings
         write_json(
             partial / CONTRACT_FILE,
-            contract(project_layout(params, partial), sha256(partial / TOKENIZER_FILE), positions),
+            contract(
+                project_layout(params, partial),
+                sha256(partial / TOKENIZER_FILE),
+                positions,
+                params.join.document_fields,
+            ),
         )
         measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))

@@ -5,6 +5,8 @@ python -m stages.package
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic
+from ranker.contract.document import read_document_fields
+from ranker.contract.folder import CONTRACT_FILE
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.vespa.latency import misfits, read_figures
@@ -15,7 +17,9 @@ from ranker.vespa.query import QuerySettings
 def main() -> None:
     params = load_params()
     asked, version = params.vespa, params.export.version
-    settings = QuerySettings(asked.language, asked.rerank_count, asked.timeout_ms)
+    settings = QuerySettings(
+        asked.language, asked.rerank_count, asked.timeout_ms, read_document_fields(paths.RANKER / CONTRACT_FILE)
+    )
     with atomic(paths.VESPA) as partial:
         model = write_application(
             partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
@@ -25,7 +29,7 @@ def main() -> None:
     for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")
     if kept := kept_by_tokenizer(paths.RANKER):
-        print(f"package: {paths.RANKER}: titles with {kept} have other tokens in Vespa, which takes no such text")
+        print(f"package: {paths.RANKER}: documents with {kept} have other tokens in Vespa, which takes no such text")
 
 
 if __name__ == "__main__":

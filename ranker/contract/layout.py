@@ -19,6 +19,7 @@ import numpy as np
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
+from ranker.contract.document import TITLE
 
 INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 OUTPUT = "logits"
@@ -118,15 +119,19 @@ def relevance(logits: np.ndarray) -> np.ndarray:
     return logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
 
 
-def contract(layout: Layout, tokenizer_sha256: str, positions: int) -> dict[str, Any]:
+def contract(
+    layout: Layout, tokenizer_sha256: str, positions: int, document_fields: Sequence[str] = TITLE
+) -> dict[str, Any]:
     """What encoding.json holds: all that another implementation needs, and the digest of the tokenizer it holds for.
 
-    `positions` are the model's, the longest pair that it could take.
+    `positions` are the model's, the longest pair that it could take; `document_fields` what a document's text is of.
     """
     return {
         "layout": "[CLS] query[:query_input_size - 2] [SEP] document[:doc_input_size - 1] [SEP], then [PAD]",
         "token_type_ids": "0 over [CLS] query [SEP], 1 over document [SEP], 0 over [PAD]",
         "attention_mask": "1 over tokens, 0 over [PAD]",
+        "document": "those of its fields that have text, joined by a space",
+        "document_fields": list(document_fields),
         "tokenisation": "query and document apart, without special tokens, truncation or padding",
         **asdict(layout),
         "max_length": layout.max_length,

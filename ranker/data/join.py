@@ -169,8 +169,10 @@ def stand_ins(pairs: pd.DataFrame, document_ids: np.ndarray) -> pd.DataFrame:
             continue
         seed = int.from_bytes(hashlib.sha256(str(query_id).encode()).digest()[:8])
         count = max(AT_LEAST, PER_POSITIVE * len(rows)) + len(rows)  # some of those drawn are judged
-        chosen = np.random.default_rng(seed).permutation(len(document_ids))[:count]
-        unjudged = [name for name in document_ids[chosen] if name not in set(rows["document_id"])]
+        drawable = min(count, len(document_ids))
+        chosen = np.random.default_rng(seed).choice(len(document_ids), drawable, replace=False)
+        judged = set(rows["document_id"])
+        unjudged = [name for name in document_ids[chosen] if name not in judged]
         drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged[: count - len(rows)]}))
     found = pd.concat(drawn, ignore_index=True) if drawn else pd.DataFrame(columns=["query_id", "document_id"])
     return found.assign(grade=np.int32(0), relevant=False, judged=False)

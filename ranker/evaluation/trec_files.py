@@ -13,14 +13,15 @@ from ranker.common.files import atomic
 def write_trec_files(run: pd.DataFrame, systems: Iterable[str], folder: Path) -> None:
     """Write `SYSTEM.trec`, six columns, for each system whose scores `run` has, and `qrels.trec`, four columns.
 
-    `run` has query_id, document_id and grade. Ranks are those of trec_eval: by falling score in single precision, then
-    by falling document_id. White space in an id, which ends a column there, is written as %20 and the like.
+    `run` has query_id, document_id, grade and judged; what stands in for judged documents is in the runs alone. Ranks
+    are those of trec_eval: by falling score in single precision, then by falling document_id. White space in an id,
+    which ends a column there, is written as %20 and the like.
     """
     ids = run[["query_id", "document_id"]].map(_quoted)
     with atomic(folder) as partial:
         partial.mkdir()
         qrels = ids.assign(zero=0, grade=run["grade"])[["query_id", "zero", "document_id", "grade"]]
-        _write(partial / "qrels.trec", qrels)
+        _write(partial / "qrels.trec", qrels[run["judged"]])
         for system in systems:
             table = ids.assign(q0="Q0", score=run[system].astype(np.float32), tag=system)
             table = table.sort_values(["query_id", "score", "document_id"], ascending=[True, False, False])

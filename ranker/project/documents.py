@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ranker.common.files import atomic
+from ranker.contract.document import whole_text
 from ranker.project import paths, tables
 from ranker.project.tables import CHUNK, Tokens
 
@@ -31,11 +32,6 @@ def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], li
         for batch in pq.ParquetFile(path).iter_batches(CHUNK):
             ids, *texts = (column.to_pylist() for column in batch.columns)
             yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
-
-
-def whole_text(values: Sequence[str]) -> str:
-    """The fields of a document that have text, in their order: the title, which is first, is never what is cut."""
-    return " ".join(value for value in values if value.strip())
 
 
 def read_some_documents(wanted: Container[str]) -> pd.DataFrame:

@@ -15,9 +15,8 @@ PARAMS_FILE = Path("params.yaml")
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
-
-
-FileName = Annotated[str, Field(pattern=r"^[^/\\\\]+$", description="a file's name without a folder")]
+FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
+OUR_NAMES = ("document_id", "query_id", "query", "language", "doc_token_ids")  # columns, and fields in Vespa
 
 
 class Section(BaseModel):
@@ -58,14 +57,17 @@ class Fetch(Section):
 class Join(Section):
     """What a document is, and what counts as relevant."""
 
-    document_fields: Annotated[list[str], Field(min_length=1)]
+    document_fields: list[str]
     relevant_from: Annotated[int, Field(ge=1)]
 
     @model_validator(mode="after")
-    def _fields_are_no_columns_of_ours(self) -> Self:
-        fields = self.document_fields
-        if len(set(fields)) < len(fields) or {"document_id", "judged"} & set(fields):
-            raise ValueError(f"document_fields: expected each once, but not document_id or judged, found {fields}")
+    def _fields_are_no_names_of_ours(self) -> Self:
+        for name in self.document_fields:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in OUR_NAMES:
+                wanted = f"letters, digits and underscores, but not {', '.join(OUR_NAMES)}"
+                raise ValueError(f"document_fields: expected {wanted}, found {name!r}")
+        if len(set(self.document_fields)) != (len(self.document_fields) or 1):
+            raise ValueError(f"document_fields: expected at least one, and each once, found {self.document_fields}")
         return self
 
 

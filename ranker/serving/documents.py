@@ -1,25 +1,26 @@
-"""Documents to rank or to feed, read one by one: CSV, JSON lines or Parquet with document_id and title."""
+"""Documents to rank or to feed, read one by one: CSV, JSON lines or Parquet with document_id and fields of text."""
 
 import io
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
+from ranker.contract.document import TITLE
 
-Document = tuple[str, str]  # document_id, title
-Row = tuple[int, Any, Any]  # line, document_id, title, as they were found
+Document = tuple[str, ...]  # document_id, and the text of each field
+Row = tuple[int, Sequence[Any]]  # line, and the same as it was found
 TITLES = ("title", "title-full")  # the tutorial's files call it the latter
 STDIN = Path("-")
 ROWS = 8192  # of a Parquet file, in memory at a time
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """document_id and title of each document of a file, in order, whatever its length; InputError names the line.
+def read_documents(path: Path, fields: Sequence[str] = TITLE) -> Iterator[Document]:
+    """document_id and `fields` of each document of a file, in order, whatever its length; InputError names the line.
 
     The suffix tells the format: .csv, .jsonl or .parquet. `-` is standard input, JSON lines where its first character
     is a brace, else CSV.
@@ -28,26 +29,28 @@ def read_documents(path: Path) -> Iterator[Document]:
         raise InputError("standard input: expected documents, found it closed")
     if path == STDIN:
         text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-        yield from checked("standard input", _standard_input(text))
+        yield from checked("standard input", _standard_input(text, fields), fields)
     elif path.suffix == ".parquet":
-        yield from checked(str(path), _parquet(path))
+        yield from checked(str(path), _parquet(path, fields), fields)
     elif path.suffix in (".csv", ".jsonl"):
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from checked(str(path), (_csv if path.suffix == ".csv" else _jsonl)(str(path), file))
+            read = _csv if path.suffix == ".csv" else _jsonl
+            yield from checked(str(path), read(str(path), file, fields), fields)
     else:
         raise InputError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix or 'no suffix'}")
 
 
-def checked(name: str, rows: Iterable[Row]) -> Iterator[Document]:
-    """Rows whose id and title are text; InputError names the file and the line of one that has others."""
+def checked(name: str, rows: Iterable[Row], fields: Sequence[str] = TITLE) -> Iterator[Document]:
+    """Rows whose id and fields are text; InputError names the file and the line of one that has others."""
     try:
-        for line, document_id, title in rows:
+        for line, (document_id, *texts) in rows:
             if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):
                 raise InputError(f"{name}: line {line}: expected a document_id in text, found {document_id!r}")
-            if not isinstance(title, str) or has_surrogate(title):
-                where = f"{name}: line {line} (document_id {document_id!r})"
-                raise InputError(f"{where}: expected a title in text, found {title!r}")
-            yield document_id, title
+            for field, text in zip(fields, texts, strict=True):
+                if not isinstance(text, str) or has_surrogate(text):
+                    where = f"{name}: line {line} (document_id {document_id!r})"
+                    raise InputError(f"{where}: expected a {field} in text, found {text!r}")
+            yield document_id, *texts
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
 
@@ -63,30 +66,30 @@ def has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _columns(name: str, found: list[str]) -> list[str]:
-    titles = [column for column in TITLES if column in found]
-    if found.count("document_id") != 1 or len(titles) != 1 or found.count(titles[0]) != 1:
-        raise InputError(
-            f"{name}: expected document_id and either title or title-full, found {', '.join(found) or 'nothing'}"
-        )
-    return ["document_id", titles[0]]
+def _columns(name: str, fields: Sequence[str], found: list[str]) -> list[str]:
+    columns = ["document_id"]
+    for field in fields:
+        columns += [column for column in (TITLES if field == "title" else (field,)) if column in found]
+    if len(columns) != 1 + len(fields) or any(found.count(column) != 1 for column in columns):
+        expected = " and ".join("either title or title-full" if field == "title" else field for field in fields)
+        raise InputError(f"{name}: expected document_id and {expected}, found {', '.join(found) or 'nothing'}")
+    return columns
 
 
-def _standard_input(text: io.TextIOWrapper) -> Iterator[Row]:
+def _standard_input(text: io.TextIOWrapper, fields: Sequence[str]) -> Iterator[Row]:
     first = text.readline()
     lines = chain([first], text)
-    yield from (_jsonl if first.lstrip().startswith("{") else _csv)("standard input", lines)
+    yield from (_jsonl if first.lstrip().startswith("{") else _csv)("standard input", lines, fields)
 
 
-def _csv(name: str, lines: Iterable[str]) -> Iterator[Row]:
+def _csv(name: str, lines: Iterable[str], fields: Sequence[str]) -> Iterator[Row]:
     def places(header: list[str]) -> list[int]:
-        return [header.index(column) for column in _columns(name, header)]
+        return [header.index(column) for column in _columns(name, fields, header)]
 
-    for line, (document_id, title) in csv_rows(name, lines, places):
-        yield line, document_id, title
+    yield from csv_rows(name, lines, places)
 
 
-def _jsonl(name: str, lines: Iterable[str]) -> Iterator[Row]:
+def _jsonl(name: str, lines: Iterable[str], fields: Sequence[str]) -> Iterator[Row]:
     for line, text in enumerate(lines, start=1):
         if text.strip():
             where = f"{name}: line {line}"
@@ -96,11 +99,10 @@ def _jsonl(name: str, lines: Iterable[str]) -> Iterator[Row]:
                 raise InputError(f"{where}: expected a JSON object, found: {error}") from error
             if not isinstance(row, dict):
                 raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
-            document_id, title = (row[column] for column in _columns(where, list(row)))
-            yield line, document_id, title
+            yield line, [row[column] for column in _columns(where, fields, list(row))]
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _parquet(path: Path, fields: Sequence[str]) -> Iterator[Row]:
     import pyarrow as pa  # for this format alone
     import pyarrow.parquet as pq
 
@@ -108,10 +110,10 @@ def _parquet(path: Path) -> Iterator[Row]:
     with path.open("rb") as file:  # whose errors name it
         try:
             table = pq.ParquetFile(file)
-            columns = _columns(str(path), table.schema_arrow.names)
+            columns = _columns(str(path), fields, table.schema_arrow.names)
             for batch in table.iter_batches(ROWS, columns=columns):
-                for document_id, title in zip(*(batch[column].to_pylist() for column in columns), strict=True):
+                for row in zip(*(batch[column].to_pylist() for column in columns), strict=True):
                     line += 1
-                    yield line, document_id, title
+                    yield line, row
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: expected a Parquet file, found: {error}") from error

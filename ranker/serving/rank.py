@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ranker.common.errors import InputError, one_line
+from ranker.contract.document import whole_text
 from ranker.contract.folder import Model
 from ranker.serving.documents import Document, check_query, read_documents
 from ranker.serving.ranker import Ranker
@@ -22,26 +23,30 @@ def print_ranking(query: str, documents: Path, folder: Path, model: Model, top: 
     if not 0 <= threads <= cores:
         raise InputError(f"--threads: expected 0 to {cores}, for there are so many cores, found {threads}")
     check_query(query)
-    for line in lines(best(Ranker(folder, model, threads), query, documents, top), jsonl):
+    ranker = Ranker(folder, model, threads)
+    for line in lines(best(ranker, query, documents, top), jsonl, ranker.document_fields[0]):
         print(line)
     sys.stdout.flush()  # here, where a closed pipe is known
 
 
 def best(ranker: Ranker, query: str, file: Path, top: int) -> list[Ranked]:
     """The best documents of a file with their scores, best first."""
-    documents = list(read_documents(file))
-    encoded = ranker.encode_documents([title for _, title in documents])
+    documents = list(read_documents(file, ranker.document_fields))
+    encoded = ranker.encode_documents([whole_text(texts) for _, *texts in documents])
     return [(score, documents[row]) for row, score in ranker.rank(query, encoded, top)]
 
 
-def lines(ranked: list[Ranked], jsonl: bool) -> Iterator[str]:
-    """What is printed: a table, whose titles are one line each without control characters, or JSON lines."""
+def lines(ranked: list[Ranked], jsonl: bool, name: str = "title") -> Iterator[str]:
+    """What is printed, with each document's first field, called `name`: a table or JSON lines.
+
+    In a table, it is one line without control characters.
+    """
     if jsonl:
-        for place, (score, (document_id, title)) in enumerate(ranked, start=1):
-            yield json.dumps({"rank": place, "score": score, "document_id": document_id, "title": title})
+        for place, (score, (document_id, title, *_)) in enumerate(ranked, start=1):
+            yield json.dumps({"rank": place, "score": score, "document_id": document_id, name: title})
         return
-    rows = [("rank", "score", "document_id", "title")]
-    for place, (score, (document_id, title)) in enumerate(ranked, start=1):
+    rows = [("rank", "score", "document_id", name)]
+    for place, (score, (document_id, title, *_)) in enumerate(ranked, start=1):
         rows.append((str(place), f"{score:.3f}", one_line(document_id), one_line(title)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for cells in rows:

@@ -1,4 +1,4 @@
-"""Rank titles with what stage export wrote, by ONNX Runtime, tokenizers and numpy: neither torch nor transformers.
+"""Rank documents with what stage export wrote, by ONNX Runtime, tokenizers and numpy: neither torch nor transformers.
 
     ranker = Ranker(folder, "int8")                                                 # a folder that export wrote
     documents = ranker.encode_documents(["Origin of the virus", "Masks in wards"])  # once; a few bytes a token
@@ -16,6 +16,7 @@ import onnxruntime
 
 from ranker.common.errors import InputError
 from ranker.contract.batching import MULTIPLE, scoring_batches
+from ranker.contract.document import read_document_fields
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests
 from ranker.contract.layout import OUTPUT, TokenIds, lay_out, read_contract, relevance, token_counts
 from ranker.contract.tokens import Ragged, load_tokenizer, ragged, tokenize
@@ -37,6 +38,7 @@ class TextEncoder:
         if not trusted:
             check_digests(folder, CONTRACT_FILE, TOKENIZER_FILE)
         self.layout = read_contract(folder / CONTRACT_FILE)
+        self.document_fields = read_document_fields(folder / CONTRACT_FILE)
         self.tokenizer = load_tokenizer(folder)
         self.dtype = np.uint16 if max(self.tokenizer.get_vocab().values()) < 2**16 else np.int32
 
@@ -45,12 +47,15 @@ class TextEncoder:
         (tokens,) = tokenize(self.tokenizer, [query])
         return np.array(tokens[: self.layout.max_query_tokens], self.dtype)
 
-    def encode_documents(self, titles: Sequence[str]) -> Ragged:
-        """Token ids of titles, each cut to its size, without special tokens: 2 bytes a token, 8 a title."""
-        if isinstance(titles, str):
-            raise InputError("titles: expected a list of texts, found one text")
+    def encode_documents(self, documents: Sequence[str]) -> Ragged:
+        """Token ids of texts, each cut to its size, without special tokens: 2 bytes a token, 8 a text.
+
+        A document's text is that of its `document_fields` (ranker.contract.document.whole_text).
+        """
+        if isinstance(documents, str):
+            raise InputError("documents: expected a list of texts, found one text")
         size = self.layout.max_document_tokens
-        return ragged([tokens[:size] for tokens in tokenize(self.tokenizer, titles)], self.dtype)
+        return ragged([tokens[:size] for tokens in tokenize(self.tokenizer, documents)], self.dtype)
 
 
 class Ranker(TextEncoder):

@@ -9,25 +9,29 @@ import pyarrow.parquet as pq
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256
+from ranker.contract.document import whole_text
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model
 from ranker.serving.ranker import Ranker
 from ranker.serving.shards import Make, pending, plan, run
 
-COLUMNS = ("query_id", "query", "document_id", "title")
+COLUMNS = ("query_id", "query", "document_id")  # and the document's fields, by the contract
 
 
 def score_table(ranker: Ranker, table: pa.Table, path: Path, name: str) -> None:
-    """Write the scores of a shard's pairs (ranker.serving.shards); each query and each title is tokenised once.
+    """Write the scores of a shard's pairs (ranker.serving.shards); each query and each document is tokenised once.
 
     InputError where a text or an id is missing: it calls the shard by `name`, and counts its lines from 1.
     """
-    for column in COLUMNS:
+    for column in (*COLUMNS, *ranker.document_fields):
         if table[column].null_count:
             line = table[column].is_null().index(True).as_py() + 1
             raise InputError(f"{name}: line {line}: expected a {column} in text, found None")
-    (query_rows, queries), (title_rows, titles) = (_distinct(table[column]) for column in ("query", "title"))
-    encoded, documents = [ranker.encode_query(query) for query in queries], ranker.encode_documents(titles)
-    scores = ranker.score_pairs([encoded[row] for row in query_rows], [documents[row] for row in title_rows])
+    fields = (table[name].to_pylist() for name in ranker.document_fields)
+    query_rows, queries = _distinct(table["query"])
+    whole = pa.array([whole_text(texts) for texts in zip(*fields, strict=True)], pa.string())
+    text_rows, texts = _distinct(pa.chunked_array([whole]))
+    encoded, documents = [ranker.encode_query(query) for query in queries], ranker.encode_documents(texts)
+    scores = ranker.score_pairs([encoded[row] for row in query_rows], [documents[row] for row in text_rows])
     scored = table.select(["query_id", "document_id"]).append_column("score", pa.array(scores))
     pq.write_table(scored.replace_schema_metadata(None), path, compression="zstd")
 
@@ -46,14 +50,14 @@ def worker(folder: Path, model: Model, threads: int) -> Make:
 def score_corpus(pairs: Path, out: Path, folder: Path, model: Model, ray_address: str | None = None) -> str:
     """Write the scores of Parquet, a file or a folder, to the folder `out`; returns what to say of it.
 
-    Pairs have query_id, query, document_id and title, all strings. Each row group becomes a file with query_id,
-    document_id and score (float32, logit 1 - logit 0), in the order given.
+    Pairs have query_id, query, document_id and the contract's document_fields, all strings. Each row group becomes a
+    file with query_id, document_id and score (float32, logit 1 - logit 0), in the order given.
     """
-    Ranker(folder, model)  # what is wrong with it is said before any worker starts
-    shards = plan(pairs, COLUMNS, out, ".parquet")
+    columns = (*COLUMNS, *Ranker(folder, model).document_fields)  # what is wrong is said before any worker starts
+    shards = plan(pairs, columns, out, ".parquet")
     made_by = {file: sha256(folder / file) for file in (MODEL_FILES[model], TOKENIZER_FILE, CONTRACT_FILE)}
     left = pending(shards, out, made_by)
     threads = 1 if ray_address else 0  # a worker has one core
-    run(left, COLUMNS, partial(worker, folder.resolve(), model, threads), ray_address, "pair")
+    run(left, columns, partial(worker, folder.resolve(), model, threads), ray_address, "pair")
     rows = sum(shard.rows for shard in shards)
     return f"{out}: {rows} pairs in {len(shards)} files, of which {len(left)} are new"

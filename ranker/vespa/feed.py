@@ -1,7 +1,8 @@
-"""Vespa's feed: a JSON line for each document, of its id and title; Vespa makes the tokens of each title itself."""
+"""Vespa's feed: a JSON line for each document, of its id and fields; Vespa makes the tokens of these itself."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import count as numbers
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,11 @@ from tqdm import tqdm
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
+from ranker.contract.document import TITLE
+from ranker.contract.folder import DEFAULT_APPLICATION
 from ranker.serving.documents import Document, checked, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
+from ranker.vespa.query import SETTINGS_FILE, read_settings
 
 if TYPE_CHECKING:  # for shards alone
     import pyarrow as pa
@@ -27,20 +31,28 @@ NOT_TEXT = frozenset([*CONTROLS, *map(chr, [*range(0xD800, 0xE000), *range(0xFDD
 DROPPED = dict.fromkeys(map(ord, NOT_TEXT))
 
 
-def feed_lines(documents: Iterable[Document]) -> Iterator[str]:
-    """A put operation for each document.
+def feed_fields(application: Path | None) -> tuple[str, ...]:
+    """The fields of an application package; without one, those of stage package's where it is there, else the title."""
+    if application is None and not (DEFAULT_APPLICATION / SETTINGS_FILE).is_file():
+        return TITLE
+    return read_settings(application or DEFAULT_APPLICATION).document_fields
+
+
+def feed_lines(documents: Iterable[Document], names: Sequence[str] = TITLE) -> Iterator[str]:
+    """A put operation for each document, whose fields have `names`.
 
     InputError where an id has characters that Vespa does not take: without them, two ids could be one in Vespa.
     """
-    for document_id, title in documents:
+    for document_id, *texts in documents:
         if found := NOT_TEXT.intersection(document_id):
             raise InputError(f"document_id {document_id!r}: expected text that Vespa takes, found {min(found)!r}")
-        fields = {"document_id": document_id, "title": title.translate(DROPPED)}
+        fields = {"document_id": document_id}
+        fields |= {name: text.translate(DROPPED) for name, text in zip(names, texts, strict=True)}
         put = {"put": f"id:{DOCUMENT_TYPE}:{DOCUMENT_TYPE}::{document_id}", "fields": fields}
         yield json.dumps(put, ensure_ascii=False, separators=(",", ":"))
 
 
-def write_feed(documents: Iterable[Document], path: Path) -> int:
+def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] = TITLE) -> int:
     """Write a feed to `path`, in place whole or not at all; returns how many documents it has.
 
     Of documents with one id, Vespa keeps the last.
@@ -49,31 +61,36 @@ def write_feed(documents: Iterable[Document], path: Path) -> int:
         raise InputError(f"{path}: expected a file to write, found a folder")
     count = 0
     with atomic(path) as partial_file, partial_file.open("w", encoding="utf-8", newline="\n") as file:
-        for line in tqdm(feed_lines(documents), desc="feed", unit="doc", disable=None):
+        for line in tqdm(feed_lines(documents, names), desc="feed", unit="doc", disable=None):
             file.write(f"{line}\n")
             count += 1
     return count
 
 
-def feed_table(table: "pa.Table", path: Path, name: str) -> None:
+def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -> None:
     """Write the feed of a shard (ranker.serving.shards), lines counted from 1; InputError calls it by `name`."""
-    rows = zip(numbers(1), table["document_id"].to_pylist(), table["title"].to_pylist(), strict=False)
+    columns = (table[column].to_pylist() for column in ("document_id", *names))
+    rows = zip(numbers(1), zip(*columns, strict=True), strict=False)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in feed_lines(checked(name, rows)))
+        file.writelines(f"{line}\n" for line in feed_lines(checked(name, rows, names), names))
 
 
-def feeder() -> "Make":
+def feeder(names: Sequence[str]) -> "Make":
     """What makes a file of each shard."""
-    return feed_table
+    return partial(feed_table, names)
 
 
-def feed_corpus(source: Path, out: Path, ray_address: str | None = None) -> str:
-    """Write the feed of a file of documents to one .jsonl, or of Parquet to a folder of shards; says what it wrote."""
+def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: Sequence[str] = TITLE) -> str:
+    """Write the feed of a file of documents to one .jsonl, or of Parquet to a folder of shards; says what it wrote.
+
+    `names` are the fields that documents have.
+    """
     if out.suffix == ".jsonl" and not ray_address:
-        return f"{out}: {write_feed(read_documents(source), out)} documents"
+        return f"{out}: {write_feed(read_documents(source, names), out, names)} documents"
     from ranker.serving import shards  # pyarrow takes a while to import
 
-    columns = ("document_id", "title")
+    columns = ("document_id", *names)
     plan = shards.plan(source, columns, out, ".jsonl")
-    shards.run(shards.pending(plan, out, {}), columns, feeder, ray_address, "doc")
+    left = shards.pending(plan, out, {"document_fields": " ".join(names)})
+    shards.run(left, columns, partial(feeder, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents"

@@ -4,6 +4,7 @@ Plain text: its rank profile is a file of its own, for which pyvespa has no plac
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -35,21 +36,17 @@ schema {DOCUMENT_TYPE} {{
         field document_id type string {{
             indexing: summary | attribute
         }}
-        field title type string {{
-            indexing: summary | index
-            index: enable-bm25
-        }}
-    }}
-    # Outside the document: nobody feeds it, and an update of the title makes it anew
+$fields    }}
+    # Outside the document: nobody feeds it, and an update of the $first makes it anew
     field {DOCUMENT_INPUT} type tensor<float>(d0[$document_tokens]) {{
-        indexing: input title | embed {TOKENIZER} | attribute
+        indexing: $whole | embed {TOKENIZER} | attribute
     }}
     fieldset default {{
-        fields: title
+        fields: $names
     }}
     rank-profile bm25 {{
         first-phase {{
-            expression: bm25(title)
+            expression: $bm25
         }}
     }}
     # What queries ask for; {DOCUMENT_TYPE}/*.profile are the versions, of which there may be several
@@ -57,6 +54,12 @@ schema {DOCUMENT_TYPE} {{
     }}
 }}
 """)
+FIELD = """\
+        field {name} type string {{
+            indexing: summary | index
+            index: enable-bm25
+        }}
+"""
 RANK_PROFILE = Template(f"""\
 rank-profile $profile inherits bm25 {{
     inputs {{
@@ -69,7 +72,7 @@ rank-profile $profile inherits bm25 {{
         output {SCORE}: {SCORE}$threads
     }}
     # Why a hit was found: its relevance is the model's score
-    match-features: bm25(title)
+    match-features: $features
     global-phase {{
         # Named once, because each mention is a run of the model
         expression: sum(onnx($profile).{SCORE})
@@ -135,9 +138,21 @@ def model_file(folder: Path, version: str) -> Path:
 
 def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, threads: int) -> dict[str, str]:
     """What is written where."""
-    schema = SCHEMA.substitute(language=settings.language, document_tokens=layout.max_document_tokens, profile=profile)
+    names = settings.document_fields
+    found_by = [f"bm25({name})" for name in names]
+    schema = SCHEMA.substitute(
+        language=settings.language,
+        document_tokens=layout.max_document_tokens,
+        profile=profile,
+        fields="".join(FIELD.format(name=name) for name in names),
+        first=" or ".join(names),
+        names=", ".join(names),
+        whole=whole(names),
+        bm25=" + ".join(found_by),
+    )
     rank_profile = RANK_PROFILE.substitute(
         profile=profile,
+        features=" ".join(found_by),
         query_tokens=layout.max_query_tokens,
         threads=f"{THREADS}{threads}" if threads else "",
         rerank_count=settings.rerank_count,
@@ -147,6 +162,17 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, thr
         f"schemas/{DOCUMENT_TYPE}.sd": schema,
         f"schemas/{DOCUMENT_TYPE}/{profile}.profile": rank_profile,
     }
+
+
+def whole(names: Sequence[str]) -> str:
+    """A document's text in Vespa's indexing language; a field that is not there is empty.
+
+    >>> whole(["title"]), whole(["title", "text"])
+    ('input title', '(input title || "") . " " . (input text || "")')
+    """
+    if len(names) == 1:
+        return f"input {names[0]}"
+    return ' . " " . '.join(f'(input {name} || "")' for name in names)
 
 
 def kept_by_tokenizer(ranker: Path) -> list[str]:

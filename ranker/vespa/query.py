@@ -2,12 +2,13 @@
 
 import json
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
+from ranker.contract.document import TITLE
 from ranker.serving.documents import check_query
 from ranker.vespa.names import DOCUMENT_TYPE, PROFILE, QUERY_INPUT, TOKENIZER
 
@@ -23,6 +24,7 @@ class QuerySettings:
     language: str
     rerank_count: int
     timeout_ms: int
+    document_fields: tuple[str, ...] = TITLE
 
 
 def write_settings(application: Path, settings: QuerySettings) -> None:
@@ -36,7 +38,8 @@ def read_settings(application: Path) -> QuerySettings:
     if not file.is_file():
         raise InputError(f"{file}: expected a file that stage package wrote, found none")
     try:
-        return QuerySettings(**read_json(file))
+        found = QuerySettings(**read_json(file))
+        return replace(found, document_fields=tuple(found.document_fields))  # JSON has lists
     except (ValueError, TypeError) as error:
         raise InputError(f"{file}: expected settings as stage package writes them, found: {error}") from error
 
@@ -56,7 +59,7 @@ def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, 
     found = max(settings.rerank_count, hits)  # weakAnd's own target is 100, however many are reranked
     words = f'{{grammar: "tokenize", targetHits: {found}}}userInput(@text)'
     return {
-        "yql": f"select document_id, title from {DOCUMENT_TYPE} where {words}",
+        "yql": f"select document_id, {settings.document_fields[0]} from {DOCUMENT_TYPE} where {words}",
         "text": text,
         "language": settings.language,
         "ranking": PROFILE,
