@@ -145,7 +145,7 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, thr
         document_tokens=layout.max_document_tokens,
         profile=profile,
         fields="".join(FIELD.format(name=name) for name in names),
-        first=" or ".join(names),
+        first=" and ".join(names) + (" together" if len(names) > 1 else ""),
         names=", ".join(names),
         whole=whole(names),
         bm25=" + ".join(found_by),

@@ -1,0 +1,71 @@
+"""Documents of title and text in Vespa's own code: deployed, and the tokens made of both as Ranker makes them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ranker.contract.document import whole_text
+from ranker.serving.ranker import Ranker
+from ranker.vespa.feed import write_feed
+from ranker.vespa.package import write_application
+from ranker.vespa.query import QuerySettings
+from tests.vespa import harness
+
+pytestmark = pytest.mark.engines
+
+FIELDS = ("title", "text")
+DOCUMENTS = [
+    ("a", "Masks in wards", "A trial of masks among nurses."),
+    ("no text", "The origin of the virus", ""),
+    ("no title", "  ", "Bats and birds have viruses of their own."),
+    ("long", "Origin of a virus", "It is cut at the end. " * 60),
+    ("odd", "zero\u0000width\u0007 and", "\u001fbell [SEP]"),
+    ("nothing", "", ""),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _at_hand() -> None:
+    try:
+        harness.jdk()
+        harness.build()
+    except harness.MissingError as missing:
+        (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
+
+
+@pytest.fixture(scope="module")
+def found(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("fields")
+    write_application(folder / "application", ranker_folder, "a", "0.1.0", "fp32", QuerySettings("en", 9, 500, FIELDS))
+    write_feed(DOCUMENTS, folder / "feed.jsonl", FIELDS)
+    place = {"application": str(folder / "application")}
+    request: dict[str, dict[str, Any]] = {
+        "deploy": {"step": "deploy", **place},
+        "index": {"step": "index", **place, "feed": str(folder / "feed.jsonl"), "update": "Zika virus"},
+    }
+    (folder / "run").mkdir()
+    return harness.run(request, folder / "run")
+
+
+def test_package_of_two_fields_deploys_without_a_word(found: dict[str, Any]) -> None:
+    assert found["deploy"]["messages"] == []
+    assert sorted(found["deploy"]["fed"]) == ["document_id", "text", "title"]
+    ranked = found["deploy"]["profiles"]["ranker"]
+    assert ranked["vespa.match.feature"] == ["bm25(title)", "bm25(text)", "attribute(doc_token_ids)"]
+
+
+def test_fed_documents_have_the_tokens_that_ranker_gives_them(found: dict[str, Any], ranker_folder: Path) -> None:
+    encoded = Ranker(ranker_folder).encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
+    fed = found["index"]["documents"]
+    assert [document["document_id"] for document in fed] == [document_id for document_id, *_ in DOCUMENTS]
+    for document, tokens in zip(fed, encoded, strict=True):
+        size = len(document.get("tokens", tokens))
+        assert document.get("tokens", [0] * size) == [*tokens, *[0] * (size - len(tokens))], document
+
+
+def test_an_update_of_one_field_makes_the_tokens_of_that_alone(found: dict[str, Any], ranker_folder: Path) -> None:
+    """Vespa does not have the other at hand; docs/vespa.md says to feed whole documents."""
+    (tokens,) = Ranker(ranker_folder).encode_documents(["Zika virus"])
+    assert found["index"]["update"]["tokens"][: len(tokens) + 1] == [*tokens, 0]
