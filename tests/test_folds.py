@@ -199,7 +199,7 @@ def test_held_out_rows_of_none_train_on_all() -> None:
     training, held_out = held_out_rows(pairs, "none")
     assert training.tolist() == list(range(len(pairs)))
     assert held_out.tolist() == []
-    with pytest.raises(InputError, match="held-out fold none: .* on the training side, found 0 relevant among"):
+    with pytest.raises(InputError, match="split.held_out none: .* on the training side, found 0 relevant among"):
         held_out_rows(pairs.assign(relevant=False), "none")
 
 
