@@ -20,7 +20,15 @@ from tests.factories import ROOT, run_module, set_base_model, set_params
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
 from tests.pipeline import outputs
 
-STAGES = ("fetch", "base_model", "join", "encode", "embed", "split", "features")  # what looks at input, and takes no time
+STAGES = (
+    "fetch",
+    "base_model",
+    "join",
+    "encode",
+    "embed",
+    "split",
+    "features",
+)  # what looks at input
 LABELLED, JUDGEMENTS = (Path("mine") / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE))
 
 
