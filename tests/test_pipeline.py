@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
+from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.metrics.ranking import MEASURES
 from ranker.project import paths
@@ -93,7 +95,7 @@ def test_evaluate_compares_what_it_measured(repository: Path) -> None:
 
 
 def test_evaluate_measures_the_run_that_it_writes(repository: Path) -> None:
-    run_table, folds = (pd.read_parquet(repository / path) for path in (paths.RUN, paths.FOLDS))
+    run_table, folds = (pd.read_parquet(repository / path) for path in (paths.RUN, paths.SPLIT_PAIRS))
     assert set(run_table["query_id"]) == set(folds.loc[folds["fold"] == 0, "query_id"])
     for system in set(systems(repository)) - {"random"}:
         values = metrics(repository)[system]
@@ -114,15 +116,18 @@ def test_evaluate_tells_what_tables_do_not_show(repository: Path) -> None:
     assert 0 < noise["low"] < noise["mean"] < noise["high"] < 1
 
 
-def test_export_seals_what_it_made(repository: Path, run: Run) -> None:
+def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run) -> None:
     """The code's digest again by sha256sum, of every file that stage export declares."""
     folder = repository / paths.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
     assert {file.name for file in folder.iterdir()} == {*manifest["files"], "manifest.json"}
     made_of = manifest["made_of"]
-    assert made_of["data"]["judgements.csv"] == sha256(repository / "mine/training_all_jugdments_data.csv")
-    assert made_of["base_model"] == sha256(repository / paths.BASE_MODEL / "model.safetensors")
+    trained_on = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS)
+    assert made_of["data"] == {path.as_posix(): sha256(repository / path) for path in trained_on}
+    assert made_of["base_model"] == folder_digest(base_model)
+    assert made_of["trained_on"]["precision"] == "fp32"
+    assert made_of["trained_on"]["versions"]["torch"] == version("torch")
     deps = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]["export"]["deps"]
     wings, files = (sorted(dep for dep in deps if dep.startswith(package)) for package in ("ranker/", "stages/"))
     sums = [f"(cd ranker && find {Path(wing).name} -name '*.py' | LC_ALL=C sort | xargs sha256sum)" for wing in wings]

@@ -9,12 +9,15 @@ import json
 from pathlib import Path
 
 from pytest_httpserver import HTTPServer
+from safetensors.numpy import load_file
 
+from crossval.train import TUTORIAL
+from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.project import paths
 from ranker.project.params import load_params
 from tests.conftest import QUERIES
-from tests.factories import Run, set_params
+from tests.factories import Run
 from tests.hub import REVISION, serve_model
 from tests.pipeline import outputs, ran
 from tests.readme import command
@@ -40,12 +43,11 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
             for document_id, title in {row["document_id"]: row["title-full"] for row in rows}.items()
         )
     before = outputs(clean)
-    set_params(clean, fetch__dataset="sample", fetch__labelled_data='""', fetch__judgements='""')
-    asked = command("dvc exp run -S fetch.dataset=trec-covid")
+    asked = command("dvc exp run -S fetch.format=ir_datasets")
     result = run(f"{asked} split", clean, IR_DATASETS_HOME=str(tmp_path))
     assert ran(result.stdout)[:2] == ["fetch", "join"]
     after = outputs(clean)
-    same = [path.as_posix() for path in (paths.PAIRS, paths.DOCUMENTS, paths.QUERIES, paths.FOLDS)]
+    same = [path.as_posix() for path in (paths.PAIRS, paths.DOCUMENTS, paths.QUERIES, paths.SPLIT_PAIRS)]
     assert {path: after[path] for path in same} == {path: before[path] for path in same}
     counts = json.loads((clean / paths.JOIN_COUNTS).read_text())
     assert counts["kept"]["queries"] == QUERIES
@@ -53,13 +55,19 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
 
 
 def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
+    """Its base model by hub name, with commit and digest; its split over pairs; a head alone, on labels."""
     serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
     asked = command("dvc exp run -S fetch.base_model=hub")
-    endpoint = httpserver.url_for("").rstrip("/")
-    result = run(f"{asked} train", clean, HF_ENDPOINT=endpoint, COMMIT=REVISION)
-    assert {"fetch", "distil", "features", "train"} <= set(ran(result.stdout))
+    given = {"COMMIT": REVISION, "DIGEST": folder_digest(base_model)}
+    result = run(f"{asked} train", clean, HF_ENDPOINT=httpserver.url_for("").rstrip("/"), **given)
+    assert {"base_model", "split", "features", "train"} <= set(ran(result.stdout))
     assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
-    reference = load_params(clean / "params.yaml").fetch.base_model
-    assert reference == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
+    params = load_params(clean / "params.yaml")
+    assert params.fetch.base_model == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
+    published = {name: value for name, value in TUTORIAL.items() if name not in ("batch_size", "weight_decay")}
+    assert {name: getattr(params.train, name) for name in published} == published
+    assert params.split.by == "pair"
     fetched = clean / paths.BASE_MODEL / "model.safetensors"
     assert sha256(fetched) == sha256(base_model / "model.safetensors")
+    head = load_file(clean / paths.CHECKPOINT / "model.safetensors")
+    assert {"classifier.weight", "bert.pooler.dense.weight"} <= head.keys()
