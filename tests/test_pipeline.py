@@ -289,7 +289,7 @@ def test_train_and_export_in_bf16(
     monkeypatch.chdir(copy)
     for stage in ("train", "export", "evaluate"):
         assert run_module(f"stages.{stage}") == 0
-    assert "precision bf16;" in capfd.readouterr().out
+    assert "; precision bf16\n" in capfd.readouterr().out
     before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
     assert {weights.dtype for weights in after.values()} == {np.dtype(np.float32)}
     assert any((weights != before[name]).any() for name, weights in after.items())
