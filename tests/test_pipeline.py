@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,68 @@ def test_train_and_export_in_bf16(
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(Path())["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert json.loads((paths.RANKER / "manifest.json").read_text())["params"]["train"]["precision"] == "bf16"
+
+
+def test_stages_train_on_all_judgements_where_nothing_is_held_out(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
+) -> None:
+    """Nothing is measured then, and every place where a measure would be says so."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    set_params(copy, split__held_out="none")
+    monkeypatch.chdir(copy)
+    for stage in ("split", "features", "train", "export", "package", "evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0, stage
+    pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
+    printed = capfd.readouterr().out
+    assert f"train: {pairs} pairs, 0 held out; " in printed
+    assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
+    assert "crossval" in paths.REPORT.read_text()
+    assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])
+    before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
+    assert any((weights != before[name]).any() for name, weights in after.items())
+    assert "make crossval measures" in run(recipe("repro")[-1], copy).stdout
+
+
+@pytest.mark.parametrize("name", ["o'brien", "j\u00fcrgen"])
+def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, run: Run, name: str) -> None:
+    """By make itself, with this environment in the place of what it would install."""
+    project = tmp_path / name / "project"
+    shutil.copytree(repository, project, symlinks=True)
+    environment = project / ".venv"
+    environment.mkdir()
+    for part in ("bin", "lib"):
+        (environment / part).symlink_to(Path(sys.prefix) / part)
+    shutil.copyfile(Path(sys.prefix) / "pyvenv.cfg", environment / "pyvenv.cfg")
+    (environment / "installed").touch()
+    set_params(project, vespa__rerank_count=7)
+    result = run("make repro", project)
+    assert ran(result.stdout) == ["package", "report"]
+    assert f"report: {paths.REPORT}" in result.stdout
+    assert ran(run("dvc repro", project).stdout) == []
+    assert (environment / "plots.html").is_file()
+    run("dvc plots show", project)  # with the template that make has configured
+    assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
+
+
+def test_make_audit_says_which_figure_is_not_what_lies_in_the_tree(clean: Path, run: Run) -> None:
+    (line,) = recipe("audit")
+    whole = run(line, clean).stdout
+    assert "DIFFERS" not in whole
+    assert {row.split()[1] for row in whole.splitlines()} == {
+        *("join", "folds", "BM25", "cosine", "ONNX", "measures", "expectations", "p")
+    }
+    file = clean / paths.METRICS / "bm25.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"nDCG@10": values["nDCG@10"] + 0.001}))
+    result = run(line, clean, check=False)
+    assert result.returncode == 1
+    (wrong,) = [row for row in result.stdout.splitlines() if row.startswith("DIFFERS")]
+    assert re.search(r"measures +bm25 nDCG@10 +0\.001 ", wrong)
+    assert result.stderr.splitlines()[-1] == "audit: 1 figures differ"
+
+
+def test_audit_is_short_and_imports_nothing_of_ranker() -> None:
+    (source,) = [file.read_text() for file in (ROOT / "audit").glob("*.py") if file.stem == "__main__"]
+    assert len(source.splitlines()) <= 300
+    assert not re.findall(r"(?m)^\s*(?:from|import) (?:ranker|stages|crossval)\b", source)
