@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from ranker.common.errors import run_stage
@@ -16,7 +17,7 @@ from ranker.contract.layout import contract
 from ranker.export.gate import HeldOut, gate, in_batches
 from ranker.export.golden import GOLDEN_FILE, golden
 from ranker.export.int8 import prepare
-from ranker.export.manifest import Measured, manifest, side_by_side
+from ranker.export.manifest import Measured, manifest, measured_fold, side_by_side
 from ranker.export.onnx import compare, export_onnx
 from ranker.model.cross_encoder import TOKENIZER_FILES, CrossEncoder, load_checkpoint
 from ranker.model.dataset import load_pairs, project_layout
@@ -24,13 +25,15 @@ from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
 from ranker.serving.ranker import Ranker
-from ranker.splits.folds import held_out_rows
 
 
 def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured:
-    """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs."""
+    """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs.
+
+    Where none are held out, on those of the first fold: what ONNX and rounding change shows on any pairs.
+    """
     pairs, encoded = load_pairs(params, paths.CHECKPOINT)
-    _, rows = held_out_rows(pairs, params.split.held_out)
+    rows = np.flatnonzero(pairs["fold"] == measured_fold(params))
     pairs, encoded = pairs.iloc[rows].reset_index(drop=True), encoded.take(rows)
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
     ranker = Ranker(folder, trusted=True)
@@ -69,9 +72,10 @@ def main() -> None:
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))
     write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
+    side = "training" if params.split.held_out == "none" else "held-out"
     print(
         f"export: {params.export.name} {params.export.version}: ONNX and PyTorch differ by at most "
-        f"{max(measured.differences.values()):.1e}; on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"
+        f"{max(measured.differences.values()):.1e}; on {measured.pairs} {side} pairs, nDCG@10 {measured.ndcg:.4f}"
     )
     for tried in measured.tried:
         found = ", ".join(f"{name} {value:.4f}" for name, value in tried["one by one"].items())

@@ -313,6 +313,9 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     printed = capfd.readouterr().out
     assert f"train: {pairs} pairs, 0 held out; " in printed
     assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    measured_on = json.loads((paths.RANKER / "manifest.json").read_text())["measured_on"]
+    assert measured_on.pop("pairs") < pairs
+    assert measured_on == {"fold": 0, "trained_on": True}
     assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
     assert "crossval" in paths.REPORT.read_text()
     assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])

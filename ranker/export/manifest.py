@@ -18,12 +18,17 @@ NOT_EXPORTS = {"crossval", "vespa"}  # sections of params.yaml that the models d
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the exported models, over `pairs` held-out pairs."""
+    """What was measured of the exported models, over `pairs` pairs of one fold."""
 
     pairs: int
     ndcg: float  # nDCG@10 of the exact model
     differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
     tried: list[dict[str, Any]]  # of the eight-bit model: ranker.export.gate.gate
+
+
+def measured_fold(params: Params) -> int:
+    """The held-out fold; where all judgements are trained on, the first one."""
+    return 0 if params.split.held_out == "none" else params.split.held_out
 
 
 def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +42,11 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
         "onnx": {name: describe(file) for name, file in present.items()},
         "fp32": {"nDCG@10": measured.ndcg, "largest_logit_difference_from_pytorch": measured.differences},
         "int8": {"chosen": chosen["scheme"] if chosen["passed"] else None, "chip": chip(), "tried": measured.tried},
-        "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
+        "measured_on": {
+            "fold": measured_fold(params),
+            "trained_on": params.split.held_out == "none",
+            "pairs": measured.pairs,
+        },
         "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()} | made_of,
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
         "base_model": params.fetch.base_model,
