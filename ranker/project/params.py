@@ -27,7 +27,7 @@ class Fetch(Section):
     """Where judgements and base model come from."""
 
     format: Literal["tutorial", "ir_datasets"]
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Field(pattern=r"\S", description="a folder, an archive or its URL")]
     sha256: Sha256
     id: str
     base_model: Annotated[
