@@ -173,7 +173,7 @@ def test_export_measures_both_models_side_by_side(repository: Path) -> None:
 
 def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
     """All of them, here where queries and pairs are few; and reports it on the held-out ones."""
-    held_out = pd.read_parquet(repository / paths.FOLDS)["fold"] == 0
+    held_out = pd.read_parquet(repository / paths.SPLIT_PAIRS)["fold"] == 0
     assert sum(held_out) != sum(~held_out)
     found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
     assert {trial["in batches"]["pairs"] for trial in found["tried"]} == {sum(~held_out)}

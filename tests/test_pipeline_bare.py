@@ -1,6 +1,5 @@
 """DVC's own commands, bare, in a clone where no cross-validation has run: each succeeds, and a person can read it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,13 +27,13 @@ SAYS = {
 
 
 @pytest.fixture(scope="module")
-def remote(project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Iterator[Path]:
+def remote(project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """The project with a default remote, to which all was pushed, and an experiment of one stage."""
     run(f"dvc remote add --default there {tmp_path_factory.mktemp('remote')}", project)
     run("git commit -qam remote && dvc push", project)
     run(f"dvc exp run --name {TRIAL} -S vespa.rerank_count=7 package", project)
     run("git checkout -q . && dvc checkout", project)
-    yield project
+    return project
 
 
 @pytest.mark.parametrize("line", SAYS)

@@ -16,7 +16,7 @@ from ranker.metrics.ranking import MEASURES
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.dataset import load_pairs
 from ranker.model.predict import score
-from ranker.project import paths, tables
+from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.splits.folds import held_out_rows
 from tests.factories import PARAMS, ROOT, Run, run_module, set_params
@@ -145,7 +145,7 @@ def test_crossval_head_is_the_pipelines_own(
         assert run_module(module) == 0
     assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
     pairs, encoded = load_pairs(load_params())
-    _, held_out = held_out_rows(pairs, tables.read_table(paths.FOLDS), 0)
+    _, held_out = held_out_rows(pairs, 0)
     model = load_checkpoint(paths.CHECKPOINT)
     own = pairs.iloc[held_out].assign(own=score(model, encoded.take(held_out), 2048, "fp32"))
     both = own.merge(pd.read_parquet(paths.crossval_scores("cross_encoder", 13, 0)), on=["query_id", "document_id"])
