@@ -49,7 +49,7 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
     if status != 0:
         raise InputError(f"dvc exp run {' '.join(sets)} train: expected it to succeed, found status {status}")
     found = dvc.api.metrics_show(str(paths.CURVES / "metrics.json"), rev=name)
-    return float(found["eval"][MEASURE])
+    return float(found[MEASURE])
 
 
 def problem() -> str:
