@@ -17,7 +17,7 @@ import yaml
 from safetensors.numpy import load_file
 
 from ranker.base.base_model import folder_digest
-from ranker.common.files import sha256
+from ranker.common.files import read_json, sha256, write_json
 from ranker.metrics.ranking import MEASURES
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
@@ -308,6 +308,24 @@ def test_train_and_export_in_bf16(
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(Path())["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert json.loads((paths.RANKER / "manifest.json").read_text())["params"]["train"]["precision"] == "bf16"
+
+
+def test_train_says_that_a_base_model_is_no_sentence_encoder(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It gets a classification head, although params.yaml asks for a cosine."""
+    line = "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine\n"
+    assert line not in Path(f"{repository}.log").read_text()
+    assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
+    content = read_json(settings) | {"is_one": False}
+    settings.unlink()  # DVC's cache has the same file
+    write_json(settings, content)
+    assert run_module("stages.train") == 0
+    assert line in capfd.readouterr().out
+    assert "classifier.weight" in load_file(paths.CHECKPOINT / "model.safetensors")
 
 
 def test_stages_train_on_all_judgements_where_nothing_is_held_out(

@@ -68,10 +68,10 @@ def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, ki
         printed += printed_line
         if set(ran(printed_line)) & set(stages):
             time.sleep(seconds)
+            if process.poll() is None:
+                printed += stop_all(process, kind)
+                return ran(printed)[-1]
             break
-    if process.poll() is None:
-        printed += stop_all(process, kind)
-        return ran(printed)[-1]
     printed += process.communicate()[0]
     if TORN.search(printed):
         subprocess.run(command("git checkout dvc.lock").split(), cwd=folder, check=True)

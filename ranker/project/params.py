@@ -64,7 +64,7 @@ class Split(Section):
     """Folds, and the one that is held out."""
 
     by: Literal["query", "pair"]
-    folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
+    folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
     held_out: Annotated[int, Field(ge=0)] | Literal["none"]
     near: Annotated[float, Field(gt=0, le=1)]
     seed: Seed
