@@ -9,7 +9,7 @@ import pytest
 from transformers import BertForSequenceClassification
 
 from crossval.report import curves, wide
-from crossval.train import RECIPES, TUTORIAL, recipe_params, train_and_score
+from crossval.train import RECIPES, TUTORIAL, recipe_params, start, train_and_score
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
 from ranker.evaluation.significance import compare
@@ -223,13 +223,18 @@ def test_train_and_score_of_head_only_is_the_converged_head() -> None:
 
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(
-    ("recipe", "kind"), [("cross_encoder", BertForSegmentCosine), ("bi_encoder", BertForBiEncoder)]
+    ("recipe", "head", "kind"),
+    [
+        ("cross_encoder", "cosine", BertForSegmentCosine),
+        ("bi_encoder", "cosine", BertForBiEncoder),
+        ("bi_encoder", "classifier", BertForBiEncoder),
+    ],
 )
-def test_train_and_score_is_fine_tune(recipe: str, kind: type[BertForSegmentCosine]) -> None:
+def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertForSegmentCosine]) -> None:
     training, held_out = make_data(20), make_data(6, seed=1)
-    params = tiny(head="cosine", trainable="layers")
+    params = tiny(head=head, trainable="layers")
     found = train_and_score(params, recipe, (training, held_out), "")
-    model = initial_model(params, kind)
+    model = start(params, recipe)
     assert type(model) is kind
     untrained = score(model, held_out[1], 256)
     fine_tune(model, training[1], params.train)
