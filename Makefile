@@ -35,7 +35,7 @@ lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 # Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder, and at full size;
 # BENCH=--quick sees in two minutes that all of it runs.
 bench: .venv/installed-bench
-	$(BIN)/dvc repro -q fetch
+	$(BIN)/dvc repro -q base_model
 	$(BIN)/python -m bench $(BENCH)
 
 # What serves a ranker elsewhere: `pip install dist/cord19_ranker-*.whl`, and never here.

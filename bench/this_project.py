@@ -17,7 +17,7 @@ from bench.runner import Calls
 from ranker.contract.folder import MODEL_FILES, Model
 from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
 from ranker.export.int8 import SCHEMES, prepare, quantise
-from ranker.model.cross_encoder import new_classifier, set_trainable
+from ranker.model.cross_encoder import new_classifier, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
@@ -81,12 +81,12 @@ def train(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
     """One epoch of all weights over `pairs`, in batches of 16."""
     changes = {"trainable": "all", "epochs": 1, "batch_size": 16, "precision": precision}
     params = load_params().train.model_copy(update=changes)
-    return [partial(fine_tune, new_classifier(base_model, SEED), encode_texts(pairs, base_model), params)]
+    return [partial(fine_tune, new_segment_cosine(base_model), encode_texts(pairs, base_model), params)]
 
 
 def score(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
     """Scores of every pair, from texts, in PyTorch."""
-    model = new_classifier(base_model, SEED)
+    model = new_segment_cosine(base_model)
     tokens = load_params().train.eval_batch_tokens
     predict(model, encode_texts(pairs.some(64), base_model), tokens, precision)
     return [lambda: predict(model, encode_texts(pairs, base_model), tokens, precision)]

@@ -10,6 +10,7 @@ from ranker.common.files import atomic, read_json, sha256
 from ranker.metrics.classification import precision_recall, reliability_curve, roc
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
+from ranker.report.answer import answer, beside_bi_encoder
 from ranker.report.page import Results, render
 
 
@@ -47,12 +48,15 @@ def main() -> None:
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
     joined = {f"join: {group}": values for group, values in read_json(paths.SPLIT_COUNTS)["joined"].items()}
     files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
+    scope = f"over {params.split.folds} folds and {len(seeds)} seeds"
+    comparison = read_json(paths.CROSSVAL)
+    per_query = pd.read_csv(paths.CROSSVAL_PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False)
     results = Results(
         title="Cross-validation",
-        scope=f"over {params.split.folds} folds and {len(seeds)} seeds",
-        note=note(params),
-        comparison=read_json(paths.CROSSVAL),
-        per_query=pd.read_csv(paths.CROSSVAL_PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
+        scope=scope,
+        note=f"{note(params)} {beside_bi_encoder(comparison)}",
+        comparison=comparison,
+        per_query=per_query,
         run=run,
         documents=tables.read_judged_texts(paths.SPLIT_DOCUMENTS),
         curves=curves(run),
@@ -62,6 +66,8 @@ def main() -> None:
     )
     with atomic(paths.CROSSVAL_REPORT) as partial:
         partial.write_text(render(results), encoding="utf-8", newline="\n")
+    for line in (*answer(comparison, per_query["gain"].tolist(), scope)[1:], beside_bi_encoder(comparison)):
+        print(f"crossval: {line}")
     print(f"crossval: {paths.CROSSVAL_REPORT}")
 
 

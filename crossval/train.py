@@ -4,19 +4,19 @@ python -m crossval.train RECIPE SEED FOLD
 """
 
 import argparse
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
-from ranker.model.cross_encoder import initial_model
+from ranker.model.cross_encoder import CrossEncoder, initial_model, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, load_pairs, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
-from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+from ranker.model.segment_cosine import BertForBiEncoder
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model
@@ -45,16 +45,27 @@ TUTORIAL = {
 
 def recipe_params(params: Params, recipe: str, seed: int) -> Params:
     """The params by which a recipe trains."""
-    if recipe in ("cross_encoder", "bi_encoder"):
-        return params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
-    train = params.train.model_copy(update=TUTORIAL | {"seed": seed})
-    return params.model_copy(update={"train": train})
+    changes: dict[str, Any] = {"seed": seed}
+    if recipe == "bi_encoder" and params.train.trainable == "head":  # it has none
+        changes["trainable"] = "layers"
+    if recipe in ("tutorial", "head_only"):
+        changes |= TUTORIAL
+    return params.model_copy(update={"train": params.train.model_copy(update=changes)})
+
+
+def start(params: Params, recipe: str) -> CrossEncoder:
+    """The model before it learns. A bi-encoder is one of any base model, whatever head the cross-encoder has."""
+    if recipe != "bi_encoder":
+        return initial_model(params)
+    model = new_segment_cosine(paths.BASE_MODEL, BertForBiEncoder)
+    set_trainable(model, params.train.trainable)
+    return model
 
 
 def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name: str) -> np.ndarray:
     """Scores of the held-out pairs, float32 [pairs], of a model of its own; `name` is its, should it be stopped."""
     (pairs, training), (_, held_out) = sides
-    model = initial_model(params, BertForBiEncoder if recipe == "bi_encoder" else BertForSegmentCosine)
+    model = start(params, recipe)
     settings = params.train
     if settings.trainable != "head":
         fine_tune(model, training, settings, name=name)

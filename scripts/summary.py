@@ -13,7 +13,7 @@ from ranker.report.answer import LABELS, answer
 
 WIDTH = 110
 NEXT = """\
-next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=2
+next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
       python -m ranker rank "masks in hospitals" --documents data/joined/documents.parquet --top 3
       (after: source .venv/bin/activate)"""
 

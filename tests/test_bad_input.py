@@ -11,14 +11,25 @@ from typing import Any
 
 import pytest
 
+from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.data import download
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project import paths, tables
-from tests.factories import ROOT, run_module, set_params
+from tests.factories import ROOT, run_module, set_base_model, set_params
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
 from tests.pipeline import outputs
 
-STAGES = ("fetch", "join", "encode", "split", "features")  # what looks at input, and takes no time
+STAGES = (
+    "fetch",
+    "base_model",
+    "join",
+    "encode",
+    "embed",
+    "split",
+    "features",
+)  # what looks at input
+LABELLED, JUDGEMENTS = (Path("mine") / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE))
 
 
 def run(stage: str) -> str | int | None:
@@ -32,19 +43,14 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+        for name in ("params.yaml", "requirements.txt"):
+            shutil.copyfile(ROOT / name, name)
         shutil.copytree(base_model, "model")
-        Path("labelled.json").write_text(json.dumps(QUERIES))
-        Path("judgements.csv").write_text(CSV)
-        set_params(
-            folder,
-            fetch__dataset="files",
-            fetch__labelled_data="labelled.json",
-            fetch__judgements="judgements.csv",
-            fetch__base_model="path:model",
-            fetch__base_model_sha256='""',
-            split__folds="3",
-        )
+        LABELLED.parent.mkdir()
+        LABELLED.write_text(json.dumps(QUERIES))
+        JUDGEMENTS.write_text(CSV)
+        set_params(folder, fetch__folder="mine", split__folds="3")
+        set_base_model(folder, Path("model"))
         assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
     return folder
 
@@ -81,39 +87,40 @@ def refused(folder: Path, where: str, message: str) -> None:
 @pytest.mark.parametrize("name", JSON)
 def test_join_refuses_labelled_data(folder: Path, name: str) -> None:
     content, message = JSON[name]
-    Path("labelled.json").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, "join: data/raw/labelled_data.json", message)
+    LABELLED.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(folder, f"join: {paths.RAW_LABELLED_DATA}", message)
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_join_refuses_judgements(folder: Path, name: str) -> None:
     content, message = TABLE[name]
-    Path("judgements.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, "join: data/raw/judgements.csv", message)
+    JUDGEMENTS.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refused(folder, f"join: {paths.RAW_JUDGEMENTS}", message)
 
 
 def test_split_counts_queries_that_read_the_same_as_one(folder: Path) -> None:
-    Path("labelled.json").write_text(json.dumps([{**query, "query": " Masks"} for query in QUERIES]))
-    refused(folder, "split: split.folds", "expected at most 1, the number of queries, found 3")
+    LABELLED.write_text(json.dumps([{**query, "query": " Masks"} for query in QUERIES]))
+    refused(folder, "split: split.folds", "expected at most 1, the number of queries that differ, found 3")
 
 
 @pytest.mark.parametrize("name", MODEL)
-def test_fetch_refuses_a_base_model(folder: Path, name: str) -> None:
+def test_base_model_refuses_one(folder: Path, name: str) -> None:
     spoil, message = MODEL[name]
     spoil()
-    refused(folder, "fetch: path:model", message)
+    set_base_model(folder, Path("model"))
+    refused(folder, "base_model: path:model", message)
 
 
-def test_fetch_refuses_a_base_model_of_another_digest(folder: Path) -> None:
+def test_base_model_refuses_one_of_another_digest(folder: Path) -> None:
     set_params(folder, fetch__base_model_sha256=f'"{"0" * 64}"')
-    found = sha256(Path("model/model.safetensors"))
-    refused(folder, "fetch: path:model", f"model.safetensors: expected sha256 {'0' * 64}, found {found}")
+    expected = f"fetch.base_model_sha256: expected {'0' * 64}, found {folder_digest(Path('model'))}"
+    refused(folder, "base_model: path:model", expected)
 
 
-def test_fetch_refuses_judgements_of_another_digest(folder: Path) -> None:
-    set_params(folder, fetch__judgements_sha256="f" * 64)
-    found = sha256(Path("judgements.csv"))
-    refused(folder, "fetch: judgements.csv", f"expected sha256 {'f' * 64}, found {found}")
+def test_fetch_refuses_an_archive_of_another_digest(folder: Path) -> None:
+    archive = shutil.make_archive("mine", "zip", "mine")
+    set_params(folder, fetch__folder="mine.zip", fetch__sha256="f" * 64)
+    refused(folder, "fetch: mine.zip", f"expected sha256 {'f' * 64}, found {sha256(Path(archive))}")
 
 
 @pytest.mark.parametrize("name", PARAMS)
@@ -141,8 +148,8 @@ def read(
     rows: str | bytes, queries: list[dict[str, Any]] = QUERIES
 ) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     """Titles by id and the account of what all stages make of a CSV that they take."""
-    Path("judgements.csv").write_bytes(rows if isinstance(rows, bytes) else rows.encode())
-    Path("labelled.json").write_text(json.dumps(queries))
+    JUDGEMENTS.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
+    LABELLED.write_text(json.dumps(queries))
     assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
     documents = tables.read_table(paths.DOCUMENTS)
     return dict(zip(documents["document_id"], documents["title"], strict=True)), json.loads(

@@ -245,11 +245,11 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         ),
         (lambda folder: (folder / "model.safetensors").write_text("{}"), "model.safetensors: expected safetensors"),
         (lambda folder: (folder / "modules.json").write_text("{}"), "modules.json: expected a JSON array, found dict"),
-        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "expected a tokenizer that transformers can"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer: expected one that transformers can"),
         (lambda folder: _change_vocabulary(folder, {"[UNK]": "[OTHER]"}), r"expected \[UNK\] in the vocabulary"),
         (lambda folder: _change_vocabulary(folder, {"[SEP]": "[OTHER]"}), "expected a sep_token that tokenizer.json"),
         (_split_at_spaces, "tokenizer.json: expected no text to give a special token, found id 0"),
-        (lambda folder: _only_vocabulary(folder, b"\xff\xfe"), "expected a tokenizer that transformers can load"),
+        (lambda folder: _only_vocabulary(folder, b"\xff\xfe"), "tokenizer: expected one that transformers can load"),
         (
             lambda folder: _only_vocabulary(
                 folder, b"\n".join([b"[PAD]", b"[UNK]", b"[CLS]", b"[SEP]"] + [b"a"] * 2000)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,32 +11,37 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 from ranker.common.errors import InputError
+from ranker.common.files import read_json, write_json
 from ranker.contract.layout import lay_out
 from ranker.model.cross_encoder import (
+    CrossEncoder,
     initial_model,
     load_checkpoint,
     new_classifier,
     save_model,
     set_trainable,
 )
+from ranker.model.segment_cosine import BertForSegmentCosine
 from ranker.project import paths
 from ranker.training.trainer import collator
 from tests.factories import LAYOUT, PARAMS, make_pairs, weights
 
+CLASSIFIER = {"classifier.weight", "classifier.bias"}
 
-def trained(model: BertForSequenceClassification) -> set[str]:
+
+def trained(model: CrossEncoder) -> set[str]:
     """Module names, two levels deep below bert, of weights that are trained."""
     names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
     return {".".join(name.split(".")[:4]) if "layer" in name else ".".join(name.split(".")[:2]) for name in names}
 
 
 def test_set_trainable_by_name(base_model: Path) -> None:
-    head = {"classifier.weight", "classifier.bias"}
     expected = {
-        "head": head,
-        "top-1": head | {"bert.pooler", "bert.encoder.layer.1"},
-        "top-2": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1"},
-        "all": head | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1", "bert.embeddings"},
+        "head": CLASSIFIER,
+        "top-1": CLASSIFIER | {"bert.pooler", "bert.encoder.layer.1"},
+        "top-2": CLASSIFIER | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1"},
+        "layers": CLASSIFIER | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1"},
+        "all": CLASSIFIER | {"bert.pooler", "bert.encoder.layer.0", "bert.encoder.layer.1", "bert.embeddings"},
     }
     for trainable, modules in expected.items():
         model = new_classifier(base_model, 0)
@@ -109,27 +115,48 @@ def test_load_checkpoint_gives_back_what_save_model_wrote(base_model: Path, tmp_
         assert (tmp_path / name).read_bytes() == (base_model / name).read_bytes()
 
 
-def test_initial_model_starts_from_what_was_distilled_or_from_the_base(
-    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("kind", "head", "architecture"),
+    [
+        ("fetched_model", "cosine", BertForSegmentCosine),
+        ("fetched_model", "classifier", BertForSequenceClassification),
+        ("fetched_plain_model", "cosine", BertForSequenceClassification),  # which stage train says
+        ("fetched_plain_model", "classifier", BertForSequenceClassification),
+    ],
+)
+def test_initial_model_is_a_cosine_of_a_sentence_encoder_alone(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    head: Literal["cosine", "classifier"],
+    architecture: type[CrossEncoder],
 ) -> None:
-    """Distilled, it has a head already; else train.seed draws one. train.trainable says what learns of either."""
     monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
+    base_model = request.getfixturevalue(kind)
+    paths.BASE_MODEL.parent.mkdir()
     paths.BASE_MODEL.symlink_to(base_model)
-    paths.START.mkdir(parents=True)
-    taught = new_classifier(base_model, 99)
-    save_model(taught, base_model, paths.START)
-    for queries, expected in ((1, taught), (0, new_classifier(base_model, PARAMS.train.seed))):
-        params = PARAMS.model_copy(
-            update={
-                "distil": PARAMS.distil.model_copy(update={"queries": queries}),
-                "train": PARAMS.train.model_copy(update={"trainable": "head"}),
-            }
-        )
-        model = initial_model(params)
-        assert all(torch.equal(tensor, weights(expected)[name]) for name, tensor in weights(model).items())
-        assert trained(model) == {"classifier.weight", "classifier.bias"}
-        assert model.training
+    train = PARAMS.train.model_copy(update={"head": head, "trainable": "top-1"})
+    model = initial_model(PARAMS.model_copy(update={"train": train}))
+    assert type(model) is architecture
+    assert model.training
+    own = {"scale", "offset"} if architecture is BertForSegmentCosine else CLASSIFIER | {"bert.pooler"}
+    assert trained(model) == own | {"bert.encoder.layer.1"}
+    expected = load_file(base_model / "model.safetensors")
+    for name, tensor in model.bert.state_dict().items():
+        if "token_type" not in name:
+            assert torch.equal(tensor, expected[name]), name
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max"])
+def test_initial_model_takes_no_cosine_of_means_where_the_base_model_pools_otherwise(
+    fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pooling: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(fetched_model, paths.BASE_MODEL)
+    settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
+    write_json(settings, read_json(settings) | {"pooling": pooling})
+    assert isinstance(initial_model(PARAMS), BertForSequenceClassification)
 
 
 def test_first_token_layer_gives_transformers_logits_and_gradients(base_model: Path) -> None:

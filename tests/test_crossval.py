@@ -6,9 +6,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import BertForSequenceClassification
 
 from crossval.report import curves, wide
-from crossval.train import RECIPES, TUTORIAL, recipe_params, train_and_score
+from crossval.train import RECIPES, TUTORIAL, recipe_params, start, train_and_score
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
 from ranker.evaluation.significance import compare
@@ -16,6 +17,7 @@ from ranker.metrics.ranking import ranking_measures
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features
 from ranker.model.predict import score
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
 from ranker.project.params import Params
 from ranker.training.head import Featured, converged_head_scores, train_head
@@ -25,9 +27,12 @@ from tests.factories import PARAMS, TRAIN, make_data
 ONCE = {
     "bm25": [1.0, 2, 3, 4, 5],
     "base_cosine": [5.0, 4, 3, 2, 1],
+    "bi_encoder": [1.0, 0, 0, 1, 1],
     "tutorial": [0.0, 1, 0, 1, 0],
     "head_only": [0.0, 1, 1, 0, 0],
 }
+
+TRAINED_ONCE = ("bi_encoder", "tutorial", "head_only")
 
 
 def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
@@ -90,16 +95,18 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     pairs.columns = ["query_id", "document_id", "grade", "relevant"]
     pairs["relevant"] ^= pairs["document_id"] == "b"
     pairs["grade"] = pairs["relevant"].astype(int)
-    tables.write_table(paths.PAIRS, pairs)
-    tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]}))
-    tables.write_table(paths.DOCUMENTS, pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"]}))
+    pairs = pairs.assign(fold=np.repeat([1, 0, 0, 1], 2), unseen=False)  # both documents are judged in both folds
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
+    queries = pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]})
+    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
+    documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"]})
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
     tables.write_table(paths.EMBEDDED_QUERIES, embedded)
     tables.write_table(paths.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ["a", "b"], "embedding": vectors}))
-    folds = pairs[["query_id", "document_id"]].assign(fold=np.repeat([1, 0, 0, 1], 2))
-    tables.write_table(paths.FOLDS, folds)
-    seeds = {"cross_encoder": (21, 22), "tutorial": (PARAMS.train.seed,), "head_only": (PARAMS.train.seed,)}
+    folds = pairs[["query_id", "document_id", "fold"]]
+    seeds = {"cross_encoder": (21, 22)} | dict.fromkeys(TRAINED_ONCE, (PARAMS.train.seed,))
     for place, (recipe, of_recipe) in enumerate(seeds.items()):
         for seed in of_recipe:
             for fold in (0, 1):
@@ -114,23 +121,22 @@ def test_pool_has_every_pair_once_with_the_scores_of_models_that_have_not_seen_i
     run = pool(scored)
     assert len(run) == 8
     assert run.set_index("query_id")["fold"].to_dict() == {"2": 0, "3": 0, "1": 1, "4": 1}
-    assert not run["unseen"].any()  # both documents are judged for every query
     for row in run.to_dict("records"):
         place = "1234".index(row["query_id"]) * 2 + "ab".index(row["document_id"])
-        assert row["tutorial"] == pytest.approx(100 + PARAMS.train.seed + place / 100, abs=1e-4)
-        assert row["head_only"] == pytest.approx(200 + PARAMS.train.seed + place / 100, abs=1e-4)
+        for of_recipe, recipe in enumerate(TRAINED_ONCE, start=1):
+            assert row[recipe] == pytest.approx(100 * of_recipe + PARAMS.train.seed + place / 100, abs=1e-4)
         own = (row["query_id"] in "13") == (row["document_id"] == "a")
         assert row["base_cosine"] == own
         assert (row["bm25"] > 0) == own
     for seed, rows in seed_runs(run, scored).items():
-        assert (rows["cross_encoder"] - rows["tutorial"]).round(2).unique().tolist() == [seed - 100 - PARAMS.train.seed]
+        assert (rows["cross_encoder"] - rows["tutorial"]).round(2).unique().tolist() == [seed - 200 - PARAMS.train.seed]
     assert list(seed_runs(run, scored)) == [21, 22]
 
 
 def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
     run = make_run()
     table = long_run(run, make_seeds(run))
-    assert len(table) == 5 * (4 + 2)
+    assert len(table) == 5 * (len(ONCE) + 2)
     tables.write_table(tmp_path / "run.parquet", table, tables.SCHEMAS[paths.CROSSVAL_RUN])
     read = tables.read_table(tmp_path / "run.parquet", tables.SCHEMAS[paths.CROSSVAL_RUN])
     for seed, rows in make_seeds(run).items():
@@ -161,7 +167,6 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
     """But for its seed, its precision and how many tokens are scored at a time."""
     other = TRAIN.model_copy(update={"precision": "bf16", "eval_batch_tokens": 64})
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
-    assert found.distil.queries == 0
     assert found.train.model_dump() == TUTORIAL | {
         "launcher": "python",
         "seed": 21,
@@ -173,16 +178,21 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
 
 
 @pytest.fixture
-def base(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def base(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny base model where a project has it."""
     monkeypatch.chdir(tmp_path)
     paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(base_model)
+    paths.BASE_MODEL.symlink_to(fetched_model)
 
 
 def tiny(**changes: object) -> Params:
-    undistilled = PARAMS.distil.model_copy(update={"queries": 0})
-    return PARAMS.model_copy(update={"train": TRAIN.model_copy(update=changes), "distil": undistilled})
+    return PARAMS.model_copy(update={"train": TRAIN.model_copy(update=changes)})
+
+
+def tiny_classifier(params: Params) -> BertForSequenceClassification:
+    model = initial_model(params)
+    assert isinstance(model, BertForSequenceClassification)
+    return model
 
 
 @pytest.mark.usefixtures("base")
@@ -192,7 +202,7 @@ def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precis
     training, held_out = make_data(20), make_data(6, seed=1)
     params = tiny(trainable="head", precision=precision)
     found = train_and_score(params, "tutorial", (training, held_out), "")
-    model = initial_model(params)
+    model = tiny_classifier(params)
     pooled = features(model, training[1], 256, precision)
     train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
     expected = score(model, held_out[1], 256, "fp32")
@@ -205,16 +215,27 @@ def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precis
 def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     (pairs, encoded), held_out = make_data(20), make_data(6, seed=1)
     found = train_and_score(tiny(trainable="head"), "head_only", ((pairs, encoded), held_out), "")
-    model = initial_model(tiny(trainable="head"))
+    model = tiny_classifier(tiny(trainable="head"))
     pooled, others = (features(model, side, 256, "fp32") for side in (encoded, held_out[1]))
     expected = converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), others)
     assert found.tolist() == expected.tolist()
 
 
 @pytest.mark.usefixtures("base")
-def test_train_and_score_of_the_cross_encoder_is_fine_tune() -> None:
+@pytest.mark.parametrize(
+    ("recipe", "head", "kind"),
+    [
+        ("cross_encoder", "cosine", BertForSegmentCosine),
+        ("bi_encoder", "cosine", BertForBiEncoder),
+        ("bi_encoder", "classifier", BertForBiEncoder),
+    ],
+)
+def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertForSegmentCosine]) -> None:
     training, held_out = make_data(20), make_data(6, seed=1)
-    found = train_and_score(tiny(), "cross_encoder", (training, held_out), "")
-    model = initial_model(tiny())
-    fine_tune(model, training[1], TRAIN)
-    assert found.tolist() == score(model, held_out[1], 256).tolist()
+    params = tiny(head=head, trainable="layers")
+    found = train_and_score(params, recipe, (training, held_out), "")
+    model = start(params, recipe)
+    assert type(model) is kind
+    untrained = score(model, held_out[1], 256)
+    fine_tune(model, training[1], params.train)
+    assert found.tolist() == score(model, held_out[1], 256).tolist() != untrained.tolist()

@@ -261,6 +261,15 @@ def test_what_serves_imports_no_other_wing() -> None:
         assert {wing(found) for found in imports(file)} <= SERVED, file
 
 
+def test_what_serves_imports_nothing_that_windows_lacks() -> None:
+    unix = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "termios"}
+    for file in [file for name in SERVED for file in (ROOT / "ranker" / name).glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert not unix & set(names), file
+
+
 def test_the_artifact_is_what_export_writes() -> None:
     assert DVC["artifacts"][PARAMS.export.name]["path"] == paths.RANKER.as_posix()
 

@@ -1,4 +1,4 @@
-"""ranker.model.embedding, against transformers, one text at a time; test_sentence_encoder.py has other libraries' word."""
+"""ranker.model.embedding, against transformers, one text at a time; test_sentence_encoder.py has others' word."""
 
 import json
 import shutil

@@ -1,92 +1,110 @@
 """ranker.splits.leakage: planted leaks are found, and nothing else is."""
 
-import shutil
+import unicodedata
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-import stages.split
 from ranker.common.errors import InputError
-from ranker.project import paths, tables
-from ranker.splits.folds import assign_folds
-from ranker.splits.leakage import NEAR, audit, check_queries, near_duplicates, seen_documents, unseen_pairs
-from tests.factories import ROOT
-
-QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bat origin", "masks", "Bat  Origin"]})
-DOCUMENTS = pd.DataFrame(
-    {
-        "document_id": list("abcde"),
-        "title": [
-            "The origin of SARS-CoV-2 in bats",
-            "Masks on wards",
-            "The Origin of SARS-CoV-2 in bats.",
-            "Vaccines",
-            "",
-        ],
-    }
+from ranker.contract.tokens import Ragged, ragged, tokenize
+from ranker.splits.leakage import (
+    NEAR_QUERIES,
+    NEAR_TITLES,
+    audit,
+    check_queries,
+    near_duplicates,
+    near_queries,
+    seen_documents,
+    unseen_pairs,
 )
 
-
-def side(*pairs: tuple[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(pairs, columns=["query_id", "document_id"])
+QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bat origin", "masks", "Bat  Origin"]})
 
 
-def test_check_queries_refuses_one_on_both_sides() -> None:
-    with pytest.raises(InputError, match=r"query 1 \('bat origin'\): expected on one side of the split"):
-        check_queries(side(("1", "a"), ("2", "b")), side(("1", "c")), QUERIES)
+def folds(*numbers: int) -> "pd.Series[int]":
+    return pd.Series(numbers, index=QUERIES["query_id"])
 
 
-def test_check_queries_refuses_one_that_reads_the_same_under_another_id() -> None:
-    with pytest.raises(InputError, match=r"query 3 .* found held out and, as query 1, in training"):
-        check_queries(side(("1", "a"), ("2", "b")), side(("3", "c")), QUERIES)
+def test_check_queries_refuses_two_that_the_model_reads_alike_in_two_folds() -> None:
+    message = r"query 1 \('bat origin'\): expected in one fold with query 3, .*, found in folds 0 and 1: "
+    with pytest.raises(InputError, match=message):
+        check_queries(QUERIES, np.array([0, 1, 0]), folds(0, 0, 1))
 
 
-def test_check_queries_lets_those_of_one_side_pass() -> None:
-    check_queries(side(("1", "a"), ("3", "b")), side(("2", "b")), QUERIES)
+def test_check_queries_lets_those_of_one_fold_pass() -> None:
+    check_queries(QUERIES, np.array([0, 1, 0]), folds(1, 0, 1))
+    check_queries(QUERIES, np.array([0, 1, 2]), folds(0, 1, 2))
 
 
-def test_split_fails_on_a_planted_leak_and_writes_nothing(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The stage itself, with folds that put one pair of query 7 where it does not belong."""
-    root = tmp_path_factory.mktemp("leak")
-    monkeypatch.chdir(root)
-    source = pd.DataFrame(
-        [(str(q), f"d{q}-{i}", i % 3, i % 3 > 0) for q in range(10) for i in range(6)],
-        columns=["query_id", "document_id", "grade", "relevant"],
-    )
-    tables.write_table(paths.PAIRS, source)
-    tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": map(str, range(10)), "query": list("abcdefghij")}))
-    documents = source[["document_id"]].assign(title=[f"title {i}" for i in range(len(source))])
-    tables.write_table(paths.DOCUMENTS, documents)
-    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
-    stages.split.main()
-    written = (root / paths.SPLIT_COUNTS, root / paths.FOLDS)
-    for path in written:
-        path.unlink()
+tokens = st.lists(st.integers(0, 12), max_size=12)
 
-    def leaking(*arguments: object) -> pd.DataFrame:
-        folds = assign_folds(*arguments)  # type: ignore[arg-type]
-        row = folds.index[folds["query_id"] == "7"][0]
-        folds.loc[row, "fold"] = (folds.loc[row, "fold"] + 1) % 5
-        return folds
 
-    monkeypatch.setattr(stages.split, "assign_folds", leaking)
-    with pytest.raises(InputError, match=r"query 7 \('h'\): expected on one side of the split, found held out and"):
-        stages.split.main()
-    assert not any(path.exists() for path in written)
+@given(st.lists(tokens, max_size=8), st.lists(tokens, min_size=1, max_size=8))
+def test_near_duplicates_are_those_of_the_definition(titles: list[list[int]], others: list[list[int]]) -> None:
+    """Sets of token ids, of which eight in ten are shared; order and repetition do not count."""
+    expected = [
+        any(title and len({*title} & {*other}) >= NEAR_TITLES * len({*title} | {*other}) for other in others)
+        for title in titles
+    ]
+    assert near_duplicates(ragged(titles), ragged(others)).tolist() == expected
+
+
+def test_near_duplicates_are_found_beyond_the_first_block() -> None:
+    titles = ragged([[1, 2, 3, 4, 10 + i] for i in range(2500)])
+    found = near_duplicates(titles, ragged([[10, 4, 3, 2, 1], [1, 2, 3, 4, 2410, 2410]]))
+    assert np.flatnonzero(found).tolist() == [0, 2400]
+
+
+CHINESE = "基于人群的口罩效果的回顾性分析"
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted(set(CHINESE)), "origin", "of", "sars", "cov", "in", "bats"]
+VOCABULARY += ["study", "-", ".", "2", "a", "clinical", "etude", "bird"]
+
+
+def encoded(*titles: str) -> Ragged:
+    vocabulary = {token: number for number, token in enumerate(VOCABULARY)}
+    tokenizer = Tokenizer.from_str(BertWordPieceTokenizer(vocabulary, lowercase=True).to_str())
+    return ragged(tokenize(tokenizer, titles))
+
+
+@pytest.mark.parametrize(
+    ("title", "other", "near"),
+    [
+        ("Origin of SARS-CoV-2 in bats", "ORIGIN of SARS-CoV-2 in bats.", True),
+        ("Étude clinical", unicodedata.normalize("NFD", "Étude clinical"), True),
+        ("Étude clinical", "etude Clinical", True),
+        ("Origin of SARS in bats", "Origin of bird in a study", False),
+        (CHINESE, CHINESE.replace("性", ""), True),  # a character of thirteen
+        (CHINESE, CHINESE[:9], False),
+        (CHINESE, "口罩效果", False),
+        ("", "", False),
+    ],
+)
+def test_near_duplicates_are_of_what_the_model_sees(title: str, other: str, near: bool) -> None:
+    """Whatever the case, accents and composition; of a script without spaces, by its characters."""
+    assert near_duplicates(encoded(title), encoded("study", other)).tolist() == [near]
+
+
+DOCUMENTS = ragged([[1, 2, 3, 4, 5], [6, 7], [5, 4, 3, 2, 1, 1], [8], []])
+ROWS = {document: row for row, document in enumerate("abcde")}
 
 
 def test_audit_by_hand() -> None:
-    training, held_out = side(("1", "a"), ("1", "b")), side(("2", "b"), ("2", "c"), ("2", "d"), ("2", "e"))
-    seen = seen_documents(training, held_out, DOCUMENTS).set_index("document_id")
-    assert seen["seen"].to_dict() == {"b": True, "c": False, "d": False, "e": False}
-    assert seen["near"].to_dict() == {"b": True, "c": True, "d": False, "e": False}
-    assert unseen_pairs(training, held_out, DOCUMENTS).tolist() == [False, False, True, True]
-    assert audit(training, held_out, DOCUMENTS) == {
+    """Fold 1 has b, which fold 0 has too; c, whose title is a's; d, and e without a title, which are like none."""
+    pairs = pd.DataFrame(
+        [("1", "a", 0), ("1", "b", 0), ("2", "b", 1), ("2", "c", 1), ("2", "d", 1), ("2", "e", 1)],
+        columns=["query_id", "document_id", "fold"],
+    )
+    seen = {fold: seen_documents(pairs, fold, DOCUMENTS, ROWS) for fold in (0, 1)}
+    assert seen[1].set_index("document_id")["seen"].to_dict() == {"b": True, "c": False, "d": False, "e": False}
+    assert seen[1].set_index("document_id")["near"].to_dict() == {"b": True, "c": True, "d": False, "e": False}
+    pairs["unseen"] = unseen_pairs(pairs, seen)
+    assert pairs["unseen"].tolist() == [False, False, False, False, True, True]
+    assert audit(pairs, 1, seen[1]) == {
         "queries_seen": 0,
         "documents_seen": 1 / 4,
         "documents_or_near_duplicate_titles_seen": 2 / 4,
@@ -94,25 +112,18 @@ def test_audit_by_hand() -> None:
     }
 
 
-@given(
-    st.lists(st.text("abcde XY-.", max_size=12), max_size=8),
-    st.lists(st.text("abcde XY-.", max_size=12), min_size=1, max_size=8),
-)
-def test_near_duplicates_are_those_of_the_definition(titles: list[str], others: list[str]) -> None:
-    def words(title: str) -> set[str]:
-        return set(title.lower().replace("-", " ").replace(".", " ").split())
-
-    expected = [
-        any(
-            words(title) and len(words(title) & words(other)) >= NEAR * len(words(title) | words(other))
-            for other in others
-        )
-        for title in titles
-    ]
-    assert near_duplicates(titles, others).tolist() == expected
+def test_audit_counts_queries_on_both_sides() -> None:
+    pairs = pd.DataFrame({"query_id": list("1123"), "document_id": list("abcd"), "fold": [0, 1, 1, 1]})
+    seen = {fold: seen_documents(pairs, fold, DOCUMENTS, ROWS) for fold in (0, 1)}
+    pairs["unseen"] = unseen_pairs(pairs, seen)
+    assert audit(pairs, 1, seen[1])["queries_seen"] == pytest.approx(1 / 3)
 
 
-def test_near_duplicates_are_found_beyond_the_first_block() -> None:
-    titles = [f"title number {i} of many" for i in range(2500)]
-    found = near_duplicates(titles, [titles[0], titles[2400].upper()])
-    assert np.flatnonzero(found).tolist() == [0, 2400]
+def test_near_queries_by_hand() -> None:
+    """At cosines of 0.8 (one across), 0.76 (both held out) and 0.74 (across, too far)."""
+    assert NEAR_QUERIES == 0.75
+    vectors = np.array([[1, 0, 0, 0], [0.8, 0.6, 0, 0], [0, 0, 1, 0], [0, 0, 0.76, 0.65], [0, 0.74, 0, 0.67]])
+    held_out = np.array([True, False, True, True, False])
+    assert near_queries(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), held_out) == 1
+    assert near_queries(vectors, ~held_out) == 1
+    assert near_queries(vectors, np.ones(5, dtype=bool)) == 0

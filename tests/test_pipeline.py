@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from ranker.common.files import sha256
+from ranker.base.base_model import folder_digest
+from ranker.common.files import read_json, sha256, write_json
 from ranker.metrics.ranking import MEASURES
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
@@ -92,7 +95,7 @@ def test_evaluate_compares_what_it_measured(repository: Path) -> None:
 
 
 def test_evaluate_measures_the_run_that_it_writes(repository: Path) -> None:
-    run_table, folds = (pd.read_parquet(repository / path) for path in (paths.RUN, paths.FOLDS))
+    run_table, folds = (pd.read_parquet(repository / path) for path in (paths.RUN, paths.SPLIT_PAIRS))
     assert set(run_table["query_id"]) == set(folds.loc[folds["fold"] == 0, "query_id"])
     for system in set(systems(repository)) - {"random"}:
         values = metrics(repository)[system]
@@ -113,15 +116,18 @@ def test_evaluate_tells_what_tables_do_not_show(repository: Path) -> None:
     assert 0 < noise["low"] < noise["mean"] < noise["high"] < 1
 
 
-def test_export_seals_what_it_made(repository: Path, run: Run) -> None:
+def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run) -> None:
     """The code's digest again by sha256sum, of every file that stage export declares."""
     folder = repository / paths.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
     assert {file.name for file in folder.iterdir()} == {*manifest["files"], "manifest.json"}
     made_of = manifest["made_of"]
-    assert made_of["data"]["judgements.csv"] == sha256(repository / "mine/training_all_jugdments_data.csv")
-    assert made_of["base_model"] == sha256(repository / paths.BASE_MODEL / "model.safetensors")
+    trained_on = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS)
+    assert made_of["data"] == {path.as_posix(): sha256(repository / path) for path in trained_on}
+    assert made_of["base_model"] == folder_digest(base_model)
+    assert made_of["trained_on"]["precision"] == "fp32"
+    assert made_of["trained_on"]["versions"]["torch"] == version("torch")
     deps = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]["export"]["deps"]
     wings, files = (sorted(dep for dep in deps if dep.startswith(package)) for package in ("ranker/", "stages/"))
     sums = [f"(cd ranker && find {Path(wing).name} -name '*.py' | LC_ALL=C sort | xargs sha256sum)" for wing in wings]
@@ -167,7 +173,7 @@ def test_export_measures_both_models_side_by_side(repository: Path) -> None:
 
 def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
     """All of them, here where queries and pairs are few; and reports it on the held-out ones."""
-    held_out = pd.read_parquet(repository / paths.FOLDS)["fold"] == 0
+    held_out = pd.read_parquet(repository / paths.SPLIT_PAIRS)["fold"] == 0
     assert sum(held_out) != sum(~held_out)
     found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
     assert {trial["in batches"]["pairs"] for trial in found["tried"]} == {sum(~held_out)}
@@ -294,7 +300,7 @@ def test_train_and_export_in_bf16(
     monkeypatch.chdir(copy)
     for stage in ("train", "export", "evaluate"):
         assert run_module(f"stages.{stage}") == 0
-    assert "precision bf16;" in capfd.readouterr().out
+    assert "; precision bf16\n" in capfd.readouterr().out
     before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
     assert {weights.dtype for weights in after.values()} == {np.dtype(np.float32)}
     assert any((weights != before[name]).any() for name, weights in after.items())
@@ -302,3 +308,90 @@ def test_train_and_export_in_bf16(
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(Path())["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert json.loads((paths.RANKER / "manifest.json").read_text())["params"]["train"]["precision"] == "bf16"
+
+
+def test_train_says_that_a_base_model_is_no_sentence_encoder(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It gets a classification head, although params.yaml asks for a cosine."""
+    line = "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine\n"
+    assert line not in Path(f"{repository}.log").read_text()
+    assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
+    content = read_json(settings) | {"is_one": False}
+    settings.unlink()  # DVC's cache has the same file
+    write_json(settings, content)
+    assert run_module("stages.train") == 0
+    assert line in capfd.readouterr().out
+    assert "classifier.weight" in load_file(paths.CHECKPOINT / "model.safetensors")
+
+
+def test_stages_train_on_all_judgements_where_nothing_is_held_out(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
+) -> None:
+    """Nothing is measured then, and every place where a measure would be says so."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    set_params(copy, split__held_out="none")
+    monkeypatch.chdir(copy)
+    for stage in ("split", "features", "train", "export", "package", "evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0, stage
+    pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
+    printed = capfd.readouterr().out
+    assert f"train: {pairs} pairs, 0 held out; " in printed
+    assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    manifest = json.loads((paths.RANKER / "manifest.json").read_text())
+    assert manifest["measured_on"] == {"held_out_fold": "none", "pairs": 0}
+    assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})
+    assert max(manifest["fp32"]["largest_logit_difference_from_pytorch"].values()) < 1e-4
+    assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
+    assert "crossval" in paths.REPORT.read_text()
+    assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])
+    before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
+    assert any((weights != before[name]).any() for name, weights in after.items())
+    assert "make crossval measures" in run(recipe("repro")[-1], copy).stdout
+
+
+@pytest.mark.parametrize("name", ["o'brien", "j\u00fcrgen"])
+def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, run: Run, name: str) -> None:
+    """By make itself, with this environment in the place of what it would install."""
+    project = tmp_path / name / "project"
+    shutil.copytree(repository, project, symlinks=True)
+    environment = project / ".venv"
+    environment.mkdir()
+    for part in ("bin", "lib"):
+        (environment / part).symlink_to(Path(sys.prefix) / part)
+    shutil.copyfile(Path(sys.prefix) / "pyvenv.cfg", environment / "pyvenv.cfg")
+    (environment / "installed").touch()
+    set_params(project, vespa__rerank_count=7)
+    result = run("make repro", project)
+    assert ran(result.stdout) == ["package", "report"]
+    assert f"report: {paths.REPORT}" in result.stdout
+    assert ran(run("dvc repro", project).stdout) == []
+    assert (environment / "plots.html").is_file()
+    run("dvc plots show", project)  # with the template that make has configured
+    assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
+
+
+def test_make_audit_says_which_figure_is_not_what_lies_in_the_tree(clean: Path, run: Run) -> None:
+    (line,) = recipe("audit")
+    whole = run(line, clean).stdout
+    assert "DIFFERS" not in whole
+    assert {row.split()[1] for row in whole.splitlines()} == {
+        *("join", "folds", "BM25", "cosine", "ONNX", "measures", "expectations", "p")
+    }
+    file = clean / paths.METRICS / "bm25.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"nDCG@10": values["nDCG@10"] + 0.001}))
+    result = run(line, clean, check=False)
+    assert result.returncode == 1
+    (wrong,) = [row for row in result.stdout.splitlines() if row.startswith("DIFFERS")]
+    assert re.search(r"measures +bm25 nDCG@10 +0\.001 ", wrong)
+    assert result.stderr.splitlines()[-1] == "audit: 1 figures differ"
+
+
+def test_audit_is_short_and_imports_nothing_of_ranker() -> None:
+    (source,) = [file.read_text() for file in (ROOT / "audit").glob("*.py") if file.stem == "__main__"]
+    assert len(source.splitlines()) <= 300
+    assert not re.findall(r"(?m)^\s*(?:from|import) (?:ranker|stages|crossval)\b", source)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from ranker.metrics.ranking import MEASURES
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.dataset import load_pairs
 from ranker.model.predict import score
-from ranker.project import paths, tables
+from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.splits.folds import held_out_rows
 from tests.factories import PARAMS, ROOT, Run, run_module, set_params
@@ -23,7 +24,8 @@ from tests.pipeline import check_declared, ran, recorded
 from tests.readme import command, recipe
 
 FOLDS, SEEDS = [0, 1], [13, 14]
-SYSTEMS = ["cross_encoder", "bm25", "base_cosine", "tutorial", "head_only", "random"]
+ONCE = ("bi_encoder", "tutorial", "head_only")
+SYSTEMS = ["cross_encoder", "bm25", "base_cosine", *ONCE, "random"]
 STAGES = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())["stages"]
 
 
@@ -55,15 +57,15 @@ def crossval(project: Path, run: Run) -> Path:
     recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{project}.params"}
     result = run(asked, project, **recording)
     models = [f"cross_encoder@{seed}-{fold}" for seed in SEEDS for fold in FOLDS]
-    models += [f"{name}@{fold}" for name in ("tutorial", "head_only") for fold in FOLDS]
+    models += [f"{name}@{fold}" for name in ONCE for fold in FOLDS]
     assert sorted(ran(result.stdout)) == sorted([*models, "compare@all", "report@all"])  # nothing is encoded again
     run("git add -A && git commit -qm crossval", project)
     return project
 
 
 def test_crossval_scores_every_query_by_models_that_have_not_seen_it(crossval: Path) -> None:
-    folds = pd.read_parquet(crossval / paths.FOLDS).drop_duplicates("query_id").set_index("query_id")["fold"]
-    for name, seeds in (("cross_encoder", SEEDS), ("tutorial", SEEDS[:1]), ("head_only", SEEDS[:1])):
+    folds = pd.read_parquet(crossval / paths.SPLIT_PAIRS).drop_duplicates("query_id").set_index("query_id")["fold"]
+    for name, seeds in {"cross_encoder": SEEDS, **dict.fromkeys(ONCE, SEEDS[:1])}.items():
         for seed in seeds:
             for fold in FOLDS:
                 scores = pd.read_parquet(crossval / paths.crossval_scores(name, seed, fold))
@@ -116,14 +118,15 @@ def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
     assert both["score"].to_numpy() == pytest.approx(both["cross_encoder"].to_numpy(), abs=1e-4)
 
 
-def test_crossval_tutorial_and_head_only_are_systems_of_their_own(crossval: Path) -> None:
+def test_crossval_recipes_are_systems_of_their_own(crossval: Path) -> None:
     """Each tells pairs apart; a head that has converged orders them otherwise than what was stopped near its start."""
     scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     scored = scored[scored["seed"].isna() | (scored["seed"] == 13)]
     wide = scored.pivot(index=["query_id", "document_id"], columns="system", values="score")
-    trained = wide[["cross_encoder", "tutorial", "head_only"]]
+    trained = wide[["cross_encoder", *ONCE]]
     assert (trained.nunique() > len(trained) / 2).all()
-    assert (trained["cross_encoder"] - trained["tutorial"]).abs().max() > 1e-3
+    for one, other in combinations(trained, 2):
+        assert (trained[one] - trained[other]).abs().max() > 1e-3, (one, other)
     assert trained.corr(method="spearman")["head_only"].drop("head_only").max() < 0.9
 
 
@@ -134,13 +137,15 @@ def test_crossval_head_is_the_pipelines_own(
     """A head trained in either precision scores in fp32, as what is exported does (test_onnx.py)."""
     left_behind = shutil.ignore_patterns(".dvc", ".git")
     copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
-    set_params(copy, train__trainable="head", train__precision=precision, train__learning_rate=0.005)
+    set_params(
+        copy, train__head="classifier", train__trainable="head", train__precision=precision, train__learning_rate=0.005
+    )
     monkeypatch.chdir(copy)
     for module in ("stages.features", "stages.train"):
         assert run_module(module) == 0
     assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
     pairs, encoded = load_pairs(load_params())
-    _, held_out = held_out_rows(pairs, tables.read_table(paths.FOLDS), 0)
+    _, held_out = held_out_rows(pairs, 0)
     model = load_checkpoint(paths.CHECKPOINT)
     own = pairs.iloc[held_out].assign(own=score(model, encoded.take(held_out), 2048, "fp32"))
     both = own.merge(pd.read_parquet(paths.crossval_scores("cross_encoder", 13, 0)), on=["query_id", "document_id"])
@@ -151,12 +156,11 @@ def test_crossval_head_is_the_pipelines_own(
 def overridden(recipe: str) -> set[str]:
     """The params that a recipe has values of its own for, whatever params.yaml says."""
     found = set()
-    for section in ("distil", "train"):
-        for name in getattr(PARAMS, section).model_dump():
-            changed = getattr(PARAMS, section).model_copy(update={name: "changed"})
-            made = recipe_params(PARAMS.model_copy(update={section: changed}), recipe, 13)
-            if getattr(getattr(made, section), name) != "changed":
-                found.add(f"{section}.{name}")
+    for name in PARAMS.train.model_dump():
+        changed = PARAMS.train.model_copy(update={name: "changed"})
+        made = recipe_params(PARAMS.model_copy(update={"train": changed}), recipe, 13)
+        if getattr(made.train, name) != "changed":
+            found.add(f"train.{name}")
     return found
 
 
@@ -166,7 +170,7 @@ def test_crossval_params_declare_what_a_stage_reads(crossval: Path, stage: str) 
     if stage in RECIPES:  # the command says the seed, and whether folds are all that there are is checked
         check_declared(STAGES[stage], used - overridden(stage), ("train.seed", "split.folds"))
     elif stage == "report":  # its page lists all that a model depends on
-        check_declared(STAGES[stage], used | {"crossval", "distil", "encode", "fetch", "join", "split", "train"})
+        check_declared(STAGES[stage], used | {"crossval", "encode", "fetch", "join", "split", "train"})
     else:
         check_declared(STAGES[stage], used)
 

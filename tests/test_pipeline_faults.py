@@ -68,10 +68,10 @@ def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, ki
         printed += printed_line
         if set(ran(printed_line)) & set(stages):
             time.sleep(seconds)
+            if process.poll() is None:
+                printed += stop_all(process, kind)
+                return ran(printed)[-1]
             break
-    if process.poll() is None:
-        printed += stop_all(process, kind)
-        return ran(printed)[-1]
     printed += process.communicate()[0]
     if TORN.search(printed):
         subprocess.run(command("git checkout dvc.lock").split(), cwd=folder, check=True)
@@ -85,7 +85,7 @@ def fresh(repository: Path, run: Run, tmp_path: Path) -> Path:
     return tmp_path / "fresh"
 
 
-HEAVY = {"embed", "distil", "train", "export"}  # which import torch
+HEAVY = {"embed", "train", "export"}  # which import torch
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 
@@ -247,7 +247,7 @@ def test_dvc_repro_of_two_at_once_does_nothing_by_halves(repository: Path, fresh
         assert "Traceback" not in text
     run("dvc repro split && dvc status -q split", fresh)
     found, undisturbed = outputs(fresh), outputs(repository)
-    assert paths.FOLDS.as_posix() in found
+    assert paths.SPLIT_PAIRS.as_posix() in found
     assert found.items() <= undisturbed.items()
     assert locked(fresh) == locked(repository)
 
@@ -257,8 +257,8 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
     before = outputs(clean)
     set_params(clean, train__trainable="top-9", split__folds=60)
     for stage, message in (
-        ("split", "split: split.folds: expected at most 20, the number of queries, found 60"),
         ("features", "features: params.yaml: train.trainable: expected at most top-2"),
+        ("split", "split: split.folds: expected at most 20, the number of queries that differ, found 60"),
     ):
         result = run(f"dvc repro --single-item {stage}", clean, check=False)
         assert result.returncode != 0

@@ -31,7 +31,7 @@ def test_dvc_exp_run_of_two_processes_trains_what_one_does(clean: Path, run: Run
     """Here dropout falls otherwise; test_distributed.py compares weights. It stops after train: all else has one."""
     before = losses(clean)
     result = run(f"""{command("dvc exp run -S 'train.launcher")} train""", clean)
-    assert {"distil", "train"} <= set(ran(result.stdout))
+    assert "train" in ran(result.stdout)
     pairs = json.loads((clean / paths.SPLIT_COUNTS).read_text())["training"]["pairs"]
     assert result.stdout.count(f"train: {pairs} pairs") == 1  # one of them says it
     assert losses(clean) == pytest.approx(before, abs=0.05)

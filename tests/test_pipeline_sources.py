@@ -6,18 +6,30 @@ where what is new about its source is done with.
 
 import csv
 import json
+import re
+import shutil
 from pathlib import Path
 
+import pandas as pd
 from pytest_httpserver import HTTPServer
+from safetensors.numpy import load_file
 
+from crossval.train import TUTORIAL
+from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.project import paths
 from ranker.project.params import load_params
 from tests.conftest import QUERIES
 from tests.factories import Run, set_params
 from tests.hub import REVISION, serve_model
-from tests.pipeline import outputs, ran
+from tests.pipeline import ran
 from tests.readme import command
+
+
+def tables_of(folder: Path) -> list[pd.DataFrame]:
+    """Joined and split tables, their rows in one order: a catalogue has those of a document together."""
+    read = (pd.read_parquet(folder / path) for path in (paths.QUERIES, paths.DOCUMENTS, paths.SPLIT_PAIRS))
+    return [table.sort_values(table.columns[:2].tolist()).reset_index(drop=True) for table in read]
 
 
 def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> None:
@@ -39,27 +51,96 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
             (document_id, title, "", "", "")
             for document_id, title in {row["document_id"]: row["title-full"] for row in rows}.items()
         )
-    before = outputs(clean)
-    set_params(clean, fetch__dataset="sample", fetch__labelled_data='""', fetch__judgements='""')
-    asked = command("dvc exp run -S fetch.dataset=trec-covid")
+    before = tables_of(clean)
+    asked = command("dvc exp run -S fetch.format=ir_datasets")
     result = run(f"{asked} split", clean, IR_DATASETS_HOME=str(tmp_path))
     assert ran(result.stdout)[:2] == ["fetch", "join"]
-    after = outputs(clean)
-    same = [path.as_posix() for path in (paths.PAIRS, paths.DOCUMENTS, paths.QUERIES, paths.FOLDS)]
-    assert {path: after[path] for path in same} == {path: before[path] for path in same}
+    for one, other in zip(before, tables_of(clean), strict=True):
+        pd.testing.assert_frame_equal(one, other)
     counts = json.loads((clean / paths.JOIN_COUNTS).read_text())
     assert counts["kept"]["queries"] == QUERIES
     assert counts["dropped"]["unknown_query"] == 0  # which the own files' CSV had
 
 
 def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
+    """Its base model by hub name, with commit and digest; its split over pairs; a head alone, on labels."""
     serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
     asked = command("dvc exp run -S fetch.base_model=hub")
-    endpoint = httpserver.url_for("").rstrip("/")
-    result = run(f"{asked} train", clean, HF_ENDPOINT=endpoint, COMMIT=REVISION)
-    assert {"fetch", "distil", "features", "train"} <= set(ran(result.stdout))
+    given = {"COMMIT": REVISION, "DIGEST": folder_digest(base_model)}
+    result = run(f"{asked} train", clean, HF_ENDPOINT=httpserver.url_for("").rstrip("/"), **given)
+    assert {"base_model", "split", "features", "train"} <= set(ran(result.stdout))
     assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
-    reference = load_params(clean / "params.yaml").fetch.base_model
-    assert reference == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
+    params = load_params(clean / "params.yaml")
+    assert params.fetch.base_model == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
+    published = {name: value for name, value in TUTORIAL.items() if name not in ("batch_size", "weight_decay")}
+    assert {name: getattr(params.train, name) for name in published} == published
+    assert params.split.by == "pair"
     fetched = clean / paths.BASE_MODEL / "model.safetensors"
     assert sha256(fetched) == sha256(base_model / "model.safetensors")
+    head = load_file(clean / paths.CHECKPOINT / "model.safetensors")
+    assert {"classifier.weight", "bert.pooler.dense.weight"} <= head.keys()
+
+
+JUDGEMENTS = "training_all_jugdments_data.csv"
+
+
+def kept(folder: Path) -> int:
+    """How many judgements stage join has left."""
+    return int(json.loads((folder / paths.JOIN_COUNTS).read_text())["kept"]["pairs"])
+
+
+def drop_rows(file: Path, places: slice) -> None:
+    """Take away rows of a CSV whose cells are one line each."""
+    header, *rows = file.read_text().splitlines(keepends=True)
+    del rows[places]
+    file.write_text("".join([header, *rows]))
+
+
+def test_dvc_never_takes_the_data_of_another_user_of_its_cache(clean: Path, run: Run, tmp_path: Path) -> None:
+    """Two clones with one cache and run cache, each with judgements of its own in a file of the same name and place."""
+    one, other = (tmp_path / name for name in ("one", "other"))
+    for folder in (one, other):
+        run(f"git clone -q {clean} {folder}", tmp_path)
+        run(f"dvc cache dir --local {tmp_path / 'cache'}", folder)
+    before = kept(clean)
+    drop_rows(one / "mine" / JUDGEMENTS, slice(0, 10))
+    drop_rows(other / "mine" / JUDGEMENTS, slice(0, 30))
+    assert ran(run("dvc repro join", one).stdout) == ["fetch", "join"]
+    assert ran(run("dvc repro join", other).stdout) == ["fetch", "join"]
+    assert kept(one) < before
+    assert kept(other) < kept(one)
+    raw = paths.RAW_JUDGEMENTS
+    assert (other / raw).read_bytes() == (other / "mine" / JUDGEMENTS).read_bytes() != (one / raw).read_bytes()
+    shutil.copyfile(one / "mine" / JUDGEMENTS, other / "mine" / JUDGEMENTS)  # what the cache has indeed
+    assert "fetch" not in ran(run("dvc repro join", other).stdout)
+    assert kept(other) == kept(one)
+
+
+def test_dvc_status_sees_an_edited_source(clean: Path, run: Run) -> None:
+    assert "mine" not in run("dvc status fetch", clean).stdout
+    drop_rows(clean / "mine" / JUDGEMENTS, slice(0, 1))
+    assert re.search(r"modified:\s+mine", run("dvc status fetch", clean).stdout)
+    assert ran(run("dvc repro --dry fetch", clean).stdout) == ["fetch"]
+
+
+def test_dvc_sees_another_archive_at_a_url_by_its_etag(
+    clean: Path, run: Run, httpserver: HTTPServer, tmp_path: Path
+) -> None:
+    """Named again and again, fetched anew when the server says that it is another one."""
+
+    def serve(version: str) -> None:
+        archive = Path(shutil.make_archive(str(tmp_path / version), "zip", clean / "mine"))
+        httpserver.clear()
+        headers = {"ETag": f'"{version}"'}
+        httpserver.expect_request("/mine.zip").respond_with_data(archive.read_bytes(), headers=headers)
+
+    serve("first")
+    set_params(clean, fetch__folder=httpserver.url_for("/mine.zip"))
+    assert ran(run("dvc repro join", clean).stdout) == ["fetch"]  # the same bytes: nothing to join again
+    assert ran(run("dvc repro join", clean).stdout) == []
+    before = kept(clean)
+    drop_rows(clean / "mine" / JUDGEMENTS, slice(0, 10))
+    serve("second")
+    assert "mine.zip" in run("dvc status fetch", clean).stdout
+    assert ran(run("dvc repro join", clean).stdout) == ["fetch", "join"]
+    assert kept(clean) < before

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,7 @@ class Nothing:
             raise ModuleNotFoundError(name + " is not here")
 sys.meta_path.insert(0, Nothing())
 from pathlib import Path
+from typing import Any
 from ranker.serving.ranker import Ranker
 ranker = Ranker(Path({str(ranker_folder)!r}), "int8")
 print(ranker.rank("origin of the virus", ranker.encode_documents(["Masks", "The origin of the virus"])))
@@ -81,6 +83,35 @@ def test_rank_is_the_order_of_the_scores(ranker: Ranker) -> None:
     assert [score for _, score in ranked] == sorted(map(float, scores), reverse=True)
     assert ranker.rank("masks", documents, top=2) == ranked[:2]
     assert ranker.rank("masks", ranker.encode_documents([])) == []
+
+
+def test_rank_takes_texts(ranker: Ranker) -> None:
+    """The same as of their token ids; ids are not mistaken for texts, nor digits for ids."""
+    for titles in (TITLES, ["2020", "2019"], []):
+        assert ranker.rank("masks", titles) == ranker.rank("masks", ranker.encode_documents(titles))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"top": -1}, "top: expected a whole number of at least 1, or None for all, found -1"),
+        ({"top": 0}, "top: expected a whole number of at least 1, or None for all, found 0"),
+        ({"top": 1.5}, "top: expected a whole number of at least 1, or None for all, found 1.5"),
+        ({"top": True}, "top: expected a whole number of at least 1, or None for all, found True"),
+        ({"query": ["masks"]}, "query: expected text, found list"),
+        ({"documents": "Masks"}, "documents: expected a list, found one text"),
+        ({"documents": ["Masks", [5, 6]]}, "documents: expected texts or what encode_documents gives, found both"),
+    ],
+)
+def test_rank_refuses_what_would_rank_something_else(ranker: Ranker, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        ranker.rank(**{"query": "masks", "documents": TITLES} | asked)
+    assert str(error.value) == message
+
+
+def test_encode_documents_refuses_one_text(ranker: Ranker) -> None:
+    with pytest.raises(InputError, match="titles: expected a list of texts, found one text"):
+        ranker.encode_documents("Masks")
 
 
 def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_folder: Path, ranker: Ranker) -> None:

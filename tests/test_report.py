@@ -8,7 +8,7 @@ import pytest
 
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import ONCE
-from ranker.report.answer import LABELS, SPOKEN, answer
+from ranker.report.answer import LABELS, SPOKEN, answer, beside_bi_encoder
 from ranker.report.page import browser_data, render
 from ranker.report.plots import COLOURS, DASHES, plots
 from tests.example_report import COMPARISON, DOCUMENTS, HOSTILE, HOSTILE_TITLE, example
@@ -58,12 +58,21 @@ def test_answer_helps() -> None:
     ("found", "headline"),
     [
         (["base_cosine"], "The ranker hurts, over 5 folds: the base model's cosine ranks better."),
-        (["base_cosine", "bm25"], "The ranker hurts, over 5 folds: the base model's cosine and BM25 ranks better."),
+        (["base_cosine", "bm25"], "The ranker hurts, over 5 folds: the base model's cosine and BM25 rank better."),
     ],
 )
 def test_answer_hurts(found: list[str], headline: str) -> None:
     comparison = COMPARISON | {"headline": {"verdict": "hurts", "strongest": "base_cosine", "from": found}}
     assert answer(comparison, [-0.1], "over 5 folds")[:2] == ("hurts", headline)
+
+
+@pytest.mark.parametrize(("verdict", "worth"), [("better", "is worth"), ("worse", "is not shown to be worth")])
+def test_beside_bi_encoder(verdict: str, worth: str) -> None:
+    difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
+    shown = beside_bi_encoder({"differences": {"bi_encoder": {"nDCG@10": difference}}})
+    assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
+    assert shown.endswith(f"The cross-encoder {worth} that here.")
+    assert beside_bi_encoder({"differences": {}}) == ""
 
 
 @pytest.mark.parametrize(

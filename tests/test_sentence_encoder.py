@@ -103,7 +103,12 @@ def write(folder: Path, settings: Folder) -> Path:
 
     folder.mkdir()
     set_seed(1)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     config = BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=96, initializer_range=0.3, **sizes)
     BertModel(config).save_pretrained(folder)
     if settings.file:

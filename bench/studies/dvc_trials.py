@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.data import JUDGEMENTS, LABELLED, write_full_size
+from bench.data import write_full_size
 from bench.runner import Case, Job, command, run_case
 from bench.table import OURS, case_rows, page
 from ranker.common.files import atomic
@@ -31,11 +31,10 @@ def trial_rows(work: Path, source: Path | None, trials: dict[str, list[str]], re
     os.environ.update(AUTHOR, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     place = work / "project"
     subprocess.run(["git", "clone", "-q", ".", place], check=True)
-    settings = ["-Sdistil.queries=0", "-Strain.trainable=head"]
+    settings = ["-Strain.head=classifier", "-Strain.trainable=head"]
     if source:
         write_full_size(source, work / "full")
-        settings += [f"-Sfetch.labelled_data={work / 'full' / LABELLED}", "-Sfetch.dataset=files"]
-        settings += [f"-Sfetch.judgements={work / 'full' / JUDGEMENTS}"]
+        settings += [f"-Sfetch.folder={work / 'full'}"]
     rows = []
     for name, targets in trials.items():
         run = ["dvc", "exp", "run", *targets]

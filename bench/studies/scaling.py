@@ -22,6 +22,8 @@ from bench.data import SAMPLE, Pairs, read_pairs
 from bench.runner import Case, Job, command, run_case
 from bench.table import OURS, case_rows, page
 from ranker.common.files import atomic
+from ranker.contract.folder import MODEL_FILES
+from ranker.project import paths
 
 Rows = list[dict[str, Any]]
 RESULT = Path("bench/results/scaling.md")
@@ -57,18 +59,17 @@ def feeding(pairs: Pairs, work: Path, sizes: Sequence[int]) -> Rows:
 
 
 def scoring(pairs: Pairs, work: Path, sizes: Sequence[int], engines: dict[str, tuple[str, ...]]) -> Rows:
-    """Rows of a corpus scored in int8, by each engine."""
+    """Rows of a corpus scored by each engine, in int8 where a model passed export's gate."""
+    model = "int8" if (paths.RANKER / MODEL_FILES["int8"]).is_file() else "fp32"
     rows: Rows = []
     for size in sizes:
         write_corpus(pairs, size, work / "pairs.parquet")
         jobs = {}
         for name, options in engines.items():
             out = work / f"{name}-{size}"
-            score = partial(
-                command, *RANKER, "score", work / "pairs.parquet", "--model", "int8", "--out", out, *options
-            )
+            score = partial(command, *RANKER, "score", work / "pairs.parquet", "--model", model, "--out", out, *options)
             jobs[f"{OURS}, {name}"] = Job(score)
-        case = Case(f"score {size:,} pairs", size, jobs)
+        case = Case(f"score {size:,} pairs in {model}", size, jobs)
         rows += case_rows(case, run_case(case, 1))
     return rows
 

@@ -106,7 +106,7 @@ def _write_tokenizer(folder: Path) -> None:
             backend.normalizer = Sequence([Lowercase(), *filter(None, [backend.normalizer])])
         content = backend.to_str()
     except Exception as error:  # transformers and tokenizers each raise their own
-        raise InputError(f"{folder}/: expected a tokenizer that transformers can load, found: {error}") from error
+        raise InputError(f"{folder}/tokenizer: expected one that transformers can load, found: {error}") from error
     file = folder / "tokenizer.json"
     file.write_text(content, encoding="utf-8")
     plain = read_object(file)

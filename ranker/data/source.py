@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ranker.common.errors import InputError
 from ranker.common.files import MAX_BYTES, atomic, sha256
-from ranker.data.download import fetch_file, has_etag
+from ranker.data.download import check_digest, fetch_file, has_etag
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 CHUNK = 2**20
@@ -36,7 +36,7 @@ def take_files(source: str, names: tuple[str, ...], destination: Path, expected_
 
 def _fetched(source: str, work: Path, expected_sha256: str) -> Path:
     if not URL.match(source):
-        return Path(source)
+        return _checked(source, expected_sha256)
     archive = work / "archive"
     fetch_file(source, archive, expected_sha256)
     if not expected_sha256 and not has_etag(source):
@@ -45,6 +45,19 @@ def _fetched(source: str, work: Path, expected_sha256: str) -> Path:
             f"found none: it is {sha256(archive)}"
         )
     return archive
+
+
+def _checked(source: str, expected_sha256: str) -> Path:
+    if scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
+        raise InputError(f"{source}: expected a folder, an archive or its http(s) URL, found {scheme[0]}")
+    place = Path(source)
+    if expected_sha256 and place.is_dir():
+        raise InputError(
+            f"{source}: fetch.sha256: expected none of a folder, whose files DVC watches, found {expected_sha256}"
+        )
+    if place.is_file():
+        check_digest(source, place, expected_sha256)
+    return place
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def save_model(model: CrossEncoder, tokenizer: Path, folder: Path) -> None:
         shutil.copyfile(tokenizer / name, folder / name)
 
 
-def initial_model(params: Params, kind: type[BertForSegmentCosine] = BertForSegmentCosine) -> CrossEncoder:
+def initial_model(params: Params) -> CrossEncoder:
     """The cross-encoder as fine-tuning starts with it, of which only `train.trainable` learns.
 
     `train.head: cosine` asks for a sentence encoder: another base model gets a classification head, whose weights are
@@ -147,7 +147,7 @@ def initial_model(params: Params, kind: type[BertForSegmentCosine] = BertForSegm
     """
     model: CrossEncoder
     if params.train.head == "cosine" and is_sentence_encoder():
-        model = new_segment_cosine(paths.BASE_MODEL, kind)
+        model = new_segment_cosine(paths.BASE_MODEL)
     else:
         model = new_classifier(paths.BASE_MODEL, params.train.seed)
     set_trainable(model, params.train.trainable)

@@ -29,7 +29,7 @@ class Fetch(Section):
     """Where judgements and base model come from."""
 
     format: Literal["tutorial", "beir", "trec", "ir_datasets"]
-    folder: Annotated[str, Field(min_length=1)]
+    folder: Annotated[str, Field(pattern=r"\S", description="a folder, an archive or its URL")]
     sha256: Sha256
     qrels_splits: list[str]
     topics: FileName
@@ -82,7 +82,7 @@ class Split(Section):
     """Folds, and the one that is held out."""
 
     by: Literal["query", "pair"]
-    folds: Annotated[int, Field(ge=2, le=127)]  # int8 in folds.parquet
+    folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
     held_out: Annotated[int, Field(ge=0)] | Literal["none"]
     near: Annotated[float, Field(gt=0, le=1)]
     seed: Seed

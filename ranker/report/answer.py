@@ -32,12 +32,27 @@ def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tu
     if verdict == NO_VERDICT:
         return verdict, f"No verdict, {scope}: {found['why']}.", _figures(comparison, found["strongest"])
     first = SPOKEN[found["from"][0]]
+    better = " and ".join(SPOKEN[name] for name in found["from"]) + (" rank" if len(found["from"]) > 1 else " ranks")
     headline = {
         "helps": f"The ranker helps, {scope}.",
-        "hurts": f"The ranker hurts, {scope}: {' and '.join(SPOKEN[name] for name in found['from'])} ranks better.",
+        "hurts": f"The ranker hurts, {scope}: {better} better.",
         "no significant difference": f"No significant difference from {first}, {scope}.",
     }[verdict]
     return verdict, headline, f"{_figures(comparison, found['strongest'])} {_counts(gains)}"
+
+
+def beside_bi_encoder(comparison: dict[str, Any]) -> str:
+    """Whether reading query and document together is worth what it costs; empty where no bi-encoder was measured."""
+    if "bi_encoder" not in comparison["differences"]:
+        return ""
+    difference = comparison["differences"]["bi_encoder"][MEASURE]
+    bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
+    worth = "is worth" if difference["verdict"] == "better" else "is not shown to be worth"
+    return (
+        f"Beside a bi-encoder, fine-tuned on the same judgements, it has {signed(difference['mean'])} ({bounds}). "
+        "To rerank 100 hits, the cross-encoder reads 100 pairs when the query comes; the bi-encoder reads the query "
+        f"alone, and its documents when they are fed. The cross-encoder {worth} that here."
+    )
 
 
 def _figures(comparison: dict[str, Any], strongest: str) -> str:

@@ -107,7 +107,7 @@ def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple
             continue
         relevant = int(pairs["relevant"].iloc[rows].sum())
         if relevant in (0, len(rows)):
-            where = f"split: held-out fold {held_out}"
+            where = f"split.held_out {held_out}"
             found = f"{relevant} relevant among {len(rows)}"
             raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
     return sides["training"], sides["held-out"]

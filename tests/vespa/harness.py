@@ -51,7 +51,7 @@ def run(request: dict[str, dict[str, Any]], work: Path, version: str = NEWEST) -
 
     RuntimeError where a step throws, with its stack.
     """
-    java, classes = jdk() / "bin/java", build(version)
+    java, classes = str(jdk() / "bin/java"), build(version)
     (work / "request.json").write_text(json.dumps(request))
     (work / "tmp").mkdir()
     fakes = f"{HERE / 'fakebin'}{os.pathsep}{os.environ['PATH']}"  # of two C++ programs

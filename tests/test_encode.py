@@ -1,0 +1,49 @@
+"""stages.encode: how long texts are, and how many of their tokens the base model's vocabulary lacks."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import stages.encode
+from ranker.common.files import read_json
+from ranker.project import paths, tables
+from tests.factories import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _project(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
+    paths.BASE_MODEL.parent.mkdir()
+    paths.BASE_MODEL.symlink_to(fetched_model)
+
+
+def write(queries: list[str], titles: list[str]) -> None:
+    for path, (side, name), texts in (
+        (paths.QUERIES, ("query", "query"), queries),
+        (paths.DOCUMENTS, ("document", "title"), titles),
+    ):
+        tables.write_table(path, pd.DataFrame({f"{side}_id": [str(i) for i in range(len(texts))], name: texts}))
+
+
+def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureFixture[str]) -> None:
+    """A hundred titles of 1 to 100 tokens, more than the contract takes; one query of no known character in ten."""
+    write(["a"] * 9 + ["☃"], [" ".join("a" * length) for length in range(1, 101)])
+    stages.encode.main()
+    found = read_json(paths.ENCODE_COUNTS)
+    assert found["documents"] == {
+        "texts": 100,
+        "tokens": 5050,
+        "tokens_of_50_percent_at_most": 51,  # of an even number, the longer of the middle two
+        "tokens_of_90_percent_at_most": 91,
+        "tokens_of_99_percent_at_most": 100,
+        "tokens_of_100_percent_at_most": 100,
+        "unknown_share": 0.0,
+    }
+    assert found["queries"]["unknown_share"] == 0.1
+    printed = capsys.readouterr().out
+    assert f"encode: warning: 10% of the tokens of {paths.QUERIES} are [UNK]: the base model does not read" in printed
+    assert printed.count("warning") == 1
+    assert tables.read_tokens(paths.ENCODED_DOCUMENTS).lengths.tolist() == list(range(1, 101))

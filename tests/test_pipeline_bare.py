@@ -1,0 +1,64 @@
+"""DVC's own commands, bare, in a clone where no cross-validation has run: each succeeds, and a person can read it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.factories import Run
+from tests.pipeline import STAGES
+
+COLUMNS = 160
+TRIAL = "trial"
+
+# What each says where nothing has changed. `dvc exp show` is not among those that fit: DVC prints a column for every
+# metric and every parameter and leaves the width to its pager, so README has a line for it.
+SAYS = {
+    "dvc status": "Data and pipelines are up to date.",
+    "dvc checkout": "",
+    "dvc pull": "Everything is up to date.",
+    "dvc push": "Everything is up to date.",
+    "dvc metrics show": "results/metrics/cross_encoder.json",
+    "dvc metrics diff": "",
+    "dvc params diff": "",
+    "dvc plots show": "dvc_plots/index.html",
+    "dvc dag": "evaluate",
+    "dvc exp show": "workspace",
+}
+
+
+@pytest.fixture(scope="module")
+def remote(project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """The project with a default remote, to which all was pushed, and an experiment of one stage."""
+    run(f"dvc remote add --default there {tmp_path_factory.mktemp('remote')}", project)
+    run("git commit -qam remote && dvc push", project)
+    run(f"dvc exp run --name {TRIAL} -S vespa.rerank_count=7 package", project)
+    run("git checkout -q . && dvc checkout", project)
+    return project
+
+
+@pytest.mark.parametrize("line", SAYS)
+def test_dvc_bare_succeeds_and_fits_a_screen(remote: Path, run: Run, line: str) -> None:
+    shown = run(line, remote)
+    assert "ERROR" not in shown.stderr
+    assert "WARNING" not in shown.stderr
+    assert SAYS[line] in shown.stdout
+    assert (shown.stdout.strip() == "") == (SAYS[line] == "")
+    if line != "dvc exp show":
+        assert max(map(len, shown.stdout.splitlines()), default=0) <= COLUMNS
+
+
+def test_dvc_pull_brings_back_every_output(remote: Path, run: Run, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    run(f"git clone -q {remote} {clone} && cd {clone} && dvc pull", tmp_path)
+    assert "up to date" in run("dvc status", clone).stdout
+    assert (clone / "models/ranker/model.onnx").is_file()
+
+
+def test_dvc_exp_apply_gives_what_was_tried(remote: Path, run: Run) -> None:
+    try:
+        run(f"dvc exp apply {TRIAL}", remote)
+        assert "rerank_count: 7 " in (remote / "params.yaml").read_text()
+        changed = run("dvc status", remote).stdout
+        assert {stage for stage in STAGES if f"{stage}:" in changed.splitlines()} <= {"report"}
+    finally:
+        run("git checkout -q . && dvc checkout", remote)
