@@ -1,0 +1,110 @@
+"""ranker.data.collection and join: one account for every format, unjudged documents kept, positives alone legal."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ranker.data.collection import Census, Collection, Document, judgements_table
+from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, join, stand_ins
+from ranker.project.documents import read_documents, write_documents
+
+DOCUMENTS: list[Document] = [
+    ("a", ["Masks", "in wards"]),
+    ("b", ["", "Bats"]),
+    ("c", [" ", ""]),
+    ("a", ["Masks", "in wards"]),
+    ("a", ["Gloves", "in wards"]),
+    ("d", ["Nobody", "judged it"]),
+    ("e", ["masks!", "In wards."]),
+]
+JUDGED: list[tuple[str, str, int | None]] = [
+    ("1", "a", 2),
+    ("1", "b", 0),
+    ("1", "c", 1),
+    ("1", "nowhere", 1),
+    ("1", "e", 1),
+    ("2", "a", -1),
+    ("2", "b", None),
+    ("3", "a", 1),
+    ("1", "a", 2),
+]
+
+
+def joined(judged: list[tuple[str, str, int | None]] = JUDGED) -> tuple[Joined, Census]:
+    census = Census()
+    kept = dict(census.distinct(iter(DOCUMENTS)))
+    texts = pd.Series({document_id: " ".join(texts) for document_id, texts in kept.items()}, dtype=str)
+    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
+    return join(Collection(queries, judgements_table(judged), lambda: iter(DOCUMENTS)), census, texts, 1), census
+
+
+def test_distinct_keeps_the_first_of_an_id_that_has_text() -> None:
+    census = Census()
+    kept = list(census.distinct(iter(DOCUMENTS)))
+    assert kept == [DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[5], DOCUMENTS[6]]
+    assert (census.read, census.empty, census.other_text) == (7, {"c"}, {"a"})
+
+
+def test_join_counts_every_judgement() -> None:
+    found, _ = joined()
+    assert found.pairs.to_numpy().tolist() == [
+        ["1", "a", 2, True, True],
+        ["1", "b", 0, False, True],
+        ["1", "e", 1, True, True],
+    ]
+    assert found.counts["read"] == {"queries": 2, "document_rows": 7, "judgements": 9}
+    assert found.counts["kept"] == {
+        "queries": 1,
+        "documents": 4,
+        "judged_documents": 3,
+        "pairs": 3,
+        "relevant_pairs": 2,
+    }
+    assert found.counts["dropped"] == {
+        "judgement_without_document": 1,
+        "unknown_query": 1,
+        "empty_document": 1,
+        "document_without_judgement": 1,
+        "conflicting_grades": 0,
+        "grade_below_0": 1,
+        "duplicate_pair": 1,
+        "query_without_pairs": 1,
+    }
+    noted = {name: count for name, count in found.counts["noted"].items() if count}
+    assert noted == {"document_with_two_texts": 1, "repeated_text": 1, "repeated_text_other_grade": 1}
+
+
+def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
+    write_documents(tmp_path / "documents.parquet", Census().distinct(iter(DOCUMENTS)), ["title", "text"])
+    assert list(read_documents(tmp_path / "documents.parquet")) == [
+        (
+            ["a", "b", "d", "e"],
+            ["Masks", "", "Nobody", "masks!"],
+            ["Masks in wards", "Bats", "Nobody judged it", "masks! In wards."],
+        )
+    ]
+
+
+def pairs(*rows: tuple[str, str, int]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
+    return frame.assign(relevant=frame["grade"] > 0, judged=True)
+
+
+def test_stand_ins_are_unjudged_documents_of_queries_without_judged_negatives() -> None:
+    ids = np.array([f"d{i}" for i in range(300)], dtype=object)
+    judged = pairs(*(("few", f"d{i}", 1) for i in range(2)), *(("many", f"d{i}", 2) for i in range(20)))
+    judged = pd.concat([judged, pairs(("both", "d1", 1), ("both", "d2", 0))], ignore_index=True)
+    drawn = stand_ins(judged, ids)
+    assert drawn.groupby("query_id").size().to_dict() == {"few": AT_LEAST, "many": 20 * PER_POSITIVE}
+    assert not drawn.duplicated(["query_id", "document_id"]).any()
+    assert drawn.merge(judged, on=["query_id", "document_id"]).empty
+    assert drawn[["grade", "relevant", "judged"]].drop_duplicates().to_numpy().tolist() == [[0, False, False]]
+    alone = stand_ins(judged[judged["query_id"] == "few"], ids)
+    assert alone.equals(drawn[drawn["query_id"] == "few"].reset_index(drop=True))  # other queries change nothing
+
+
+def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
+    drawn = stand_ins(pairs(("1", "a", 1)), np.array(["a", "b", "c"], dtype=object))
+    assert sorted(drawn["document_id"]) == ["b", "c"]
+    assert stand_ins(pairs(("1", "a", 1), ("1", "b", 0)), np.array(["a", "b"], dtype=object)).empty

@@ -1,0 +1,156 @@
+"""One collection in each format, through stages fetch, join and encode: the same pairs and documents come out."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ranker.common.files import read_json
+from ranker.project import paths
+from tests.factories import ROOT, run_module, set_base_model, set_params
+
+QUERIES = {"1": "masks in wards", "2": "bats & birds"}
+DOCUMENTS = {
+    "a": ("Masks", "A trial of masks."),
+    "b": ("Bats", ""),
+    "c": ("Birds", "Of all kinds."),
+    "d": ("Pigs", "x"),
+}
+GRADES = [("1", "a", 2), ("1", "b", 0), ("2", "b", 1), ("2", "c", 1), ("2", "nowhere", 1)]
+
+
+def write_beir(folder: Path) -> None:
+    (folder / "qrels").mkdir(parents=True)
+    write_corpus(folder / "corpus.jsonl", "_id")
+    rows = [{"_id": query_id, "text": text} for query_id, text in QUERIES.items()]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in GRADES)]
+    (folder / "qrels/test.tsv").write_text("\n".join(lines))
+
+
+def write_trec(folder: Path) -> None:
+    folder.mkdir()
+    write_corpus(folder / "corpus.jsonl", "docno")
+    topics = "".join(
+        f"<topic number='{query_id}'><title>{text.replace('&', '&amp;')}</title></topic>"
+        for query_id, text in QUERIES.items()
+    )
+    (folder / "topics.xml").write_text(f"<topics>{topics}</topics>")
+    (folder / "qrels.txt").write_text("".join(f"{query} 0 {document} {grade}\n" for query, document, grade in GRADES))
+
+
+def write_corpus(path: Path, name: str) -> None:
+    rows = [{name: document_id, "title": title, "text": text} for document_id, (title, text) in DOCUMENTS.items()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folder with the collection as mine-beir, mine-trec and a zip of the first."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("params.yaml", "requirements.txt"):
+        shutil.copyfile(ROOT / name, name)
+    set_base_model(tmp_path, base_model)
+    write_beir(tmp_path / "beir")
+    write_trec(tmp_path / "trec")
+    shutil.make_archive("beir", "zip", tmp_path, "beir")
+    return tmp_path
+
+
+def run(folder: Path, **params: Any) -> None:
+    set_params(folder, **params)
+    for stage in ("fetch", "base_model", "join", "encode"):
+        assert run_module(f"stages.{stage}") == 0
+
+
+@pytest.mark.parametrize(("form", "source"), [("beir", "beir"), ("beir", "beir.zip"), ("trec", "trec")])
+def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
+    run(folder, fetch__format=form, fetch__folder=source, join__document_fields="[title, text]")
+    pairs = pd.read_parquet(paths.PAIRS)
+    judged = pairs[pairs["judged"]]
+    assert list(judged[["query_id", "document_id", "grade"]].itertuples(index=False, name=None)) == GRADES[:4]
+    added = pairs[~pairs["judged"]]  # query 2 has no judged negative
+    assert sorted(added[["query_id", "document_id", "grade"]].itertuples(index=False, name=None)) == [
+        ("2", "a", 0),
+        ("2", "d", 0),
+    ]
+    documents = pd.read_parquet(paths.DOCUMENTS)
+    assert dict(
+        zip(documents["document_id"], zip(documents["title"], documents["text"], strict=True), strict=True)
+    ) == (DOCUMENTS)
+    assert pd.read_parquet(paths.QUERIES).to_numpy().tolist() == [list(query) for query in QUERIES.items()]
+    counts = read_json(paths.JOIN_COUNTS)
+    assert counts["read"] == {"queries": 2, "document_rows": 4, "judgements": 5}
+    assert counts["kept"]["unjudged_stand_ins"] == 2
+    assert {name: count for name, count in counts["dropped"].items() if count} == {"judgement_without_document": 1}
+    encoded = pd.read_parquet(paths.ENCODED_DOCUMENTS)
+    assert encoded["document_id"].tolist() == list(DOCUMENTS)
+    assert encoded["paired"].tolist() == [True, True, True, True]
+
+
+def test_titles_alone_are_the_default(folder: Path) -> None:
+    run(folder, fetch__format="beir", fetch__folder="beir")
+    assert list(pd.read_parquet(paths.DOCUMENTS).columns) == ["document_id", "title"]
+    assert read_json(paths.ENCODE_COUNTS)["documents"]["texts"] == 4
+
+
+@pytest.mark.parametrize(
+    ("form", "missing", "found"),
+    [
+        ("beir", "corpus.jsonl", "qrels, queries.jsonl"),
+        ("beir", "queries.jsonl", "corpus.jsonl, qrels"),
+        ("beir", "qrels/*.tsv", "corpus.jsonl, qrels, queries.jsonl"),
+        ("trec", "topics.xml", "corpus.jsonl, qrels.txt"),
+        ("trec", "qrels.txt", "corpus.jsonl, topics.xml"),
+        ("trec", "corpus.jsonl", "qrels.txt, topics.xml"),
+    ],
+)
+def test_fetch_names_the_file_that_is_missing(folder: Path, form: str, missing: str, found: str) -> None:
+    for file in (folder / form).glob(missing):
+        file.unlink()
+    set_params(folder, fetch__format=form, fetch__folder=form)
+    assert run_module("stages.fetch") == f"fetch: {form}: expected the file {missing}, found {found}"
+    assert not paths.RAW.exists()
+
+
+def test_fetch_refuses_an_archive_that_leads_out_of_it(folder: Path) -> None:
+    with zipfile.ZipFile("beir.zip", "a") as archive:
+        archive.writestr("../qrels/more.tsv", "")
+    set_params(folder, fetch__format="beir", fetch__folder="beir.zip")
+    expected = "fetch: beir.zip: expected members within the archive, found '../qrels/more.tsv'"
+    assert run_module("stages.fetch") == expected
+
+
+def test_fetch_bounds_what_an_archive_unpacks_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zip bomb: its megabyte of zeros is a kilobyte there."""
+    monkeypatch.setattr("ranker.data.source.MAX_BYTES", 2**16)
+    (folder / "beir/corpus.jsonl").write_bytes(b"\0" * 2**20)
+    bomb = shutil.make_archive("bomb", "zip", folder, "beir")
+    assert Path(bomb).stat().st_size < 2**12
+    set_params(folder, fetch__format="beir", fetch__folder="bomb.zip")
+    assert run_module("stages.fetch") == "fetch: bomb.zip: corpus.jsonl: expected at most 65536 bytes, found more"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"fetch__format": "csv"}, "fetch.format: expected 'tutorial', 'beir', 'trec' or 'ir_datasets', found 'csv'"),
+        ({"fetch__format": "ir_datasets"}, "fetch.id: expected an id with format ir_datasets, found ''"),
+        ({"fetch__id": "cord19"}, "fetch.id: expected it empty with format tutorial, found 'cord19'"),
+        ({"fetch__topics": "a/b.xml"}, "fetch.topics: expected a file's name without a folder, found 'a/b.xml'"),
+    ],
+)
+def test_params_refuse_what_does_not_fit_a_format(folder: Path, params: dict[str, str], message: str) -> None:
+    set_params(folder, **params)
+    assert run_module("stages.fetch") == f"fetch: params.yaml: {message}"
+
+
+def test_join_of_the_tutorials_files_has_titles_alone(folder: Path) -> None:
+    set_params(folder, fetch__folder=ROOT / "data/sample", join__document_fields="[title, text]")
+    assert run_module("stages.fetch") == 0
+    expected = "join: join.document_fields: expected [title] of format tutorial, found ['title', 'text']"
+    assert run_module("stages.join") == expected
