@@ -26,7 +26,7 @@ class Collection:
 
 @dataclass
 class Census:
-    """What was seen of documents: 100 bytes each."""
+    """What was seen of documents: some 200 bytes each."""
 
     texts: dict[str, int] = field(default_factory=dict)  # of each id that has a text, a hash of it
     empty: set[str] = field(default_factory=set)  # ids without a text
