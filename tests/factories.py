@@ -16,6 +16,9 @@ import pytest
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256, write_json
 from ranker.contract.layout import Layout, contract
+from ranker.data.collection import Census
+from ranker.data.join import Joined, join
+from ranker.data.tutorial import read_tutorial
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.project.params import Train, load_params
 from ranker.project.tables import pack
@@ -111,3 +114,11 @@ def run_module(name: str, *arguments: str) -> str | int | None:
 def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
     """Copies of a model's weights by name."""
     return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+
+
+def join_tutorial(folder: Path, relevant_from: int = 1) -> tuple[Joined, pd.DataFrame]:
+    """What stage join makes of the tutorial's two files in a folder, and its documents: document_id and title."""
+    collection, census = read_tutorial(folder, ["title"]), Census()
+    kept = [(document_id, title) for document_id, (title,) in census.distinct(collection.documents())]
+    documents = pd.DataFrame(kept, columns=["document_id", "title"], dtype=str)
+    return join(collection, census, documents.set_index("document_id")["title"], relevant_from), documents

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.data.join import Joined, join
-from ranker.data.tutorial import read_judgements, read_labelled_data
-from tests.factories import ROOT
+from ranker.data.join import Joined
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from tests.factories import ROOT, join_tutorial
 
 HEADER = "document_id,query_id,label,title-full\n"
 QUERIES = [
@@ -25,10 +25,9 @@ QUERIES = [
 
 
 def joined(tmp_path: Path, rows: str, queries: list[dict[str, Any]] = QUERIES, relevant_from: int = 1) -> Joined:
-    (tmp_path / "labelled.json").write_text(json.dumps(queries))
-    (tmp_path / "judgements.csv").write_text(HEADER + rows)
-    labelled = read_labelled_data(tmp_path / "labelled.json")
-    return join(labelled, read_judgements(tmp_path / "judgements.csv"), relevant_from)
+    (tmp_path / LABELLED_DATA_FILE).write_text(json.dumps(queries))
+    (tmp_path / JUDGEMENTS_FILE).write_text(HEADER + rows)
+    return join_tutorial(tmp_path, relevant_from)[0]
 
 
 def found(result: Joined) -> list[tuple[str, ...]]:
@@ -44,17 +43,28 @@ def test_join_takes_texts_from_the_json_and_all_else_from_the_csv(tmp_path: Path
         {"query_id": "1", "query": "coronavirus origin"},
         {"query_id": "2", "query": "masks"},
     ]
-    assert result.documents.to_dict("records") == [
-        {"document_id": "aa", "title": "From bats"},
-        {"document_id": "bb", "title": "On pigs"},
+    assert result.pairs.values.tolist() == [
+        ["1", "aa", 2, True, True],
+        ["1", "bb", 0, False, True],
+        ["2", "aa", 0, False, True],
     ]
-    assert result.pairs.values.tolist() == [["1", "aa", 2, True], ["1", "bb", 0, False], ["2", "aa", 0, False]]
     assert found(result) == [
-        ("judgement_without_title", "2", "zz", "dropped"),
+        ("judgement_without_document", "2", "zz", "dropped"),
         ("query_without_pairs", "3", "", "dropped"),
     ]
-    assert result.counts["read"] == {"judgements_of_labelled_data": 4, "rows_of_csv": 3}
-    assert result.counts["kept"] == {"queries": 2, "documents": 2, "pairs": 3, "relevant_pairs": 1}
+    assert result.counts["read"] == {
+        "queries": 3,
+        "document_rows": 3,
+        "judgements": 3,
+        "judgements_of_labelled_data": 4,
+    }
+    assert result.counts["kept"] == {
+        "queries": 2,
+        "documents": 2,
+        "judged_documents": 2,
+        "pairs": 3,
+        "relevant_pairs": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,10 +79,10 @@ def test_join_decides_what_is_relevant(tmp_path: Path, relevant_from: int, relev
 @pytest.mark.parametrize(
     ("rows", "finding", "pairs"),
     [
-        ("aa,1,2,A\nbb,1,,B\n", "title_without_judgement", [("aa", 2)]),
+        ("aa,1,2,A\nbb,1,,B\n", "document_without_judgement", [("aa", 2)]),
         ("aa,1,2,A\nbb,9,0,B\n", "unknown_query", [("aa", 2)]),
-        ("aa,1,2,A\nbb,1,0,\n", "empty_title", [("aa", 2)]),
-        ('aa,1,2,A\nbb,1,0,"  "\n', "empty_title", [("aa", 2)]),
+        ("aa,1,2,A\nbb,1,0,\n", "empty_document", [("aa", 2)]),
+        ('aa,1,2,A\nbb,1,0,"  "\n', "empty_document", [("aa", 2)]),
         ("aa,1,2,A\nbb,1,-1,B\n", "grade_below_0", [("aa", 2)]),
         ("aa,1,2,A\naa,1,2,A\n", "duplicate_pair", [("aa", 2)]),
     ],
@@ -86,7 +96,7 @@ def test_join_counts_what_it_drops(tmp_path: Path, rows: str, finding: str, pair
 
 def test_join_keeps_no_row_of_a_pair_with_conflicting_grades(tmp_path: Path) -> None:
     result = joined(tmp_path, "aa,1,2,A\nbb,1,0,B\naa,1,0,A\nbb,2,1,B\naa,2,-1,A\naa,2,1,A\n")
-    assert result.pairs.values.tolist() == [["1", "bb", 0, False], ["2", "bb", 1, True]]
+    assert result.pairs.values.tolist() == [["1", "bb", 0, False, True], ["2", "bb", 1, True, True]]
     assert result.counts["dropped"]["conflicting_grades"] == 4
 
 
@@ -95,9 +105,9 @@ def test_join_keeps_no_row_of_a_pair_with_conflicting_grades(tmp_path: Path) -> 
     [
         ("cc,1,1,C\n", "pair_not_in_labelled_data"),
         ("aa,1,1,A\n", "grade_not_that_of_labelled_data"),
-        ("aa,1,2,A\naa,2,0,Another A\n", "document_with_two_titles"),
-        ("aa,1,2,Bats: a review\nbb,1,2,bats -- A review.\n", "repeated_title"),
-        ("aa,1,2,A\nbb,1,0,a\n", "repeated_title_other_grade"),
+        ("aa,1,2,A\naa,2,0,Another A\n", "document_with_two_texts"),
+        ("aa,1,2,Bats: a review\nbb,1,2,bats -- A review.\n", "repeated_text"),
+        ("aa,1,2,A\nbb,1,0,a\n", "repeated_text_other_grade"),
     ],
 )
 def test_join_counts_what_is_odd_but_kept(tmp_path: Path, rows: str, finding: str) -> None:
@@ -115,12 +125,12 @@ def test_join_counts_a_pair_that_labelled_data_judges_twice(tmp_path: Path) -> N
 def test_join_keeps_or_drops_every_row(tmp_path: Path) -> None:
     rows = "aa,1,2,A\naa,1,2,A\nbb,1,,B\ncc,9,1,C\ndd,1,-1,D\nee,1,0,\nff,1,0,F\nff,1,1,F\n"
     counts = joined(tmp_path, rows).counts
-    not_rows = counts["dropped"]["judgement_without_title"] + counts["dropped"]["query_without_pairs"]
-    assert counts["kept"]["pairs"] + sum(counts["dropped"].values()) - not_rows == counts["read"]["rows_of_csv"]
+    not_rows = counts["dropped"]["judgement_without_document"] + counts["dropped"]["query_without_pairs"]
+    assert counts["kept"]["pairs"] + sum(counts["dropped"].values()) - not_rows == counts["read"]["judgements"]
 
 
 def test_join_says_why_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected judged titles of known queries, found 2 unknown_query"):
+    with pytest.raises(InputError, match="expected graded pairs of known queries and documents, found 2 unknown_query"):
         joined(tmp_path, "aa,7,1,A\nbb,8,1,B\n")
 
 
@@ -128,13 +138,19 @@ def test_join_of_the_real_judgements() -> None:
     folder = ROOT.parent / "shared/trec-covid"
     if not folder.is_dir():
         pytest.skip("TREC-COVID's files do not lie beside this checkout")
-    labelled = read_labelled_data(folder / "labelled_data_all.json")
-    result = join(labelled, read_judgements(folder / "training_all_jugdments_data.csv"), relevant_from=1)
-    assert result.counts["read"] == {"judgements_of_labelled_data": 69_316, "rows_of_csv": 4_891}
-    assert result.counts["kept"] == {"queries": 50, "documents": 1_548, "pairs": 4_891, "relevant_pairs": 613 + 679}
-    assert {name: n for name, n in result.counts["dropped"].items() if n} == {"judgement_without_title": 64_425}
-    assert {name: n for name, n in result.counts["noted"].items() if n} == {
-        "repeated_title": 33,
-        "repeated_title_other_grade": 6,
+    result, documents = join_tutorial(folder)
+    assert result.counts["read"]["judgements_of_labelled_data"] == 69_316
+    assert result.counts["read"]["judgements"] == 4_891
+    assert result.counts["kept"] == {
+        "queries": 50,
+        "documents": 1_548,
+        "judged_documents": 1_548,
+        "pairs": 4_891,
+        "relevant_pairs": 613 + 679,
     }
-    assert pd.Index(result.documents["document_id"]).is_unique
+    assert {name: n for name, n in result.counts["dropped"].items() if n} == {"judgement_without_document": 64_425}
+    assert {name: n for name, n in result.counts["noted"].items() if n} == {
+        "repeated_text": 33,
+        "repeated_text_other_grade": 6,
+    }
+    assert pd.Index(documents["document_id"]).is_unique

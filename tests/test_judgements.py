@@ -5,25 +5,29 @@ from pathlib import Path
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.data.tutorial import read_judgements, read_labelled_data
+from ranker.data.collection import Collection
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_labelled_data, read_tutorial
 
 HEADER = "document_id,query_id,label,title-full\n"
 
 
-def test_read_judgements_leaves_cells_what_they_are(tmp_path: Path) -> None:
-    path = tmp_path / "judgements.csv"
-    path.write_bytes("\ufeff".encode() + HEADER.encode() + b'1e10,007,1.0,"NA, ""null""\nnan"\r\n0012,1,0,None\n')
-    rows = read_judgements(path)
-    assert rows["document_id"].tolist() == ["1e10", "0012"]
-    assert rows["query_id"].tolist() == ["007", "1"]
-    assert rows["grade"].tolist() == [1, 0]
-    assert rows["title"].tolist() == ['NA, "null"\nnan', "None"]
+def read(folder: Path, content: bytes) -> Collection:
+    """Of this CSV, with a file of no judgements beside it."""
+    (folder / LABELLED_DATA_FILE).write_text('[{"query_id": 1, "query": "bats", "relevant_docs": []}]')
+    (folder / JUDGEMENTS_FILE).write_bytes(content)
+    return read_tutorial(folder, ["title"])
 
 
-def test_read_judgements_finds_columns_by_name_among_others(tmp_path: Path) -> None:
-    path = tmp_path / "judgements.csv"
-    path.write_text(",title-full,label,query_id,document_id\n0,Bats,2,1,aa\n")
-    assert read_judgements(path).values.tolist() == [["aa", "1", 2, "Bats"]]
+def test_read_tutorial_leaves_cells_what_they_are(tmp_path: Path) -> None:
+    found = read(tmp_path, "\ufeff".encode() + HEADER.encode() + b'1e10,007,1.0,"NA, ""null""\nnan"\r\n0012,1,0,None\n')
+    assert found.judgements.to_numpy().tolist() == [["007", "1e10", 1], ["1", "0012", 0]]
+    assert list(found.documents()) == [("1e10", ['NA, "null"\nnan']), ("0012", ["None"])]
+
+
+def test_read_tutorial_finds_columns_by_name_among_others(tmp_path: Path) -> None:
+    found = read(tmp_path, b",title-full,label,query_id,document_id\n0,Bats,2,1,aa\n")
+    assert found.judgements.to_numpy().tolist() == [["1", "aa", 2]]
+    assert list(found.documents()) == [("aa", ["Bats"])]
 
 
 @pytest.mark.parametrize(
@@ -37,19 +41,19 @@ def test_read_judgements_finds_columns_by_name_among_others(tmp_path: Path) -> N
         (b"", "expected column document_id once, found it 0 times among: nothing"),
         (
             HEADER.encode() + b'a,1,1,"A\nB"\nb,1,high,B\n',
-            "line 4 (query_id '1', document_id 'b'): expected a whole number as label, found 'high'",
+            "line 4 (query_id '1', document_id 'b'): expected a whole number as grade, found 'high'",
         ),
         (
             HEADER.encode() + b"a,1,0.5,A\n",
-            "line 2 (query_id '1', document_id 'a'): expected a whole number as label, found '0.5'",
+            "line 2 (query_id '1', document_id 'a'): expected a whole number as grade, found '0.5'",
         ),
         (
             HEADER.encode() + "a,1,\u0661,A\n".encode(),
-            "line 2 (query_id '1', document_id 'a'): expected a whole number as label, found '\u0661'",
+            "line 2 (query_id '1', document_id 'a'): expected a whole number as grade, found '\u0661'",
         ),
         (
             HEADER.encode() + b"a,1,500,A\n",
-            "line 2 (query_id '1', document_id 'a'): expected a label of at most 16, found '500'",
+            "line 2 (query_id '1', document_id 'a'): expected a grade of at most 16, found '500'",
         ),
         (HEADER.encode() + b",1,1,A\n", "line 2: expected a document_id, found ''"),
         (HEADER.encode() + b"a,1,1,A\n\nb,1,1,B,C\n", "line 4: expected 4 cells, found 5"),
@@ -58,12 +62,10 @@ def test_read_judgements_finds_columns_by_name_among_others(tmp_path: Path) -> N
         (HEADER.encode() + b"a,1,1,caf\xe9\n", "line 2: expected UTF-8, found byte 0xe9"),
     ],
 )
-def test_read_judgements_names_mistakes(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "judgements.csv"
-    path.write_bytes(content)
+def test_read_tutorial_names_mistakes(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(InputError) as error:
-        read_judgements(path)
-    assert str(error.value).startswith(f"{path}: {message}")
+        read(tmp_path, content)
+    assert str(error.value).startswith(f"{tmp_path / JUDGEMENTS_FILE}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from ranker.data.tutorial import MAX_GRADE
+from ranker.data.collection import MAX_GRADE
 from ranker.metrics.ranking import (
     MEASURES,
     expected_measures,

@@ -3,26 +3,30 @@
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ranker.data.join import Joined, join
-from ranker.data.tutorial import read_judgements, read_labelled_data
+from ranker.data.join import Joined
 from ranker.evaluation.baselines import bm25_scores
 from ranker.metrics.ranking import expected_measures, mean_measures, ranking_measures
-from tests.factories import ROOT
+from tests.factories import ROOT, join_tutorial
 
 SAMPLE = ROOT / "data/sample"
 
 
 @pytest.fixture(scope="module")
 def sample() -> Joined:
-    labelled = read_labelled_data(SAMPLE / "labelled_data_all.json")
-    return join(labelled, read_judgements(SAMPLE / "training_all_jugdments_data.csv"), relevant_from=1)
+    return join_tutorial(SAMPLE)[0]
 
 
 def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
     text = (SAMPLE / "README.md").read_text()
     kept = sample.counts["kept"]
-    assert kept == {"queries": 50, "documents": 695, "pairs": 1619, "relevant_pairs": 463}
-    assert {name: n for name, n in sample.counts["dropped"].items() if n} == {"judgement_without_title": 9}
+    assert kept == {
+        "queries": 50,
+        "documents": 695,
+        "judged_documents": 695,
+        "pairs": 1619,
+        "relevant_pairs": 463,
+    }
+    assert {name: n for name, n in sample.counts["dropped"].items() if n} == {"judgement_without_document": 9}
     assert f"{kept['documents']} titles and {kept['pairs']:,} graded pairs" in text
     assert sorted(sample.pairs["grade"].unique()) == [0, 1, 2]
 
@@ -41,7 +45,7 @@ def test_every_query_has_pairs_to_tell_apart(sample: Joined) -> None:
 
 
 def test_neither_shared_words_nor_chance_solve_it(sample: Joined) -> None:
-    bm25 = bm25_scores(sample.pairs, sample.queries, sample.documents)
+    bm25 = bm25_scores(sample.pairs, sample.queries, join_tutorial(SAMPLE)[1].rename(columns={"title": "text"}))
     assert roc_auc_score(sample.pairs["relevant"], bm25) < 0.6
     assert mean_measures(ranking_measures(sample.pairs, bm25))["nDCG@10"] < 0.4
     assert mean_measures(expected_measures(sample.pairs))["nDCG@10"] < 0.35

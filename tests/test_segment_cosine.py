@@ -11,8 +11,6 @@ from transformers import BertModel
 from ranker.base.base_model import fetch_base_model
 from ranker.contract.layout import lay_out
 from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
-from ranker.data.join import join
-from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_judgements, read_labelled_data
 from ranker.export.onnx import compare, export_onnx
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.model.cross_encoder import load_checkpoint, new_segment_cosine, save_model, set_trainable
@@ -23,7 +21,7 @@ from ranker.model.segment_cosine import OFFSET, SCALE, BertForBiEncoder, BertFor
 from ranker.project.tables import pack
 from ranker.serving.ranker import Ranker
 from ranker.training.trainer import fine_tune
-from tests.factories import LAYOUT, PARAMS, SAMPLE, TRAIN, make_pairs, weights, write_encoder
+from tests.factories import LAYOUT, PARAMS, SAMPLE, TRAIN, join_tutorial, make_pairs, weights, write_encoder
 
 
 @pytest.fixture
@@ -72,11 +70,11 @@ def test_score_before_training_ranks_as_well_as_the_base_models_cosine(tmp_path:
     """By nDCG@10 over twenty of the sample's queries, with its own base model, and far better than chance."""
     folder = tmp_path / "model"
     fetch_base_model(PARAMS.fetch.base_model, folder, PARAMS.fetch.base_model_sha256)
-    labelled = read_labelled_data(SAMPLE / LABELLED_DATA_FILE)[:20]
-    found = join(labelled, read_judgements(SAMPLE / JUDGEMENTS_FILE), relevant_from=1)
-    tokenizer, judged = load_tokenizer(folder), relevant_queries(found.pairs)
+    found, titles = join_tutorial(SAMPLE)
+    twenty = found.pairs["query_id"].isin(found.queries["query_id"][:20])
+    tokenizer, judged = load_tokenizer(folder), relevant_queries(found.pairs[twenty])
     queries = pack(found.queries["query_id"], tokenize(tokenizer, found.queries["query"].tolist()))
-    documents = pack(found.documents["document_id"], tokenize(tokenizer, found.documents["title"].tolist()))
+    documents = pack(titles["document_id"], tokenize(tokenizer, titles["title"].tolist()))
     pairs = encode_pairs(judged, queries, documents, load_layout(folder, 32, 96))
     embed = Embedder(folder)
     vectors = embed(queries, "query")[pairs.query_rows], embed(documents, "document")[pairs.document_rows]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import stages.split
@@ -15,6 +16,7 @@ from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from ranker.splits.folds import query_folds
 from tests.factories import ROOT, set_params
 
@@ -35,20 +37,22 @@ def project(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def write(queries: list[str], vectors: list[list[float]]) -> None:
     """Six judgements of each query, two of them relevant; all titles differ."""
     pairs = pd.DataFrame(
-        [(str(q), f"d{q}-{i}", i % 3, i % 3 > 1) for q in range(len(queries)) for i in range(6)],
-        columns=["query_id", "document_id", "grade", "relevant"],
+        [(str(q), f"d{q}-{i}", i % 3, i % 3 > 1, True) for q in range(len(queries)) for i in range(6)],
+        columns=["query_id", "document_id", "grade", "relevant", "judged"],
     )
     titles = [f"{'abcdefghij'[i % 10]}{'klmnopqrst'[i // 10]}" for i in range(len(pairs))]
     frame = pd.DataFrame({"query_id": pairs["query_id"].unique(), "query": queries})
     tables.write_table(paths.PAIRS, pairs)
     tables.write_table(paths.QUERIES, frame)
-    tables.write_table(paths.DOCUMENTS, pairs[["document_id"]].assign(title=titles))
+    write_documents(
+        paths.DOCUMENTS, ((name, [title]) for name, title in zip(pairs["document_id"], titles, strict=True)), ["title"]
+    )
     tokenizer = load_tokenizer(paths.BASE_MODEL)
-    for path, ids, texts in (
-        (paths.ENCODED_QUERIES, frame["query_id"], queries),
-        (paths.ENCODED_DOCUMENTS, pairs["document_id"], titles),
-    ):
-        tables.write_tokens(path, [tables.pack(ids, tokenize(tokenizer, texts))])
+    paired = pa.array([True] * len(pairs), pa.bool_())
+    asked = tables.pack(frame["query_id"], tokenize(tokenizer, queries))
+    judged = tables.pack(pairs["document_id"], tokenize(tokenizer, titles))
+    tables.write_tokens(paths.ENCODED_QUERIES, [(asked, [])])
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, [(judged, [paired])])
     embedded = pd.DataFrame({"query_id": frame["query_id"], "embedding": vectors})
     tables.write_table(paths.EMBEDDED_QUERIES, embedded)
     write_json(paths.JOIN_COUNTS, {"kept": {"pairs": len(pairs)}})

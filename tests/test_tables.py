@@ -10,7 +10,7 @@ import pytest
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256
-from ranker.project import paths, tables
+from ranker.project import documents, paths, tables
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +25,7 @@ def test_read_table_gives_back_what_write_table_wrote() -> None:
 
 
 def test_read_tokens_gives_them_back_by_id() -> None:
-    frame = pd.DataFrame({"document_id": ["a", "b", "c"], "tokens": [[5, 6, 7], [], [8]]})
+    frame = pd.DataFrame({"document_id": ["a", "b", "c"], "paired": True, "tokens": [[5, 6, 7], [], [8]]})
     tables.write_table(paths.ENCODED_DOCUMENTS, frame)
     tokens = tables.read_tokens(paths.ENCODED_DOCUMENTS)
     rows = tokens.rows(pd.Series(["c", "b", "a"]))
@@ -37,7 +37,8 @@ def test_read_tokens_gives_them_back_by_id() -> None:
 
 
 def test_write_tokens_makes_one_table_of_parts() -> None:
-    parts = [tables.pack(["a", "b"], [[5, 6], []]), tables.pack([], []), tables.pack(["c"], [[7, 8, 9]])]
+    packed = [tables.pack(["a", "b"], [[5, 6], []]), tables.pack([], []), tables.pack(["c"], [[7, 8, 9]])]
+    parts = [(tokens, [pa.array([True] * len(tokens), pa.bool_())]) for tokens in packed]
     tables.write_tokens(paths.ENCODED_DOCUMENTS, parts)
     tokens = tables.read_tokens(paths.ENCODED_DOCUMENTS)
     assert tokens.ids.to_pylist() == ["a", "b", "c"]
@@ -46,23 +47,22 @@ def test_write_tokens_makes_one_table_of_parts() -> None:
     assert len(tables.read_tokens(paths.ENCODED_QUERIES)) == 0
 
 
-def test_read_texts_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "CHUNK", 2)
-    frame = pd.DataFrame({"document_id": ["a", "b", "c"], "title": ["A", "", "C"]})
-    tables.write_table(paths.DOCUMENTS, frame)
-    assert list(tables.read_texts(paths.DOCUMENTS)) == [(["a", "b"], ["A", ""]), (["c"], ["C"])]
+def test_read_documents_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "CHUNK", 2)
+    documents.write_documents(paths.DOCUMENTS, [("a", ["A"]), ("b", [""]), ("c", ["C"])], ["title"])
+    assert list(documents.read_documents()) == [(["a", "b"], ["A", ""], ["A", ""]), (["c"], ["C"], ["C"])]
 
 
 def test_write_judged_texts_have_their_own_tokens_whatever_the_order() -> None:
-    documents = pd.DataFrame({"document_id": ["b", "a", "c"], "title": ["Bats", "A mask", ""]})
+    texts = pd.DataFrame({"document_id": ["b", "a", "c"], "title": ["Bats", "A mask", ""], "text": ["B", "A", ""]})
     encoded = tables.pack(["a", "b", "c", "never judged"], [[5, 6], [7], [], [8]])
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, encoded)
-    pd.testing.assert_frame_equal(tables.read_judged_texts(paths.SPLIT_DOCUMENTS), documents, check_dtype=False)
+    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, texts, encoded)
+    pd.testing.assert_frame_equal(tables.read_judged_texts(paths.SPLIT_DOCUMENTS), texts, check_dtype=False)
     tokens = tables.read_tokens(paths.SPLIT_DOCUMENTS)
     assert tokens.ids.to_pylist() == ["b", "a", "c"]
     assert [text.tolist() for text in tokens] == [[7], [5, 6], []]
     with pytest.raises(KeyError, match="no token ids for z"):
-        tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents.assign(document_id=list("zac")), encoded)
+        tables.write_judged_texts(paths.SPLIT_DOCUMENTS, texts.assign(document_id=list("zac")), encoded)
 
 
 def test_write_table_of_equal_rows_gives_equal_bytes() -> None:
@@ -97,7 +97,7 @@ def test_crossval_scores_have_a_path_and_a_schema_of_their_own() -> None:
 
 
 def test_read_run_gives_back_whatever_systems_there_are() -> None:
-    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True]})
+    pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True], "judged": [True]})
     for scores in ({"cross_encoder": [0.5]}, {"cross_encoder": [0.5], "cross_encoder_int8": [0.25], "bm25": [3.0]}):
         tables.write_run(paths.RUN, pairs.assign(**scores))
         found = tables.read_run(paths.RUN)
@@ -120,7 +120,7 @@ def test_read_table_refuses_a_file_that_is_no_parquet() -> None:
         with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
             read(paths.QUERIES if read is tables.read_table else paths.ENCODED_QUERIES)
     with pytest.raises(InputError, match="queries.parquet: expected a Parquet file, found none"):
-        next(tables.read_texts(paths.QUERIES))
+        next(documents.read_documents(paths.QUERIES))
     paths.PAIRS.parent.mkdir(parents=True)
     paths.PAIRS.write_text("query_id,grade\n")
     with pytest.raises(InputError, match="pairs.parquet: expected a Parquet file"):

@@ -10,16 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from ranker.common.errors import InputError, one_line
+from ranker.common.files import write_json
 from ranker.contract.folder import check_digests
 from ranker.contract.layout import Layout, lay_out, read_contract
-from ranker.data.join import join
-from ranker.data.tutorial import LabelledQuery, read_judgements, read_labelled_data
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_labelled_data
 from ranker.project.params import load_params
 from ranker.serving.documents import read_documents
+from tests.factories import join_tutorial
 
 Target = Callable[[bytes], None]
 
-QUERIES = [LabelledQuery(query_id=i, query=f"masks {i}", relevant_docs=[]) for i in range(3)]
+QUERIES = [{"query_id": i, "query": f"masks {i}", "relevant_docs": []} for i in range(3)]
 LAYOUT = Layout(8, 12, cls_id=2, sep_id=3, pad_id=0)
 
 
@@ -35,16 +36,16 @@ def _read(name: str, read: Callable[[Path], object]) -> Target:
                 read(path)
             except InputError as error:
                 refusal = one_line(str(error))
-            assert not refusal or name in refusal or "labelled_data and CSV" in refusal
+            assert not refusal or name in refusal or "judgements: expected graded pairs" in refusal
 
     return target
 
 
 def _judgements(path: Path) -> None:
-    rows = read_judgements(path)
-    joined = join(QUERIES, rows, relevant_from=1)
+    write_json(path.parent / LABELLED_DATA_FILE, QUERIES)
+    joined, _ = join_tutorial(path.parent)
     dropped = joined.findings[~joined.findings["kept"]]
-    assert len(joined.pairs) + int(dropped["document_id"].notna().sum()) == len(rows)
+    assert len(joined.pairs) + int(dropped["document_id"].notna().sum()) == joined.counts["read"]["judgements"]
 
 
 def _digests(path: Path) -> None:
@@ -65,7 +66,7 @@ def lay_out_pair(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     "labelled_data": _read("labelled.json", read_labelled_data),
-    "judgements": _read("judgements.csv", _judgements),
+    "judgements": _read(JUDGEMENTS_FILE, _judgements),
     "documents_csv": _read("documents.csv", lambda path: list(read_documents(path))),
     "documents_jsonl": _read("documents.jsonl", lambda path: list(read_documents(path))),
     "documents_parquet": _read("documents.parquet", lambda path: list(read_documents(path))),
@@ -77,7 +78,7 @@ TARGETS: dict[str, Target] = {
 
 # What to start from: whole files, small.
 SEEDS: dict[str, bytes] = {
-    "labelled_data": json.dumps([query.model_dump() for query in QUERIES]).encode(),
+    "labelled_data": json.dumps(QUERIES).encode(),
     "judgements": b'document_id,query_id,label,title-full\na,0,1,"Masks, ""again"""\nb,1,0,Bats\nb,1,2.0,Bats\n',
     "documents_csv": b'document_id,title\r\n007,"Masks\nagain"\r\n1e10,\r\n',
     "documents_jsonl": b'{"document_id": "007", "title": "Masks"}\n\n{"title": "", "document_id": "1e10"}\n',

@@ -1,0 +1,102 @@
+"""The documents' commands for a collection of one's own: each format, whole documents to the end, a team's data."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pandas as pd
+import pytest
+from pytest_httpserver import HTTPServer
+
+from ranker.common.files import read_json
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from ranker.project import paths
+from tests.conftest import QUERIES
+from tests.factories import Run, set_params
+from tests.pipeline import metrics, ran
+from tests.readme import command
+
+BEIR = command("dvc exp run -S fetch.format=beir")
+
+
+@pytest.fixture
+def own(clean: Path) -> Path:
+    """The own files' queries and judgements as a BEIR folder and as TREC's files, each document with a text."""
+    queries = {str(q["query_id"]): q["query"] for q in json.loads((clean / "mine" / LABELLED_DATA_FILE).read_text())}
+    with (clean / "mine" / JUDGEMENTS_FILE).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["query_id"] in queries and row["document_id"] != "extra"]
+    titles = {row["document_id"]: row["title-full"] for row in rows}
+    corpus = [{"_id": name, "title": title, "text": f"A text on {title}"} for name, title in titles.items()]
+    for folder in ("beir", "trec"):
+        shutil.rmtree(clean / folder, ignore_errors=True)
+        (clean / folder).mkdir()
+        (clean / folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    asked = [{"_id": name, "text": text} for name, text in queries.items()]
+    (clean / "beir/queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    (clean / "beir/qrels").mkdir()
+    judged = [(row["query_id"], row["document_id"], row["label"]) for row in rows]
+    header = "query-id\tcorpus-id\tscore\n"
+    (clean / "beir/qrels/test.tsv").write_text(header + "".join("\t".join(cells) + "\n" for cells in judged))
+    topics = "".join(f'<topic number="{n}"><title>{escape(text)}</title></topic>' for n, text in queries.items())
+    (clean / "trec/topics.xml").write_text(f"<topics>{topics}</topics>")
+    (clean / "trec/qrels.txt").write_text("".join(f"{a} 0 {b} {grade}\n" for a, b, grade in judged))
+    return clean
+
+
+def pairs(folder: Path) -> list[tuple[object, ...]]:
+    table = pd.read_parquet(folder / paths.PAIRS)[["query_id", "document_id", "grade"]]
+    return sorted(table.itertuples(index=False, name=None))
+
+
+def test_dvc_exp_run_of_a_trec_collection_has_the_same_pairs(own: Path, run: Run) -> None:
+    before = pairs(own)
+    result = run(f"{command('dvc exp run -S fetch.format=trec')} split", own)
+    assert ran(result.stdout)[:2] == ["fetch", "join"]
+    assert pairs(own) == before
+    assert read_json(own / paths.JOIN_COUNTS)["kept"]["queries"] == QUERIES
+
+
+def test_dvc_exp_run_of_a_beir_folder_serves_whole_documents(own: Path, run: Run) -> None:
+    """To the report, the feed and the page of measures; then the same by the names of two experiments."""
+    before = pairs(own)
+    assert ran(run(BEIR, own).stdout)[-1] == "report"
+    assert pairs(own) == before
+    assert read_json(own / paths.RANKER / "encoding.json")["document_fields"] == ["title", "text"]
+    run(command("python -m ranker feed data"), own)
+    fed = json.loads((own / "feed.jsonl").read_text().splitlines()[0])["fields"]
+    assert list(fed) == ["document_id", "title", "text"]
+    printed = run(command("ir_measures results"), own).stdout
+    found = {name: float(value) for name, value in map(str.split, printed.splitlines())}
+    ours = metrics(own)["cross_encoder"]
+    for theirs, name in (("nDCG@10", "nDCG@10"), ("RR", "RR@10"), ("AP", "AP"), ("P@5", "P@5")):
+        assert found[theirs] == pytest.approx(ours[name], abs=5e-5)
+
+
+def test_two_collections_side_by_side(own: Path, run: Run) -> None:
+    run(command("dvc exp run --name before"), own)
+    run("git checkout -q . && dvc checkout -q --force dvc.yaml", own)
+    run(command("dvc exp run --name whole"), own)
+    table = run(command("dvc metrics diff --md before whole"), own).stdout
+    assert table.startswith("| Path")
+    assert "results/metrics/cross_encoder.json" in table
+
+
+def test_a_teams_data_in_dvc_and_in_ci(own: Path, run: Run, httpserver: HTTPServer, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "beir"), "zip", own, "beir"))
+    httpserver.expect_request("/beir.zip").respond_with_data(archive.read_bytes(), headers={"ETag": '"1"'})
+    try:
+        run(f"{command('dvc add beir')} -q", own)
+        run(command("dvc import-url $URL"), own, URL=httpserver.url_for("/beir.zip"))
+        assert (own / "beir.zip").read_bytes() == archive.read_bytes()
+        set_params(own, fetch__format="beir", fetch__folder="beir.zip")
+        run(f"dvc remote add --default there {tmp_path / 'remote'} && dvc push -q", own)
+        run(command("dvc pull"), own)
+        dry = run(command("dvc repro --dry"), own).stdout
+        assert ran(dry)[0] == "fetch"
+        run("dvc repro join", own)
+        run(command("dvc metrics diff --md HEAD"), own)
+        assert read_json(own / paths.JOIN_COUNTS)["kept"]["queries"] == QUERIES
+    finally:
+        run("rm -f beir.dvc beir.zip.dvc beir.zip && git checkout -q . .dvc/config", own)
