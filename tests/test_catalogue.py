@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ir_datasets
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
+from ranker.common.errors import InputError
+from ranker.contract.document import whole_text
+from ranker.data.beir import read_beir
 from ranker.data.catalogue import fetch_catalogue
+from ranker.data.collection import Census
 from ranker.data.join import Joined, join
-from ranker.data.tutorial import read_judgements, read_labelled_data
-from ranker.project import paths
-from ranker.project.tables import SCHEMAS, read_table, write_table
 from tests.factories import ROOT
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
@@ -48,8 +50,11 @@ for name in [name for name in ir_datasets.registry._registered if name.startswit
     del ir_datasets.registry._registered[name]
 cord19._init()
 from ranker.common.errors import run_stage
+from ranker.common.errors import InputError
+from ranker.contract.document import whole_text
+from ranker.data.beir import read_beir
 from ranker.data.catalogue import fetch_catalogue
-run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", Path("labelled.json"), Path("judgements.csv")))
+run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
 """
 
 
@@ -73,57 +78,80 @@ def fetch(
     )
 
 
-def joined(folder: Path) -> Joined:
-    """What stage join makes of the two files."""
-    labelled = read_labelled_data(folder / "labelled.json")
-    return join(labelled, read_judgements(folder / "judgements.csv"), relevant_from=1)
+def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
+    """What stage join makes of the folder, and the texts of all its documents."""
+    collection, census = read_beir(folder, ["title", "text"], []), Census()
+    texts = {document_id: whole_text(texts) for document_id, texts in census.distinct(collection.documents())}
+    return join(collection, census, pd.Series(texts, dtype=str), relevant_from=1), texts
 
 
 def dropped(found: Joined) -> dict[str, int]:
     return {name: count for name, count in found.counts["dropped"].items() if count}
 
 
-def test_fetch_catalogue_writes_the_tutorials_two_files(httpserver: HTTPServer, tmp_path: Path) -> None:
+def test_fetch_catalogue_writes_a_beir_folder(httpserver: HTTPServer, tmp_path: Path) -> None:
     result = fetch(httpserver, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "labelled.json").read_text())[0] == {
-        "query_id": "1",
-        "query": "coronavirus origin",
-        "relevant_docs": [{"id": "aaaaaaaa", "score": 2}, {"id": "bbbbbbbb", "score": -1}],
-    }
-    assert (tmp_path / "judgements.csv").read_text() == (
-        '"document_id","query_id","label","title-full"\n"aaaaaaaa","1","2","Bats, again"\n'
-        '"aaaaaaaa","2","0","Bats, again"\n"bbbbbbbb","1","-1","Pigs"\n"cccccccc","2","1","Masks"\n'
+    raw = tmp_path / "raw"
+    assert (raw / "queries.jsonl").read_text() == (
+        '{"_id": "1", "text": "coronavirus origin"}\n{"_id": "2", "text": "masks & distance"}\n'
     )
-    found = joined(tmp_path)
-    assert found.counts["kept"] == {"queries": 2, "documents": 2, "pairs": 3, "relevant_pairs": 2}
-    assert dropped(found) == {"grade_below_0": 1, "judgement_without_title": 1}
+    first = json.loads((raw / "corpus.jsonl").read_text().splitlines()[0])
+    assert {name: first[name] for name in ("_id", "title", "text")} == {
+        "_id": "aaaaaaaa",
+        "title": "Bats, again",
+        "text": "x",
+    }
+    assert (raw / "qrels/all.tsv").read_text() == (
+        "query-id\tcorpus-id\tscore\n1\taaaaaaaa\t2\n1\tbbbbbbbb\t-1\n2\taaaaaaaa\t0\n2\tcccccccc\t1\n2\tnotthere\t1\n"
+    )
+    found, texts = joined(raw)
+    assert texts == {"aaaaaaaa": "Bats, again x", "bbbbbbbb": "Pigs x", "cccccccc": "Masks x"}
+    assert dropped(found) == {"grade_below_0": 1, "judgement_without_document": 1}
 
 
 def test_fetch_catalogue_leaves_every_decision_to_join(httpserver: HTTPServer, tmp_path: Path) -> None:
-    """Of a repeated id the first title counts, and an empty later one drops nothing; conflicts are counted."""
-    again = "aaaaaaaa,,PMC,Bats once more,,,2020,x\naaaaaaaa,,PMC,,,,2020,x\ndddddddd,,PMC,,,,2020,x\n"
-    result = fetch(
-        httpserver,
-        tmp_path,
-        qrels=QRELS + "2 5 cccccccc 2\n3 5 aaaaaaaa 1\n1 5 dddddddd 1\n",
-        metadata=METADATA + again,
-    )
+    """Of a repeated id the first text counts; what is empty, conflicts or is unknown is counted."""
+    again = "aaaaaaaa,,PMC,Bats once more,,,2020,x\ndddddddd,,PMC,,,,2020,\n"
+    qrels = QRELS + "2 5 cccccccc 2\n3 5 aaaaaaaa 1\n1 5 dddddddd 1\n"
+    result = fetch(httpserver, tmp_path, qrels=qrels, metadata=METADATA + again)
     assert result.returncode == 0, result.stderr
-    found = joined(tmp_path)
-    assert found.documents.set_index("document_id")["title"].to_dict() == {"aaaaaaaa": "Bats, again"}
+    found, texts = joined(tmp_path / "raw")
+    assert texts["aaaaaaaa"] == "Bats, again x"
     assert found.pairs[["query_id", "document_id", "grade"]].to_numpy().tolist() == [
         ["1", "aaaaaaaa", 2],
         ["2", "aaaaaaaa", 0],
     ]
     assert dropped(found) == {
-        "duplicate_pair": 2,  # the second title's rows
-        "empty_title": 3,  # the third's, and that of the last document
+        "judgement_without_document": 1,
+        "unknown_query": 1,
+        "empty_document": 1,
         "conflicting_grades": 2,
-        "unknown_query": 3,
         "grade_below_0": 1,
-        "judgement_without_title": 1,
     }
+    assert found.counts["noted"]["document_with_two_texts"] == 1
+
+
+@pytest.mark.parametrize(("field", "text"), [("question", "what is it?"), ("narrative", "n")])
+def test_fetch_catalogue_takes_the_field_that_is_asked_for(tmp_path: Path, field: str, text: str) -> None:
+    topic = SimpleNamespace(query_id="1", title="t", question="what is it?", narrative="n")
+    topic._fields = ("query_id", "title", "question", "narrative")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ir_datasets, "load", lambda _: Catalogue(["any"], ["masks"], topic))
+        fetch_catalogue("any", field, tmp_path / "raw")
+        assert json.loads((tmp_path / "raw/queries.jsonl").read_text())["text"] == text
+        with pytest.raises(InputError, match="fetch.query_field: expected one of title, question, narrative, found qu"):
+            fetch_catalogue("any", "qu", tmp_path / "raw")
+
+
+class Query(NamedTuple):
+    query_id: str
+    text: str
+
+
+class Text(NamedTuple):
+    doc_id: str
+    title: str
 
 
 @dataclass
@@ -132,9 +160,12 @@ class Catalogue:
 
     queries: list[str]
     titles: list[str]
+    topic: Any = None
 
     def queries_iter(self) -> Iterator[Any]:
-        return (SimpleNamespace(query_id=str(i), text=text) for i, text in enumerate(self.queries))
+        if self.topic:
+            return iter([self.topic])
+        return (Query(str(i), text) for i, text in enumerate(self.queries))
 
     def qrels_iter(self) -> Iterator[Any]:
         return (
@@ -144,7 +175,7 @@ class Catalogue:
         )
 
     def docs_iter(self) -> Iterator[Any]:
-        return (SimpleNamespace(doc_id=f"d{j}", title=title) for j, title in enumerate(self.titles))
+        return (Text(f"d{j}", title) for j, title in enumerate(self.titles))
 
 
 texts = st.text(st.sampled_from("ab ,;\"'\r\n\t\0\x0b\x0c\x1c\x85\u2028\u2029\ufeff\xe9"), max_size=8)
@@ -152,20 +183,15 @@ texts = st.text(st.sampled_from("ab ,;\"'\r\n\t\0\x0b\x0c\x1c\x85\u2028\u2029\uf
 
 @given(st.lists(texts.filter(str.strip), min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=4))
 def test_join_reads_every_text_that_fetch_catalogue_writes(queries: list[str], titles: list[str]) -> None:
-    """Line ends of all kinds, quotes, what encodings begin with, and NUL, which no CSV holds."""
+    """Line ends of all kinds, quotes, what encodings begin with, and NUL."""
     titles = ["masks", *titles]  # or there would be nothing to join
     with TemporaryDirectory() as work, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ir_datasets, "load", lambda _: Catalogue(queries, titles))
-        fetch_catalogue("any", Path(work) / "labelled.json", Path(work) / "judgements.csv")
-        found = joined(Path(work))
-        write_table(Path(work) / "documents.parquet", found.documents, SCHEMAS[paths.DOCUMENTS])
-        documents = read_table(Path(work) / "documents.parquet", SCHEMAS[paths.DOCUMENTS])
-    expected = {f"d{j}": title.replace("\0", "\ufffd") for j, title in enumerate(titles)}
-    assert documents.set_index("document_id")["title"].to_dict() == {
-        name: title for name, title in expected.items() if title.strip()
-    }
-    assert found.queries.set_index("query_id")["query"].to_dict() == {str(i): text for i, text in enumerate(queries)}
-    assert len(found.pairs) == len(queries) * sum(bool(title.strip()) for title in expected.values())
+        fetch_catalogue("any", "title", Path(work) / "raw")
+        found, kept = joined(Path(work) / "raw")
+    assert kept == {f"d{j}": title for j, title in enumerate(titles) if title.strip()}
+    assert found.queries["query"].tolist() == queries
+    assert len(found.pairs) == len(queries) * len(kept)
 
 
 @pytest.mark.parametrize("spoil", ["trec-covid/qrels", "docs/2020-07-16/metadata"])
@@ -173,4 +199,4 @@ def test_fetch_catalogue_stops_at_a_wrong_digest(httpserver: HTTPServer, tmp_pat
     result = fetch(httpserver, tmp_path, spoil)
     assert result.returncode == 1
     assert "fetch: cord19/trec-covid: expected to load it through ir_datasets, found:" in result.stderr
-    assert not (tmp_path / "judgements.csv").exists()
+    assert not (tmp_path / "raw").exists()

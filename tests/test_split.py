@@ -16,7 +16,7 @@ from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
-from ranker.project.documents import write_documents
+from ranker.project.documents import read_some_documents, write_documents
 from ranker.splits.folds import query_folds
 from tests.factories import ROOT, set_params
 
@@ -109,11 +109,12 @@ def test_split_writes_all_that_training_reads(project: Path) -> None:
     before = tables.read_table(paths.PAIRS)
     assert pairs[list(before)].equals(before)
     assert pairs["unseen"].all()
-    for split, encoded, joined in (
-        (paths.SPLIT_QUERIES, paths.ENCODED_QUERIES, paths.QUERIES),
-        (paths.SPLIT_DOCUMENTS, paths.ENCODED_DOCUMENTS, paths.DOCUMENTS),
+    documents = read_some_documents(set(pairs["document_id"]))
+    for split, encoded, texts in (
+        (paths.SPLIT_QUERIES, paths.ENCODED_QUERIES, tables.read_table(paths.QUERIES)),
+        (paths.SPLIT_DOCUMENTS, paths.ENCODED_DOCUMENTS, documents),
     ):
-        assert tables.read_judged_texts(split).equals(tables.read_table(joined))
+        assert tables.read_judged_texts(split).equals(texts)
         found, expected = tables.read_tokens(split), tables.read_tokens(encoded)
         assert found.values.tolist() == expected.values.tolist()
     counts = read_json(paths.SPLIT_COUNTS)
@@ -128,7 +129,9 @@ def test_split_of_one_judgement_more_moves_no_query(project: Path) -> None:
     stages.split.main()
     before = fold_of()
     pairs = tables.read_table(paths.PAIRS)
-    more = pd.DataFrame({"query_id": ["1"], "document_id": ["d4-0"], "grade": [2], "relevant": [True]})
+    more = pd.DataFrame(
+        {"query_id": ["1"], "document_id": ["d4-0"], "grade": [2], "relevant": [True], "judged": [True]}
+    )
     tables.write_table(paths.PAIRS, pd.concat([more, pairs], ignore_index=True))
     stages.split.main()
     assert fold_of() == before
