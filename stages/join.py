@@ -3,17 +3,21 @@
 python -m stages.join
 """
 
+from collections.abc import Iterable, Iterator
+
+import numpy as np
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import write_json
+from ranker.common.files import atomic, write_json
+from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
-from ranker.data.collection import Census, Collection
+from ranker.data.collection import Census, Collection, Document
 from ranker.data.join import join, stand_ins
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
-from ranker.project.documents import document_ids, read_some_documents, write_documents
+from ranker.project.documents import write_documents
 from ranker.project.params import Params, load_params
 
 
@@ -28,14 +32,24 @@ def read_collection(params: Params) -> Collection:
     return read_beir(paths.RAW, fields, fetch.qrels_splits)
 
 
+def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str, str]) -> Iterator[Document]:
+    """Documents as they pass by; the texts of those that are `wanted` stay in `texts`."""
+    for document_id, fields in documents:
+        if document_id in wanted:
+            texts[document_id] = whole_text(fields)
+        yield document_id, fields
+
+
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
     census = Census()
-    write_documents(paths.DOCUMENTS, census.distinct(collection.documents()), params.join.document_fields)
-    texts = read_some_documents(set(collection.judgements["document_id"])).set_index("document_id")["text"]
-    joined = join(collection, census, texts, params.join.relevant_from)
-    added = stand_ins(joined.pairs, document_ids())
+    judged, texts = set(collection.judgements["document_id"]), dict[str, str]()
+    with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
+        documents = keep_texts(census.distinct(collection.documents()), judged, texts)
+        write_documents(partial, documents, params.join.document_fields)
+        joined = join(collection, census, pd.Series(texts, dtype=str), params.join.relevant_from)
+    added = stand_ins(joined.pairs, np.array(list(census.texts), object))
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))

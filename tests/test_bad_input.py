@@ -9,13 +9,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.data import download
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
-from ranker.project import paths, tables
+from ranker.project import paths
 from tests.factories import ROOT, run_module, set_base_model, set_params
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
 from tests.pipeline import outputs
@@ -151,7 +152,7 @@ def read(
     JUDGEMENTS.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     LABELLED.write_text(json.dumps(queries))
     assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
-    documents = tables.read_table(paths.DOCUMENTS)
+    documents = pd.read_parquet(paths.DOCUMENTS)
     return dict(zip(documents["document_id"], documents["title"], strict=True)), json.loads(
         paths.JOIN_COUNTS.read_text()
     )
@@ -199,16 +200,16 @@ def test_stages_take_other_ways_to_write_a_csv(folder: Path, change: str) -> Non
 
 
 def test_stages_count_what_is_dropped(folder: Path) -> None:
-    more = "e1,1,0,Bats 1\ne2,2,1,Bats 2\nx,9,1,Masks\ny,1,,Gloves\nz,1,-1,Gowns\nd1,2,0,\n"
+    more = "e1,1,0,Bats 1\ne2,2,1,Bats 2\nx,9,1,Masks\ny,1,,Gloves\nz,1,-1,Gowns\nw,2,0,\n"
     queries = [*QUERIES, {"query_id": 7, "query": "gloves", "relevant_docs": []}]
     _, counts = read(CSV + more, queries)
     assert {name: count for name, count in counts["dropped"].items() if count} == {
         "duplicate_pair": 1,
         "conflicting_grades": 2,
         "unknown_query": 1,
-        "title_without_judgement": 1,
+        "document_without_judgement": 1,
         "grade_below_0": 1,
-        "empty_title": 1,
+        "empty_document": 1,
         "query_without_pairs": 1,
     }
     assert counts["kept"]["pairs"] == 12 - 1

@@ -9,6 +9,7 @@ import pytest
 import stages.encode
 from ranker.common.files import read_json
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from tests.factories import ROOT
 
 
@@ -21,11 +22,10 @@ def _project(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def write(queries: list[str], titles: list[str]) -> None:
-    for path, (side, name), texts in (
-        (paths.QUERIES, ("query", "query"), queries),
-        (paths.DOCUMENTS, ("document", "title"), titles),
-    ):
-        tables.write_table(path, pd.DataFrame({f"{side}_id": [str(i) for i in range(len(texts))], name: texts}))
+    ids = [str(row) for row in range(len(queries))]
+    tables.write_table(paths.QUERIES, pd.DataFrame({"query_id": ids, "query": queries}))
+    write_documents(paths.DOCUMENTS, ((str(row), [title]) for row, title in enumerate(titles)), ["title"])
+    tables.write_table(paths.PAIRS, pd.DataFrame(columns=tables.PAIR.names))
 
 
 def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,6 +44,6 @@ def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureF
     }
     assert found["queries"]["unknown_share"] == 0.1
     printed = capsys.readouterr().out
-    assert f"encode: warning: 10% of the tokens of {paths.QUERIES} are [UNK]: the base model does not read" in printed
+    assert "encode: warning: 10% of the tokens of queries are [UNK]: the base model does not read" in printed
     assert printed.count("warning") == 1
     assert tables.read_tokens(paths.ENCODED_DOCUMENTS).lengths.tolist() == list(range(1, 101))

@@ -17,7 +17,7 @@ def make(query: str, titles: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.
     """A run of one query, the last of whose documents are relevant, with the texts as stage split writes them."""
     ids = [f"d{i}" for i in range(len(titles))]
     queries = pd.DataFrame({"query_id": ["1"], "query": [query]})
-    documents = pd.DataFrame({"document_id": ids, "title": titles})
+    documents = pd.DataFrame({"document_id": ids, "title": titles, "text": titles})
     relevant = [i >= len(ids) // 2 for i in range(len(ids))]
     run = pd.DataFrame({"query_id": "1", "document_id": ids, "relevant": relevant}).assign(grade=relevant)
     tokenizer = load_tokenizer(paths.RANKER)

@@ -4,7 +4,6 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,12 +42,6 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
         if row[0] in wanted
     ]
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
-
-
-def document_ids() -> np.ndarray:
-    """Ids of all documents, object [documents]."""
-    with tables.reading(paths.DOCUMENTS):
-        return pq.read_table(paths.DOCUMENTS, columns=["document_id"]).column(0).to_numpy()
 
 
 def read_paired_tokens() -> Tokens:
