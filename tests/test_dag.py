@@ -178,8 +178,8 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
     used = read_params.get(stage, set()) - {"fetch.folder"}  # which is a dependency itself
     if stage in ("export", "report"):  # their manifest and page list all that a model depends on
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
-    # Where features is not idle, and fetch asks the catalogue, they read more.
-    unread = tuple(STAGES[stage]["params"]) if stage in ("features", "fetch") else ()
+    # Where features is not idle, and for other formats, they read more.
+    unread = tuple(STAGES[stage]["params"]) if stage in ("features", "fetch", "join") else ()
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
 
