@@ -14,7 +14,7 @@ from ranker.contract.folder import MANIFEST_FILE
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.shipped import SHIPPED, cut_audit, shipped_scores
 from ranker.evaluation.significance import compare
-from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied
+from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
 from ranker.evaluation.trec_files import write_trec_files
 from ranker.metrics.classification import (
     calibration_noise,
@@ -130,9 +130,7 @@ def main() -> None:
         "left_out": measured.left_out,
         "unseen_documents": compare_unseen(relevant_queries(unseen), systems, seed),
     }
-    if unjudged := run.loc[~run["judged"], "query_id"].nunique():
-        why = f"random unjudged documents stand in for the negatives of {unjudged} queries"
-        comparison["headline"] |= {"verdict": "no verdict", "why": why}
+    comparison["headline"] |= withheld(run)
     details = undefined_and_tied(held_out, run, measured) | audit(held_out)
     details["over_all_pairs"] = classify(held_out, training, seed)
     write_measures(run, measured, comparison, details)

@@ -69,10 +69,12 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
 @pytest.mark.parametrize(("verdict", "worth"), [("better", "is worth"), ("worse", "is not shown to be worth")])
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
     difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
-    shown = beside_bi_encoder({"differences": {"bi_encoder": {"nDCG@10": difference}}})
+    comparison = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
+    shown = beside_bi_encoder(comparison)
     assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
     assert shown.endswith(f"The cross-encoder {worth} that here.")
-    assert beside_bi_encoder({"differences": {}}) == ""
+    assert beside_bi_encoder(comparison | {"differences": {}}) == ""
+    assert beside_bi_encoder(comparison | {"headline": {"verdict": "no verdict"}}) == ""
 
 
 @pytest.mark.parametrize(

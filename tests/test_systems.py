@@ -5,7 +5,7 @@ from math import log2
 import pandas as pd
 import pytest
 
-from ranker.evaluation.systems import NO_ORDER, measure_systems, undefined_and_tied
+from ranker.evaluation.systems import NO_ORDER, measure_systems, undefined_and_tied, withheld
 from ranker.metrics.ranking import expected_measures, ranking_measures, relevant_queries
 
 WHOLE = pd.DataFrame(
@@ -41,3 +41,10 @@ def test_undefined_and_tied_by_hand() -> None:
     assert set(ties) == {"cross_encoder", "base_cosine"}
     assert ties["cross_encoder"] == {"low": 1, "high": 1}
     assert ties["base_cosine"] == pytest.approx({"low": (1 / log2(3) + 1) / 2, "high": 1})
+
+
+def test_withheld_counts_queries_that_have_stand_ins() -> None:
+    assert withheld(WHOLE.assign(judged=True)) == {}
+    found = withheld(WHOLE.assign(judged=[True, False, False, False, True]))
+    assert found["verdict"] == "no verdict"
+    assert found["why"] == "random unjudged documents stand in for the negatives of 2 queries"

@@ -42,3 +42,10 @@ def undefined_and_tied(whole: pd.DataFrame, run: pd.DataFrame, measured: Measure
         "left_out": measured.left_out,
         "nDCG@10_by_order_of_ties": {name: {"low": low, "high": high} for name, (low, high) in ties.items()},
     }
+
+
+def withheld(run: pd.DataFrame) -> dict[str, str]:
+    """What takes the verdict's place in a headline where documents that nobody judged are among those ranked."""
+    unjudged = run.loc[~run["judged"], "query_id"].nunique()
+    why = f"random unjudged documents stand in for the negatives of {unjudged} queries"
+    return {"verdict": "no verdict", "why": why} if unjudged else {}

@@ -42,8 +42,8 @@ def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tu
 
 
 def beside_bi_encoder(comparison: dict[str, Any]) -> str:
-    """Whether reading query and document together is worth what it costs; empty where no bi-encoder was measured."""
-    if "bi_encoder" not in comparison["differences"]:
+    """Whether reading query and document together is worth what it costs; empty without a bi-encoder or a verdict."""
+    if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == "no verdict":
         return ""
     difference = comparison["differences"]["bi_encoder"][MEASURE]
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
