@@ -54,7 +54,9 @@ def relevant(run: list[Row]) -> dict[str, list[Row]]:
 
 
 def join_counts() -> Iterator[tuple[str, float]]:
-    """Pairs that are left of the CSV, by its own rules, against data/joined and results/join.json."""
+    """Pairs that are left of the tutorial's CSV, by its own rules, against data/joined and results/join.json."""
+    if not (RAW / "labelled_data_all.json").is_file():
+        return
     labelled = read_json(RAW / "labelled_data_all.json")
     known = {str(entry["query_id"]) for entry in labelled}
     relevant_from = read_json(RANKER / "manifest.json")["params"]["join"]["relevant_from"]
@@ -77,7 +79,7 @@ def join_counts() -> Iterator[tuple[str, float]]:
     yield "grades that differ", sum(found[pair]["grade"] != grade for pair, grade in kept.items() if pair in found)
     yield "relevant that differ", sum(row["relevant"] != (row["grade"] >= relevant_from) for row in found.values())
     yield "pairs counted wrong", abs(counts["pairs"] - len(kept))
-    yield "documents counted wrong", abs(counts["documents"] - len({document for _, document in kept}))
+    yield "documents counted wrong", abs(counts["judged_documents"] - len({document for _, document in kept}))
 
 
 def folds() -> Iterator[tuple[str, float]]:
@@ -95,7 +97,7 @@ def folds() -> Iterator[tuple[str, float]]:
 
 
 def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """Lucene's formula, k1 1.5, b 0.75, over all titles."""
+    """Lucene's formula, k1 1.5, b 0.75, over all judged documents."""
     stem = Stemmer.Stemmer("english").stemWord
     spaceless = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
     word = regex.compile(rf"[{spaceless}]\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}_]--[{spaceless}]]+", regex.VERSION1)
@@ -105,7 +107,7 @@ def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
         return [stem(term) for term in found if term not in STOPWORDS_EN]
 
     queries = {row["query_id"]: terms(row["query"]) for row in rows("data/joined/queries.parquet")}
-    documents = {row["document_id"]: Counter(terms(row["title"])) for row in rows("data/joined/documents.parquet")}
+    documents = {row["document_id"]: Counter(terms(row["text"])) for row in rows("data/split/documents.parquet")}
     frequency = Counter(term for counts in documents.values() for term in counts)
     mean = sum(sum(counts.values()) for counts in documents.values()) / len(documents)
 
@@ -161,7 +163,7 @@ def onnx_scores(run: list[Row]) -> Iterator[tuple[str, float]]:
     tokenizer.no_padding()
     session = onnxruntime.InferenceSession(str(RANKER / "model.onnx"), providers=["CPUExecutionProvider"])
     texts = {row["query_id"]: row["query"] for row in rows("data/joined/queries.parquet")}
-    titles = {row["document_id"]: row["title"] for row in rows("data/joined/documents.parquet")}
+    titles = {row["document_id"]: row["text"] for row in rows("data/split/documents.parquet")}
 
     def score(row: Row) -> float:
         query = tokenizer.encode(texts[row["query_id"]], add_special_tokens=False).ids

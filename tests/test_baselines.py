@@ -16,7 +16,7 @@ def queries(*texts: str) -> pd.DataFrame:
 
 
 def documents(*titles: str) -> pd.DataFrame:
-    return pd.DataFrame({"document_id": [f"d{i}" for i in range(len(titles))], "title": titles})
+    return pd.DataFrame({"document_id": [f"d{i}" for i in range(len(titles))], "text": titles})
 
 
 def all_pairs(queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def test_bm25_scores_are_in_the_order_of_the_pairs() -> None:
 def test_bm25_has_words_of_one_letter(query: str, title: str, other: str) -> None:
     for titles in (documents(title, other), documents(other, title)):
         scores = Bm25(queries(query), titles).scores("0")
-        assert titles["title"][int(np.argmax(scores))] == title
+        assert titles["text"][int(np.argmax(scores))] == title
         assert scores.max() > scores.min() > 0
 
 

@@ -95,11 +95,13 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     pairs.columns = ["query_id", "document_id", "grade", "relevant"]
     pairs["relevant"] ^= pairs["document_id"] == "b"
     pairs["grade"] = pairs["relevant"].astype(int)
-    pairs = pairs.assign(fold=np.repeat([1, 0, 0, 1], 2), unseen=False)  # both documents are judged in both folds
+    pairs = pairs.assign(
+        fold=np.repeat([1, 0, 0, 1], 2), unseen=False, judged=True
+    )  # both documents are judged in both folds
     tables.write_table(paths.SPLIT_PAIRS, pairs)
     queries = pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]})
     tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
-    documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"]})
+    documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})
     tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})

@@ -81,9 +81,12 @@ def test_load_pairs_reads_the_projects_tables(
     paths.BASE_MODEL.parent.mkdir(parents=True)
     paths.BASE_MODEL.symlink_to(base_model)
     columns = {"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True], "fold": [0], "unseen": [True]}
-    pairs = pd.DataFrame(columns)
+    pairs = pd.DataFrame(columns).assign(judged=True)
     tables.write_table(paths.SPLIT_PAIRS, pairs)
-    queries, documents = ({"query_id": ["1"], "query": ["bats"]}, {"document_id": ["a"], "title": ["Bats"]})
+    queries, documents = (
+        {"query_id": ["1"], "query": ["bats"]},
+        {"document_id": ["a"], "title": ["Bats"], "text": ["Bats"]},
+    )
     tables.write_judged_texts(paths.SPLIT_QUERIES, pd.DataFrame(queries), pack(["1"], [[5, 6]]))
     tables.write_judged_texts(paths.SPLIT_DOCUMENTS, pd.DataFrame(documents), pack(["a"], [[7]]))
     layout = Layout(32, 96, cls_id=2, sep_id=3, pad_id=0)

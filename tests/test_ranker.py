@@ -110,7 +110,7 @@ def test_rank_refuses_what_would_rank_something_else(ranker: Ranker, asked: dict
 
 
 def test_encode_documents_refuses_one_text(ranker: Ranker) -> None:
-    with pytest.raises(InputError, match="titles: expected a list of texts, found one text"):
+    with pytest.raises(InputError, match="documents: expected a list of texts, found one text"):
         ranker.encode_documents("Masks")
 
 
