@@ -48,8 +48,9 @@ def main() -> None:
     with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
         documents = keep_texts(census.distinct(collection.documents()), judged, texts)
         write_documents(partial, documents, params.join.document_fields)
+        census.check_fields(params.join.document_fields)
         joined = join(collection, census, pd.Series(texts, dtype=str), params.join.relevant_from)
-    added = stand_ins(joined.pairs, np.array(list(census.texts), object))
+    added = stand_ins(joined.pairs, collection.judgements, np.array(list(census.texts), object))
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection, Document, judgements_table
 from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, join, stand_ins
 from ranker.project.documents import read_documents, write_documents
@@ -95,16 +97,28 @@ def test_stand_ins_are_unjudged_documents_of_queries_without_judged_negatives() 
     ids = np.array([f"d{i}" for i in range(300)], dtype=object)
     judged = pairs(*(("few", f"d{i}", 1) for i in range(2)), *(("many", f"d{i}", 2) for i in range(20)))
     judged = pd.concat([judged, pairs(("both", "d1", 1), ("both", "d2", 0))], ignore_index=True)
-    drawn = stand_ins(judged, ids)
+    drawn = stand_ins(judged, judged, ids)
     assert drawn.groupby("query_id").size().to_dict() == {"few": AT_LEAST, "many": 20 * PER_POSITIVE}
     assert not drawn.duplicated(["query_id", "document_id"]).any()
     assert drawn.merge(judged, on=["query_id", "document_id"]).empty
     assert drawn[["grade", "relevant", "judged"]].drop_duplicates().to_numpy().tolist() == [[0, False, False]]
-    alone = stand_ins(judged[judged["query_id"] == "few"], ids)
+    alone = stand_ins(judged[judged["query_id"] == "few"], judged, ids)
     assert alone.equals(drawn[drawn["query_id"] == "few"].reset_index(drop=True))  # other queries change nothing
 
 
 def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
-    drawn = stand_ins(pairs(("1", "a", 1)), np.array(["a", "b", "c"], dtype=object))
-    assert sorted(drawn["document_id"]) == ["b", "c"]
-    assert stand_ins(pairs(("1", "a", 1), ("1", "b", 0)), np.array(["a", "b"], dtype=object)).empty
+    ids = np.array(["a", "b", "c"], dtype=object)
+    positive = pairs(("1", "a", 1))
+    assert sorted(stand_ins(positive, positive, ids)["document_id"]) == ["b", "c"]
+    dropped = pairs(("1", "a", 1), ("1", "b", -1))  # which says more of b than that nobody judged it
+    assert stand_ins(positive, dropped, ids)["document_id"].tolist() == ["c"]
+    both = pairs(("1", "a", 1), ("1", "b", 0))
+    assert stand_ins(both, both, ids).empty
+
+
+def test_census_refuses_a_field_that_no_document_has() -> None:
+    census = Census()
+    list(census.distinct(iter([("a", ["Masks", " "]), ("b", ["Bats", ""])])))
+    census.check_fields(["title"])
+    with pytest.raises(InputError, match=r"^join\.document_fields: expected documents with a txt, found none in 2$"):
+        census.check_fields(["title", "txt"])

@@ -88,6 +88,14 @@ def test_take_files_refuses_a_name_that_is_there_twice(archive: Path, destinatio
     refuses("expected the file a.json once, found ", str(archive), destination)
 
 
+def test_take_files_refuses_files_of_a_pattern_that_would_be_one(tmp_path: Path, destination: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "beir.zip", "w") as made:
+        for name in ("old/qrels/test.tsv", "new/qrels/test.tsv"):
+            made.writestr(name, "")
+    with pytest.raises(InputError, match=r"expected each of qrels/\*\.tsv once, found old/qrels/test\.tsv, new/qrels/"):
+        take_files(str(tmp_path / "beir.zip"), ("qrels/*.tsv",), destination)
+
+
 @pytest.mark.parametrize("path", ["../a.json", "/a.json", "mine/../../a.json", "..\\a.json", "C:\\a.json", "C:/a.json"])
 def test_take_files_refuses_members_that_lead_out_of_the_archive(
     archive: Path, destination: Path, path: str, tmp_path: Path

@@ -59,6 +59,12 @@ def test_read_trec_takes_the_field_that_is_asked_for(tmp_path: Path, topics: str
     assert read(tmp_path, topics, field=field).queries["query"].tolist() == ["what is it?", "which?"]
 
 
+def test_read_trec_drops_labels_and_no_words_of_a_query(tmp_path: Path) -> None:
+    texts = ["Title insurance", "question answering", "Descriptions of masks", "Topic: bats", "topic models"]
+    topics = "".join(f"<top><num>{i}</num><title>{text}</title></top>" for i, text in enumerate(texts))
+    assert read(tmp_path, topics).queries["query"].tolist() == [*texts[:3], "bats", texts[4]]
+
+
 def test_read_trec_has_the_judgements_as_they_are(tmp_path: Path) -> None:
     judgements = read(tmp_path).judgements
     assert judgements.to_numpy().tolist() == [["1", "a", 2], ["1", "b", -1], ["2", "c", 1]]

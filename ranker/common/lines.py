@@ -28,13 +28,18 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Where each JSON object of a JSON lines file is, and itself."""
     for number, line in text_lines(path):
         where = f"{path}: line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{where}: expected a JSON object, found: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        yield where, row
+        yield where, json_object(where, line)
+
+
+def json_object(where: str, text: str) -> dict[str, Any]:
+    """The object that a text is in JSON; InputError says `where` it is none."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: expected a JSON object, found: {error}") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
 
 
 def identifier(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str:

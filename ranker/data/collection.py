@@ -1,7 +1,7 @@
 """What a source holds, whatever its format: queries, judgements, and documents that are read one by one."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Census:
     texts: dict[str, int] = field(default_factory=dict)  # of each id that has a text, a hash of it
     empty: set[str] = field(default_factory=set)  # ids without a text
     other_text: set[str] = field(default_factory=set)  # ids that came again with another text
+    in_field: list[int] = field(default_factory=list)  # how many documents have text in each field
     read: int = 0
 
     def distinct(self, documents: Iterator[Document]) -> Iterator[Document]:
@@ -46,8 +47,17 @@ class Census:
                     self.other_text.add(document_id)
                 continue
             self.texts[document_id] = found
+            self.in_field = self.in_field or [0] * len(texts)
+            for place, text in enumerate(texts):
+                self.in_field[place] += bool(text.strip())
             yield document_id, texts
         self.empty -= self.texts.keys()
+
+    def check_fields(self, names: Sequence[str]) -> None:
+        """InputError where no document has text in one of the fields `names`: it may be misspelt."""
+        for name, count in zip(names, self.in_field, strict=False):
+            if not count:
+                raise InputError(f"join.document_fields: expected documents with a {name}, found none in {self.read}")
 
 
 def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:

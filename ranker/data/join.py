@@ -157,22 +157,24 @@ def _counts(
     }
 
 
-def stand_ins(pairs: pd.DataFrame, document_ids: np.ndarray) -> pd.DataFrame:
+def stand_ins(pairs: pd.DataFrame, judgements: pd.DataFrame, document_ids: np.ndarray) -> pd.DataFrame:
     """Random unjudged documents in place of judged negatives: pairs of grade 0, with `judged` false.
 
     They are of each query of `pairs` that has relevant documents alone. `document_ids` is a str array of all documents.
-    They are drawn by the query's id, so that other queries change nothing; none is one that was judged for the query.
+    They are drawn by the query's id, so that other queries change nothing. None is one that `judgements` name for the
+    query, those among them that were dropped.
     """
+    named = judgements.groupby("query_id")["document_id"].agg(set)
     drawn = []
     for query_id, rows in pairs.groupby("query_id", sort=False):
         if not rows["relevant"].all():
             continue
         seed = int.from_bytes(hashlib.sha256(str(query_id).encode()).digest()[:8])
-        count = max(AT_LEAST, PER_POSITIVE * len(rows)) + len(rows)  # some of those drawn are judged
-        drawable = min(count, len(document_ids))
+        wanted = max(AT_LEAST, PER_POSITIVE * len(rows))
+        judged = named[query_id]
+        drawable = min(wanted + len(judged), len(document_ids))  # some of those drawn are judged
         chosen = np.random.default_rng(seed).choice(len(document_ids), drawable, replace=False)
-        judged = set(rows["document_id"])
         unjudged = [name for name in document_ids[chosen] if name not in judged]
-        drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged[: count - len(rows)]}))
+        drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged[:wanted]}))
     found = pd.concat(drawn, ignore_index=True) if drawn else pd.DataFrame(columns=["query_id", "document_id"])
     return found.assign(grade=np.int32(0), relevant=False, judged=False)

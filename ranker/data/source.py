@@ -116,8 +116,10 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
         if not found or (len(found) > 1 and not several):
             shown = ", ".join(found or paths[:8]) or "nothing"
             raise InputError(f"{source}: expected the file {name} once, found {shown}")
-        for path in found:
-            yield "/".join(path.split("/")[-len(name.split("/")) :]), path
+        places = {path: "/".join(path.split("/")[-len(name.split("/")) :]) for path in found}
+        if len(set(places.values())) < len(found):
+            raise InputError(f"{source}: expected each of {name} once, found {', '.join(found)}")
+        yield from ((place, path) for path, place in places.items())
 
 
 def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:

@@ -17,7 +17,7 @@ from ranker.data.collection import Collection, Document, judgements_table, parse
 
 IDS = ("document_id", "docno", "doc_id", "_id", "id", "cord_uid")
 NUMBER = re.compile(r"(?i)^\s*Number:\s*")
-LABEL = re.compile(r"(?i)^\s*(Topic|Title|Description|Narrative|Question):?\s*")
+LABEL = re.compile(r"(?i)^\s*(Topic|Title|Description|Narrative|Question):\s*")  # a text may begin with such a word
 TAGS = {"title": ("title", "query"), "description": ("desc", "description"), "narrative": ("narr", "narrative")}
 ROWS = 8192  # of Parquet, in memory at a time
 

@@ -1,7 +1,6 @@
 """Documents to rank or to feed, read one by one: CSV, JSON lines or Parquet with document_id and fields of text."""
 
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -10,6 +9,7 @@ from typing import Any
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
+from ranker.common.lines import json_object
 from ranker.contract.document import TITLE
 
 Document = tuple[str, ...]  # document_id, and the text of each field
@@ -93,12 +93,7 @@ def _jsonl(name: str, lines: Iterable[str], fields: Sequence[str]) -> Iterator[R
     for line, text in enumerate(lines, start=1):
         if text.strip():
             where = f"{name}: line {line}"
-            try:
-                row = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{where}: expected a JSON object, found: {error}") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
+            row = json_object(where, text)
             yield line, [row[column] for column in _columns(where, fields, list(row))]
 
 
