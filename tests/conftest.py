@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # Before what reads them at its import: threads that spin on a busy machine take their own work's time; no hub listens,
 # because a test that needs one brings it.
@@ -24,10 +25,15 @@ from ranker.base.base_model import fetch_base_model, folder_digest
 from ranker.base.sentence_encoder import MODULES, POOLING
 from ranker.common.files import sha256, write_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
-from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params
+from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params, write_encoder
 from tests.factories import ROOT as ROOT
 from tests.pipeline import recorded
 from tests.readme import command
+
+if TYPE_CHECKING:  # what takes seconds to import, and not every test file needs
+    import onnx
+
+    from ranker.serving.ranker import Ranker
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 hypothesis.settings.load_profile("untimed")
@@ -181,6 +187,39 @@ def write_ranker(fetched_model: Path, folder: Path) -> None:
     quantise(prepare(folder / "model.onnx", model.config), reduced, folder / "model.int8.onnx", PARAMS.export)
     write_json(folder / "golden.json", golden(Ranker(folder, trusted=True)))
     write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
+
+
+@pytest.fixture(scope="module")
+def exact_folder(base_model: Path, model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A test file's own `model`, exported, beside what encodes texts for it."""
+    from ranker.export.onnx import export_onnx
+
+    folder = tmp_path_factory.mktemp("exact")
+    write_encoder(base_model, folder)
+    export_onnx(model, folder / "model.onnx", PARAMS.export)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(exact_folder: Path) -> "Ranker":
+    from ranker.serving.ranker import Ranker
+
+    return Ranker(exact_folder, trusted=True)
+
+
+@pytest.fixture(scope="module")
+def prepared(model: Any, exact_folder: Path) -> "onnx.ModelProto":
+    """The same, before its weights are rounded."""
+    from ranker.export.int8 import prepare
+
+    return prepare(exact_folder / "model.onnx", model.config)
+
+
+@pytest.fixture
+def encoder_folder(base_model: Path, tmp_path: Path) -> Path:
+    """A folder for a model, with what encodes texts for it."""
+    write_encoder(base_model, tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,14 @@ TRAIN = Train(
     seed=13,
     precision="fp32",
 )
+CHANGES: list[tuple[str, object]] = [  # of it, each of which gives other weights
+    ("epochs", 3),
+    ("batch_size", 16),
+    ("learning_rate", 2e-3),
+    ("warmup_steps", 20),
+    ("weight_decay", 0.5),
+    ("seed", 14),
+]
 LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)  # of `make_pairs`; ids are those of the tiny tokenizer
 POSITIONS = 160  # of the tiny model
 

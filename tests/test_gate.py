@@ -18,8 +18,7 @@ from transformers import BertForSequenceClassification
 from ranker.contract.layout import relevance
 from ranker.export import gate as gate_module
 from ranker.export.gate import WAYS, Judged, agreement, compare_ways, gate, judged, passes, sampled_rows, score_queries
-from ranker.export.int8 import REDUCED, SCHEMES, prepare, quantise, worst_matrices
-from ranker.export.onnx import export_onnx
+from ranker.export.int8 import REDUCED, SCHEMES, quantise, worst_matrices
 from ranker.model.cross_encoder import new_classifier
 from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
@@ -31,32 +30,6 @@ LOOSE = {"int8_min_tau": -1.0, "int8_min_overlap": 0.0, "int8_max_score_differen
 @pytest.fixture(scope="module")
 def model(base_model: Path) -> BertForSequenceClassification:
     return new_classifier(base_model, seed=5).eval()
-
-
-@pytest.fixture(scope="module")
-def exact_folder(
-    base_model: Path, model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("exact")
-    write_encoder(base_model, folder)
-    export_onnx(model, folder / "model.onnx", PARAMS.export)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exact(exact_folder: Path) -> Ranker:
-    return Ranker(exact_folder, trusted=True)
-
-
-@pytest.fixture(scope="module")
-def prepared(model: BertForSequenceClassification, exact_folder: Path) -> onnx.ModelProto:
-    return prepare(exact_folder / "model.onnx", model.config)
-
-
-@pytest.fixture
-def folder(base_model: Path, tmp_path: Path) -> Path:
-    write_encoder(base_model, tmp_path)
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +48,15 @@ def worst_of(tried: dict[str, Any]) -> float:
 
 
 def test_gate_takes_the_first_scheme_that_passes(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, folder: Path, sample: Judged
+    model: BertForSequenceClassification, prepared: onnx.ModelProto, encoder_folder: Path, sample: Judged
 ) -> None:
-    (tried,) = gate(model, prepared, folder, sample, bounds())
+    (tried,) = gate(model, prepared, encoder_folder, sample, bounds())
     assert (tried["scheme"], tried["passed"], tried["left_out"]) == ("U8S8", True, [])
-    ranker = Ranker(folder, "int8", trusted=True)
+    ranker = Ranker(encoder_folder, "int8", trusted=True)
     assert {way: tried[way] for way in WAYS} == compare_ways(ranker, dict.fromkeys(WAYS, sample))
     assert tried["one by one"]["score difference"] > 0  # it is another model
-    quantise(prepared, SCHEMES[0], folder / "again.onnx", bounds())
-    assert (folder / "again.onnx").read_bytes() == (folder / "model.int8.onnx").read_bytes()
+    quantise(prepared, SCHEMES[0], encoder_folder / "again.onnx", bounds())
+    assert (encoder_folder / "again.onnx").read_bytes() == (encoder_folder / "model.int8.onnx").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +84,13 @@ def all_measured(
 def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
-    folder: Path,
+    encoder_folder: Path,
     sample: Judged,
     all_measured: list[dict[str, Any]],
 ) -> None:
     """An eighth, a quarter and a half of twelve matrices, in seven bits; a trial ends where it fails."""
-    tried = gate(model, prepared, folder, sample, bounds(int8_max_score_difference=0.0))
-    assert not (folder / "model.int8.onnx").exists()
+    tried = gate(model, prepared, encoder_folder, sample, bounds(int8_max_score_difference=0.0))
+    assert not (encoder_folder / "model.int8.onnx").exists()
     names = [scheme.name for scheme in SCHEMES]
     names += [f"U8S8, reduced range, {count} matrices left out" for count in (2, 3, 6)]
     expected = [{key: found[key] for key in ("left_out", "in batches")} for found in all_measured]
@@ -128,7 +101,7 @@ def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
 def test_gate_stops_at_the_first_that_is_within_its_bounds(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
-    folder: Path,
+    encoder_folder: Path,
     sample: Judged,
     all_measured: list[dict[str, Any]],
     place: int,
@@ -136,10 +109,10 @@ def test_gate_stops_at_the_first_that_is_within_its_bounds(
     """Bounds are what this chip makes of the schemes: the smallest difference, a middling one, the largest but one."""
     bound = sorted(map(worst_of, all_measured))[place]
     first = next(number for number, found in enumerate(all_measured) if worst_of(found) <= bound)
-    tried = gate(model, prepared, folder, sample, bounds(int8_max_score_difference=bound))
+    tried = gate(model, prepared, encoder_folder, sample, bounds(int8_max_score_difference=bound))
     assert [trial["passed"] for trial in tried] == [False] * first + [True]
     assert {key: tried[-1][key] for key in all_measured[first]} == all_measured[first]
-    metadata = {entry.key: entry.value for entry in onnx.load(folder / "model.int8.onnx").metadata_props}
+    metadata = {entry.key: entry.value for entry in onnx.load(encoder_folder / "model.int8.onnx").metadata_props}
     assert metadata["quantisation"] == tried[-1]["scheme"]
 
 

@@ -17,7 +17,7 @@ from ranker.model.features import features
 from ranker.model.predict import score
 from ranker.training.head import PENALTIES, Featured, converged_head_scores, score_features, train_head
 from ranker.training.trainer import fine_tune
-from tests.factories import TRAIN, make_data, make_logger, make_pairs
+from tests.factories import CHANGES, TRAIN, make_data, make_logger, make_pairs
 
 HEAD = TRAIN.model_copy(update={"trainable": "head"})
 
@@ -54,17 +54,7 @@ def test_train_head_is_the_trainers(base_model: Path, model: BertForSequenceClas
     torch.testing.assert_close(model.classifier.bias, inside.classifier.bias, atol=0.02 * moved, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("epochs", 3),
-        ("batch_size", 16),
-        ("learning_rate", 2e-3),
-        ("warmup_steps", 20),
-        ("weight_decay", 0.5),
-        ("seed", 14),
-    ],
-)
+@pytest.mark.parametrize(("name", "value"), CHANGES)
 def test_train_head_depends_on_every_parameter(model: BertForSequenceClassification, name: str, value: object) -> None:
     start, data = model.classifier.weight.detach().clone(), featured(model)
 

@@ -15,10 +15,9 @@ from transformers import BertForSequenceClassification
 
 from ranker.common.errors import InputError
 from ranker.export.int8 import SCHEMES, Scheme, prepare, quantise, worst_matrices
-from ranker.export.onnx import export_onnx
 from ranker.model.cross_encoder import new_classifier
 from ranker.serving.ranker import Ranker
-from tests.factories import PARAMS, make_pairs, write_encoder
+from tests.factories import PARAMS, make_pairs
 
 PLAIN, REDUCED, UNSIGNED = SCHEMES
 
@@ -37,35 +36,9 @@ def model(base_model: Path) -> BertForSequenceClassification:
     return model
 
 
-@pytest.fixture(scope="module")
-def exact_folder(
-    base_model: Path, model: BertForSequenceClassification, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    folder = tmp_path_factory.mktemp("exact")
-    write_encoder(base_model, folder)
-    export_onnx(model, folder / "model.onnx", PARAMS.export)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def exact(exact_folder: Path) -> Ranker:
-    return Ranker(exact_folder, trusted=True)
-
-
-@pytest.fixture(scope="module")
-def prepared(model: BertForSequenceClassification, exact_folder: Path) -> onnx.ModelProto:
-    return prepare(exact_folder / "model.onnx", model.config)
-
-
-@pytest.fixture
-def folder(base_model: Path, tmp_path: Path) -> Path:
-    write_encoder(base_model, tmp_path)
-    return tmp_path
-
-
-def test_prepare_computes_the_same(exact: Ranker, folder: Path, prepared: onnx.ModelProto) -> None:
-    onnx.save_model(prepared, folder / "model.onnx")
-    fused, pairs = Ranker(folder, trusted=True), make_pairs(6, seed=3)
+def test_prepare_computes_the_same(exact: Ranker, encoder_folder: Path, prepared: onnx.ModelProto) -> None:
+    onnx.save_model(prepared, encoder_folder / "model.onnx")
+    fused, pairs = Ranker(encoder_folder, trusted=True), make_pairs(6, seed=3)
     for rows, length in ((range(1), None), (range(3), 40), (range(40), None)):
         inputs = pairs.inputs(rows, length)
         np.testing.assert_allclose(fused.logits(inputs), exact.logits(inputs), atol=1e-5)
@@ -136,13 +109,13 @@ def test_quantise_leaves_matrices_out(prepared: onnx.ModelProto, tmp_path: Path)
 
 
 def test_quantise_of_seven_bits_is_near_the_exact_model(
-    exact: Ranker, folder: Path, prepared: onnx.ModelProto, base_model: Path
+    exact: Ranker, encoder_folder: Path, prepared: onnx.ModelProto, base_model: Path
 ) -> None:
     """On every chip: the largest of its sums of two products is 2 * 64 * 255, which 16 bits hold."""
-    quantise(prepared, REDUCED, folder / "model.int8.onnx", PARAMS.export)
+    quantise(prepared, REDUCED, encoder_folder / "model.int8.onnx", PARAMS.export)
     pairs = make_pairs(6, seed=3)
     inputs = pairs.inputs(range(60))
-    difference = np.abs(Ranker(folder, "int8", trusted=True).logits(inputs) - exact.logits(inputs))
+    difference = np.abs(Ranker(encoder_folder, "int8", trusted=True).logits(inputs) - exact.logits(inputs))
     assert 0 < difference.max() < np.ptp(exact.logits(inputs)) / 2
 
 
@@ -155,7 +128,7 @@ def test_quantise_of_the_same_model_gives_the_same_bytes(prepared: onnx.ModelPro
 
 
 def test_worst_matrices_are_those_that_move_the_logits_most(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, exact: Ranker, folder: Path
+    model: BertForSequenceClassification, prepared: onnx.ModelProto, exact: Ranker, encoder_folder: Path
 ) -> None:
     """Against ONNX Runtime, one product rounded at a time, to weights of seven bits: their sums saturate nowhere."""
     inputs = make_pairs(6, seed=3).inputs(range(16))
@@ -168,8 +141,8 @@ def test_worst_matrices_are_those_that_move_the_logits_most(
     for name in found:
         copied = onnx.ModelProto()
         copied.CopyFrom(prepared)
-        path = folder / "model.int8.onnx"
+        path = encoder_folder / "model.int8.onnx"
         quantize_dynamic(copied, path, ["MatMul"], per_channel=True, reduce_range=True, nodes_to_quantize=[name])
-        moved[name] = float(np.abs(Ranker(folder, "int8", trusted=True).logits(inputs) - right).max())
+        moved[name] = float(np.abs(Ranker(encoder_folder, "int8", trusted=True).logits(inputs) - right).max())
     assert max(moved, key=lambda name: moved[name]) == found[0]
     assert set(sorted(moved, key=lambda name: -moved[name])[:4]) & set(found[1:4])

@@ -372,26 +372,3 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     assert (environment / "plots.html").is_file()
     run("dvc plots show", project)  # with the template that make has configured
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
-
-
-def test_make_audit_says_which_figure_is_not_what_lies_in_the_tree(clean: Path, run: Run) -> None:
-    (line,) = recipe("audit")
-    whole = run(line, clean).stdout
-    assert "DIFFERS" not in whole
-    assert {row.split()[1] for row in whole.splitlines()} == {
-        *("join", "folds", "BM25", "cosine", "ONNX", "measures", "expectations", "p")
-    }
-    file = clean / paths.METRICS / "bm25.json"
-    values = json.loads(file.read_text())
-    file.write_text(json.dumps(values | {"nDCG@10": values["nDCG@10"] + 0.001}))
-    result = run(line, clean, check=False)
-    assert result.returncode == 1
-    (wrong,) = [row for row in result.stdout.splitlines() if row.startswith("DIFFERS")]
-    assert re.search(r"measures +bm25 nDCG@10 +0\.001 ", wrong)
-    assert result.stderr.splitlines()[-1] == "audit: 1 figures differ"
-
-
-def test_audit_is_short_and_imports_nothing_of_ranker() -> None:
-    (source,) = [file.read_text() for file in (ROOT / "audit").glob("*.py") if file.stem == "__main__"]
-    assert len(source.splitlines()) <= 300
-    assert not re.findall(r"(?m)^\s*(?:from|import) (?:ranker|stages|crossval)\b", source)

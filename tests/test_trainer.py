@@ -15,7 +15,7 @@ from ranker.common.files import sha256
 from ranker.metrics.ranking import MEASURES
 from ranker.model.cross_encoder import new_classifier, set_trainable
 from ranker.training.trainer import BucketSampler, collator, fine_tune
-from tests.factories import LAYOUT, TRAIN, make_logger, make_pairs, weights
+from tests.factories import CHANGES, LAYOUT, TRAIN, make_logger, make_pairs, weights
 
 
 def train(base_model: Path, curves: Path | None = None, **changes: object) -> BertForSequenceClassification:
@@ -43,18 +43,7 @@ def test_fine_tune_moves_just_what_is_trainable(base_model: Path, trainable: str
     assert len(moved) > len(may_move) / 2
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("epochs", 3),
-        ("batch_size", 16),
-        ("learning_rate", 2e-3),
-        ("warmup_steps", 20),
-        ("weight_decay", 0.5),
-        ("seed", 14),
-        ("precision", "bf16"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value"), [*CHANGES, ("precision", "bf16")])
 def test_fine_tune_depends_on_every_parameter(
     base_model: Path, usual: tuple[BertForSequenceClassification, Path], name: str, value: object
 ) -> None:

@@ -1,9 +1,8 @@
-"""ranker.vespa: the packed model, the package's files, feed and query. Vespa's own code is asked in tests/engines."""
+"""ranker.vespa: the packed model, the package's files and its queries. Vespa's own code is asked in tests/engines."""
 
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,25 +10,18 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.folder import Model
 from ranker.contract.layout import Layout
-from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.export.golden import TEXTS
 from ranker.project.params import check_params
-from ranker.serving.documents import Document
 from ranker.serving.ranker import Ranker
-from ranker.vespa import latency
-from ranker.vespa.feed import DROPPED, NOT_TEXT, feed_lines, write_feed
-from ranker.vespa.latency import misfits
 from ranker.vespa.pack import pack
 from ranker.vespa.package import kept_by_tokenizer, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
-from tests.factories import PARAMS, ROOT, run_module, set_params
+from tests.factories import PARAMS
 
 SETTINGS = QuerySettings("en", 100, 5000)
 
@@ -275,57 +267,6 @@ def test_kept_by_tokenizer_is_what_a_normaliser_leaves(ranker_folder: Path, tmp_
     assert len(kept) == 29  # of 32 all but tab, line feed and carriage return
 
 
-@given(st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b"])).map("".join))
-def test_titles_that_are_fed_have_the_tokens_that_they_had(ranker_folder: Path, text: str) -> None:
-    """But for code points that are no characters."""
-    if not any(character in NOT_TEXT and character > "\x20" for character in text):
-        tokenizer = load_tokenizer(ranker_folder)
-        assert tokenize(tokenizer, [text.translate(DROPPED)]) == tokenize(tokenizer, [text])
-
-
-def test_feed_lines_are_ids_and_titles() -> None:
-    lines = list(feed_lines([("a", 'The "origin"'), ("é/2", ""), ("c", "🦠 na\u0000ïve\u0007\ufffe\tÅ")]))
-    assert lines == [
-        '{"put":"id:doc:doc::a","fields":{"document_id":"a","title":"The \\"origin\\""}}',
-        '{"put":"id:doc:doc::é/2","fields":{"document_id":"é/2","title":""}}',
-        '{"put":"id:doc:doc::c","fields":{"document_id":"c","title":"🦠 naïve\\tÅ"}}',
-    ]
-
-
-@pytest.mark.parametrize("document_id", ["a\u0007", "\u0000a", "a\ufdd0"])
-def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> None:
-    """Two ids that differ in such characters alone: the first that has one is refused."""
-    with pytest.raises(InputError, match=r"document_id '\S+': expected text that Vespa takes, found '\S+'"):
-        list(feed_lines([("a", "one title"), (document_id, "another")]))
-
-
-def many(count: int) -> list[Document]:
-    return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
-
-
-def test_write_feed_is_whole_whatever_a_killed_one_left(tmp_path: Path) -> None:
-    (tmp_path / ".feed.jsonl.partial").write_text("half a li")
-    assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
-    assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))
-    assert [file.name for file in tmp_path.iterdir()] == ["feed.jsonl"]
-
-
-def test_write_feed_leaves_the_last_one_where_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "feed.jsonl"
-    path.write_text("the last good one")
-
-    def documents() -> Iterator[Document]:
-        yield from many(3)
-        raise InputError("a line that is wrong")
-
-    with pytest.raises(InputError, match="a line that is wrong"):
-        write_feed(documents(), path)
-    assert path.read_text() == "the last good one"
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(InputError, match="expected a file to write, found a folder"):
-        write_feed(many(5), tmp_path)
-
-
 def test_query_body() -> None:
     body = query_body('bats "and" birds', QuerySettings("de", 50, 700), hits=3)
     assert body == {
@@ -372,43 +313,6 @@ def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: P
             read_settings(tmp_path)
 
 
-FIGURES = {"ms_per_hit": 5.75, "model_bytes": 32_000_000, "machine": "two cores"}
-MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
-
-
-@pytest.mark.parametrize(
-    ("figures", "bounds", "expected"),
-    [
-        (FIGURES, (32_000_000, 100, 575, 5000), []),
-        (
-            FIGURES,
-            (32_100_000, 100, 500, 560),
-            [
-                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
-                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
-            ],
-        ),
-        (
-            FIGURES,
-            (91_000_000, 100, 1, 1),
-            [
-                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
-                "python -m bench.studies.vespa measures what reranking takes"
-            ],
-        ),
-        (
-            None,
-            (32_000_000, 100, 1, 1),
-            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
-        ),
-    ],
-)
-def test_misfits_say_what_does_not_fit(
-    figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
-) -> None:
-    assert list(misfits(figures, *bounds)) == expected
-
-
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -423,23 +327,3 @@ def test_params_of_the_package_are_checked(name: str, value: object, message: st
     content = PARAMS.model_dump()
     with pytest.raises(InputError, match=re.escape(f"params.yaml: {message}")):
         check_params(content | {"vespa": content["vespa"] | {name: value}})
-
-
-def test_stage_package_warns_and_changes_nothing(
-    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
-    set_params(tmp_path, vespa__rerank_count=70, vespa__timeout_ms=900, vespa__latency_ms=350)
-    size = (ranker_folder / "model.int8.onnx").stat().st_size
-    write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
-    monkeypatch.chdir(tmp_path)
-    assert run_module("stages.package") == 0
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
-    assert printed[1:] == [
-        "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
-        "vespa.rerank_count: 60 would fit"
-    ]
-    assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
-    assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()

@@ -1,0 +1,64 @@
+"""ranker.vespa.feed: what Vespa is fed, and what is left of a title in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.common.errors import InputError
+from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.serving.documents import Document
+from ranker.vespa.feed import DROPPED, NOT_TEXT, feed_lines, write_feed
+
+
+@given(st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b"])).map("".join))
+def test_titles_that_are_fed_have_the_tokens_that_they_had(ranker_folder: Path, text: str) -> None:
+    """But for code points that are no characters."""
+    if not any(character in NOT_TEXT and character > "\x20" for character in text):
+        tokenizer = load_tokenizer(ranker_folder)
+        assert tokenize(tokenizer, [text.translate(DROPPED)]) == tokenize(tokenizer, [text])
+
+
+def test_feed_lines_are_ids_and_titles() -> None:
+    lines = list(feed_lines([("a", 'The "origin"'), ("é/2", ""), ("c", "🦠 na\u0000ïve\u0007\ufffe\tÅ")]))
+    assert lines == [
+        '{"put":"id:doc:doc::a","fields":{"document_id":"a","title":"The \\"origin\\""}}',
+        '{"put":"id:doc:doc::é/2","fields":{"document_id":"é/2","title":""}}',
+        '{"put":"id:doc:doc::c","fields":{"document_id":"c","title":"🦠 naïve\\tÅ"}}',
+    ]
+
+
+@pytest.mark.parametrize("document_id", ["a\u0007", "\u0000a", "a\ufdd0"])
+def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> None:
+    """Two ids that differ in such characters alone: the first that has one is refused."""
+    with pytest.raises(InputError, match=r"document_id '\S+': expected text that Vespa takes, found '\S+'"):
+        list(feed_lines([("a", "one title"), (document_id, "another")]))
+
+
+def many(count: int) -> list[Document]:
+    return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
+
+
+def test_write_feed_is_whole_whatever_a_killed_one_left(tmp_path: Path) -> None:
+    (tmp_path / ".feed.jsonl.partial").write_text("half a li")
+    assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
+    assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))
+    assert [file.name for file in tmp_path.iterdir()] == ["feed.jsonl"]
+
+
+def test_write_feed_leaves_the_last_one_where_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "feed.jsonl"
+    path.write_text("the last good one")
+
+    def documents() -> Iterator[Document]:
+        yield from many(3)
+        raise InputError("a line that is wrong")
+
+    with pytest.raises(InputError, match="a line that is wrong"):
+        write_feed(documents(), path)
+    assert path.read_text() == "the last good one"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="expected a file to write, found a folder"):
+        write_feed(many(5), tmp_path)

@@ -1,0 +1,68 @@
+"""ranker.vespa.latency: whether reranking fits the user's budget, by figures that were measured."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ranker.common.files import write_json
+from ranker.vespa import latency
+from ranker.vespa.latency import misfits
+from ranker.vespa.query import QuerySettings, read_settings
+from tests.factories import ROOT, run_module, set_params
+
+FIGURES = {"ms_per_hit": 5.75, "model_bytes": 32_000_000, "machine": "two cores"}
+MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
+
+
+@pytest.mark.parametrize(
+    ("figures", "bounds", "expected"),
+    [
+        (FIGURES, (32_000_000, 100, 575, 5000), []),
+        (
+            FIGURES,
+            (32_100_000, 100, 500, 560),
+            [
+                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
+                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+            ],
+        ),
+        (
+            FIGURES,
+            (91_000_000, 100, 1, 1),
+            [
+                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
+                "python -m bench.studies.vespa measures what reranking takes"
+            ],
+        ),
+        (
+            None,
+            (32_000_000, 100, 1, 1),
+            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
+        ),
+    ],
+)
+def test_misfits_say_what_does_not_fit(
+    figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
+) -> None:
+    assert list(misfits(figures, *bounds)) == expected
+
+
+def test_stage_package_warns_and_changes_nothing(
+    ranker_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
+    set_params(tmp_path, vespa__rerank_count=70, vespa__timeout_ms=900, vespa__latency_ms=350)
+    size = (ranker_folder / "model.int8.onnx").stat().st_size
+    write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
+    monkeypatch.chdir(tmp_path)
+    assert run_module("stages.package") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
+    assert printed[1:] == [
+        "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
+        "vespa.rerank_count: 60 would fit"
+    ]
+    assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
+    assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()
