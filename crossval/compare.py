@@ -8,7 +8,7 @@ import pandas as pd
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
 from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
-from ranker.evaluation.systems import undefined_and_tied, withheld
+from ranker.evaluation.systems import undefined_and_tied
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import load_crossval_params
@@ -21,7 +21,6 @@ def main() -> None:
     seeds = seed_runs(run, params)
     unseen = {name: rows[rows["unseen"]] for name, rows in seeds.items()}
     compared = compare_seeds(run, seeds, seed)
-    compared["headline"] |= withheld(relevant_queries(run))
     compared["unseen_documents"] = compare_seeds(run[run["unseen"]], unseen, seed)
     fixed, by_seed = measure(relevant_queries(run), {name: relevant_queries(rows) for name, rows in seeds.items()})
     means = pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()

@@ -51,7 +51,9 @@ def compare_unseen(run: pd.DataFrame, systems: list[str], seed: int) -> dict[str
     measured = measure_systems(run, systems).systems if len(run) else {}
     if "cross_encoder" not in measured or counts["queries"] < 2:  # a document or so of each query has no order
         return counts
-    return counts | compare(measured, UNTRAINED, seed)
+    compared = compare(measured, UNTRAINED, seed)
+    compared["headline"] |= withheld(run)
+    return counts | compared
 
 
 def write_measures(run: pd.DataFrame, measured: Measured, comparison: dict[str, Any], details: dict[str, Any]) -> None:

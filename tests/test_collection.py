@@ -116,6 +116,12 @@ def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
     assert stand_ins(both, both, ids).empty
 
 
+def test_stand_ins_are_of_queries_without_an_irrelevant_document_whatever_its_grade() -> None:
+    ids = np.array(list("abcd"), dtype=object)
+    low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # join.relevant_from: 2
+    assert stand_ins(low, low, ids).empty
+
+
 def test_census_refuses_a_field_that_no_document_has() -> None:
     census = Census()
     list(census.distinct(iter([("a", ["Masks", " "]), ("b", ["Bats", ""])])))

@@ -100,7 +100,7 @@ def test_rank_names_a_mistake_in_one_line(ranker_folder: Path, titles: Path, cha
 def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "feed.jsonl"
     assert ranker("feed", titles, "--out", out) == 0
-    assert capsys.readouterr().out == f"feed: {out}: 3 documents\n"
+    assert capsys.readouterr().out == f"feed: {out}: 3 documents of title\n"
     assert [json.loads(line)["fields"]["document_id"] for line in out.read_text().splitlines()] == ["007", "1e10", "x"]
     (tmp_path / "bad.jsonl").write_text('{"document_id": "a", "title": null}\n')
     before = out.read_bytes()

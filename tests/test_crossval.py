@@ -43,6 +43,7 @@ def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
             "document_id": list("abcde"),
             "grade": [0, 2, 1, 0, 0],
             "relevant": [False, True, True, False, False],
+            "judged": True,
             "unseen": unseen,
         }
         | ONCE
@@ -78,6 +79,11 @@ def test_compare_seeds_of_a_slice_keeps_queries_that_have_a_relevant_document_in
     assert (found["queries"], found["pairs"]) == (1, 2)
     assert found["systems"]["bm25"]["RR@10"]["mean"] == 1 / 2
     assert found["systems"]["cross_encoder"]["RR@10"]["mean"] == 1
+
+
+def test_compare_seeds_gives_no_verdict_where_nobody_judged_a_negative() -> None:
+    run = make_run().assign(judged=[False, True, True, True, True])
+    assert compare_seeds(run, make_seeds(run), 1)["headline"]["verdict"] == "no verdict"
 
 
 def test_compare_seeds_of_nothing_is_counts_alone() -> None:

@@ -255,3 +255,14 @@ def test_sample_keeps_what_belongs_together(sample: Judged, monkeypatch: pytest.
     assert some.pairs["document_id"].tolist() == sample.pairs["document_id"].iloc[rows].tolist()
     assert some.exact.tolist() == sample.exact[rows].tolist()
     assert [list(some.encoded[place][1]) for place in range(24)] == [list(sample.encoded[row][1]) for row in rows]
+
+
+def test_agreement_counts_whom_the_first_ten_lose() -> None:
+    """Of twelve documents, the tenth and the eleventh change places."""
+    pairs = pd.DataFrame({"query_id": "1", "document_id": list("abcdefghijkl"), "grade": 1, "relevant": True})
+    exact = np.arange(12, 0, -1, dtype=np.float32)
+    rounded = exact.copy()
+    rounded[[9, 10]] = rounded[[10, 9]]
+    found = agreement(Judged(pairs, make_data(1)[1], exact), rounded)
+    assert found["overlap of top 10"] == pytest.approx(0.9)
+    assert found["Kendall's tau"] == pytest.approx(1 - 2 / 66)

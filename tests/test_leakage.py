@@ -107,7 +107,7 @@ def test_audit_by_hand() -> None:
     assert audit(pairs, 1, seen[1]) == {
         "queries_seen": 0,
         "documents_seen": 1 / 4,
-        "documents_or_near_duplicate_titles_seen": 2 / 4,
+        "documents_or_near_duplicate_texts_seen": 2 / 4,
         "pairs_of_unseen_documents": 2 / 4,
     }
 

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 import yaml
 from safetensors.numpy import load_file
+from sklearn.metrics import ndcg_score
 
 from ranker.base.base_model import folder_digest
 from ranker.common.files import read_json, sha256, write_json
-from ranker.metrics.ranking import MEASURES
-from ranker.project import paths
+from ranker.metrics.ranking import MEASURES, relevant_queries
+from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
 from tests.conftest import QUERIES
 from tests.factories import ROOT, Run, run_module, set_params
@@ -178,6 +179,17 @@ def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
     found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
     assert {trial["in batches"]["pairs"] for trial in found["tried"]} == {sum(~held_out)}
     assert [way["pairs"] for way in found["held out"].values()] == [sum(held_out)] * 2 * bool(found["chosen"])
+    pairs = pd.read_parquet(repository / paths.SPLIT_PAIRS)[~held_out]
+    texts = {
+        name: dict(pd.read_parquet(repository / path)[[f"{name}_id", text]].to_numpy())
+        for name, path, text in (("query", paths.SPLIT_QUERIES, "query"), ("document", paths.SPLIT_DOCUMENTS, "text"))
+    }
+    ranker, ndcg = Ranker(repository / paths.RANKER), []
+    for query_id, rows in relevant_queries(pairs).groupby("query_id"):
+        encoded = ranker.encode_documents([texts["document"][name] for name in rows["document_id"]])
+        scores = ranker.score(ranker.encode_query(texts["query"][query_id]), encoded)
+        ndcg.append(ndcg_score([rows["grade"]], [scores], k=10, ignore_ties=True))
+    assert found["tried"][0]["in batches"]["nDCG@10 in fp32"] == pytest.approx(np.mean(ndcg), abs=1e-3)
 
 
 def test_report_shows_what_was_measured(repository: Path) -> None:
@@ -218,7 +230,7 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run) -> None:
     assert len(table) == 1 + 3
     documents = pd.read_parquet(clean / paths.DOCUMENTS)
     feed = run(command("python -m ranker feed data"), clean)
-    assert feed.stdout == f"feed: feed.jsonl: {len(documents)} documents\n"
+    assert feed.stdout == f"feed: feed.jsonl: {len(documents)} documents of title\n"
     fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
     assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()
     run(command("python -m ranker query"), clean)
@@ -372,3 +384,23 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     assert (environment / "plots.html").is_file()
     run("dvc plots show", project)  # with the template that make has configured
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
+
+
+def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither over all documents nor over those that training has not seen; nor does the page."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    pairs = pd.read_parquet(paths.SPLIT_PAIRS)
+    tables.write_table(paths.SPLIT_PAIRS, pairs.assign(judged=pairs["relevant"]))
+    for stage in ("evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0
+    comparison = json.loads(paths.COMPARISON.read_text())
+    for part in (comparison, comparison["unseen_documents"]):
+        assert part["headline"]["verdict"] == "no verdict"
+    page = paths.REPORT.read_text()
+    assert "No verdict, on this split and seed: random unjudged documents stand in" in page
+    assert 'class="verdict ' not in page
+    qrels = (paths.TREC_FILES / "qrels.trec").read_text().splitlines()
+    assert {line.split()[3] for line in qrels} <= {"1", "2"}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ranker.common.files import read_json
-from ranker.project import paths
+from ranker.project import paths, tables
 from tests.factories import ROOT, run_module, set_base_model, set_params
 
 QUERIES = {"1": "masks in wards", "2": "bats & birds"}
@@ -90,6 +90,17 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     encoded = pd.read_parquet(paths.ENCODED_DOCUMENTS)
     assert encoded["document_id"].tolist() == list(DOCUMENTS)
     assert encoded["paired"].tolist() == [True, True, True, True]
+    tables.write_table(paths.PAIRS, pairs[pairs["document_id"] == "b"])
+    assert run_module("stages.encode") == 0
+    assert pd.read_parquet(paths.ENCODED_DOCUMENTS)["paired"].tolist() == [False, True, False, False]
+
+
+def test_join_refuses_a_field_that_no_document_has(folder: Path) -> None:
+    run(folder, fetch__format="beir", fetch__folder="beir")
+    before = paths.DOCUMENTS.read_bytes()
+    set_params(folder, join__document_fields="[title, txet]")
+    assert run_module("stages.join") == "join: join.document_fields: expected documents with a txet, found none in 4"
+    assert paths.DOCUMENTS.read_bytes() == before
 
 
 def test_titles_alone_are_the_default(folder: Path) -> None:

@@ -192,7 +192,7 @@ def test_feed_corpus_in_shards_is_the_feed(pairs: Path, tmp_path: Path, capsys: 
         assert run_module("ranker.__main__", *map(str, asked)) == 0
         return capsys.readouterr().out
 
-    assert feed(pairs, tmp_path / "feed") == f"feed: {tmp_path}/feed: {PAIRS} documents\n"
+    assert feed(pairs, tmp_path / "feed") == f"feed: {tmp_path}/feed: {PAIRS} documents of title\n"
     parts = sorted((tmp_path / "feed").glob("*.jsonl"))
     assert len(parts) == 5
     for file, group in (("a.parquet", parts[:3]), ("b.parquet", parts[3:])):

@@ -59,10 +59,38 @@ def test_read_trec_takes_the_field_that_is_asked_for(tmp_path: Path, topics: str
     assert read(tmp_path, topics, field=field).queries["query"].tolist() == ["what is it?", "which?"]
 
 
-def test_read_trec_drops_labels_and_no_words_of_a_query(tmp_path: Path) -> None:
-    texts = ["Title insurance", "question answering", "Descriptions of masks", "Topic: bats", "topic models"]
-    topics = "".join(f"<top><num>{i}</num><title>{text}</title></top>" for i, text in enumerate(texts))
-    assert read(tmp_path, topics).queries["query"].tolist() == [*texts[:3], "bats", texts[4]]
+@pytest.mark.parametrize("end", ["</title>", ""])
+def test_read_trec_drops_no_words_of_a_query(tmp_path: Path, end: str) -> None:
+    texts = [
+        "Title insurance",
+        "Question answering",
+        "Descriptions of masks",
+        "topic models",
+        "AT&amp;T",
+        "p &lt; 5",
+    ]
+    topics = "".join(f"<top>\n<num>{i}{end and '</num>'}\n<title>{text}{end}\n</top>\n" for i, text in enumerate(texts))
+    assert read(tmp_path, topics).queries["query"].tolist() == [*texts[:4], "AT&T", "p < 5"]
+
+
+def test_read_trec_of_sgml_ends_a_text_at_a_tag_alone(tmp_path: Path) -> None:
+    topics = "<top>\n<num> Number: 1\n<title> mortality at p < 0.05 & less\n<desc> Any.\n</top>\n"
+    assert read(tmp_path, topics).queries["query"].tolist() == ["mortality at p < 0.05 & less"]
+
+
+@pytest.mark.parametrize(
+    ("topics", "message"),
+    [
+        ("<top>\n<num>1\n<title>a\n<top>\n</top>\n", "expected a </top> for each of 2 <top>, found 1 pairs"),
+        ("<topic number='1'><title>a</title><title>b</title></topic>", "topic 1: expected one title, found 2"),
+        ("1\tmasks\tof which kind\n", "line 1: expected an id, a tab and a text, found '1\\tmasks\\tof which kind'"),
+        ("1\tmasks\r2\tbats\n", "line 1: expected text, found a carriage return byte"),
+    ],
+)  # fmt: skip
+def test_read_trec_refuses_topics_of_which_it_would_lose_some(tmp_path: Path, topics: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        read(tmp_path, topics)
+    assert str(error.value) == f"{tmp_path}/topics: {message}"
 
 
 def test_read_trec_has_the_judgements_as_they_are(tmp_path: Path) -> None:
@@ -99,8 +127,8 @@ def test_read_trec_of_a_corpus_in_each_shape(tmp_path: Path, name: str, suffix: 
             {"topics": XML.replace(' number="1"', "")},
             "expected a number for each topic, found none beside query, quest",
         ),
-        ({"field": "narrative"}, "topics: topic 1: expected narr or narrative, found query, question, number"),
-        ({"topics": SGML, "field": "question"}, "topic 1: expected question, found num, title, desc, narr, number"),
+        ({"field": "narrative"}, "topics: topic 1: expected narr or narrative, found query, question"),
+        ({"topics": SGML, "field": "question"}, "topic 1: expected question, found num, title, desc, narr"),
         ({"qrels": "1 a 2\n"}, r"qrels: line 1: expected four columns \(query, iteration, document, grade\), found 3"),
         ({"qrels": "1 0 a high\n"}, "qrels: line 1: expected a whole number as grade, found 'high'"),
         ({"qrels": "1 0 a 99\n"}, "qrels: line 1: expected a grade of at most 16, found '99'"),

@@ -9,7 +9,7 @@ from ranker.common.errors import InputError
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not blank, without its end; InputError where a byte is not UTF-8, or NUL."""
+    """Number and text of each line that is not blank, without its end; InputError where a byte is no text."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             try:
@@ -18,8 +18,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
                 raise InputError(
                     f"{path}: line {number}: expected UTF-8, found byte 0x{raw[error.start]:02x}"
                 ) from error
-            if "\0" in line:
-                raise InputError(f"{path}: line {number}: expected text, found a NUL byte")
+            for character, name in (("\0", "NUL"), ("\r", "carriage return")):
+                if character in line:
+                    raise InputError(f"{path}: line {number}: expected text, found a {name} byte")
             if line.strip():
                 yield number, line
 
@@ -48,6 +49,8 @@ def identifier(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise InputError(f"{where}: {name}: expected an id, found {value!r}")
+    if any("\ud800" <= character <= "\udfff" for character in str(value)):
+        raise InputError(f"{where}: {name}: expected an id, found half a character in {value!r}")
     return str(value)
 
 

@@ -161,8 +161,8 @@ def stand_ins(pairs: pd.DataFrame, judgements: pd.DataFrame, document_ids: np.nd
     """Random unjudged documents in place of judged negatives: pairs of grade 0, with `judged` false.
 
     They are of each query of `pairs` that has relevant documents alone. `document_ids` is a str array of all documents.
-    They are drawn by the query's id, so that other queries change nothing. None is one that `judgements` name for the
-    query, those among them that were dropped.
+    They are drawn by the query's id, so that other queries change nothing; another corpus gives other ones. None is one
+    that `judgements` name for the query, those among them that were dropped.
     """
     named = judgements.groupby("query_id")["document_id"].agg(set)
     drawn = []

@@ -5,7 +5,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
@@ -110,16 +110,26 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
     for path in paths:
         if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or ":" in path.partition("/")[0]:
             raise InputError(f"{source}: expected members within the archive, found {path!r}")
+    roots = set()
     for name in names:
-        found = [path for path in paths if fnmatch(path, name) or fnmatch(path, f"*/{name}")]
-        several = "*" in name
-        if not found or (len(found) > 1 and not several):
+        found = [path for path in paths if _matches(path, name)]
+        if not found or (len(found) > 1 and "*" not in name):
             shown = ", ".join(found or paths[:8]) or "nothing"
             raise InputError(f"{source}: expected the file {name} once, found {shown}")
-        places = {path: "/".join(path.split("/")[-len(name.split("/")) :]) for path in found}
-        if len(set(places.values())) < len(found):
-            raise InputError(f"{source}: expected each of {name} once, found {', '.join(found)}")
-        yield from ((place, path) for path, place in places.items())
+        for path in found:
+            place = "/".join(path.split("/")[-len(name.split("/")) :])
+            roots.add(path.removesuffix(place))
+            if len(roots) > 1:
+                raise InputError(f"{source}: expected all files in one folder, found {' and '.join(sorted(roots))}")
+            yield place, path
+
+
+def _matches(path: str, name: str) -> bool:
+    """Whether the end of a path is as a name's pattern says, part by part; what macOS adds to a zip never is."""
+    parts, patterns = path.split("/"), name.split("/")
+    if parts[0] == "__MACOSX" or len(parts) < len(patterns):
+        return False
+    return all(map(fnmatchcase, parts[-len(patterns) :], patterns))
 
 
 def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:

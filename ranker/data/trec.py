@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from html import unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,6 +21,7 @@ NUMBER = re.compile(r"(?i)^\s*Number:\s*")
 LABEL = re.compile(r"(?i)^\s*(Topic|Title|Description|Narrative|Question):\s*")  # a text may begin with such a word
 TAGS = {"title": ("title", "query"), "description": ("desc", "description"), "narrative": ("narr", "narrative")}
 ROWS = 8192  # of Parquet, in memory at a time
+Cells = list[tuple[str, str]]  # the elements of a topic, by name, in order
 
 
 def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str) -> Collection:
@@ -37,22 +39,27 @@ def _topics(path: Path, field: str) -> Iterator[tuple[str, str, str]]:
         yield from _tabs(path)
         return
     names = TAGS.get(field, (field,))
-    for where, topic in _xml(path, text) if re.search(r"</(topic|title|query)>", text) else _sgml(path, text):
-        found = [topic[name] for name in names if topic.get(name, "").strip()]
+    for number, cells in _xml(path, text) if re.search(r"</(topic|title|query)>", text) else _sgml(path, text):
+        where = f"{path}: topic {number}"
+        by_name = [[content for name, content in cells if name == wanted and content.strip()] for wanted in names]
+        found = next(filter(None, by_name), [])
         if not found:
-            raise InputError(f"{where}: expected {' or '.join(names)}, found {', '.join(topic)}")
-        yield where, topic["number"], LABEL.sub("", " ".join(found[0].split()))
+            there = ", ".join(name for name, _ in cells)
+            raise InputError(f"{where}: expected {' or '.join(names)}, found {there}")
+        if len(found) > 1:
+            raise InputError(f"{where}: expected one {field}, found {len(found)}")
+        yield where, number, " ".join(found[0].split())
 
 
 def _tabs(path: Path) -> Iterator[tuple[str, str, str]]:
     for number, line in text_lines(path):
-        query_id, tab, text = line.partition("\t")
-        if not tab or not query_id.strip():
+        query_id, _, text = line.partition("\t")
+        if line.count("\t") != 1 or not query_id.strip():
             raise InputError(f"{path}: line {number}: expected an id, a tab and a text, found {line[:80]!r}")
         yield f"{path}: line {number}", query_id.strip(), text
 
 
-def _xml(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
+def _xml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
     """Topics of XML, whose number is an attribute or an element; the list of them may lack a root."""
     body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
     try:
@@ -61,24 +68,29 @@ def _xml(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
         raise InputError(f"{path}: expected topics in XML, found: {error}") from error
     for element in root.iter():
         if element.tag.lower() in ("top", "topic"):
-            topic = {child.tag.lower(): "".join(child.itertext()) for child in element}
-            topic["number"] = str(element.get("number") or topic.get("num") or topic.get("number") or "")
-            yield from _numbered(path, topic)
+            cells = [(child.tag.lower(), "".join(child.itertext())) for child in element]
+            yield _number(path, element.get("number") or "", cells), cells
 
 
-def _sgml(path: Path, text: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Topics of TREC's first years, whose elements end where the next begins."""
-    for block in re.findall(r"(?is)<top>(.*?)</top>", text):
-        cells = re.findall(r"(?is)<(\w+)>([^<]*)", block)
-        topic = {name.lower(): content for name, content in cells}
-        yield from _numbered(path, topic | {"number": topic.get("num", "")})
+def _sgml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
+    """Topics of TREC's first years, whose elements end where the next begins, and whose texts begin with a label."""
+    blocks = re.findall(r"(?is)<top>(.*?)</top>", text)
+    if len(blocks) != (opened := len(re.findall(r"(?i)<top>", text))):
+        raise InputError(f"{path}: expected a </top> for each of {opened} <top>, found {len(blocks)} pairs")
+    for block in blocks:
+        found = re.findall(r"(?is)<(\w+)>(.*?)(?=</?\w+>|\Z)", block)
+        cells = [(name.lower(), LABEL.sub("", unescape(content))) for name, content in found]
+        yield _number(path, "", cells), cells
 
 
-def _numbered(path: Path, topic: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
-    number = NUMBER.sub("", topic["number"]).strip()
+def _number(path: Path, attribute: str, cells: Cells) -> str:
+    named = dict(reversed(cells))  # the first of a name
+    number = NUMBER.sub("", attribute or named.get("num") or named.get("number") or "").strip()
     if not number:
-        raise InputError(f"{path}: expected a number for each topic, found none beside {', '.join(topic)}")
-    yield f"{path}: topic {number}", topic | {"number": number}
+        raise InputError(
+            f"{path}: expected a number for each topic, found none beside {', '.join(name for name, _ in cells)}"
+        )
+    return number
 
 
 def _qrels(path: Path) -> Iterator[tuple[str, str, int | None]]:
@@ -102,6 +114,8 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     header: list[str] = []
 
     def all_columns(found: list[str]) -> list[int]:
+        if len(set(found)) < len(found):
+            raise InputError(f"{path}: expected each column once, found {', '.join(found)}")
         header.extend(found)
         return list(range(len(found)))
 

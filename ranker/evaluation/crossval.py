@@ -7,7 +7,7 @@ import pandas as pd
 
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.significance import Table, compare, seed_spread
-from ranker.evaluation.systems import Measured, measure_systems
+from ranker.evaluation.systems import Measured, measure_systems, withheld
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import Params
@@ -62,6 +62,7 @@ def compare_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], seed: in
     fixed, by_seed = measure(run, {name: relevant_queries(rows) for name, rows in seeds.items()})
     systems: dict[str, Table] = {"cross_encoder": by_seed, **fixed.systems}
     compared = compare(systems, UNTRAINED, seed)
+    compared["headline"] |= withheld(run)
     return counts | compared | {"left_out": fixed.left_out, "seeds": {"cross_encoder": seed_spread(by_seed)}}
 
 

@@ -16,7 +16,8 @@ Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
-OUR_NAMES = ("document_id", "query_id", "query", "language", "doc_token_ids")  # columns, and fields in Vespa
+# Columns, what `rank` prints, and fields in Vespa
+OUR_NAMES = ("document_id", "query_id", "query", "language", "doc_token_ids", "rank", "score")
 
 
 class Section(BaseModel):

@@ -53,7 +53,7 @@ def _incidence(texts: Ragged, size: int) -> csr_array:
 
 
 def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict[str, int]) -> pd.DataFrame:
-    """One row per document of a fold: document_id, `seen` (judged in other folds too), `near` (or a title like it is).
+    """One row per document of a fold: document_id, `seen` (judged in other folds too), `near` (or a text like it is).
 
     `pairs` has document_id and fold; `rows` says which text of `documents` an id is.
     """
@@ -66,7 +66,7 @@ def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict
 
 
 def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarray:
-    """Whether other folds have judged neither a pair's document nor a title nearly like its own, bool [pairs].
+    """Whether other folds have judged neither a pair's document nor a text nearly like its own, bool [pairs].
 
     `seen` has `seen_documents` of each fold.
     """
@@ -89,6 +89,6 @@ def audit(pairs: pd.DataFrame, fold: int, seen: pd.DataFrame) -> dict[str, float
     return {
         "queries_seen": float(held_out["query_id"].drop_duplicates().isin(set(training["query_id"])).mean()),
         "documents_seen": float(seen["seen"].mean()),
-        "documents_or_near_duplicate_titles_seen": float(seen["near"].mean()),
+        "documents_or_near_duplicate_texts_seen": float(seen["near"].mean()),
         "pairs_of_unseen_documents": float(held_out["unseen"].mean()),
     }
