@@ -8,7 +8,9 @@ import subprocess
 from textwrap import fill
 
 from ranker.common.files import read_json
+from ranker.model.hardware import machine
 from ranker.project import paths
+from ranker.project.params import load_params
 from ranker.report.answer import LABELS, answer
 
 WIDTH = 110
@@ -36,6 +38,16 @@ def changed() -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
+def other_machine() -> list[str]:
+    """A line for what the model was trained with and this machine does not have: DVC's cache knows no chips."""
+    recorded, here = read_json(paths.CHECKPOINT / paths.TRAINING_FILE), machine(load_params().train.precision)
+    return [
+        f"trained with {name} {recorded[name]}, found {here[name]} here: another training would round otherwise"
+        for name in ("precision", "threads", "chip")
+        if recorded[name] != here[name]
+    ]
+
+
 def main() -> None:
     comparison = read_json(paths.COMPARISON)
     if comparison["headline"]["verdict"] == "not measured":
@@ -47,7 +59,7 @@ def main() -> None:
     print("\n".join(table()))
     print(headline)
     print(fill(figures, WIDTH))
-    print(f"report: {paths.REPORT}")
+    print(*other_machine(), f"report: {paths.REPORT}", sep="\n")
     print(NEXT)
     if changed():
         print("dvc.lock or results/ differ from the committed: another chip or number of threads rounds otherwise,")

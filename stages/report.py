@@ -31,6 +31,7 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     joined = split.pop("joined")
     found = {f"join: {group}": values for group, values in joined.items()}
     found |= {f"split: {group}": values for group, values in split.items()}
+    found["trained with"] = trained_with(measures["manifest"])
     ties = measures["nDCG@10_by_order_of_ties"].items()
     found["cut"] = measures["cut"]
     found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
@@ -41,6 +42,13 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
             for name, value in values.items()
         }
     return found
+
+
+def trained_with(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the model's weights depend on beside its inputs, as stage train recorded it."""
+    recorded = manifest["made_of"]["trained_on"]
+    chip = {"processor": recorded["chip"]["processor"], "instructions": " ".join(recorded["chip"]["instructions"])}
+    return {name: recorded[name] for name in ("precision", "processes", "threads")} | chip | recorded["versions"]
 
 
 def digests(manifest: dict[str, Any]) -> dict[str, str]:

@@ -211,6 +211,19 @@ def test_make_repro_ends_in_what_a_person_wants(repository: Path, run: Run) -> N
     assert answer.replace("'", "&#39;") in (repository / paths.REPORT).read_text()
     assert f"report: {paths.REPORT}" in shown
     assert "differ from the committed" not in shown
+    assert "trained with" not in shown
+
+
+def test_make_repro_says_that_a_model_was_trained_on_another_machine(clean: Path, run: Run) -> None:
+    file = clean / paths.CHECKPOINT / paths.TRAINING_FILE
+    recorded = read_json(file)
+    file.unlink()  # DVC's cache has the same file
+    write_json(file, recorded | {"threads": 99, "chip": {"processor": "another", "instructions": []}})
+    shown = run(recipe("repro")[-1], clean).stdout
+    assert f"trained with threads 99, found {recorded['threads']} here" in shown
+    assert "trained with chip {'processor': 'another', 'instructions': []}, found {" in shown
+    page = (clean / paths.REPORT).read_text()
+    assert all(f">{value}<" in page for value in recorded["versions"].values())
 
 
 def test_package_reads_its_own_params_alone(clean: Path, run: Run) -> None:
