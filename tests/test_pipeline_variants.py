@@ -1,0 +1,122 @@
+"""The real pipeline in copies of the scratch clone: other params, another base model, another place."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from ranker.common.files import read_json, write_json
+from ranker.project import paths, tables
+from ranker.serving.ranker import Ranker
+from tests.factories import Run, run_module, set_params
+from tests.pipeline import metrics, ran
+from tests.readme import recipe
+
+
+def test_train_and_export_in_bf16(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for, it is computed in on every chip; what is exported is in fp32, and as PyTorch has it."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    set_params(copy, train__precision="bf16")
+    monkeypatch.chdir(copy)
+    for stage in ("train", "export", "evaluate"):
+        assert run_module(f"stages.{stage}") == 0
+    assert "; precision bf16\n" in capfd.readouterr().out
+    before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
+    assert {weights.dtype for weights in after.values()} == {np.dtype(np.float32)}
+    assert any((weights != before[name]).any() for name, weights in after.items())
+    report = json.loads(paths.EXPORT_REPORT.read_text())
+    assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
+    assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(Path())["cross_encoder"]["nDCG@10"], abs=1e-3)
+    assert json.loads((paths.RANKER / "manifest.json").read_text())["params"]["train"]["precision"] == "bf16"
+
+
+def test_train_says_that_a_base_model_is_no_sentence_encoder(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It gets a classification head, although params.yaml asks for a cosine."""
+    line = "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine\n"
+    assert line not in Path(f"{repository}.log").read_text()
+    assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
+    content = read_json(settings) | {"is_one": False}
+    settings.unlink()  # DVC's cache has the same file
+    write_json(settings, content)
+    assert run_module("stages.train") == 0
+    assert line in capfd.readouterr().out
+    assert "classifier.weight" in load_file(paths.CHECKPOINT / "model.safetensors")
+
+
+def test_stages_train_on_all_judgements_where_nothing_is_held_out(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
+) -> None:
+    """Nothing is measured then, and every place where a measure would be says so."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    set_params(copy, split__held_out="none")
+    monkeypatch.chdir(copy)
+    for stage in ("split", "features", "train", "export", "package", "evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0, stage
+    pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
+    printed = capfd.readouterr().out
+    assert f"train: {pairs} pairs, 0 held out; " in printed
+    assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    manifest = json.loads((paths.RANKER / "manifest.json").read_text())
+    assert manifest["measured_on"] == {"held_out_fold": "none", "pairs": 0}
+    assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})
+    assert max(manifest["fp32"]["largest_logit_difference_from_pytorch"].values()) < 1e-4
+    assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
+    assert "crossval" in paths.REPORT.read_text()
+    assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])
+    before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
+    assert any((weights != before[name]).any() for name, weights in after.items())
+    assert "make crossval measures" in run(recipe("repro")[-1], copy).stdout
+
+
+@pytest.mark.parametrize("name", ["o'brien", "j\u00fcrgen"])
+def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, run: Run, name: str) -> None:
+    """By make itself, with this environment in the place of what it would install."""
+    project = tmp_path / name / "project"
+    shutil.copytree(repository, project, symlinks=True)
+    environment = project / ".venv"
+    environment.mkdir()
+    for part in ("bin", "lib"):
+        (environment / part).symlink_to(Path(sys.prefix) / part)
+    shutil.copyfile(Path(sys.prefix) / "pyvenv.cfg", environment / "pyvenv.cfg")
+    (environment / "installed").touch()
+    set_params(project, vespa__rerank_count=7)
+    result = run("make repro", project)
+    assert ran(result.stdout) == ["package", "report"]
+    assert f"report: {paths.REPORT}" in result.stdout
+    assert ran(run("dvc repro", project).stdout) == []
+    assert (environment / "plots.html").is_file()
+    run("dvc plots show", project)  # with the template that make has configured
+    assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
+
+
+def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither over all documents nor over those that training has not seen; nor does the page."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    pairs = pd.read_parquet(paths.SPLIT_PAIRS)
+    tables.write_table(paths.SPLIT_PAIRS, pairs.assign(judged=pairs["relevant"]))
+    for stage in ("evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0
+    comparison = json.loads(paths.COMPARISON.read_text())
+    for part in (comparison, comparison["unseen_documents"]):
+        assert part["headline"]["verdict"] == "no verdict"
+    page = paths.REPORT.read_text()
+    assert "No verdict, on this split and seed: random unjudged documents stand in" in page
+    assert 'class="verdict ' not in page
+    qrels = (paths.TREC_FILES / "qrels.trec").read_text().splitlines()
+    assert {line.split()[3] for line in qrels} <= {"1", "2"}
