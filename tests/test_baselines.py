@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.evaluation.baselines import SCORED, Bm25, baseline_scores, bm25_scores, cosine_scores, terms
+from ranker.evaluation.baselines import SCORED, baseline_scores, bm25_scores, cosine_scores
 from ranker.metrics.ranking import mean_measures, ranking_measures
 from ranker.project.tables import Embeddings
+from ranker.retrieval.bm25 import Bm25, terms
 
 
 def queries(*texts: str) -> pd.DataFrame:
@@ -76,7 +77,7 @@ def test_bm25_scores_are_in_the_order_of_the_pairs() -> None:
 )
 def test_bm25_has_words_of_one_letter(query: str, title: str, other: str) -> None:
     for titles in (documents(title, other), documents(other, title)):
-        scores = Bm25(queries(query), titles).scores("0")
+        scores = Bm25(queries(query), titles["text"]).scores("0")
         assert titles["text"][int(np.argmax(scores))] == title
         assert scores.max() > scores.min() > 0
 

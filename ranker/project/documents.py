@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ranker.common.files import atomic
@@ -48,3 +49,19 @@ def read_paired_tokens() -> Tokens:
     """Token ids of the documents that are in a pair."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
         return tables.as_tokens(pq.read_table(paths.ENCODED_DOCUMENTS, filters=[("paired", "=", True)]))
+
+
+def read_token_parts(wanted: pa.Array | None = None) -> Iterator[Tokens]:
+    """Token ids of all documents, or of those whose ids are `wanted`: of CHUNK documents at a time, what there is."""
+    with tables.reading(paths.ENCODED_DOCUMENTS):
+        for batch in pq.ParquetFile(paths.ENCODED_DOCUMENTS).iter_batches(CHUNK):
+            kept = batch if wanted is None else batch.filter(pc.is_in(batch.column(0), value_set=wanted))
+            if kept.num_rows:
+                yield tables.as_tokens(pa.Table.from_batches([kept]))
+
+
+def read_some_tokens(wanted: pa.Array) -> Tokens:
+    """Token ids of the documents whose ids are `wanted`, in the table's order."""
+    parts = list(read_token_parts(wanted))
+    ids = pa.chunked_array([part.ids for part in parts], pa.string()).to_pylist()
+    return tables.pack(ids, [text for part in parts for text in part])

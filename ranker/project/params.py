@@ -95,6 +95,20 @@ class Split(Section):
         return self
 
 
+class FirstStage(Section):
+    """Stage first_stage."""
+
+    by: Literal["bm25", "cosine", "fusion", "run"]
+    run: str
+    depth: Annotated[int, Field(ge=10)]
+
+    @model_validator(mode="after")
+    def _run_is_named(self) -> Self:
+        if self.by == "run" and (not self.run or "/" in self.run or self.run.startswith(".")):
+            raise ValueError(f"run: expected the name of a file in data/runs, because by is run, found {self.run!r}")
+        return self
+
+
 class Train(Section):
     """Fine-tuning with the transformers Trainer."""
 
@@ -175,6 +189,7 @@ class Params(Section):
     join: Join
     encode: Encode
     split: Split
+    first_stage: FirstStage
     train: Train
     export: Export
     vespa: Vespa

@@ -26,6 +26,15 @@ PAIR = pa.schema(
     ]
 )
 
+TEXTS = pa.schema(
+    [
+        ("document_id", pa.string()),
+        ("title", pa.string()),  # its first field
+        ("text", pa.string()),  # all of them
+        ("tokens", pa.list_(pa.int32())),
+    ]
+)
+
 # One schema per file, named by its path.
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
@@ -42,16 +51,20 @@ SCHEMAS = {
     paths.SPLIT_QUERIES: pa.schema(
         [("query_id", pa.string()), ("query", pa.string()), ("tokens", pa.list_(pa.int32()))]
     ),
-    paths.SPLIT_DOCUMENTS: pa.schema(
-        [
-            ("document_id", pa.string()),
-            ("title", pa.string()),  # its first field
-            ("text", pa.string()),  # all of them
-            ("tokens", pa.list_(pa.int32())),
-        ]
-    ),
+    paths.SPLIT_DOCUMENTS: TEXTS,
     # unseen: neither the document nor a title nearly like its own is judged in another fold
     paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
+    # Of each query, the first stage's best of the whole collection, best first.
+    paths.HITS: pa.schema(
+        [
+            ("query_id", pa.string()),
+            ("document_id", pa.string()),
+            ("rank", pa.int32()),  # from 1
+            ("score", pa.float32()),  # the first stage's
+            ("base_cosine", pa.float32()),
+        ]
+    ),
+    paths.HIT_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),

@@ -1,0 +1,81 @@
+"""Hits: of each query the best documents of the whole collection, as columns query_id, document_id and score."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ranker.retrieval.bm25 import Bm25
+
+RRF = 60  # Cormack, Clarke and Büttcher's constant, SIGIR 2009
+Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
+
+
+def bm25_hits(queries: pd.DataFrame, documents: Iterable[tuple[list[str], list[str]]], depth: int) -> pd.DataFrame:
+    """The `depth` best documents of each query by BM25, of those that share a word with it.
+
+    `documents` are parts of the collection, each ids and texts.
+    """
+    ids: list[pa.Array] = []
+
+    def texts() -> Iterator[str]:
+        for names, part in documents:
+            ids.append(pa.array(names, pa.string()))
+            yield from part
+
+    index = Bm25(queries, texts())
+    names = pa.chunked_array(ids, pa.string())
+    found = []
+    for query_id in queries["query_id"]:
+        scores = index.scores(query_id)
+        rows = np.flatnonzero(scores >= max(kth(scores, depth), np.finfo(np.float32).tiny))
+        document_ids = names.take(pa.array(rows)).to_pylist()
+        found.append(pd.DataFrame({"query_id": query_id, "document_id": document_ids, "score": scores[rows]}))
+    return ordered(pd.concat(found), depth)
+
+
+def kth(scores: np.ndarray, depth: int) -> float:
+    """The score of rank `depth`, or the lowest of fewer."""
+    return float(np.partition(scores, -depth)[-depth] if len(scores) > depth else scores.min(initial=0))
+
+
+def cosine_hits(query_ids: "pd.Series[str]", vectors: np.ndarray, parts: Iterable[Part], depth: int) -> pd.DataFrame:
+    """The `depth` best documents of each query by the cosine of their vectors, which have length 1.
+
+    `vectors` are the queries', float32 [queries, size]. Documents pass by in parts; of equal scores at the last rank,
+    those that came first stay.
+    """
+    scores = np.empty((len(vectors), 0), np.float32)
+    rows = np.empty((len(vectors), 0), np.int64)
+    ids: list[pa.Array] = []
+    seen = 0
+    for names, part in parts:
+        ids.append(names)
+        scores = np.concatenate([scores, vectors @ part.T], axis=1)
+        rows = np.concatenate([rows, np.tile(np.arange(seen, seen + len(part)), (len(vectors), 1))], axis=1)
+        seen += len(part)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
+        scores, rows = np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    names = pa.chunked_array(ids, pa.string()).take(pa.array(rows.ravel()))
+    asked = np.repeat(query_ids.to_numpy(object), scores.shape[1])
+    found = pd.DataFrame({"query_id": asked, "document_id": names.to_pylist(), "score": scores.ravel()})
+    return ordered(found, depth)
+
+
+def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
+    """Hits by the sum of reciprocal ranks, 1 / (60 + rank), over several tables of hits with their ranks."""
+    all_hits = pd.concat(run.assign(score=1 / (RRF + run["rank"])) for run in runs)
+    return ordered(all_hits.groupby(["query_id", "document_id"], sort=False)["score"].sum().reset_index(), depth)
+
+
+def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
+    """The `depth` best hits of each query with their ranks from 1, queries in the order of first appearance.
+
+    By falling score in single precision, then by falling document_id, as trec_eval has it.
+    """
+    place = pd.factorize(hits["query_id"])[0]
+    hits = hits.assign(place=place, score=hits["score"].astype(np.float32))
+    hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False]).drop(columns="place")
+    hits["rank"] = hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1
+    return hits[hits["rank"] <= depth].reset_index(drop=True)

@@ -1,0 +1,109 @@
+"""Find each query's best documents of the whole collection, for the ranker to reorder.
+
+python -m stages.first_stage
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ranker.common.errors import run_stage
+from ranker.project import paths, tables
+from ranker.project.documents import read_documents, read_some_documents, read_some_tokens, read_token_parts
+from ranker.project.params import FirstStage, load_params
+from ranker.project.tables import Tokens
+from ranker.project.versions import say_other_versions
+from ranker.retrieval.hits import Part, bm25_hits, cosine_hits, fuse, ordered
+from ranker.retrieval.run_file import read_run_file
+
+if TYPE_CHECKING:
+    from ranker.model.embedding import Embedder
+
+
+class Vectors:
+    """The base model's vectors, of length 1: of the queries, and of documents when they are asked for."""
+
+    def __init__(self) -> None:
+        self.queries = tables.read_embeddings(paths.EMBEDDED_QUERIES)
+        self.known = tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
+
+    @cached_property
+    def embed(self) -> "Embedder":
+        """The base model, where a document was not judged: torch takes seconds to import."""
+        from ranker.model.embedding import Embedder
+
+        return Embedder(paths.BASE_MODEL)
+
+    def documents(self, tokens: Tokens) -> Part:
+        """Ids and vectors, float32 [texts, size], of documents: those of stage embed, or made here."""
+        ids = tokens.ids.to_pylist()
+        unknown = [row for row, name in enumerate(ids) if name not in self.known.index]
+        values = np.empty((len(ids), self.known.values.shape[1]), np.float32)
+        if unknown:
+            values[unknown] = self.embed(tokens.take(unknown), "document")
+        for row, name in enumerate(ids):
+            if (place := self.known.index.get(name)) is not None:
+                values[row] = self.known.values[place]
+        return tokens.ids, values
+
+
+def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.DataFrame:
+    """query_id, document_id, score and rank of each query's best documents."""
+    found = []
+    if params.by == "run":
+        return own_hits(params, queries)
+    if params.by in ("bm25", "fusion"):
+        found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), params.depth))
+    if params.by in ("cosine", "fusion"):
+        asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
+        parts = map(vectors.documents, read_token_parts())
+        found.append(cosine_hits(queries["query_id"], asked, parts, params.depth))
+    return found[0] if len(found) == 1 else fuse(found, params.depth)
+
+
+def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
+    """Hits of a run of the user's own."""
+    ids = {name for part, _, _ in read_documents() for name in part}
+    run = read_run_file(paths.RUNS / params.run, set(queries["query_id"]), ids)
+    if run.unknown_queries or run.unknown_documents:
+        counts = f"{run.unknown_queries} hits of other queries and {run.unknown_documents} of other documents"
+        print(f"first_stage: warning: {paths.RUNS / params.run}: {counts} are left out", flush=True)
+    return ordered(run.hits, params.depth)
+
+
+def cosines(hits: pd.DataFrame, wanted: pa.Array, vectors: Vectors) -> np.ndarray:
+    """The cosine of each hit's query and document, float32 [hits], some documents at a time; `wanted` are their ids."""
+    found = np.empty(len(hits), np.float32)
+    asked = np.array([vectors.queries.index[name] for name in hits["query_id"]], np.int64)
+    document_ids = pa.array(hits["document_id"], pa.string())
+    for ids, values in map(vectors.documents, read_token_parts(wanted)):
+        column = pc.index_in(document_ids, value_set=ids)
+        rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        columns = column.drop_null().to_numpy()
+        found[rows] = np.einsum("ij,ij->i", vectors.queries.values[asked[rows]], values[columns])
+    return found
+
+
+def main() -> None:
+    params = load_params().first_stage
+    say_other_versions("first_stage")
+    queries, vectors = tables.read_table(paths.QUERIES), Vectors()
+    hits = find(params, queries, vectors)
+    wanted = pa.array(hits["document_id"].unique(), pa.string())
+    hits["base_cosine"] = cosines(hits, wanted, vectors)
+    tables.write_table(paths.HITS, hits[tables.SCHEMAS[paths.HITS].names])
+    tables.write_judged_texts(
+        paths.HIT_DOCUMENTS, read_some_documents(set(wanted.to_pylist())), read_some_tokens(wanted)
+    )
+    without = len(queries) - hits["query_id"].nunique()
+    print(f"first_stage: {params.by}: {len(hits)} hits of {len(queries)} queries, {len(wanted)} documents")
+    if without:
+        print(f"first_stage: warning: {without} queries have no hit: whatever they ask for, nothing is reranked")
+
+
+if __name__ == "__main__":
+    run_stage("first_stage", main)
