@@ -5,13 +5,14 @@ python -m scripts.summary
 
 import csv
 import subprocess
+from pathlib import Path
 from textwrap import fill
 
 from ranker.common.files import read_json
 from ranker.model.hardware import machine
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.report.answer import LABELS, answer
+from ranker.report.answer import LABELS, answer, basis, beside, deciding
 
 WIDTH = 110
 NEXT = """\
@@ -20,14 +21,14 @@ next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
       (after: source .venv/bin/activate)"""
 
 
-def table() -> list[str]:
+def table(folder: Path) -> list[str]:
     """The metrics of each system that was measured, one line each."""
-    found = {name: paths.METRICS / f"{name}.json" for name in LABELS}
+    found = {name: folder / f"{name}.json" for name in LABELS}
     metrics = {name: read_json(file) for name, file in found.items() if file.is_file()}
     measures = list(metrics["cross_encoder"])
-    lines = [f"{'':22}" + "".join(f"{measure:>9}" for measure in measures)]
+    lines = [f"{'':24}" + "".join(f"{measure:>10}" for measure in measures)]
     for name, values in metrics.items():
-        lines.append(f"{LABELS[name]:22}" + "".join(f"{values[measure]:9.3f}" for measure in measures))
+        lines.append(f"{LABELS[name]:24}" + "".join(f"{values[measure]:10.3f}" for measure in measures))
     return lines
 
 
@@ -53,12 +54,15 @@ def main() -> None:
     if comparison["headline"]["verdict"] == "not measured":
         print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
         return
-    with paths.PER_QUERY.open(encoding="utf-8", newline="") as file:
+    decides = deciding(comparison)
+    with (paths.PER_QUERY if decides is comparison else paths.RERANKED_PER_QUERY).open(
+        newline="", encoding="utf-8"
+    ) as file:
         gains = [float(row["gain"]) for row in csv.DictReader(file)]
-    _, headline, figures = answer(comparison, gains, "on this split and seed")
-    print("\n".join(table()))
+    _, headline, figures = answer(decides, gains, "on this split and seed")
+    print(*table(paths.METRICS if decides is comparison else paths.RERANKED_METRICS), sep="\n")
     print(headline)
-    print(fill(figures, WIDTH))
+    print(fill(f"{figures} {basis(comparison)} {beside(comparison)}", WIDTH))
     print(*other_machine(), f"report: {paths.REPORT}", sep="\n")
     print(NEXT)
     if changed():

@@ -10,12 +10,20 @@ from sklearn.metrics import roc_auc_score
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, read_json, write_json
-from ranker.contract.folder import MANIFEST_FILE
+from ranker.contract.folder import MANIFEST_FILE, MODEL_FILES
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
-from ranker.evaluation.shipped import SHIPPED, cut_audit, shipped_scores
+from ranker.evaluation.reranking import (
+    compare_hits,
+    deciding_table,
+    depth_curve,
+    measure_hits,
+    orders,
+    smallest_depth,
+)
+from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
-from ranker.evaluation.trec_files import write_trec_files
+from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,
@@ -62,7 +70,6 @@ def write_measures(run: pd.DataFrame, measured: Measured, comparison: dict[str, 
         partial.mkdir()
         for system, table in measured.systems.items():
             write_json(partial / f"{system}.json", mean_measures(table))
-    write_json(paths.COMPARISON, comparison)
     write_json(paths.MEASURES, details)
     queries = tables.read_judged_texts(paths.SPLIT_QUERIES)
     strongest = comparison["headline"]["strongest"]
@@ -81,19 +88,43 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     """Training pairs, held-out pairs with the scores of every system, and of these the unseen documents' alone."""
     queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    training, run = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
-    unseen = run.pop("unseen").to_numpy()
-    run = run.drop(columns="fold")
-    run = run.join(shipped_scores(run, queries, documents)).join(baseline_scores(run, (queries, documents), embedded))
+    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
+    run = tables.read_run(paths.SCORED_PAIRS)
+    run = run.join(baseline_scores(run, (queries, documents), embedded))
     shown = documents["document_id"].isin(run["document_id"].unique())
     tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
-    return training, run, run[unseen]
+    return training, run, run[held_out["unseen"].to_numpy()]
+
+
+def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """The comparison of what is served, the first stage's best hits reordered, and its runs.
+
+    `judged` are pairs of queries that have a relevant one.
+    """
+    count = params.vespa.rerank_count
+    hits = tables.read_table(paths.SCORED_HITS)
+    hits = hits[hits["query_id"].isin(judged["query_id"])].reset_index(drop=True)
+    measured = measure_hits(judged, hits, count)
+    with atomic(paths.RERANKED_METRICS) as partial:
+        partial.mkdir()
+        for system, table in measured.items():
+            write_json(partial / f"{system}.json", mean_measures(table))
+    compared = compare_hits(measured, params.split.seed)
+    queries = tables.read_judged_texts(paths.SPLIT_QUERIES)
+    strongest = compared["headline"]["strongest"]
+    tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(judged, queries, measured, strongest))
+    curve = depth_curve(judged, hits)
+    tables.write_csv(paths.DEPTH_CURVE, curve)
+    model = served_model(paths.RANKER, params.vespa.model)
+    size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
+    settings = {"first_stage": params.first_stage.by, "model": model, "model_bytes": size, "count": count}
+    runs = runs_of(orders(judged, hits, count), ("cross_encoder", "first_stage"), "reranked-")
+    return {**settings, **compared, "smallest_depth": smallest_depth(curve)}, runs
 
 
 def audit(run: pd.DataFrame) -> dict[str, Any]:
     """What the tables do not show: of what they are made, and what of it was cut."""
-    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
-    cut = cut_audit(run, *texts)
+    cut = cut_audit(run)
     if cut["pairs_cut"]:
         print(
             f"evaluate: warning: {cut['queries_cut']} of {cut['queries']} queries and {cut['documents_cut']} documents "
@@ -137,8 +168,16 @@ def main() -> None:
     details["over_all_pairs"] = classify(held_out, training, seed)
     write_measures(run, measured, comparison, details)
     write_curves(held_out)
-    tables.write_run(paths.RUN, held_out)
-    write_trec_files(run, systems, paths.TREC_FILES)
+    tables.write_run(paths.RUN, held_out.drop(columns="uncut"))
+    runs = runs_of(run, systems)
+    if params.split.by == "query":
+        comparison["reranked"], served = rerank(params, run)
+        comparison["decides"] = deciding_table(comparison["reranked"])
+        runs |= served
+    else:
+        comparison["decides"] = {"table": "judged", "system": None, "judged": None}
+    write_json(paths.COMPARISON, comparison)
+    write_trec_files(run, runs, paths.TREC_FILES)
     means = {system: mean_measures(table) for system, table in measured.systems.items()}
     print(pd.DataFrame(means).T.to_string(float_format="{:.3f}".format))
 

@@ -3,6 +3,7 @@
 python -m stages.report
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from ranker.common.files import atomic, read_json, sha256
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.report.page import Results, render, render_unmeasured
+from ranker.vespa.latency import ms_per_hit, read_figures
 
 
 def note(params: Params) -> str:
@@ -59,6 +61,23 @@ def digests(manifest: dict[str, Any]) -> dict[str, str]:
     return made_of | files | run
 
 
+def depths(reranked: dict[str, Any], curve: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """The depth curve's rows, with milliseconds a query where a model like this one was measured."""
+    ms = ms_per_hit(read_figures(), reranked["model_bytes"])
+    return (curve if ms is None else curve.assign(ms=curve["depth"] * ms)).to_dict("records")
+
+
+def reranking(comparison: dict[str, Any]) -> dict[str, Any]:
+    """What the page shows of what is served, where queries were held out."""
+    if "reranked" not in comparison:
+        return {}
+    curve = pd.read_csv(paths.DEPTH_CURVE)
+    return {
+        "reranked_gains": pd.read_csv(paths.RERANKED_PER_QUERY)["gain"].tolist(),
+        "depths": depths(comparison["reranked"], curve),
+    }
+
+
 def write_page(page: str) -> None:
     with atomic(paths.REPORT) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")
@@ -71,11 +90,12 @@ def main() -> None:
     if params.split.held_out == "none":
         write_page(render_unmeasured(digests(measures["manifest"])))
         return
+    comparison = read_json(paths.COMPARISON)
     results = Results(
         title=f"Held-out fold {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
-        comparison=read_json(paths.COMPARISON),
+        comparison=comparison,
         per_query=pd.read_csv(paths.PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
         run=tables.read_run(paths.RUN),
         documents=pd.read_csv(paths.TITLES, dtype=str, keep_default_na=False),
@@ -87,6 +107,7 @@ def main() -> None:
         counts=counts(measures),
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(measures["manifest"]),
+        **reranking(comparison),
     )
     write_page(render(results))
 

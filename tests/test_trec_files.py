@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ranker.evaluation.systems import measure_systems
-from ranker.evaluation.trec_files import write_trec_files
+from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.ranking import mean_measures, relevant_queries
 
 # Its RR@10 orders ties otherwise than trec_eval does; RR, without a depth, is trec_eval's.
@@ -43,7 +43,7 @@ def by_command_line(folder: Path, system: str) -> dict[str, float]:
 
 def test_ir_measures_command_line_has_the_pipelines_numbers(tmp_path: Path) -> None:
     run = relevant_queries(make_run())
-    write_trec_files(run, SYSTEMS, tmp_path / "trec")
+    write_trec_files(run, runs_of(run, SYSTEMS), tmp_path / "trec")
     for system, table in measure_systems(run, SYSTEMS).systems.items():
         if system in SYSTEMS:
             ours = mean_measures(table)
@@ -62,7 +62,7 @@ def test_write_trec_files_writes_trecs_columns(tmp_path: Path) -> None:
             "s": [0.5, 0.25, 0.5, 1 / 3],
         }
     )
-    write_trec_files(run, ["s"], tmp_path / "trec")
+    write_trec_files(run, runs_of(run, ["s"]), tmp_path / "trec")
     assert (tmp_path / "trec/qrels.trec").read_text() == "1 0 x 2\n1 0 y%25 0\nb%20c 0 x 1\n"
     assert (tmp_path / "trec/s.trec").read_text() == (
         "1 Q0 x 1 0.5 s\n1 Q0 a%09z 2 0.5 s\n1 Q0 y%25 3 0.25 s\nb%20c Q0 x 1 0.333333343 s\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from ranker.common.files import read_json
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model
+from ranker.contract.layout import read_contract
 from ranker.metrics.ranking import MAIN, ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
@@ -48,32 +50,60 @@ def _by_query(
     return scores
 
 
-def cut_audit(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> dict[str, Any]:
-    """How many of the run's texts and pairs are longer than the contract's sizes, and what cutting them costs.
+def served_model(folder: Path, asked: Model) -> Model:
+    """The model that the application package has: fp32 where none in eight bits passed export's gate."""
+    return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
-    The cost is the fp32 model's mean nDCG@10 as it is, and with room for every text, as far as the model's positions
-    go. `run` has a column cross_encoder; nothing is scored again where nothing is cut.
+
+def served_scores(hits: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:
+    """Scores of `model` for hits, float32 [hits], each pair by itself, as Vespa has it."""
+    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
+    ranker = Ranker(paths.RANKER, model)
+    return _by_query(hits, *texts, ranker, ranker.score_unbatched)
+
+
+def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
+    """Scores of the fp32 model with room for every text, as far as its positions go, float32 [pairs].
+
+    `run` has a column cross_encoder, which is the answer where nothing is cut.
     """
+    *_, longest = cut_pairs(run)
+    ranker = Ranker(paths.RANKER)
+    layout = ranker.layout
+    if longest[0] <= layout.max_query_tokens and longest[1] <= layout.max_document_tokens:
+        return run["cross_encoder"].to_numpy()
+    positions = int(read_json(paths.RANKER / CONTRACT_FILE)["positions"])
+    query_size = min(max(longest[0] + 2, layout.query_input_size), positions - layout.doc_input_size)
+    document_size = min(max(longest[1] + 1, layout.doc_input_size), positions - query_size)
+    ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
+    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
+    return _by_query(run, *texts, ranker, ranker.score)
+
+
+def cut_pairs(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Whether each pair's query and its document are longer than the contract's sizes, and the longest of both."""
     tokens = tables.read_tokens(paths.SPLIT_QUERIES), tables.read_tokens(paths.SPLIT_DOCUMENTS)
     query_tokens = tokens[0].lengths[tokens[0].rows(run["query_id"])]
     document_tokens = tokens[1].lengths[tokens[1].rows(run["document_id"])]
-    ranker = Ranker(paths.RANKER)
-    layout = ranker.layout
-    query_cut, document_cut = query_tokens > layout.max_query_tokens, document_tokens > layout.max_document_tokens
+    layout = read_contract(paths.RANKER / CONTRACT_FILE)
+    longest = int(query_tokens.max(initial=0)), int(document_tokens.max(initial=0))
+    return query_tokens > layout.max_query_tokens, document_tokens > layout.max_document_tokens, longest
+
+
+def cut_audit(run: pd.DataFrame) -> dict[str, Any]:
+    """How many of the run's texts and pairs are longer than the contract's sizes, and what cutting them costs.
+
+    The cost is the fp32 model's mean nDCG@10 as it is (column cross_encoder), and with room for every text (uncut).
+    """
+    query_cut, document_cut, _ = cut_pairs(run)
     found: dict[str, Any] = {
         "queries": run["query_id"].nunique(),
         "queries_cut": int(run.loc[query_cut, "query_id"].nunique()),
         "documents_cut": int(run.loc[document_cut, "document_id"].nunique()),
         "pairs_cut": int((query_cut | document_cut).sum()),
     }
-    if not found["pairs_cut"]:
-        return found
-    positions = int(read_json(paths.RANKER / CONTRACT_FILE)["positions"])
-    query_size = min(max(int(query_tokens.max()) + 2, layout.query_input_size), positions - layout.doc_input_size)
-    document_size = min(max(int(document_tokens.max()) + 1, layout.doc_input_size), positions - query_size)
-    ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
-    judged = relevant_queries(run.assign(whole=_by_query(run, *texts, ranker, ranker.score)))
-    for name, column in (("nDCG@10", "cross_encoder"), ("nDCG@10_uncut", "whole")):
-        found[name] = float(ranking_measures(judged, judged[column].to_numpy())[MAIN].mean())
+    if found["pairs_cut"]:
+        judged = relevant_queries(run)
+        for name, column in (("nDCG@10", "cross_encoder"), ("nDCG@10_uncut", "uncut")):
+            found[name] = float(ranking_measures(judged, judged[column].to_numpy())[MAIN].mean())
     return found

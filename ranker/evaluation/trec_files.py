@@ -1,7 +1,7 @@
 """Runs and judgements in TREC's formats, so that trec_eval, ir_measures and PyTerrier can check every figure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +10,35 @@ import pandas as pd
 from ranker.common.files import atomic
 
 
-def write_trec_files(run: pd.DataFrame, systems: Iterable[str], folder: Path) -> None:
-    """Write `SYSTEM.trec`, six columns, for each system whose scores `run` has, and `qrels.trec`, four columns.
+def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write `NAME.trec`, six columns, for each of `runs`, and `qrels.trec`, four columns.
 
-    `run` has query_id, document_id, grade and judged; what stands in for judged documents is in the runs alone. Ranks
-    are those of trec_eval: by falling score in single precision, then by falling document_id. White space in an id,
-    which ends a column there, is written as %20 and the like.
+    `judged` has query_id, document_id, grade and judged; what stands in for judged documents is no qrel. A run has
+    query_id, document_id and score. Ranks are those of trec_eval: by falling score in single precision, then by falling
+    document_id. White space in an id, which ends a column there, is written as %20 and the like.
     """
-    ids = run[["query_id", "document_id"]].map(_quoted)
     with atomic(folder) as partial:
         partial.mkdir()
-        qrels = ids.assign(zero=0, grade=run["grade"])[["query_id", "zero", "document_id", "grade"]]
-        _write(partial / "qrels.trec", qrels[run["judged"]])
-        for system in systems:
-            table = ids.assign(q0="Q0", score=run[system].astype(np.float32), tag=system)
+        qrels = _quoted(judged).assign(zero=0, grade=judged["grade"])[["query_id", "zero", "document_id", "grade"]]
+        _write(partial / "qrels.trec", qrels[judged["judged"]])
+        for name, run in runs.items():
+            table = _quoted(run).assign(q0="Q0", score=run["score"].astype(np.float32), tag=name)
             table = table.sort_values(["query_id", "score", "document_id"], ascending=[True, False, False])
             table["rank"] = table.groupby("query_id").cumcount() + 1
-            _write(partial / f"{system}.trec", table[["query_id", "q0", "document_id", "rank", "score", "tag"]])
+            _write(partial / f"{name}.trec", table[["query_id", "q0", "document_id", "rank", "score", "tag"]])
 
 
-def _quoted(name: str) -> str:
+def runs_of(table: pd.DataFrame, systems: Iterable[str], prefix: str = "") -> dict[str, pd.DataFrame]:
+    """A run of each of the columns of scores that are named."""
+    ids = table[["query_id", "document_id"]]
+    return {prefix + system: ids.assign(score=table[system]) for system in systems}
+
+
+def _quoted(table: pd.DataFrame) -> pd.DataFrame:
+    return table[["query_id", "document_id"]].map(_quote)
+
+
+def _quote(name: str) -> str:
     return re.sub(r"[\s%]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), name)
 
 

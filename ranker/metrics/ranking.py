@@ -1,11 +1,12 @@
 """Measures of a ranking, by ir_measures; what a random order gets on average; what the order of ties could change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ir_measures
 import numpy as np
 import pandas as pd
-from ir_measures import AP, RR, P, nDCG
+from ir_measures import AP, RR, Judged, P, R, nDCG
 
 MAIN = "nDCG@10"  # what verdicts are of
 DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
@@ -22,16 +23,37 @@ def ranking_measures(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     ideal of the judged documents; RR@10, AP and P@5 of what is relevant. Equal scores are ordered by document_id,
     falling, as in trec_eval. ValueError if a score is not finite: trec_eval would rank it somewhere.
     """
+    ranked = _ranked(run, scores)
+    return _measured(run, ranked, [("grade", GRADED), ("relevant", BINARY)])
+
+
+def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, count: int) -> pd.DataFrame:
+    """Measures of each query's ranking of its hits, of which nobody may have judged some: they count as not relevant.
+
+    `judged` has query_id, document_id, grade and relevant of all judged pairs, retrieved or not; `hits` query_id and
+    document_id; `scores` is float [hits]. Returns one row per query of `judged`: query_id, MEASURES as in
+    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10. A query without hits
+    has 0 of each.
+    """
+    recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
+    return _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+
+
+def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores, found NaN or infinity")
-    ranked = pd.DataFrame({"query_id": run["query_id"], "doc_id": run["document_id"], "score": scores.astype(float)})
-    index = pd.Index(run["query_id"].unique(), name="query_id")
-    table = pd.DataFrame(index=index, columns=list(MEASURES), dtype=float)
+    return pd.DataFrame({"query_id": run["query_id"], "doc_id": run["document_id"], "score": scores.astype(float)})
+
+
+def _measured(judged: pd.DataFrame, ranked: pd.DataFrame, kinds: Sequence[tuple[str, dict[Any, str]]]) -> pd.DataFrame:
+    """One row per query of `judged`, and of each kind of relevance, a column of `judged`, its measures."""
+    index = pd.Index(judged["query_id"].unique(), name="query_id")
+    names = [name for _, measures in kinds for name in measures.values()]
+    table = pd.DataFrame(0.0, index=index, columns=names)
     # One call for each kind of relevance: ir_measures 0.4.3 would apply one measure's gains to all others.
-    for measures, gains in ((GRADED, run["grade"].clip(lower=0)), (BINARY, run["relevant"])):
-        qrels = pd.DataFrame(
-            {"query_id": run["query_id"], "doc_id": run["document_id"], "relevance": gains.astype(int)}
-        )
+    for column, measures in kinds:
+        gains = judged[column].clip(lower=0).astype(int)
+        qrels = pd.DataFrame({"query_id": judged["query_id"], "doc_id": judged["document_id"], "relevance": gains})
         for metric in ir_measures.iter_calc(list(measures), qrels, ranked):
             table.loc[metric.query_id, measures[metric.measure]] = metric.value
     table["RR@10"] = table["RR@10"].where(table["RR@10"] >= 1 / 10, 0.0)

@@ -44,11 +44,17 @@ EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION
 
+SCORED_PAIRS = Path("data/scored/pairs.parquet")
+SCORED_HITS = Path("data/scored/hits.parquet")
+
 METRICS = Path("results/metrics")
+RERANKED_METRICS = METRICS / "reranked"
 COMPARISON = Path("results/comparison.json")
 MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
 PER_QUERY = Path("results/evaluation/per_query.csv")
+RERANKED_PER_QUERY = Path("results/evaluation/reranked.csv")
+DEPTH_CURVE = Path("results/evaluation/depth.csv")
 TITLES = Path("results/evaluation/titles.csv")
 TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")

@@ -26,6 +26,17 @@ PAIR = pa.schema(
     ]
 )
 
+# Of each query, the first stage's best of the whole collection, best first.
+HIT = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("document_id", pa.string()),
+        ("rank", pa.int32()),  # from 1
+        ("score", pa.float32()),  # the first stage's
+        ("base_cosine", pa.float32()),
+    ]
+)
+
 TEXTS = pa.schema(
     [
         ("document_id", pa.string()),
@@ -54,16 +65,8 @@ SCHEMAS = {
     paths.SPLIT_DOCUMENTS: TEXTS,
     # unseen: neither the document nor a title nearly like its own is judged in another fold
     paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
-    # Of each query, the first stage's best of the whole collection, best first.
-    paths.HITS: pa.schema(
-        [
-            ("query_id", pa.string()),
-            ("document_id", pa.string()),
-            ("rank", pa.int32()),  # from 1
-            ("score", pa.float32()),  # the first stage's
-            ("base_cosine", pa.float32()),
-        ]
-    ),
+    paths.HITS: HIT,
+    paths.SCORED_HITS: pa.schema([*HIT, ("cross_encoder", pa.float32())]),  # by the model that is served
     paths.HIT_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
         [

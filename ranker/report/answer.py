@@ -15,14 +15,65 @@ LABELS = {  # systems in the page's order: what people call them
     "base_cosine": "base model's cosine",
     "bm25": "BM25",
     "random": "random order",
+    "first_stage": "first stage's own order",
+    "perfect": "perfect order",
+}
+FIRST_STAGES = {
+    "bm25": "BM25",
+    "cosine": "the base model's cosine",
+    "fusion": "BM25 and the base model's cosine",
+    "run": "your own engine",
 }
 
 
-SPOKEN = LABELS | {"base_cosine": "the base model's cosine", "random": "a random order"}  # within a sentence
+SPOKEN = LABELS | {
+    "base_cosine": "the base model's cosine",
+    "random": "a random order",
+    "first_stage": "the first stage's own order",
+}  # within a sentence
+
+
+def deciding(comparison: dict[str, Any]) -> dict[str, Any]:
+    """The part of comparison.json that gives the verdict: what is served, or the judged pairs."""
+    return comparison["reranked"] if comparison.get("decides", {}).get("table") == "reranked" else comparison
+
+
+def basis(comparison: dict[str, Any]) -> str:
+    """What the verdict is of, and why; empty where there is one table alone."""
+    if "decides" not in comparison:
+        return ""
+    table, system, share = (comparison["decides"][name] for name in ("table", "system", "judged"))
+    if table == "reranked":
+        return (
+            f"This is of {served(comparison['reranked'])}: of each system's first ten, {share:.0%} or more are judged."
+        )
+    if not system:
+        return "This is of judged pairs among themselves, because queries are on both sides of the split."
+    return (
+        f"This is of judged pairs among themselves: over the whole collection, {share:.0%} of the first ten of "
+        f"{SPOKEN[system]} are judged, and below 90% what nobody judged would decide."
+    )
+
+
+def beside(comparison: dict[str, Any]) -> str:
+    """What the other table says, in a sentence; empty where there is one table alone."""
+    if "reranked" not in comparison:
+        return ""
+    other = comparison if deciding(comparison) is not comparison else comparison["reranked"]
+    names = [name for name in LABELS if name in other["systems"] and name != "random"]
+    means = ", ".join(f"{SPOKEN[name]} {other['systems'][name][MEASURE]['mean']:.3f}" for name in names)
+    what = "judged pairs among themselves" if other is comparison else served(other)
+    return f"Of {what}: {means}."
+
+
+def served(reranked: dict[str, Any]) -> str:
+    """What the table of reranking is of."""
+    first_stage = FIRST_STAGES[reranked["first_stage"]]
+    return f"the best {reranked['count']} of the whole collection by {first_stage}, reordered"
 
 
 def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tuple[str, str, str]:
-    """Verdict, headline and figures, of what comparison.json holds.
+    """Verdict, headline and figures, of `deciding` of what comparison.json holds.
 
     `gains` are each query's over the strongest system that needs no training; `scope` says what all of it is of, such
     as "on this split and seed".

@@ -1,7 +1,7 @@
 """The report: one HTML page, loading nothing, that shows whether the ranker helps, how surely, and where it hurts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ranker.report.answer import LABELS, MEASURE, answer, p_value, signed
+from ranker.report.answer import LABELS, MEASURE, answer, basis, deciding, p_value, served, signed
 from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -23,12 +23,13 @@ class Results:
     """All that the page shows.
 
     `comparison` is what ranker.evaluation.significance.compare gives; it may hold "seeds" ({system: {measure: {seed:
-    value, "spread": their deviation}}}), "unseen_documents" (the same comparison of a slice, and "queries" and "pairs")
-    and "left_out" ({system: reason}). `per_query` has one row per query: query_id, query, pairs, relevant,
-    "SYSTEM nDCG@10" for each of SIDE_BY_SIDE that is there, and gain over the strongest baseline. `run` has one row per
-    judged pair: query_id, document_id, grade, relevant and the systems' scores; `documents` has document_id and title.
-    `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
-    "precision_recall" (recall), these two with a column for each system.
+    value, "spread": their deviation}}}), "unseen_documents" (the same comparison of a slice, with "queries" and
+    "pairs"), "reranked" (that of what is served) with "decides", and "left_out" ({system: reason}). `per_query` has
+    one row per query: query_id, query, pairs, relevant, "SYSTEM nDCG@10" for each of SIDE_BY_SIDE that is there, and
+    gain over the strongest baseline. `run` has one row per judged pair: query_id, document_id, grade, relevant and the
+    systems' scores; `documents` has document_id and title. `curves` may hold "reliability" (probability,
+    relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a column for
+    each system.
     """
 
     title: str
@@ -42,6 +43,10 @@ class Results:
     counts: dict[str, Any]  # {section: {name: number}}
     params: dict[str, Any]  # {section: {name: value}}
     digests: dict[str, str]  # {file or thing: hex SHA-256}
+    reranked_gains: list[float] = field(default_factory=list)  # of each query, where comparison has "reranked"
+    depths: list[dict[Hashable, Any]] = field(
+        default_factory=list
+    )  # rows of the depth curve, with "ms" where it is known
 
 
 def render(results: Results) -> str:
@@ -49,14 +54,19 @@ def render(results: Results) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: LABELS[name]}
     strongest = results.comparison["headline"]["strongest"]
+    decides = deciding(results.comparison)
+    gains = results.per_query["gain"].tolist() if decides is results.comparison else results.reranked_gains
+    curve = pd.DataFrame(results.depths, columns=["depth", "cross_encoder", "base_cosine", "perfect"])
+    depth = {"depth": curve} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        answer=answer(results.comparison, results.per_query["gain"].tolist(), results.scope),
+        answer=answer(decides, gains, results.scope),
+        basis=basis(results.comparison),
+        served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
         strongest=LABELS[strongest],
-        systems=[name for name in LABELS if name in results.comparison["systems"]],
-        measures=list(dict.fromkeys(m for values in results.comparison["systems"].values() for m in values)),
+        systems=list(LABELS),
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
-        plots=plots(results.per_query, results.curves, LABELS[strongest]),
+        plots=plots(results.per_query, results.curves | depth, LABELS[strongest]),
         browser=browser_data(results),
     )
 

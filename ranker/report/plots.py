@@ -10,9 +10,19 @@ from markupsafe import Markup, escape
 from ranker.report.answer import LABELS
 
 COLOURS = dict(
-    zip(LABELS, ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#8a1c1c", "#666666"), strict=True)
+    zip(
+        LABELS,
+        ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#8a1c1c", "#666666", "#444444", "#999999"),
+        strict=True,
+    )
 )
-DASHES = dict(zip(LABELS, ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [8, 2, 2, 2], [1, 3]), strict=True))
+DASHES = dict(
+    zip(
+        LABELS,
+        ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [8, 2, 2, 2], [1, 3], [5, 2], [1, 1]),
+        strict=True,
+    )
+)
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
 
 
@@ -23,6 +33,10 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: st
     """
     title = f"nDCG@10, cross-encoder less {baseline}"
     drawn = {"gain": _svg(_gain(per_query, title), f"Bars: each query's gain in nDCG@10 over {baseline}")}
+    if "depth" in curves:
+        lines = _by_system(curves["depth"], "depth", "nDCG@10")
+        lines["encoding"]["x"]["scale"] = {}
+        drawn["depth"] = _svg(lines, "Lines: nDCG@10 by the number of hits that are reordered, of each system")
     if "reliability" in curves:
         drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
     if "roc" in curves:

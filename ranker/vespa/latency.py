@@ -16,6 +16,12 @@ def read_figures() -> dict[str, Any] | None:
     return read_json(FIGURES) if FIGURES.is_file() else None
 
 
+def ms_per_hit(figures: dict[str, Any] | None, model_bytes: int) -> float | None:
+    """Milliseconds that a model of this size was measured to take for a hit; None where another one was measured."""
+    known = figures is not None and abs(model_bytes / figures["model_bytes"] - 1) <= ALIKE
+    return float(figures["ms_per_hit"]) if figures is not None and known else None
+
+
 def misfits(
     figures: dict[str, Any] | None, model_bytes: int, rerank_count: int, latency_ms: int, timeout_ms: int
 ) -> Iterator[str]:
@@ -23,11 +29,10 @@ def misfits(
     if figures is None:
         yield f"{FIGURES}: none; {MEASURE} measures what reranking takes"
         return
-    if abs(model_bytes / figures["model_bytes"] - 1) > ALIKE:
+    if (ms := ms_per_hit(figures, model_bytes)) is None:
         sizes = f"a model of {figures['model_bytes'] / 1e6:.1f} MB, not {model_bytes / 1e6:.1f} MB"
         yield f"{FIGURES}: measured with {sizes}; {MEASURE} measures what reranking takes"
         return
-    ms = figures["ms_per_hit"]
     measured = f"{rerank_count} hits take {rerank_count * ms:.0f} ms ({ms:.2f} ms a hit, {figures['machine']})"
     for name, bound in (("latency_ms", latency_ms), ("timeout_ms", timeout_ms)):
         if rerank_count * ms > bound:

@@ -1,0 +1,104 @@
+"""What a user deploys: the first stage's best hits of the whole collection, reordered; and whether one can tell."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranker.evaluation.significance import compare
+from ranker.metrics.interval import interval
+from ranker.metrics.ranking import MAIN, hits_measures
+
+UNTRAINED_HITS = ("first_stage", "base_cosine")  # the first stage's own order, and its hits by the base model's cosine
+DEPTHS = (10, 20, 50, 100, 200)
+ENOUGH_JUDGED = 0.9  # of each compared system's top ten: below it, documents that nobody judged would decide
+MOST_OF_THE_GAIN = 0.95
+JUDGED = "Judged@10"
+
+
+def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
+    """Scores, float64 [hits], of the order that is served: the first `depth` hits by `scores`, then the rest as found.
+
+    `hits` has query_id, document_id and rank; `scores` is float [hits]. Equal ones are ordered by document_id, falling,
+    as in trec_eval, which compares in single precision. The scores returned have no ties within a query.
+    """
+    below = (hits["rank"] > depth).to_numpy()
+    table = hits[["query_id", "document_id"]].assign(
+        below=below, score=np.where(below, -hits["rank"], scores.astype(np.float32)), row=np.arange(len(hits))
+    )
+    table = table.sort_values(["query_id", "below", "score", "document_id"], ascending=[True, True, False, False])
+    places = np.empty(len(hits))
+    places[table["row"]] = -table.groupby("query_id").cumcount()
+    return places
+
+
+def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame:
+    """The hits with a column of scores for each system's order of them, of which it reorders the first `depth`.
+
+    `hits` has columns cross_encoder and base_cosine. `perfect` is by the grades of `judged` themselves: what no
+    reranker of these hits could exceed.
+    """
+    grades = hits.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"].fillna(0)
+    scores = {
+        "cross_encoder": hits["cross_encoder"],
+        "base_cosine": hits["base_cosine"],
+        "first_stage": -hits["rank"],
+        "perfect": grades,
+    }
+    ids = hits[["query_id", "document_id"]]
+    return ids.assign(**{name: reordered(hits, values.to_numpy(), depth) for name, values in scores.items()})
+
+
+def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[str, pd.DataFrame]:
+    """Measures per query of each of `orders`. `judged` are the judged pairs of queries that have a relevant one."""
+    ordered = orders(judged, hits, depth)
+    systems = [name for name in ordered if name not in ("query_id", "document_id")]
+    return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), max(depth, 1)) for name in systems}
+
+
+def compare_hits(measured: Mapping[str, pd.DataFrame], seed: int) -> dict[str, Any]:
+    """The comparison of what is served with what needs no training, and the perfect order's means."""
+    ceiling = measured["perfect"].drop(columns="query_id").mean()
+    systems = {name: table for name, table in measured.items() if name != "perfect"}
+    return compare(systems, UNTRAINED_HITS, seed) | {
+        "perfect": {str(name): float(ceiling[name]) for name in ceiling.index}
+    }
+
+
+def deciding_table(reranked: Mapping[str, Any]) -> dict[str, Any]:
+    """Which table gives the verdict, `reranked` or `judged`, and the compared system with the fewest judged in its ten.
+
+    The first, which is of what is served, where nearly all of every system's first ten are judged.
+    """
+    shares = {name: measures[JUDGED]["mean"] for name, measures in reranked["systems"].items()}
+    lowest = min(shares, key=lambda name: shares[name])
+    table = "reranked" if shares[lowest] >= ENOUGH_JUDGED else "judged"
+    return {"table": table, "system": lowest, "judged": shares[lowest]}
+
+
+def depth_curve(judged: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+    """nDCG@10 over the number of hits that are reordered: one row per depth, 0 being the first stage's own order.
+
+    Columns depth, cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95%
+    interval, gain_low and gain_high. The hits are all there at each depth, so recall is the same.
+    """
+    deepest = int(hits["rank"].max())
+    depths = [0, *(depth for depth in DEPTHS if depth < deepest), deepest]
+    tables = [measure_hits(judged, hits, depth) for depth in depths]
+    start = tables[0]["first_stage"][MAIN].to_numpy()
+    rows = []
+    for depth, measured in zip(depths, tables, strict=True):
+        means = {name: float(measured[name][MAIN].mean()) for name in ("cross_encoder", "base_cosine", "perfect")}
+        gain = interval(measured["cross_encoder"][MAIN].to_numpy() - start, lowest=-1)
+        rows.append({"depth": depth, **means, "gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
+    return pd.DataFrame(rows)
+
+
+def smallest_depth(curve: pd.DataFrame) -> dict[str, float] | None:
+    """The row of the smallest depth that has MOST_OF_THE_GAIN of the best one; None where there is no gain."""
+    best = curve["gain"].max()
+    if best <= 0:
+        return None
+    row = curve[curve["gain"] >= MOST_OF_THE_GAIN * best].iloc[0]
+    return {name: float(row[name]) for name in ("depth", "gain", "gain_low", "gain_high")}
