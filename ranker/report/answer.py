@@ -27,6 +27,7 @@ FIRST_STAGES = {
 
 
 SPOKEN = LABELS | {
+    "cross_encoder": "the cross-encoder",
     "base_cosine": "the base model's cosine",
     "random": "a random order",
     "first_stage": "the first stage's own order",
