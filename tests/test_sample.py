@@ -1,10 +1,12 @@
 """data/sample is what its README says: graded, shared between queries, and not solved by shared words."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from ranker.data.join import Joined
-from ranker.evaluation.baselines import bm25_scores
+from ranker.evaluation.baselines import Bm25, bm25_scores
 from ranker.metrics.ranking import expected_measures, mean_measures, ranking_measures
 from tests.factories import ROOT, join_tutorial
 
@@ -16,6 +18,12 @@ def sample() -> Joined:
     return join_tutorial(SAMPLE)[0]
 
 
+@pytest.fixture(scope="module")
+def titles() -> pd.DataFrame:
+    """document_id and text."""
+    return join_tutorial(SAMPLE)[1].rename(columns={"title": "text"})
+
+
 def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
     text = (SAMPLE / "README.md").read_text()
     kept = sample.counts["kept"]
@@ -23,29 +31,38 @@ def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
         "queries": 50,
         "documents": 695,
         "judged_documents": 695,
-        "pairs": 1619,
-        "relevant_pairs": 463,
+        "pairs": 2655,
+        "relevant_pairs": 515,
     }
     assert {name: n for name, n in sample.counts["dropped"].items() if n} == {"judgement_without_document": 9}
     assert f"{kept['documents']} titles and {kept['pairs']:,} graded pairs" in text
     assert sorted(sample.pairs["grade"].unique()) == [0, 1, 2]
 
 
-def test_documents_are_judged_for_one_to_four_queries(sample: Joined) -> None:
+def test_documents_are_judged_for_one_to_seventeen_queries(sample: Joined) -> None:
     queries = sample.pairs.groupby("document_id").size()
-    assert (queries.min(), queries.max()) == (1, 4)
+    assert (queries.min(), queries.max()) == (1, 17)
     assert (queries > 1).mean() > 0.9
+    assert queries.between(2, 4).mean() > 0.7
+
+
+def test_what_bm25_ranks_first_of_all_titles_is_judged(sample: Joined, titles: pd.DataFrame) -> None:
+    bm25 = Bm25(sample.queries, titles)
+    judged = sample.pairs.groupby("query_id")["document_id"].agg(set)
+    for query_id in sample.queries["query_id"]:
+        ranked = titles["document_id"].iloc[np.lexsort((titles["document_id"], bm25.scores(query_id)))[::-1]]
+        assert set(ranked[:15]) <= judged[query_id]
 
 
 def test_every_query_has_pairs_to_tell_apart(sample: Joined) -> None:
     by_query = sample.pairs.groupby("query_id")["grade"]
-    assert by_query.size().min() >= 25
+    assert by_query.size().min() >= 40
     assert by_query.agg(lambda grades: (grades == 2).sum()).min() >= 4
-    assert by_query.agg(lambda grades: (grades == 0).sum()).min() >= 15
+    assert by_query.agg(lambda grades: (grades == 0).sum()).min() >= 30
 
 
-def test_neither_shared_words_nor_chance_solve_it(sample: Joined) -> None:
-    bm25 = bm25_scores(sample.pairs, sample.queries, join_tutorial(SAMPLE)[1].rename(columns={"title": "text"}))
+def test_neither_shared_words_nor_chance_solve_it(sample: Joined, titles: pd.DataFrame) -> None:
+    bm25 = bm25_scores(sample.pairs, sample.queries, titles)
     assert roc_auc_score(sample.pairs["relevant"], bm25) < 0.6
     assert mean_measures(ranking_measures(sample.pairs, bm25))["nDCG@10"] < 0.4
     assert mean_measures(expected_measures(sample.pairs))["nDCG@10"] < 0.35

@@ -1,0 +1,118 @@
+"""ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ranker.evaluation.to_judge import COLUMNS, to_judge
+from ranker.metrics.ranking import ranking_measures
+
+SYSTEMS = ["ours", "other", "third"]
+Row = tuple[str, str, int | None, float | None, float | None, float | None]
+
+
+def make_run(*rows: Row) -> pd.DataFrame:
+    run = pd.DataFrame(rows, columns=["query_id", "document_id", "grade", *SYSTEMS])
+    return run.astype({"grade": "Int32"} | dict.fromkeys(SYSTEMS, float))
+
+
+def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS) -> pd.DataFrame:
+    """`to_judge` with made-up texts."""
+    queries = pd.DataFrame({"query_id": run["query_id"].unique()}).assign(query=lambda table: "Q " + table["query_id"])
+    documents = pd.DataFrame({"document_id": run["document_id"].unique()})
+    documents = documents.assign(title=lambda table: "T " + table["document_id"], text="not shown")
+    return to_judge(run, systems, queries, documents)
+
+
+def test_what_a_judgement_could_move_by_hand() -> None:
+    """Discounts of ranks 1 to 3: 1, 0.63093, 0.5. Of a, the one judged document, ours leads by 0.36907.
+
+    b, were it relevant: both have DCG 3.26186, 2 times 1.63093, so that nothing of the lead is left. c: the lead would
+    be 2 times (0.36907 + 0.5) over the ideal 3.26186, 0.53287, which is 0.16380 more. Of two queries, half of each.
+    """
+    run = make_run(
+        ("1", "a", 2, 3, 2, None),
+        ("1", "b", None, 2, 3, 1),
+        ("1", "c", None, 1, None, None),
+        ("2", "a", 1, 1, 1, 1),
+    )
+    found = judge(run)
+    assert found.columns.tolist() == COLUMNS
+    assert found["grade"].isna().all()
+    assert found.drop(columns="grade").to_numpy().tolist() == [
+        ["1", "Q 1", "b", "T b", "ours other third", 0.184535],
+        ["1", "Q 1", "c", "T c", "ours", 0.081899],
+    ]
+
+
+def test_a_document_of_a_third_system_moves_by_the_ideal_alone() -> None:
+    """The lead of 0.36907 would be one over an ideal of 1.63093 in place of 1: 0.22629, which is 0.14278 less."""
+    run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
+    assert judge(run)[["document_id", "found_by", "could_move"]].to_numpy().tolist() == [["c", "third", 0.142776]]
+
+
+def test_a_query_without_a_relevant_document_counts_as_0() -> None:
+    """And where no grade is above 0, the largest one is taken to be 1: ours at rank 1, the other at rank 2."""
+    run = make_run(("1", "a", None, 2, 1, None), ("1", "b", 0, 1, 2, None))
+    assert judge(run)["could_move"].tolist() == [0.36907]
+    assert judge(run.assign(grade=pd.array([pd.NA] * 2, "Int32")))["could_move"].tolist() == [0.36907] * 2
+
+
+def test_ties_are_trec_evals() -> None:
+    """Eleven equal scores in single precision: the largest id is first, the smallest eleventh and not asked for."""
+    rows = [("1", f"d{number:02}", None, 1 + number * 1e-9, None, None) for number in range(11)]
+    assert judge(make_run(*rows))["document_id"].tolist() == [f"d{number:02}" for number in range(10, 0, -1)]
+
+
+def test_nothing_to_judge_is_an_empty_table() -> None:
+    found = judge(make_run(("1", "a", 1, 1, 1, 1)))
+    assert (len(found), found.columns.tolist()) == (0, COLUMNS)
+    assert len(judge(make_run())) == 0
+
+
+grades = st.one_of(st.none(), st.integers(-1, 3))
+scores = st.one_of(st.none(), st.integers(0, 5).map(float))
+runs = st.dictionaries(
+    st.tuples(st.sampled_from("12"), st.sampled_from([f"d{number}" for number in range(25)])),
+    st.tuples(grades, scores, scores, scores),
+    min_size=1,
+    max_size=40,
+).map(lambda found: make_run(*((*pair, *row) for pair, row in found.items())))
+
+
+def lead(run: pd.DataFrame) -> float:
+    """The difference of mean nDCG@10 over all queries, by ir_measures; what a system does not have, it ranks last."""
+    filled = run.assign(grade=run["grade"].fillna(0).astype(int), relevant=False)
+    means = [ranking_measures(filled, run[name].fillna(-1).to_numpy())["nDCG@10"].sum() for name in SYSTEMS[:2]]
+    return (means[0] - means[1]) / run["query_id"].nunique()
+
+
+@settings(max_examples=20, deadline=None)
+@given(runs)
+def test_could_move_is_what_the_largest_grade_moves(run: pd.DataFrame) -> None:
+    # Documents that a system lacks are last in `lead`: not below the tenth, where it has fewer than ten.
+    run = run.assign(ours=run["ours"].fillna(-1), other=run["other"].fillna(-1))
+    largest = max(run["grade"].max(), 1) if run["grade"].notna().any() else 1
+    for row in judge(run).head(5).itertuples():
+        place = (run["query_id"] == row.query_id) & (run["document_id"] == row.document_id)
+        judged = run.assign(grade=run["grade"].mask(place, largest))
+        assert row.could_move == pytest.approx(abs(lead(judged) - lead(run)), abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(runs, st.randoms())
+def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order(run: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+    found = judge(run)
+    shuffled = run.sample(frac=1, random_state=random.randrange(2**32))
+    pd.testing.assert_frame_equal(found, judge(shuffled))
+    assert not found.duplicated(["query_id", "document_id"]).any()
+    wanted = set()
+    for system in SYSTEMS:
+        for _, rows in run.dropna(subset=system).groupby("query_id"):
+            first = sorted(zip(rows[system], rows["document_id"], rows.index, strict=True), reverse=True)[:10]
+            wanted |= {index for _, _, index in first if pd.isna(run.loc[index, "grade"])}
+    asked = found[["query_id", "document_id"]].to_numpy().tolist()
+    assert sorted(asked) == sorted(run.loc[sorted(wanted), ["query_id", "document_id"]].to_numpy().tolist())
+    assert np.isfinite(found["could_move"]).all()
