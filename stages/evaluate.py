@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from ranker.common.errors import run_stage
+from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic, read_json, write_json
 from ranker.contract.folder import MANIFEST_FILE, MODEL_FILES
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.reranking import (
+    UNTRAINED_HITS,
     compare_hits,
     deciding_table,
     depth_curve,
@@ -23,6 +24,7 @@ from ranker.evaluation.reranking import (
 from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
+from ranker.evaluation.to_judge import to_judge, unmerged
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
     calibration_noise,
@@ -118,8 +120,28 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
     model = served_model(paths.RANKER, params.vespa.model)
     size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
     settings = {"first_stage": params.first_stage.by, "model": model, "model_bytes": size, "count": count}
-    runs = runs_of(orders(judged, hits, count), ("cross_encoder", "first_stage"), "reranked-")
+    ordered = orders(judged, hits, count)
+    write_to_judge(judged, ordered, strongest)
+    runs = runs_of(ordered, ("cross_encoder", "first_stage"), "reranked-")
     return {**settings, **compared, "smallest_depth": smallest_depth(curve)}, runs
+
+
+def write_to_judge(judged: pd.DataFrame, ordered: pd.DataFrame, strongest: str) -> None:
+    """What nobody judged of the systems' first ten, first what could move the ranker against `strongest`."""
+    run = ordered.merge(judged[["query_id", "document_id", "grade"]], how="outer").astype({"grade": "Int32"})
+    systems = list(dict.fromkeys(("cross_encoder", strongest, *UNTRAINED_HITS)))
+    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
+    tables.write_csv(paths.TO_JUDGE, to_judge(run, systems, texts[0], texts[1][["document_id", "title"]]))
+
+
+def check_merged() -> None:
+    """InputError where grades that were filled in would be lost."""
+    judged = tables.read_table(paths.SPLIT_PAIRS)[["query_id", "document_id"]]
+    if lost := unmerged(paths.TO_JUDGE, judged):
+        raise InputError(
+            f"{paths.TO_JUDGE}: expected grades that are merged, found {lost} that are not: "
+            f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file"
+        )
 
 
 def audit(run: pd.DataFrame) -> dict[str, Any]:
@@ -151,6 +173,7 @@ def write_nothing_measured() -> None:
 def main() -> None:
     params = load_params()
     say_other_versions("evaluate")
+    check_merged()
     seed = params.split.seed
     if params.split.held_out == "none":
         write_nothing_measured()

@@ -6,8 +6,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ranker.data.join import Joined
-from ranker.evaluation.baselines import Bm25, bm25_scores
+from ranker.evaluation.baselines import bm25_scores
 from ranker.metrics.ranking import expected_measures, mean_measures, ranking_measures
+from ranker.retrieval.bm25 import Bm25
 from tests.factories import ROOT, join_tutorial
 
 SAMPLE = ROOT / "data/sample"
@@ -47,7 +48,7 @@ def test_documents_are_judged_for_one_to_seventeen_queries(sample: Joined) -> No
 
 
 def test_what_bm25_ranks_first_of_all_titles_is_judged(sample: Joined, titles: pd.DataFrame) -> None:
-    bm25 = Bm25(sample.queries, titles)
+    bm25 = Bm25(sample.queries, titles["text"])
     judged = sample.pairs.groupby("query_id")["document_id"].agg(set)
     for query_id in sample.queries["query_id"]:
         ranked = titles["document_id"].iloc[np.lexsort((titles["document_id"], bm25.scores(query_id)))[::-1]]

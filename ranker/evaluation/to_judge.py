@@ -1,6 +1,7 @@
 """What to judge next: what systems rank high and nobody has judged, first what could move their difference most."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,15 @@ def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, d
     rows = rows.merge(queries, how="left").merge(documents, how="left")[COLUMNS]
     order = ["could_move", "query_id", "document_id"]
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
+
+
+def unmerged(path: Path, judged: pd.DataFrame) -> int:
+    """How many grades are filled in, in the file that an earlier run wrote, of pairs that `judged` does not have."""
+    if not path.is_file():
+        return 0
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    filled = rows[rows["grade"].str.strip() != ""]
+    return int(filled.merge(judged, how="left", indicator=True)["_merge"].eq("left_only").sum())
 
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":

@@ -54,6 +54,7 @@ MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
 PER_QUERY = Path("results/evaluation/per_query.csv")
 RERANKED_PER_QUERY = Path("results/evaluation/reranked.csv")
+TO_JUDGE = Path("results/to_judge.csv")  # which its user fills in
 DEPTH_CURVE = Path("results/evaluation/depth.csv")
 TITLES = Path("results/evaluation/titles.csv")
 TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
