@@ -11,12 +11,11 @@ import pandas as pd
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
-from ranker.model.cross_encoder import CrossEncoder, initial_model, new_segment_cosine, set_trainable
+from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
 from ranker.model.dataset import EncodedPairs, load_pairs, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
-from ranker.model.segment_cosine import BertForBiEncoder
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model
@@ -55,11 +54,7 @@ def recipe_params(params: Params, recipe: str, seed: int) -> Params:
 
 def start(params: Params, recipe: str) -> CrossEncoder:
     """The model before it learns. A bi-encoder is one of any base model, whatever head the cross-encoder has."""
-    if recipe != "bi_encoder":
-        return initial_model(params)
-    model = new_segment_cosine(paths.BASE_MODEL, BertForBiEncoder)
-    set_trainable(model, params.train.trainable)
-    return model
+    return new_bi_encoder(params.train.trainable) if recipe == "bi_encoder" else initial_model(params)
 
 
 def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name: str) -> np.ndarray:

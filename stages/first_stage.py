@@ -56,6 +56,8 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
     found = []
     if params.by == "run":
         return own_hits(params, queries)
+    if params.by == "bi_encoder":
+        return bi_encoder_hits(params, queries)
     if params.by in ("bm25", "fusion"):
         found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), params.depth))
     if params.by in ("cosine", "fusion"):
@@ -63,6 +65,17 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
         parts = map(vectors.documents, read_token_parts())
         found.append(cosine_hits(queries["query_id"], asked, parts, params.depth))
     return found[0] if len(found) == 1 else fuse(found, params.depth)
+
+
+def bi_encoder_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
+    """Hits by the vectors of what stage bi_encoder trained."""
+    from ranker.model.embedding import Embedder
+
+    embed = Embedder(paths.BI_ENCODER)
+    tokens = tables.read_tokens(paths.ENCODED_QUERIES)
+    asked = embed(tokens.take(tokens.rows(queries["query_id"]).tolist()), "query")
+    parts = ((part.ids, embed(part, "document")) for part in read_token_parts())
+    return cosine_hits(queries["query_id"], asked, parts, params.depth)
 
 
 def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification, BertModel, PreTrainedCon
 from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
 from ranker.common.errors import InputError
-from ranker.common.files import read_json
+from ranker.common.files import read_json, write_json
 from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths
 from ranker.project.params import Params
@@ -87,6 +87,24 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
         types = base.embeddings.token_type_embeddings.weight
         types[1] = types[0]
     return model
+
+
+def new_bi_encoder(trainable: str) -> BertForBiEncoder:
+    """The base model as fine-tuning a bi-encoder starts with it; it has no head that could be trained alone."""
+    model = cast(BertForBiEncoder, new_segment_cosine(paths.BASE_MODEL, BertForBiEncoder))
+    set_trainable(model, "layers" if trainable == "head" else trainable)
+    return model
+
+
+def save_encoder(model: BertForBiEncoder, folder: Path) -> None:
+    """Write a bi-encoder as stage base_model writes a sentence encoder; a text's vector is the mean of its states."""
+    encoder = load_base_model(paths.BASE_MODEL)  # has a pooler, which a whole BertModel needs and nobody reads
+    encoder.load_state_dict(model.bert.state_dict(), strict=False)
+    encoder.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(paths.BASE_MODEL / name, folder / name)
+    settings = {"is_one": True, "pooling": "mean", "include_prompt": True, "query_prompt": "", "document_prompt": ""}
+    write_json(folder / paths.SENTENCE_ENCODER_FILE, settings | {"max_length": None})
 
 
 def load_base_model(folder: Path) -> BertModel:

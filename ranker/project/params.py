@@ -98,7 +98,7 @@ class Split(Section):
 class FirstStage(Section):
     """Stage first_stage."""
 
-    by: Literal["bm25", "cosine", "fusion", "run"]
+    by: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
     run: str
     depth: Annotated[int, Field(ge=10)]
 

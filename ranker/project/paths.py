@@ -28,6 +28,8 @@ SPLIT_QUERIES = Path("data/split/queries.parquet")
 SPLIT_DOCUMENTS = Path("data/split/documents.parquet")
 SPLIT_COUNTS = Path("results/split.json")
 
+BI_ENCODER = Path("models/bi_encoder")
+
 RUNS = Path("data/runs")  # the user's own, which no stage writes
 HITS = Path("data/first_stage/hits.parquet")
 HIT_DOCUMENTS = Path("data/first_stage/documents.parquet")

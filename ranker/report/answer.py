@@ -22,6 +22,7 @@ FIRST_STAGES = {
     "bm25": "BM25",
     "cosine": "the base model's cosine",
     "fusion": "BM25 and the base model's cosine",
+    "bi_encoder": "a bi-encoder, fine-tuned on the same judgements",
     "run": "your own engine",
 }
 
@@ -112,7 +113,7 @@ def _figures(comparison: dict[str, Any], strongest: str) -> str:
     own, other = (comparison["systems"][name][MEASURE]["mean"] for name in ("cross_encoder", strongest))
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     return (
-        f"Its {MEASURE} is {own:.3f}; of what needs no training, {SPOKEN[strongest]} is best with {other:.3f}: "
+        f"Its {MEASURE} is {own:.3f}; of what it has to beat, {SPOKEN[strongest]} is best with {other:.3f}: "
         f"{signed(difference['mean'])} ({bounds})."
     )
 

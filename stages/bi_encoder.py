@@ -1,0 +1,46 @@
+"""Fine-tune the base model as a bi-encoder on the training folds, where the first stage asks for it; else leave a note.
+
+python -m stages.bi_encoder
+"""
+
+from pathlib import Path
+
+from ranker.common.errors import run_stage
+from ranker.common.files import atomic, write_json
+from ranker.project import paths
+from ranker.project.params import Params, load_params
+from ranker.project.preflight import check_params_fit_model
+from ranker.project.versions import say_other_versions
+
+
+def train(params: Params, folder: Path) -> None:
+    """Write a model that embeds texts, as stage base_model writes one."""
+    from ranker.model.cross_encoder import new_bi_encoder, save_encoder  # torch takes seconds to import: not for a note
+    from ranker.model.dataset import load_pairs, targets
+    from ranker.splits.folds import held_out_rows
+    from ranker.training.checkpoints import remove_checkpoints
+    from ranker.training.trainer import fine_tune
+
+    pairs, encoded = load_pairs(params)
+    encoded = encoded.with_targets(targets(pairs, params.train.targets))
+    training, _ = held_out_rows(pairs, params.split.held_out)
+    print(f"bi_encoder: {len(training)} pairs", flush=True)
+    model = new_bi_encoder(params.train.trainable)
+    fine_tune(model, encoded.take(training), params.train, name="bi_encoder")
+    save_encoder(model, folder)
+    remove_checkpoints("bi_encoder")
+
+
+def main() -> None:
+    params = load_params()
+    say_other_versions("bi_encoder")
+    check_params_fit_model(paths.BASE_MODEL, params)
+    with atomic(paths.BI_ENCODER) as partial:
+        partial.mkdir()
+        write_json(partial / "made_for.json", {"first_stage.by": params.first_stage.by})  # DVC warns of empty folders
+        if params.first_stage.by == "bi_encoder":
+            train(params, partial)
+
+
+if __name__ == "__main__":
+    run_stage("bi_encoder", main)
