@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ranker.common.files import atomic
@@ -65,4 +66,5 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
 def read_paired_tokens() -> Tokens:
     """Token ids of the documents that are in a pair."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
-        return tables.as_tokens(pq.read_table(paths.ENCODED_DOCUMENTS, filters=[("paired", "=", True)]))
+        paired = [batch.filter(pc.field("paired")) for batch in _batches(paths.ENCODED_DOCUMENTS)]
+        return tables.as_tokens(pa.Table.from_batches(paired, tables.SCHEMAS[paths.ENCODED_DOCUMENTS]))
