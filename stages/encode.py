@@ -3,7 +3,9 @@
 python -m stages.encode
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -42,26 +44,29 @@ class Counts:
 
     def __init__(self, unknown: int | None) -> None:
         self.unknown = unknown
-        self.lengths: list[np.ndarray] = []
+        self.texts_of: Counter[int] = Counter()  # a length: a list of lengths would grow with the texts
         self.unknown_tokens = 0
 
     def watch(self, parts: Iterator[Part]) -> Iterator[Part]:
         for tokens, columns in parts:
-            self.lengths.append(tokens.lengths)
+            self.texts_of.update(tokens.lengths.tolist())
             self.unknown_tokens += int((tokens.values == self.unknown).sum())
             yield tokens, columns
 
     def report(self, name: str) -> dict[str, float]:
         """The counts, which are printed, and a line where many tokens are unknown."""
-        lengths = np.concatenate(self.lengths)
-        total = int(lengths.sum())
-        at_most = dict(zip(PERCENTILES, np.percentile(lengths, PERCENTILES, method="higher"), strict=True))
+        lengths = sorted(self.texts_of)
+        up_to = np.cumsum([self.texts_of[length] for length in lengths])  # texts of at most each length
+        texts, total = int(up_to[-1]), sum(length * count for length, count in self.texts_of.items())
+        # As np.percentile has them by its method "higher".
+        places = [ceil((texts - 1) * (percentile / 100)) for percentile in PERCENTILES]
+        at_most = dict(zip(PERCENTILES, np.take(lengths, up_to.searchsorted(places, "right")), strict=True))
         share = self.unknown_tokens / total if total else 0.0
-        print(f"encode: {name}: {len(lengths)} texts, {total} tokens, {at_most[100]} in the longest")
+        print(f"encode: {name}: {texts} texts, {total} tokens, {at_most[100]} in the longest")
         if share >= UNKNOWN:
             print(f"encode: warning: {share:.0%} of the tokens of {name} are [UNK]: the base model does not read them")
         percentiles = {f"tokens_of_{percentile}_percent_at_most": int(value) for percentile, value in at_most.items()}
-        return {"texts": len(lengths), "tokens": total, **percentiles, "unknown_share": share}
+        return {"texts": texts, "tokens": total, **percentiles, "unknown_share": share}
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ python -m stages.join
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import pandas as pd
 
 from ranker.common.errors import run_stage
@@ -17,7 +16,7 @@ from ranker.data.join import join, stand_ins
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
-from ranker.project.documents import write_documents
+from ranker.project.documents import read_ids_at, write_documents
 from ranker.project.params import Params, load_params
 
 
@@ -40,17 +39,28 @@ def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str,
         yield document_id, fields
 
 
+def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
+    """A line where queries have no judged negatives, and for how many of them no document was left to stand in."""
+    positives = int(pairs.groupby("query_id")["relevant"].all().sum())
+    without = positives - added["query_id"].nunique()
+    if positives:
+        print(
+            f"join: warning: {positives} queries have no judged negatives: random unjudged documents stand in for them"
+            + (f", but for {without}, whose judgements name every document" if without else "")
+        )
+
+
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
     census = Census()
     judged, texts = set(collection.judgements["document_id"]), dict[str, str]()
     with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
-        documents = keep_texts(census.distinct(collection.documents()), judged, texts)
+        documents = keep_texts(census.distinct(collection.documents), judged, texts)
         write_documents(partial, documents, params.join.document_fields)
         census.check_fields(params.join.document_fields)
         joined = join(collection, census, pd.Series(texts, dtype=str), params.join.relevant_from)
-    added = stand_ins(joined.pairs, collection.judgements, np.array(list(census.texts), object))
+    added = stand_ins(joined.pairs, collection.judgements, census.kept, read_ids_at)
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))
@@ -58,11 +68,7 @@ def main() -> None:
     write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
         print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
-    if len(added):
-        positives = added["query_id"].nunique()
-        print(
-            f"join: warning: {positives} queries have no judged negatives: random unjudged documents stand in for them"
-        )
+    say_stand_ins(joined.pairs, added)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,6 @@ def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
 def join_tutorial(folder: Path, relevant_from: int = 1) -> tuple[Joined, pd.DataFrame]:
     """What stage join makes of the tutorial's two files in a folder, and its documents: document_id and title."""
     collection, census = read_tutorial(folder, ["title"]), Census()
-    kept = [(document_id, title) for document_id, (title,) in census.distinct(collection.documents())]
+    kept = [(document_id, title) for document_id, (title,) in census.distinct(collection.documents)]
     documents = pd.DataFrame(kept, columns=["document_id", "title"], dtype=str)
     return join(collection, census, documents.set_index("document_id")["title"], relevant_from), documents

@@ -81,7 +81,7 @@ def fetch(
 def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
     """What stage join makes of the folder, and the texts of all its documents."""
     collection, census = read_beir(folder, ["title", "text"], []), Census()
-    texts = {document_id: whole_text(texts) for document_id, texts in census.distinct(collection.documents())}
+    texts = {document_id: whole_text(texts) for document_id, texts in census.distinct(collection.documents)}
     return join(collection, census, pd.Series(texts, dtype=str), relevant_from=1), texts
 
 

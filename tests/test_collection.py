@@ -9,7 +9,9 @@ import pytest
 from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection, Document, judgements_table
 from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, join, stand_ins
-from ranker.project.documents import read_documents, write_documents
+from ranker.project import paths
+from ranker.project.documents import read_documents, read_ids_at, write_documents
+from ranker.project.tables import CHUNK
 
 DOCUMENTS: list[Document] = [
     ("a", ["Masks", "in wards"]),
@@ -35,7 +37,7 @@ JUDGED: list[tuple[str, str, int | None]] = [
 
 def joined(judged: list[tuple[str, str, int | None]] = JUDGED) -> tuple[Joined, Census]:
     census = Census()
-    kept = dict(census.distinct(iter(DOCUMENTS)))
+    kept = dict(census.distinct(lambda: iter(DOCUMENTS)))
     texts = pd.Series({document_id: " ".join(texts) for document_id, texts in kept.items()}, dtype=str)
     queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
     return join(Collection(queries, judgements_table(judged), lambda: iter(DOCUMENTS)), census, texts, 1), census
@@ -43,9 +45,25 @@ def joined(judged: list[tuple[str, str, int | None]] = JUDGED) -> tuple[Joined, 
 
 def test_distinct_keeps_the_first_of_an_id_that_has_text() -> None:
     census = Census()
-    kept = list(census.distinct(iter(DOCUMENTS)))
+    kept = list(census.distinct(lambda: iter(DOCUMENTS)))
     assert kept == [DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[5], DOCUMENTS[6]]
-    assert (census.read, census.empty, census.other_text) == (7, {"c"}, {"a"})
+    assert (census.read, census.kept, census.empty, census.other_text) == (7, 4, {"c"}, {"a"})
+    assert list(census.texts) == ["a"]  # the ids in memory are those that come again
+
+
+class OneHash(str):
+    """An id that shares its hash with every other."""
+
+    def __hash__(self) -> int:
+        return 7
+
+
+def test_distinct_tells_ids_of_one_hash_apart() -> None:
+    rows = [("a", "Masks"), ("b", ""), ("c", "Bats"), ("b", "Pigs"), ("a", "Masks"), ("c", "Birds"), ("d", "")]
+    documents = [(OneHash(name), [text]) for name, text in rows]
+    census = Census()
+    assert list(census.distinct(lambda: iter(documents))) == [documents[0], documents[2], documents[3]]
+    assert (census.kept, [*census.empty], [*census.other_text]) == (3, ["d"], ["c"])
 
 
 def test_join_counts_every_judgement() -> None:
@@ -78,7 +96,7 @@ def test_join_counts_every_judgement() -> None:
 
 
 def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
-    write_documents(tmp_path / "documents.parquet", Census().distinct(iter(DOCUMENTS)), ["title", "text"])
+    write_documents(tmp_path / "documents.parquet", Census().distinct(lambda: iter(DOCUMENTS)), ["title", "text"])
     assert list(read_documents(tmp_path / "documents.parquet")) == [
         (
             ["a", "b", "d", "e"],
@@ -86,6 +104,16 @@ def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
             ["Masks in wards", "Bats", "Nobody judged it", "masks! In wards."],
         )
     ]
+
+
+def test_read_ids_at_in_the_order_asked_for_whatever_part_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documents(paths.DOCUMENTS, ((f"d{row}", [str(row)]) for row in range(2 * CHUNK + 1)), ["title"])
+    rows = [2 * CHUNK, 0, CHUNK, CHUNK - 1, 0]
+    assert read_ids_at(np.array(rows)).tolist() == [f"d{row}" for row in rows]
+    assert len(read_ids_at(np.empty(0, np.int64))) == 0
 
 
 def pairs(*rows: tuple[str, str, int]) -> pd.DataFrame:
@@ -97,34 +125,34 @@ def test_stand_ins_are_unjudged_documents_of_queries_without_judged_negatives() 
     ids = np.array([f"d{i}" for i in range(300)], dtype=object)
     judged = pairs(*(("few", f"d{i}", 1) for i in range(2)), *(("many", f"d{i}", 2) for i in range(20)))
     judged = pd.concat([judged, pairs(("both", "d1", 1), ("both", "d2", 0))], ignore_index=True)
-    drawn = stand_ins(judged, judged, ids)
+    drawn = stand_ins(judged, judged, len(ids), ids.__getitem__)
     assert drawn.groupby("query_id").size().to_dict() == {"few": AT_LEAST, "many": 20 * PER_POSITIVE}
     assert not drawn.duplicated(["query_id", "document_id"]).any()
     assert drawn.merge(judged, on=["query_id", "document_id"]).empty
     assert drawn[["grade", "relevant", "judged"]].drop_duplicates().to_numpy().tolist() == [[0, False, False]]
-    alone = stand_ins(judged[judged["query_id"] == "few"], judged, ids)
+    alone = stand_ins(judged[judged["query_id"] == "few"], judged, len(ids), ids.__getitem__)
     assert alone.equals(drawn[drawn["query_id"] == "few"].reset_index(drop=True))  # other queries change nothing
 
 
 def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
     ids = np.array(["a", "b", "c"], dtype=object)
     positive = pairs(("1", "a", 1))
-    assert sorted(stand_ins(positive, positive, ids)["document_id"]) == ["b", "c"]
+    assert sorted(stand_ins(positive, positive, len(ids), ids.__getitem__)["document_id"]) == ["b", "c"]
     dropped = pairs(("1", "a", 1), ("1", "b", -1))  # which says more of b than that nobody judged it
-    assert stand_ins(positive, dropped, ids)["document_id"].tolist() == ["c"]
+    assert stand_ins(positive, dropped, len(ids), ids.__getitem__)["document_id"].tolist() == ["c"]
     both = pairs(("1", "a", 1), ("1", "b", 0))
-    assert stand_ins(both, both, ids).empty
+    assert stand_ins(both, both, len(ids), ids.__getitem__).empty
 
 
 def test_stand_ins_are_of_queries_without_an_irrelevant_document_whatever_its_grade() -> None:
     ids = np.array(list("abcd"), dtype=object)
     low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # join.relevant_from: 2
-    assert stand_ins(low, low, ids).empty
+    assert stand_ins(low, low, len(ids), ids.__getitem__).empty
 
 
 def test_census_refuses_a_field_that_no_document_has() -> None:
     census = Census()
-    list(census.distinct(iter([("a", ["Masks", " "]), ("b", ["Bats", ""])])))
+    list(census.distinct(lambda: iter([("a", ["Masks", " "]), ("b", ["Bats", ""])])))
     census.check_fields(["title"])
     with pytest.raises(InputError, match=r"^join\.document_fields: expected documents with a txt, found none in 2$"):
         census.check_fields(["title", "txt"])

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,3 +48,15 @@ def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureF
     assert "encode: warning: 10% of the tokens of queries are [UNK]: the base model does not read" in printed
     assert printed.count("warning") == 1
     assert tables.read_tokens(paths.ENCODED_DOCUMENTS).lengths.tolist() == list(range(1, 101))
+
+
+@pytest.mark.parametrize("texts", [1, 2, 9, 10, 11, 99, 100, 101, 1000])
+def test_percentiles_are_numpys(texts: int) -> None:
+    lengths = np.random.default_rng(texts).integers(0, 40, texts)
+    parts = np.array_split(lengths, 3)
+    counts = stages.encode.Counts(unknown=None)
+    list(counts.watch((tables.pack(map(str, part), [[5] * length for length in part]), []) for part in parts))
+    found = counts.report("texts")
+    for percentile in stages.encode.PERCENTILES:
+        expected = np.percentile(lengths, percentile, method="higher")
+        assert found[f"tokens_of_{percentile}_percent_at_most"] == expected

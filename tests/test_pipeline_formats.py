@@ -28,7 +28,11 @@ def write_beir(folder: Path) -> None:
     write_corpus(folder / "corpus.jsonl", "_id")
     rows = [{"_id": query_id, "text": text} for query_id, text in QUERIES.items()]
     (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in GRADES)]
+    write_qrels(folder, GRADES)
+
+
+def write_qrels(folder: Path, grades: list[tuple[str, str, int]]) -> None:
+    lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in grades)]
     (folder / "qrels/test.tsv").write_text("\n".join(lines))
 
 
@@ -93,6 +97,19 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     tables.write_table(paths.PAIRS, pairs[pairs["document_id"] == "b"])
     assert run_module("stages.encode") == 0
     assert pd.read_parquet(paths.ENCODED_DOCUMENTS)["paired"].tolist() == [False, True, False, False]
+
+
+def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Query 2 has stand-ins; to query 1 all four documents are relevant."""
+    grades = [*(("1", name, 1) for name in DOCUMENTS), ("2", "b", 1)]
+    write_qrels(folder / "beir", grades)
+    run(folder, fetch__format="beir", fetch__folder="beir")
+    assert (
+        "join: warning: 2 queries have no judged negatives: random unjudged documents stand in for them, but for 1, "
+        "whose judgements name every document\n"
+    ) in capsys.readouterr().out
+    pairs = pd.read_parquet(paths.PAIRS)
+    assert sorted(pairs.loc[~pairs["judged"], "query_id"]) == ["2"] * 3
 
 
 def test_join_refuses_a_field_that_no_document_has(folder: Path) -> None:

@@ -1,10 +1,11 @@
 """What a source holds, whatever its format: queries, judgements, and documents that are read one by one."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ranker.common.errors import InputError
@@ -26,38 +27,53 @@ class Collection:
 
 @dataclass
 class Census:
-    """What was seen of documents: some 200 bytes each."""
+    """What was seen of documents. Ids are kept of those alone that come again or have no text, which are few."""
 
-    texts: dict[str, int] = field(default_factory=dict)  # of each id that has a text, a hash of it
+    texts: dict[str, int] = field(default_factory=dict)  # of each id that comes again and has a text, a hash of it
     empty: set[str] = field(default_factory=set)  # ids without a text
     other_text: set[str] = field(default_factory=set)  # ids that came again with another text
     in_field: list[int] = field(default_factory=list)  # how many documents have text in each field
     read: int = 0
+    kept: int = 0  # that have a text, each id once
 
-    def distinct(self, documents: Iterator[Document]) -> Iterator[Document]:
-        """Each document that has a text, once: the first of its id."""
-        for document_id, texts in documents:
+    def distinct(self, documents: Callable[[], Iterator[Document]]) -> Iterator[Document]:
+        """Each document that has a text, once: the first of its id. They are read twice, so that few ids are kept."""
+        again = _hashes_of_repeated(document_id for document_id, _ in documents())
+        for document_id, texts in documents():
             self.read += 1
             if not any(text.strip() for text in texts):
                 self.empty.add(document_id)
                 continue
-            found = hash(tuple(texts))
-            if document_id in self.texts:
-                if self.texts[document_id] != found:
-                    self.other_text.add(document_id)
+            if hash(document_id) in again and self._was_seen(document_id, texts):
                 continue
-            self.texts[document_id] = found
+            self.kept += 1
             self.in_field = self.in_field or [0] * len(texts)
             for place, text in enumerate(texts):
                 self.in_field[place] += bool(text.strip())
             yield document_id, texts
         self.empty -= self.texts.keys()
 
+    def _was_seen(self, document_id: str, texts: list[str]) -> bool:
+        found = hash(tuple(texts))
+        if document_id not in self.texts:
+            self.texts[document_id] = found
+            return False
+        if self.texts[document_id] != found:
+            self.other_text.add(document_id)
+        return True
+
     def check_fields(self, names: Sequence[str]) -> None:
         """InputError where no document has text in one of the fields `names`: it may be misspelt."""
         for name, count in zip(names, self.in_field, strict=False):
             if not count:
                 raise InputError(f"join.document_fields: expected documents with a {name}, found none in {self.read}")
+
+
+def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
+    """Hashes of the ids that come more than once, and of those that share theirs with another: 8 bytes an id."""
+    hashes = np.fromiter(map(hash, ids), np.int64)
+    hashes.sort()
+    return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
 def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:

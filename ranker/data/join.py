@@ -1,6 +1,7 @@
 """Judgements -> graded pairs of known queries and documents, with an account of all that is dropped."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ def join(collection: Collection, census: Census, texts: "pd.Series[str]", releva
     """
     queries = collection.queries
     rows = collection.judgements
-    rows = rows.assign(finding=_why_dropped(rows, set(queries["query_id"]), census))
+    rows = rows.assign(finding=_why_dropped(rows, set(queries["query_id"]), census, texts))
     kept = rows[rows["finding"] == ""].astype({"grade": "int32"})
     if kept.empty:
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
@@ -73,10 +74,12 @@ def join(collection: Collection, census: Census, texts: "pd.Series[str]", releva
     )
 
 
-def _why_dropped(rows: pd.DataFrame, known_queries: set[str], census: Census) -> "pd.Series[str]":
+def _why_dropped(
+    rows: pd.DataFrame, known_queries: set[str], census: Census, texts: "pd.Series[str]"
+) -> "pd.Series[str]":
     """The first of DROPPED that holds for each row, or an empty string."""
     grades = rows.groupby(PAIR)["grade"].transform("nunique")  # of those that are there
-    has_text = rows["document_id"].isin(census.texts.keys())
+    has_text = rows["document_id"].isin(texts.index)
     is_empty = rows["document_id"].isin(census.empty)
     finding = pd.Series("", index=rows.index, dtype=str)
     for reason, holds in {
@@ -147,7 +150,7 @@ def _counts(
         "read": read,
         "kept": {
             "queries": int(kept["query_id"].nunique()),
-            "documents": len(census.texts),
+            "documents": census.kept,
             "judged_documents": int(kept["document_id"].nunique()),
             "pairs": len(kept),
             "relevant_pairs": int(kept["relevant"].sum()),
@@ -157,24 +160,31 @@ def _counts(
     }
 
 
-def stand_ins(pairs: pd.DataFrame, judgements: pd.DataFrame, document_ids: np.ndarray) -> pd.DataFrame:
+def stand_ins(
+    pairs: pd.DataFrame, judgements: pd.DataFrame, documents: int, ids_at: Callable[[np.ndarray], np.ndarray]
+) -> pd.DataFrame:
     """Random unjudged documents in place of judged negatives: pairs of grade 0, with `judged` false.
 
-    They are of each query of `pairs` that has relevant documents alone. `document_ids` is a str array of all documents.
-    They are drawn by the query's id, so that other queries change nothing; another corpus gives other ones. None is one
-    that `judgements` name for the query, those among them that were dropped.
+    They are of each query of `pairs` that has relevant documents alone. `documents` is how many there are, and `ids_at`
+    gives the ids of some rows of them, a str array of an int64 one. They are drawn by the query's id, so that other
+    queries change nothing; another corpus gives other ones. None is one that `judgements` name for the query, those
+    among them that were dropped.
     """
-    named = judgements.groupby("query_id")["document_id"].agg(set)
-    drawn = []
-    for query_id, rows in pairs.groupby("query_id", sort=False):
-        if not rows["relevant"].all():
-            continue
-        seed = int.from_bytes(hashlib.sha256(str(query_id).encode()).digest()[:8])
-        wanted = max(AT_LEAST, PER_POSITIVE * len(rows))
-        judged = named[query_id]
-        drawable = min(wanted + len(judged), len(document_ids))  # some of those drawn are judged
-        chosen = np.random.default_rng(seed).choice(len(document_ids), drawable, replace=False)
-        unjudged = [name for name in document_ids[chosen] if name not in judged]
-        drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged[:wanted]}))
-    found = pd.concat(drawn, ignore_index=True) if drawn else pd.DataFrame(columns=["query_id", "document_id"])
-    return found.assign(grade=np.int32(0), relevant=False, judged=False)
+    named = judgements.groupby("query_id")["document_id"].agg(set).to_dict()
+    by_query = pairs.groupby("query_id", sort=False)["relevant"]
+    wanted = {str(name): max(AT_LEAST, PER_POSITIVE * len(relevant)) for name, relevant in by_query if relevant.all()}
+    # Some of those drawn are judged.
+    rows = [_draw(query_id, count + len(named[query_id]), documents) for query_id, count in wanted.items()]
+    drawn = ids_at(np.concatenate([np.empty(0, np.int64), *rows]))  # of all queries at once: the table is read once
+    found: list[tuple[str, str]] = []
+    ends = np.cumsum([len(row) for row in rows])
+    for (query_id, count), row, end in zip(wanted.items(), rows, ends, strict=True):
+        unjudged = [name for name in drawn[end - len(row) : end] if name not in named[query_id]]
+        found += [(query_id, name) for name in unjudged[:count]]
+    return pd.DataFrame(found, columns=PAIR, dtype=str).assign(grade=np.int32(0), relevant=False, judged=False)
+
+
+def _draw(query_id: str, count: int, documents: int) -> np.ndarray:
+    """Rows of `count` documents, or of all where there are fewer: int64, each once."""
+    seed = int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8])
+    return np.random.default_rng(seed).choice(documents, min(count, documents), replace=False)

@@ -130,7 +130,7 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     line = 0
     try:
-        for batch in pq.ParquetFile(path).iter_batches(ROWS):
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROWS):  # it would hold the whole file
             for row in batch.to_pylist():
                 line += 1
                 yield f"{path}: row {line}", row

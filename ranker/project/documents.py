@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,9 +30,26 @@ def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fiel
 def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
     """Ids, titles (the first field) and whole texts (all fields) of all documents, CHUNK at a time."""
     with tables.reading(path):
-        for batch in pq.ParquetFile(path).iter_batches(CHUNK):
+        for batch in _batches(path):
             ids, *texts = (column.to_pylist() for column in batch.columns)
             yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
+
+
+def read_ids_at(rows: np.ndarray) -> np.ndarray:
+    """Ids of some rows of the documents, int64 [rows] in any order: a str array of that order."""
+    wanted, places = np.unique(rows, return_inverse=True)
+    ids, first = [], 0
+    with tables.reading(paths.DOCUMENTS):
+        for batch in _batches(paths.DOCUMENTS, ["document_id"]):
+            start, end = np.searchsorted(wanted, [first, first + len(batch)])
+            ids += batch.column(0).take(pa.array(wanted[start:end] - first)).to_pylist()
+            first += len(batch)
+    return np.array(ids, object)[places]
+
+
+def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    # By default Arrow's pre_buffer holds the whole file, compressed: 167 MB of 10^6 documents of 48 words.
+    return pq.ParquetFile(path, pre_buffer=False).iter_batches(CHUNK, columns=columns)
 
 
 def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
@@ -48,13 +66,14 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
 def read_paired_tokens() -> Tokens:
     """Token ids of the documents that are in a pair."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
-        return tables.as_tokens(pq.read_table(paths.ENCODED_DOCUMENTS, filters=[("paired", "=", True)]))
+        paired = [batch.filter(pc.field("paired")) for batch in _batches(paths.ENCODED_DOCUMENTS)]
+        return tables.as_tokens(pa.Table.from_batches(paired, tables.SCHEMAS[paths.ENCODED_DOCUMENTS]))
 
 
 def read_token_parts(wanted: pa.Array | None = None) -> Iterator[Tokens]:
     """Token ids of all documents, or of those whose ids are `wanted`: of CHUNK documents at a time, what there is."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
-        for batch in pq.ParquetFile(paths.ENCODED_DOCUMENTS).iter_batches(CHUNK):
+        for batch in _batches(paths.ENCODED_DOCUMENTS):
             kept = batch if wanted is None else batch.filter(pc.is_in(batch.column(0), value_set=wanted))
             if kept.num_rows:
                 yield tables.as_tokens(pa.Table.from_batches([kept]))

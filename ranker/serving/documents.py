@@ -104,7 +104,7 @@ def _parquet(path: Path, fields: Sequence[str]) -> Iterator[Row]:
     line = 0
     with path.open("rb") as file:  # whose errors name it
         try:
-            table = pq.ParquetFile(file)
+            table = pq.ParquetFile(file, pre_buffer=False)  # it would hold the whole file
             columns = _columns(str(path), fields, table.schema_arrow.names)
             for batch in table.iter_batches(ROWS, columns=columns):
                 for row in zip(*(batch[column].to_pylist() for column in columns), strict=True):

@@ -1,21 +1,23 @@
-"""Documents of title and text in Vespa's own code: deployed, and the tokens made of both as Ranker makes them."""
+"""Documents of title and text in Vespa's own code: deployed, and tokens and scores of both as Ranker has them."""
 
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ranker.contract.document import whole_text
 from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
-from ranker.vespa.query import QuerySettings
+from ranker.vespa.query import QuerySettings, query_body
 from tests.vespa import harness
 
 pytestmark = pytest.mark.engines
 
 FIELDS = ("title", "text")
+QUERY = "masks among nurses"
 DOCUMENTS = [
     ("a", "Masks in wards", "A trial of masks among nurses."),
     ("no text", "The origin of the virus", ""),
@@ -38,12 +40,20 @@ def _at_hand() -> None:
 @pytest.fixture(scope="module")
 def found(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fields")
-    write_application(folder / "application", ranker_folder, "a", "0.1.0", "fp32", QuerySettings("en", 9, 500, FIELDS))
+    settings = QuerySettings("en", 9, 500, FIELDS)
+    write_application(folder / "application", ranker_folder, "a", "0.1.0", "fp32", settings)
     write_feed(DOCUMENTS, folder / "feed.jsonl", FIELDS)
-    place = {"application": str(folder / "application")}
+    place, feed = {"application": str(folder / "application")}, str(folder / "feed.jsonl")
     request: dict[str, dict[str, Any]] = {
         "deploy": {"step": "deploy", **place},
-        "index": {"step": "index", **place, "feed": str(folder / "feed.jsonl"), "update": "Zika virus"},
+        "index": {"step": "index", **place, "feed": feed, "update": "Zika virus"},
+        "rerank": {
+            "step": "rerank",
+            **place,
+            "feed": feed,
+            "bodies": {"both": query_body(QUERY, settings)},
+            "rounds": 1,
+        },
     }
     (folder / "run").mkdir()
     return harness.run(request, folder / "run")
@@ -63,6 +73,19 @@ def test_fed_documents_have_the_tokens_that_ranker_gives_them(found: dict[str, A
     for document, tokens in zip(fed, encoded, strict=True):
         size = len(document.get("tokens", tokens))
         assert document.get("tokens", [0] * size) == [*tokens, *[0] * (size - len(tokens))], document
+
+
+def test_fed_documents_have_the_scores_that_ranker_gives_them(found: dict[str, Any], ranker_folder: Path) -> None:
+    """Fed in two fields, tokenised and reranked by Vespa; one text to Ranker."""
+    ranker = Ranker(ranker_folder, "fp32")
+    encoded = ranker.encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
+    ours = ranker.score_unbatched(ranker.encode_query(QUERY), encoded)
+    (reranked,) = found["rerank"]["both"]
+    vespas = dict(zip(reranked["order"], reranked["relevance"], strict=True))
+    assert reranked["runs"] == len(DOCUMENTS)
+    np.testing.assert_allclose([vespas[document_id] for document_id, *_ in DOCUMENTS], ours, atol=1e-5)
+    titles = ranker.encode_documents([title for _, title, _ in DOCUMENTS])  # alone, they have other scores
+    assert np.abs(ours - ranker.score_unbatched(ranker.encode_query(QUERY), titles)).max() > 1e-3
 
 
 def test_an_update_of_one_field_makes_the_tokens_of_that_alone(found: dict[str, Any], ranker_folder: Path) -> None:
