@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from ranker.common.errors import run_stage
-from ranker.evaluation.judged import merge_judgements
+from ranker.judging.judged import merge_judgements
 from ranker.project.params import load_params
 
 

@@ -24,8 +24,8 @@ from ranker.evaluation.reranking import (
 from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
-from ranker.evaluation.to_judge import to_judge, unmerged
 from ranker.evaluation.trec_files import runs_of, write_trec_files
+from ranker.judging.to_judge import to_judge, unmerged
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,

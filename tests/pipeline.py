@@ -9,8 +9,9 @@ from ranker.common.files import sha256
 from ranker.project import paths
 
 STAGES = (
-    *("fetch", "base_model", "join", "encode", "embed", "split", "features", "train"),
-    *("export", "package", "evaluate", "report"),
+    *("fetch", "base_model", "join", "encode", "embed", "split"),
+    *("bi_encoder", "first_stage", "features", "train"),
+    *("export", "package", "score", "evaluate", "report"),
 )
 
 

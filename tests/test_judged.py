@@ -12,8 +12,8 @@ from ranker.data.beir import read_beir
 from ranker.data.collection import Collection
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_tutorial
-from ranker.evaluation import to_judge
-from ranker.evaluation.judged import merge_judgements
+from ranker.judging import to_judge
+from ranker.judging.judged import merge_judgements
 from ranker.project.params import Params
 from tests.factories import PARAMS, ROOT, run_module, set_params
 from tests.readme import command

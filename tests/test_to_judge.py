@@ -1,4 +1,4 @@
-"""ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
+"""ranker.judging.to_judge, by hand and against what a judgement really moves."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.evaluation.to_judge import COLUMNS, to_judge
+from ranker.judging.to_judge import COLUMNS, to_judge
 from ranker.metrics.ranking import ranking_measures
 
 SYSTEMS = ["ours", "other", "third"]

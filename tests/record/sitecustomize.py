@@ -6,6 +6,7 @@ cross-validation, a stage is called crossval/NAME.
 
 import atexit
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def stage(arguments: list[str]) -> str:
         if package == "crossval":
             return f"crossval/{recipe if name == 'train' else name}"
     return ""
+
+
+def section(name: str) -> str:
+    """The name in params.yaml of a section of a class's name.
+
+    >>> section("FirstStage")
+    'first_stage'
+    """
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 STAGE = stage(sys.orig_argv)
@@ -44,7 +54,7 @@ if STAGE and "RECORDED" in os.environ:
         if isinstance(value, Section):
             loaded.add(id(value))
         elif id(self) in loaded and name in type(self).model_fields and not validates():
-            read.add(f"{type(self).__name__.lower()}.{name}")
+            read.add(f"{section(type(self).__name__)}.{name}")
         return value
 
     def write() -> None:

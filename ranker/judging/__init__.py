@@ -1,0 +1,1 @@
+"""What to judge next, and the merging of what was judged."""
