@@ -9,7 +9,8 @@ from ranker.common.files import sha256
 from ranker.project import paths
 
 STAGES = (
-    *("fetch", "base_model", "join", "encode", "embed", "split", "features", "train"),
+    *("fetch", "base_model", "join", "encode", "embed", "split"),
+    *("first_stage", "negatives", "features", "train"),
     *("export", "package", "evaluate", "report"),
 )
 

@@ -1,6 +1,7 @@
 """Judgements -> graded pairs of known queries and documents, with an account of all that is dropped."""
 
 import hashlib
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,7 +112,7 @@ def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.Da
 
 def _noted(kept: pd.DataFrame, census: Census, texts: "pd.Series[str]") -> list[pd.DataFrame]:
     """What a user should know of pairs that are kept."""
-    by_text = kept.assign(text=_words(kept["document_id"].map(texts)))
+    by_text = kept.assign(text=words(kept["document_id"].map(texts)))
     grades = by_text.groupby(["query_id", "text"])["grade"].transform("nunique")
     two = kept[kept["document_id"].isin(census.other_text)].drop_duplicates("document_id")
     return [
@@ -121,7 +122,7 @@ def _noted(kept: pd.DataFrame, census: Census, texts: "pd.Series[str]") -> list[
     ]
 
 
-def _words(texts: "pd.Series[str]") -> "pd.Series[str]":
+def words(texts: "pd.Series[str]") -> "pd.Series[str]":
     """The letters, digits and underscores of texts, in lower case: by Arrow, in half of pandas' time."""
     lower = pa.array(texts.str.lower(), pa.string())
     words = pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, pattern=r"[^\pL\pN_]+", replacement=" "))
@@ -169,12 +170,16 @@ def stand_ins(pairs: pd.DataFrame, judgements: pd.DataFrame, document_ids: np.nd
     for query_id, rows in pairs.groupby("query_id", sort=False):
         if not rows["relevant"].all():
             continue
-        seed = int.from_bytes(hashlib.sha256(str(query_id).encode()).digest()[:8])
         wanted = max(AT_LEAST, PER_POSITIVE * len(rows))
-        judged = named[query_id]
-        drawable = min(wanted + len(judged), len(document_ids))  # some of those drawn are judged
-        chosen = np.random.default_rng(seed).choice(len(document_ids), drawable, replace=False)
-        unjudged = [name for name in document_ids[chosen] if name not in judged]
-        drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged[:wanted]}))
+        unjudged = draw(str(query_id), wanted, document_ids, named[query_id])
+        drawn.append(pd.DataFrame({"query_id": query_id, "document_id": unjudged}))
     found = pd.concat(drawn, ignore_index=True) if drawn else pd.DataFrame(columns=["query_id", "document_id"])
     return found.assign(grade=np.int32(0), relevant=False, judged=False)
+
+
+def draw(query_id: str, count: int, document_ids: np.ndarray, taken: Set[str]) -> list[str]:
+    """At most `count` of `document_ids`, a str array, at random by the query's id; none that is `taken`."""
+    seed = int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8])
+    drawable = min(count + len(taken), len(document_ids))  # some of those drawn are taken
+    chosen = np.random.default_rng(seed).choice(len(document_ids), drawable, replace=False)
+    return [name for name in document_ids[chosen] if name not in taken][:count]

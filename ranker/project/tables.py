@@ -35,6 +35,8 @@ TEXTS = pa.schema(
     ]
 )
 
+FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
+
 # One schema per file, named by its path.
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
@@ -53,7 +55,7 @@ SCHEMAS = {
     ),
     paths.SPLIT_DOCUMENTS: TEXTS,
     # unseen: neither the document nor a title nearly like its own is judged in another fold
-    paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
+    paths.SPLIT_PAIRS: FOLDED,
     # Of each query, the first stage's best of the whole collection, best first.
     paths.HITS: pa.schema(
         [
@@ -65,6 +67,8 @@ SCHEMAS = {
         ]
     ),
     paths.HIT_DOCUMENTS: TEXTS,
+    paths.MINED_PAIRS: FOLDED,  # none is judged, relevant, or unseen
+    paths.MINED_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),
@@ -164,9 +168,9 @@ def _lists(tokens: Ragged) -> pa.Array:
     return pa.ListArray.from_arrays(tokens.offsets.astype(np.int32), pa.array(tokens.values, pa.int32()))
 
 
-def read_tokens(path: Path) -> Tokens:
-    """Ids and token ids of a table, without copying these into Python objects."""
-    return as_tokens(_read(path, SCHEMAS[path]))
+def read_tokens(*files: Path) -> Tokens:
+    """Ids and token ids of one table, or of several in turn, without copying these into Python objects."""
+    return as_tokens(pa.concat_tables([_read(path, SCHEMAS[path]) for path in files]))
 
 
 def as_tokens(table: pa.Table) -> Tokens:
