@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.project.params import Negatives
@@ -106,7 +106,7 @@ def collections(draw: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, judgements(*rows)
 
 
-params = st.builds(
+all_params = st.builds(
     lambda low, more, *others: Negatives(**dict(zip(Negatives.model_fields, (low, low + more, *others), strict=True))),
     st.integers(1, 9),
     st.integers(0, 20),
@@ -116,48 +116,48 @@ params = st.builds(
 )
 
 
-def all_wanted(judged: pd.DataFrame, settings: Negatives) -> "pd.Series[int]":
+def all_wanted(judged: pd.DataFrame, params: Negatives) -> "pd.Series[int]":
     positives = judged[judged["relevant"].eq(True)]
-    return positives.groupby("query_id").size() * settings.per_positive
+    return positives.groupby("query_id").size() * params.per_positive
 
 
-@given(collections(), params)
+@settings(max_examples=30)
+@given(collections(), all_params)
 def test_mine_holds_to_ranks_judgements_guard_and_counts(
-    made: tuple[pd.DataFrame, pd.DataFrame], settings: Negatives
+    made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives
 ) -> None:
     table, judged = made
-    lacking = all_wanted(judged, settings)
-    found = mine(table, judged, lacking, IDS, settings)
+    lacking = all_wanted(judged, params)
+    found = mine(table, judged, lacking, IDS, params)
     both = pd.concat([found.from_ranks, found.at_random])
     assert not both.duplicated().any()
     assert not pairs(both) & pairs(judged), "never a judged one of any grade, dropped ones among them"
     rows = found.from_ranks.merge(table, how="left")
-    assert rows["rank"].between(settings.from_rank, settings.to_rank).all()
+    assert rows["rank"].between(params.from_rank, params.to_rank).all()
     positives = judged[judged["relevant"].eq(True)]
     for query_id, of_query in rows.groupby("query_id"):
         own = positives[positives["query_id"] == query_id]
         median = np.median(own["base_cosine"].to_numpy(np.float64))
-        assert (of_query["base_cosine"] < median - settings.margin * abs(median) + 1e-6).all()
+        assert (of_query["base_cosine"] < median - params.margin * abs(median) + 1e-6).all()
         assert not set(of_query["text"]) & set(own["text"])
-        assert len(of_query) <= lacking[query_id] - round(lacking[query_id] * settings.random_share)
+        assert len(of_query) <= lacking[query_id] - round(lacking[query_id] * params.random_share)
     for query_id, count in zip(lacking.index, lacking, strict=True):
         drawable = len(IDS) - (judged["query_id"] == query_id).sum()
         assert (both["query_id"] == query_id).sum() == min(count, drawable)
-    refused = len(table[table["rank"].between(settings.from_rank, settings.to_rank)]) - sum(found.refused.values())
+    refused = len(table[table["rank"].between(params.from_rank, params.to_rank)]) - sum(found.refused.values())
     assert len(found.from_ranks) <= refused
 
 
-@given(collections(), params)
-def test_mine_of_one_query_does_not_know_the_others(
-    made: tuple[pd.DataFrame, pd.DataFrame], settings: Negatives
-) -> None:
+@settings(max_examples=30)
+@given(collections(), all_params)
+def test_mine_of_one_query_does_not_know_the_others(made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives) -> None:
     """Nor the order of the rows: so no fold learns of another's judgements."""
     table, judged = made
-    lacking = all_wanted(judged, settings)
-    all_of_it = mine(table.sample(frac=1, random_state=1), judged[::-1], lacking, IDS, settings)
+    lacking = all_wanted(judged, params)
+    all_of_it = mine(table.sample(frac=1, random_state=1), judged[::-1], lacking, IDS, params)
     for query_id in lacking.index:
         hit, known = (part[part["query_id"] == query_id] for part in (table, judged))
-        alone = mine(hit, known, lacking[[query_id]], IDS, settings)
+        alone = mine(hit, known, lacking[[query_id]], IDS, params)
         for name in ("from_ranks", "at_random"):
             expected = getattr(all_of_it, name)
             expected = expected[expected["query_id"] == query_id]
@@ -185,8 +185,8 @@ def test_false_negatives_by_hand() -> None:
     """Whichever of the two is hidden, it is refused: only without the guard is it mined, with the one other hit."""
     judged = judgements(("1", "d1", True, 0.5), ("1", "d2", True, 0.5), ("3", "d1", True, 0.5))
     table = hits("1", {"d1": 0.5, "d2": 0.5, "d3": 0.4})
-    settings = PARAMS.model_copy(update={"from_rank": 1})
-    found = false_negatives(table, judged, np.array(["d1", "d2", "d3"], object), settings)
+    params = PARAMS.model_copy(update={"from_rank": 1})
+    found = false_negatives(table, judged, np.array(["d1", "d2", "d3"], object), params)
     assert (found["queries"], found["hidden"]) == (1, 1)
     assert found["unguarded"] == {
         "from_ranks": {"mined": 2, "relevant": 1, "rate": 0.5, "share_of_hidden": 1.0},
@@ -205,14 +205,15 @@ def test_false_negatives_of_single_positives_are_not_known() -> None:
     assert found["guarded"]["from_ranks"] == {"mined": 0, "relevant": 0, "rate": None, "share_of_hidden": None}  # type: ignore[index]
 
 
-@given(collections(), params)
-def test_false_negatives_are_counted_again(made: tuple[pd.DataFrame, pd.DataFrame], settings: Negatives) -> None:
+@settings(max_examples=30)
+@given(collections(), all_params)
+def test_false_negatives_are_counted_again(made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives) -> None:
     table, judged = made
-    found: Any = false_negatives(table, judged, IDS, settings)
+    found: Any = false_negatives(table, judged, IDS, params)
     secret = hidden_positives(judged)
     known = judged[~secret & judged["query_id"].isin(judged[secret]["query_id"])]
     for name, guarded in (("guarded", True), ("unguarded", False)):
-        mined: Mined = mine(table, known, all_wanted(known, settings), IDS, settings, guarded)
+        mined: Mined = mine(table, known, all_wanted(known, params), IDS, params, guarded)
         for part in ("from_ranks", "at_random"):
             both = pairs(getattr(mined, part)) & pairs(judged[secret])
             assert found[name][part]["relevant"] == len(both)
