@@ -56,14 +56,15 @@ def write_collection(documents: int, vocabulary: Sequence[str], folder: Path) ->
 
 
 def write_project(collection: Path, folder: Path) -> None:
-    """A folder in which the stages run: params.yaml, the base model and the ranker."""
+    """A folder in which the stages run: params.yaml, the pins, the base model and the ranker."""
     params = yaml.safe_load(PARAMS_FILE.read_text("utf-8"))
     params["fetch"] |= {"format": "beir", "folder": str(collection)}
     params["join"] |= {"document_fields": ["title", "text"]}
     params["first_stage"] |= {"depth": HITS}
+    params["negatives"] |= {"to_rank": HITS}
     (folder / PARAMS_FILE).write_text(yaml.safe_dump(params), "utf-8")
-    for made in (paths.BASE_MODEL, paths.RANKER):
-        (folder / made).parent.mkdir(parents=True)
+    for made in (paths.BASE_MODEL, paths.RANKER, Path("requirements.txt")):
+        (folder / made).parent.mkdir(parents=True, exist_ok=True)
         (folder / made).symlink_to(made.absolute())
 
 
