@@ -8,6 +8,7 @@ import pytest
 
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import ONCE
+from ranker.evaluation.reranking import UNTRAINED_HITS
 from ranker.report.answer import LABELS, SPOKEN, answer, beside_bi_encoder
 from ranker.report.page import browser_data, render
 from ranker.report.plots import COLOURS, DASHES, plots
@@ -49,7 +50,7 @@ def test_answer_helps() -> None:
     )
     assert (word, shown) == ("helps", "The ranker helps, on this split and seed.")
     assert figures == (
-        "Its nDCG@10 is 0.489; of what needs no training, BM25 is best with 0.411: "
+        "Its nDCG@10 is 0.489; of what it has to beat, BM25 is best with 0.411: "
         "+0.078 (95% interval +0.012 to +0.141, p = 0.023). It gains on 2 of 4 queries and loses on 1."
     )
 
@@ -93,7 +94,7 @@ def test_answer_no_significant_difference(found: list[str], headline: str) -> No
 
 
 def test_labels_name_every_system() -> None:
-    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE}
+    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE, *UNTRAINED_HITS, "perfect"}
     assert set(LABELS) == set(SPOKEN) == systems
     assert set(COLOURS) == set(DASHES) == systems
 
