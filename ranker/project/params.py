@@ -240,9 +240,16 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
     """Validate what params.yaml holds."""
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
+    count, depth = params.vespa.rerank_count, params.first_stage.depth
+    if count > depth:
+        raise InputError(
+            f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "
+            f"measured on its hits, found {count}"
+        )
+    return params
 
 
 def _first(error: ValidationError) -> str:
