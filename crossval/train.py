@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
 from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
-from ranker.model.dataset import EncodedPairs, load_pairs, targets
+from ranker.model.dataset import EncodedPairs, load_training_pairs, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
@@ -20,7 +20,7 @@ from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model
 from ranker.project.versions import say_other_versions
-from ranker.splits.folds import held_out_rows
+from ranker.splits.folds import training_sides
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.head import Featured, converged_head_scores, score_features, train_head
 from ranker.training.trainer import fine_tune
@@ -84,9 +84,9 @@ def main() -> None:
     say_other_versions("crossval")
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
-    pairs, encoded = load_pairs(params)
+    pairs, encoded = load_training_pairs(params)
     encoded = encoded.with_targets(targets(pairs, params.train.targets))
-    training, scored = held_out_rows(pairs, asked.fold)
+    training, scored = training_sides(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)
     sides = (pairs.iloc[training], encoded.take(training)), (pairs.iloc[scored], encoded.take(scored))

@@ -8,7 +8,7 @@ from typing import cast
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
-from ranker.model.dataset import load_pairs
+from ranker.model.dataset import load_training_pairs
 from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import check_params_fit_model
@@ -26,7 +26,7 @@ def extract(params: Params, folder: Path) -> None:
     from ranker.model.features import FEATURES_FILE, write_features
     from ranker.model.hardware import resolve_precision
 
-    _, pairs = load_pairs(params)
+    _, pairs = load_training_pairs(params)
     precision = resolve_precision(params.train.precision)
     tokens = pairs.lengths.sum()
     print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}", flush=True)

@@ -33,6 +33,7 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     joined = split.pop("joined")
     found = {f"join: {group}": values for group, values in joined.items()}
     found |= {f"split: {group}": values for group, values in split.items()}
+    found["negatives"] = mined(read_json(paths.NEGATIVES))
     found["trained with"] = trained_with(measures["manifest"])
     ties = measures["nDCG@10_by_order_of_ties"].items()
     found["cut"] = measures["cut"]
@@ -44,6 +45,18 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
             for name, value in values.items()
         }
     return found
+
+
+def mined(found: dict[str, Any]) -> dict[str, Any]:
+    """What stage negatives mined, and how much of what it would mine was relevant: of positives that were hidden."""
+    hidden = found["false_negatives"]
+    rates = {name: hidden[name]["from_ranks"]["rate"] for name in ("guarded", "unguarded")}
+    return {
+        "queries_with_few_judged_negatives": found["queries"]["mined"],
+        **{f"mined_{name}": count for name, count in found["mined"].items()},
+        "hidden_positives": hidden["hidden"],
+        **{f"relevant_among_mined_{name}": "not known" if rate is None else rate for name, rate in rates.items()},
+    }
 
 
 def trained_with(manifest: dict[str, Any]) -> dict[str, Any]:

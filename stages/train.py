@@ -14,14 +14,14 @@ from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, sha256, write_json
 from ranker.model.cross_encoder import CrossEncoder, initial_model, is_sentence_encoder, save_model
-from ranker.model.dataset import EncodedPairs, load_pairs, targets
+from ranker.model.dataset import EncodedPairs, load_training_pairs, targets
 from ranker.model.features import FEATURES_FILE
 from ranker.model.hardware import machine, resolve_precision
 from ranker.project import paths
 from ranker.project.params import Train, load_params
 from ranker.project.preflight import check_params_fit_model
 from ranker.project.versions import say_other_versions
-from ranker.splits.folds import held_out_rows
+from ranker.splits.folds import training_sides
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.curves import EvalLogger
 from ranker.training.head import Featured, train_head
@@ -30,11 +30,11 @@ from ranker.training.head import Featured, train_head
 def train(
     model: CrossEncoder,
     training: EncodedPairs,
-    rows: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
     params: Train,
     logger: EvalLogger | None,
 ) -> None:
-    """Train the head on the features of pairs `rows`, the others being held out, or more than it in the Trainer.
+    """Train the head on features, those of training and of held-out pairs in `rows`, or more than it in the Trainer.
 
     A head takes seconds: the first process trains it alone.
     """
@@ -42,18 +42,19 @@ def train(
         if logger is None:
             return
         pooled = np.load(paths.FEATURES / FEATURES_FILE)
-        held_out = np.delete(pooled, rows, axis=0)
+        trained, held_out = (pooled[side] for side in rows)
         classifier = cast(BertForSequenceClassification, model)  # preflight says so
-        train_head(classifier, Featured(pooled[rows], training.targets, training.lengths), params, held_out, logger)
+        train_head(classifier, Featured(trained, training.targets, training.lengths), params, held_out, logger)
     else:
         from ranker.training.trainer import fine_tune  # the Trainer takes a second to import: not for a head
 
         fine_tune(model, training, params, logger, name="train")
 
 
-def data_digests() -> dict[str, str]:
-    """SHA-256 of each table that the model was trained on."""
-    files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS)
+def data_digests(mined: bool) -> dict[str, str]:
+    """SHA-256 of each table that the model was trained on; of mined pairs, where there are any."""
+    files = [paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS]
+    files += [paths.MINED_PAIRS, paths.MINED_DOCUMENTS] if mined else []
     return {file.as_posix(): sha256(file) for file in files}
 
 
@@ -61,16 +62,19 @@ def main() -> None:
     params = load_params()
     say_other_versions("train")
     check_params_fit_model(paths.BASE_MODEL, params)
-    pairs, encoded = load_pairs(params)
+    pairs, encoded = load_training_pairs(params)
     encoded = encoded.with_targets(targets(pairs, params.train.targets))
-    training, held_out = held_out_rows(pairs, params.split.held_out)
+    training, held_out = training_sides(pairs, params.split.held_out)
+    mined = int(pairs["mined"].iloc[training].sum())
+    of_them = f", {mined} of them mined" if mined else ""
     model = initial_model(params)
     logger = None
     if is_main_process():
         trained = sum(weights.numel() for weights in model.parameters() if weights.requires_grad)
         print(
-            f"train: {len(training)} pairs, {len(held_out)} held out; {trained:,} of {model.num_parameters():,} "
-            f"weights trainable ({params.train.trainable}); precision {resolve_precision(params.train.precision)}",
+            f"train: {len(training)} pairs{of_them}, {len(held_out)} held out; {trained:,} of "
+            f"{model.num_parameters():,} weights trainable ({params.train.trainable}); "
+            f"precision {resolve_precision(params.train.precision)}",
             flush=True,
         )
         if params.train.head == "cosine" and not is_sentence_encoder():
@@ -79,11 +83,13 @@ def main() -> None:
                 flush=True,
             )
         logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
-    train(model, encoded.take(training), training, params.train, logger)
+    train(model, encoded.take(training), (training, held_out), params.train, logger)
     if is_main_process():
         with atomic(paths.CHECKPOINT) as partial:
             save_model(model, paths.BASE_MODEL, partial)
-            write_json(partial / paths.TRAINING_FILE, machine(params.train.precision) | {"data": data_digests()})
+            write_json(
+                partial / paths.TRAINING_FILE, machine(params.train.precision) | {"data": data_digests(mined > 0)}
+            )
         remove_checkpoints("train")
 
 

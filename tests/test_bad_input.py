@@ -28,6 +28,8 @@ STAGES = (
     "encode",
     "embed",
     "split",
+    "first_stage",
+    "negatives",
     "features",
 )  # what looks at input
 LABELLED, JUDGEMENTS = (Path("mine") / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE))

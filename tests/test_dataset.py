@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ranker.contract.layout import Layout, lay_out
-from ranker.model.dataset import EncodedPairs, encode_pairs, load_pairs, project_layout, targets
+from ranker.model.dataset import EncodedPairs, encode_pairs, load_pairs, load_training_pairs, project_layout, targets
 from ranker.project import paths, tables
 from ranker.project.tables import pack
 from tests.factories import PARAMS
@@ -95,3 +95,12 @@ def test_load_pairs_reads_the_projects_tables(
         assert found.to_dict("records") == pairs.to_dict("records")
         assert encoded.layout == project_layout(PARAMS, folder) == layout
         assert encoded.inputs([0])["input_ids"].tolist() == [[2, 5, 6, 3, 7, 3, 0, 0]]
+    mined = pd.DataFrame(columns | {"document_id": ["b"], "relevant": [False], "grade": [0]}).assign(judged=False)
+    documents |= {"document_id": ["b"]}
+    tables.write_judged_texts(paths.MINED_DOCUMENTS, pd.DataFrame(documents), pack(["b"], [[8]]))
+    for table in (mined[:0], mined):
+        tables.write_table(paths.MINED_PAIRS, table)
+        found, encoded = load_training_pairs(PARAMS)
+        assert found["document_id"].tolist() == ["a", "b"][: 1 + len(table)]
+        assert found["mined"].tolist() == [False, True][: 1 + len(table)]
+        assert [list(encoded[row][1]) for row in range(len(encoded))] == [[7], [8]][: 1 + len(table)]

@@ -18,6 +18,7 @@ from ranker.splits.folds import (
     held_out_rows,
     near_pairs,
     query_folds,
+    training_sides,
 )
 
 
@@ -222,6 +223,26 @@ def test_assign_folds_by_pair_refuses_more_folds_than_pairs_of_a_kind(most: bool
     pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "relevant": [not most] + [most] * 4})
     with pytest.raises(InputError, match=f"split.folds: expected at least 3 pairs of both kinds, found {found} pairs"):
         assign_folds(pairs, own(numbered(pairs), 3, 13), 3, 13, "pair")
+
+
+def test_training_sides_have_mined_pairs_in_place_of_stand_ins_and_measure_none() -> None:
+    """Query 1 is held out, 2 and 3 are not; 3 has judged negatives and was not mined. A letter: what the pair is."""
+    rows = [("1", "p"), ("1", "s"), ("2", "p"), ("2", "s"), ("3", "p"), ("3", "n"), ("1", "m"), ("2", "m")]
+    pairs = pd.DataFrame(rows, columns=["query_id", "kind"])
+    kind = pairs["kind"]
+    pairs = pairs.assign(relevant=kind == "p", judged=kind.isin(["p", "n"]), mined=kind == "m")
+    pairs["fold"] = (pairs["query_id"] != "1").astype(int)
+    training, held_out = (
+        set(map(tuple, pairs.iloc[side][["query_id", "kind"]].to_numpy())) for side in training_sides(pairs, 0)
+    )
+    assert training == {("2", "p"), ("2", "m"), ("3", "p"), ("3", "n")}
+    assert held_out == {("1", "p"), ("1", "s")}
+    everything, nothing = training_sides(pairs, "none")
+    assert set(pairs["kind"].iloc[everything]) == {"p", "n", "m"}
+    assert (len(everything), len(nothing)) == (6, 0)
+    bare = pairs[~pairs["mined"]]
+    for own, expected in zip(training_sides(bare, 0), held_out_rows(bare, 0), strict=True):
+        assert own.tolist() == expected.tolist()
 
 
 def test_held_out_rows_refuse_a_side_of_one_class() -> None:

@@ -61,10 +61,19 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
             changed("export", target_vespa="8"),
             "export.target_vespa: expected '2024-12', '2025-06', '2025-11' or",
         ),
+        (changed("negatives", from_rank=0), "negatives.from_rank: expected greater than or equal to 1, found 0"),
+        (changed("negatives", from_rank=201), "negatives.from_rank: expected at most to_rank (200), found 201"),
+        (changed("negatives", to_rank=300), "negatives.to_rank: expected at most first_stage.depth (200), found 300"),
+        (changed("first_stage", depth=100), "negatives.to_rank: expected at most first_stage.depth (100), found 200"),
+        (
+            changed("negatives", per_positive=-1),
+            "negatives.per_positive: expected greater than or equal to 0, found -1",
+        ),
+        (changed("negatives", random_share=1.1), "negatives.random_share: expected less than or equal to 1, found 1.1"),
         (changed("vespa", rerank_count=0), "vespa.rerank_count: expected greater than or equal to 1, found 0"),
         (
             changed("vespa", rerank_count=201),
-            "vespa.rerank_count: expected at most first_stage.depth (200), because what is served is measured on its hits",
+            "vespa.rerank_count: expected at most first_stage.depth (200), because what is served is measured on",
         ),
         (
             changed("first_stage", by="run"),

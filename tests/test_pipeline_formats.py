@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ranker.common.files import read_json
+from ranker.common.files import read_json, sha256
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project import paths, tables
 from tests.factories import ROOT, run_module, set_base_model, set_params
 
@@ -110,6 +111,72 @@ def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys
     ) in capsys.readouterr().out
     pairs = pd.read_parquet(paths.PAIRS)
     assert sorted(pairs.loc[~pairs["judged"], "query_id"]) == ["2"] * 3
+
+
+def write_positives(folder: Path) -> set[tuple[str, str]]:
+    """The sample's first queries and relevant documents as a BEIR folder without a judged negative; its pairs."""
+    judgements = pd.read_csv(ROOT / "data/sample" / JUDGEMENTS_FILE, dtype=str)
+    queries = json.loads((ROOT / "data/sample" / LABELLED_DATA_FILE).read_text())[:12]
+    ids = {str(query["query_id"]) for query in queries}
+    positives = judgements[judgements["query_id"].isin(ids) & (judgements["label"] > "0")]
+    (folder / "qrels").mkdir(parents=True)
+    documents = judgements.drop_duplicates("document_id")[["document_id", "title-full"]].itertuples(index=False)
+    corpus = [json.dumps({"_id": name, "title": title, "text": ""}) for name, title in documents]
+    (folder / "corpus.jsonl").write_text("\n".join(corpus))
+    rows = [json.dumps({"_id": str(query["query_id"]), "text": query["query"]}) for query in queries]
+    (folder / "queries.jsonl").write_text("\n".join(rows))
+    found = positives[["query_id", "document_id", "label"]].itertuples(index=False)
+    (folder / "qrels/test.tsv").write_text("\n".join(["query-id\tcorpus-id\tscore", *map("\t".join, found)]))
+    return set(zip(positives["query_id"], positives["document_id"], strict=True))
+
+
+@pytest.fixture
+def positives(folder: Path) -> set[tuple[str, str]]:
+    """The judged pairs of a folder of positives alone, in which all stages up to mining have run."""
+    judged = write_positives(folder / "positives")
+    set_params(folder, split__folds=2, negatives__from_rank=1, negatives__margin=0, train__head="classifier")
+    set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
+    run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
+    for stage in ("embed", "split", "first_stage", "negatives"):
+        assert run_module(f"stages.{stage}") == 0
+    return judged
+
+
+def trained() -> tuple[str, str]:
+    """Digests of the head that is trained, fold 0 being held out, and of its cross-validation's scores of fold 0."""
+    for stage in ("features", "train"):
+        assert run_module(f"stages.{stage}") == 0
+    assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
+    return sha256(paths.CHECKPOINT / "model.safetensors"), sha256(paths.crossval_scores("cross_encoder", 13, 0))
+
+
+def test_positives_alone_are_trained_on_with_mined_negatives_of_training_queries(
+    positives: set[tuple[str, str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is mined of held-out queries, training and its scores of them are the same, byte for byte."""
+    mined, split = tables.read_table(paths.MINED_PAIRS), tables.read_table(paths.SPLIT_PAIRS)
+    named = list(zip(mined["query_id"], mined["document_id"], strict=True))
+    assert len(set(named)) == len(named)
+    assert not set(named) & positives
+    assert mined["query_id"].value_counts().to_dict() == {
+        query_id: 4 * count for query_id, count in split[split["judged"]]["query_id"].value_counts().items()
+    }
+    assert set(mined["document_id"]) == set(tables.read_judged_texts(paths.MINED_DOCUMENTS)["document_id"])
+    counts = read_json(paths.NEGATIVES)
+    assert counts["queries"] == {"all": 12, "mined": 12}
+    assert sum(counts["mined"].values()) == len(mined)
+    assert counts["mined"]["from_ranks"] > 0
+    before = trained()
+    side, relevant = split["fold"] != 0, split["relevant"]
+    expected = int(relevant[side].sum()) * 5
+    line = f"train: {expected} pairs, {expected // 5 * 4} of them mined, {int((~side).sum())} held out; "
+    assert line in capfd.readouterr().out
+    data = read_json(paths.CHECKPOINT / paths.TRAINING_FILE)["data"]
+    assert data[paths.MINED_PAIRS.as_posix()] == sha256(paths.MINED_PAIRS)
+    tables.write_table(paths.MINED_PAIRS, mined[mined["fold"] != 0])
+    assert trained() == before
+    tables.write_table(paths.MINED_PAIRS, mined[mined["fold"] == 0])
+    assert all(new != old for new, old in zip(trained(), before, strict=True))
 
 
 def test_join_refuses_a_field_that_no_document_has(folder: Path) -> None:

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import Stemmer
 from sklearn.metrics import roc_auc_score
 
 from ranker.data.join import Joined
 from ranker.evaluation.baselines import bm25_scores
 from ranker.metrics.ranking import expected_measures, mean_measures, ranking_measures
-from ranker.retrieval.bm25 import Bm25
+from ranker.retrieval.bm25 import Bm25, terms
 from tests.factories import ROOT, join_tutorial
 
 SAMPLE = ROOT / "data/sample"
@@ -32,8 +33,8 @@ def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
         "queries": 50,
         "documents": 695,
         "judged_documents": 695,
-        "pairs": 2655,
-        "relevant_pairs": 515,
+        "pairs": 2854,
+        "relevant_pairs": 518,
     }
     assert {name: n for name, n in sample.counts["dropped"].items() if n} == {"judgement_without_document": 9}
     assert f"{kept['documents']} titles and {kept['pairs']:,} graded pairs" in text
@@ -44,7 +45,7 @@ def test_documents_are_judged_for_one_to_seventeen_queries(sample: Joined) -> No
     queries = sample.pairs.groupby("document_id").size()
     assert (queries.min(), queries.max()) == (1, 17)
     assert (queries > 1).mean() > 0.9
-    assert queries.between(2, 4).mean() > 0.7
+    assert queries.between(2, 4).mean() > 0.6
 
 
 def test_what_bm25_ranks_first_of_all_titles_is_judged(sample: Joined, titles: pd.DataFrame) -> None:
@@ -60,6 +61,22 @@ def test_every_query_has_pairs_to_tell_apart(sample: Joined) -> None:
     assert by_query.size().min() >= 40
     assert by_query.agg(lambda grades: (grades == 2).sum()).min() >= 4
     assert by_query.agg(lambda grades: (grades == 0).sum()).min() >= 30
+
+
+def test_shared_words_mislead_as_the_readme_says(sample: Joined, titles: pd.DataFrame) -> None:
+    stem = Stemmer.Stemmer("english").stemWord
+    texts = [*sample.queries.to_numpy().tolist(), *titles[["document_id", "text"]].to_numpy().tolist()]
+    words = {name: {stem(word) for word in terms(text)} for name, text in texts}
+    pairs = sample.pairs
+    shared = [
+        len(words[query] & words[title]) for query, title in zip(pairs["query_id"], pairs["document_id"], strict=True)
+    ]
+    pairs = pairs.assign(shared=shared)
+    answers = pairs[pairs["grade"] == 2].assign(apart=lambda table: table["shared"] <= 1)
+    assert answers.groupby("query_id")["apart"].mean().min() >= 0.5
+    decoys = pairs[(pairs["grade"] == 0) & (pairs["shared"] >= 2)].groupby("query_id").size()
+    assert len(decoys) == 50
+    assert decoys[decoys < 6].to_dict() == {"44": 4}
 
 
 def test_neither_shared_words_nor_chance_solve_it(sample: Joined, titles: pd.DataFrame) -> None:

@@ -1,9 +1,10 @@
-"""Measures what docs/scale.md quotes of a large collection: seconds and memory of stages fetch, join and encode.
+"""Measures what docs/scale.md quotes of a large collection: seconds and memory of the stages that read all of it.
 
 python -m bench.studies.collection [--documents N ...]
 
-After `make repro`, whose base model it tokenises with. The collection is a BEIR folder of random words: 10^3 queries of
-20 judged documents each, whatever the number of documents. It writes bench/results/collection.md.
+After `make repro`, whose base model and ranker it takes. The collection is a BEIR folder of random words: 10^3 queries
+of 20 judged documents each, whatever the number of documents. The first stage keeps a hundred hits of each, and embeds
+those; score reranks the hundred of the held-out fifth of the queries. It writes bench/results/collection.md.
 """
 
 import argparse
@@ -30,7 +31,8 @@ RESULT = Path("bench/results/collection.md")
 DOCUMENTS = (10**5, 10**6)
 QUERIES, JUDGED = 1000, 20
 TITLE, TEXT = 8, 40  # words
-STAGES = ("fetch", "join", "encode")
+STAGES = ("fetch", "join", "encode", "embed", "split", "first_stage", "score")
+HITS = 100
 
 
 def write_collection(documents: int, vocabulary: Sequence[str], folder: Path) -> None:
@@ -54,13 +56,16 @@ def write_collection(documents: int, vocabulary: Sequence[str], folder: Path) ->
 
 
 def write_project(collection: Path, folder: Path) -> None:
-    """A folder in which the stages run: params.yaml, and the base model."""
+    """A folder in which the stages run: params.yaml, the pins, the base model and the ranker."""
     params = yaml.safe_load(PARAMS_FILE.read_text("utf-8"))
     params["fetch"] |= {"format": "beir", "folder": str(collection)}
     params["join"] |= {"document_fields": ["title", "text"]}
+    params["first_stage"] |= {"depth": HITS}
+    params["negatives"] |= {"to_rank": HITS}
     (folder / PARAMS_FILE).write_text(yaml.safe_dump(params), "utf-8")
-    (folder / paths.BASE_MODEL).parent.mkdir(parents=True)
-    (folder / paths.BASE_MODEL).symlink_to(paths.BASE_MODEL.absolute())
+    for made in (paths.BASE_MODEL, paths.RANKER, Path("requirements.txt")):
+        (folder / made).parent.mkdir(parents=True, exist_ok=True)
+        (folder / made).symlink_to(made.absolute())
 
 
 def stage_rows(documents: int, vocabulary: Sequence[str], work: Path) -> list[dict[str, Any]]:

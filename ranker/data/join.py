@@ -114,7 +114,7 @@ def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.Da
 
 def _noted(kept: pd.DataFrame, census: Census, texts: "pd.Series[str]") -> list[pd.DataFrame]:
     """What a user should know of pairs that are kept."""
-    by_text = kept.assign(text=_words(kept["document_id"].map(texts)))
+    by_text = kept.assign(text=words(kept["document_id"].map(texts)))
     grades = by_text.groupby(["query_id", "text"])["grade"].transform("nunique")
     two = kept[kept["document_id"].isin(census.other_text)].drop_duplicates("document_id")
     return [
@@ -124,7 +124,7 @@ def _noted(kept: pd.DataFrame, census: Census, texts: "pd.Series[str]") -> list[
     ]
 
 
-def _words(texts: "pd.Series[str]") -> "pd.Series[str]":
+def words(texts: "pd.Series[str]") -> "pd.Series[str]":
     """The letters, digits and underscores of texts, in lower case: by Arrow, in half of pandas' time."""
     lower = pa.array(texts.str.lower(), pa.string())
     words = pc.utf8_trim_whitespace(pc.replace_substring_regex(lower, pattern=r"[^\pL\pN_]+", replacement=" "))
@@ -174,7 +174,7 @@ def stand_ins(
     by_query = pairs.groupby("query_id", sort=False)["relevant"]
     wanted = {str(name): max(AT_LEAST, PER_POSITIVE * len(relevant)) for name, relevant in by_query if relevant.all()}
     # Some of those drawn are judged.
-    rows = [_draw(query_id, count + len(named[query_id]), documents) for query_id, count in wanted.items()]
+    rows = [draw_rows(query_id, count + len(named[query_id]), documents) for query_id, count in wanted.items()]
     drawn = ids_at(np.concatenate([np.empty(0, np.int64), *rows]))  # of all queries at once: the table is read once
     found: list[tuple[str, str]] = []
     ends = np.cumsum([len(row) for row in rows])
@@ -184,7 +184,7 @@ def stand_ins(
     return pd.DataFrame(found, columns=PAIR, dtype=str).assign(grade=np.int32(0), relevant=False, judged=False)
 
 
-def _draw(query_id: str, count: int, documents: int) -> np.ndarray:
+def draw_rows(query_id: str, count: int, documents: int) -> np.ndarray:
     """Rows of `count` documents, or of all where there are fewer: int64, each once."""
     seed = int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8])
     return np.random.default_rng(seed).choice(documents, min(count, documents), replace=False)

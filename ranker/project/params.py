@@ -109,6 +109,22 @@ class FirstStage(Section):
         return self
 
 
+class Negatives(Section):
+    """Stage negatives."""
+
+    from_rank: Annotated[int, Field(ge=1)]
+    to_rank: Annotated[int, Field(ge=1)]
+    per_positive: Annotated[int, Field(ge=0)]
+    random_share: Share
+    margin: Share
+
+    @model_validator(mode="after")
+    def _ranks_are_in_order(self) -> Self:
+        if self.from_rank > self.to_rank:
+            raise ValueError(f"from_rank: expected at most to_rank ({self.to_rank}), found {self.from_rank}")
+        return self
+
+
 class Train(Section):
     """Fine-tuning with the transformers Trainer."""
 
@@ -190,6 +206,7 @@ class Params(Section):
     encode: Encode
     split: Split
     first_stage: FirstStage
+    negatives: Negatives
     train: Train
     export: Export
     vespa: Vespa
@@ -243,7 +260,9 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
-    count, depth = params.vespa.rerank_count, params.first_stage.depth
+    depth, found, count = params.first_stage.depth, params.negatives.to_rank, params.vespa.rerank_count
+    if found > depth:
+        raise InputError(f"{path}: negatives.to_rank: expected at most first_stage.depth ({depth}), found {found}")
     if count > depth:
         raise InputError(
             f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "

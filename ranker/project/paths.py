@@ -34,6 +34,10 @@ RUNS = Path("data/runs")  # the user's own, which no stage writes
 HITS = Path("data/first_stage/hits.parquet")
 HIT_DOCUMENTS = Path("data/first_stage/documents.parquet")
 
+MINED_PAIRS = Path("data/negatives/pairs.parquet")
+MINED_DOCUMENTS = Path("data/negatives/documents.parquet")
+NEGATIVES = Path("results/negatives.json")
+
 FEATURES = Path("data/features")
 
 CHECKPOINT = Path("models/checkpoint")

@@ -46,6 +46,8 @@ TEXTS = pa.schema(
     ]
 )
 
+FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
+
 # One schema per file, named by its path.
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
@@ -64,10 +66,12 @@ SCHEMAS = {
     ),
     paths.SPLIT_DOCUMENTS: TEXTS,
     # unseen: neither the document nor a title nearly like its own is judged in another fold
-    paths.SPLIT_PAIRS: pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())]),
+    paths.SPLIT_PAIRS: FOLDED,
     paths.HITS: HIT,
     paths.SCORED_HITS: pa.schema([*HIT, ("cross_encoder", pa.float32())]),  # by the model that is served
     paths.HIT_DOCUMENTS: TEXTS,
+    paths.MINED_PAIRS: FOLDED,  # none is judged, relevant, or unseen
+    paths.MINED_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),
@@ -167,9 +171,9 @@ def _lists(tokens: Ragged) -> pa.Array:
     return pa.ListArray.from_arrays(tokens.offsets.astype(np.int32), pa.array(tokens.values, pa.int32()))
 
 
-def read_tokens(path: Path) -> Tokens:
-    """Ids and token ids of a table, without copying these into Python objects."""
-    return as_tokens(_read(path, SCHEMAS[path]))
+def read_tokens(*files: Path) -> Tokens:
+    """Ids and token ids of one table, or of several in turn, without copying these into Python objects."""
+    return as_tokens(pa.concat_tables([_read(path, SCHEMAS[path]) for path in files]))
 
 
 def as_tokens(table: pa.Table) -> Tokens:

@@ -113,6 +113,17 @@ def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple
     return sides["training"], sides["held-out"]
 
 
+def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+    """`held_out_rows` of pairs of which some are `mined` (bool), as training has them.
+
+    A mined pair is never measured; what is mined of a query takes the place of its random stand-ins.
+    """
+    training, held = held_out_rows(pairs, held_out)
+    mined, queries = pairs["mined"].to_numpy(), pairs["query_id"]
+    replaced = ~pairs["judged"].to_numpy() & ~mined & queries.isin(queries.iloc[training[mined[training]]]).to_numpy()
+    return training[~replaced[training]], held[~mined[held]]
+
+
 def held_out_pairs(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs of `held_out_rows`."""
     training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, held_out))

@@ -1,0 +1,146 @@
+"""Negatives of queries that have few judged ones: unjudged hits of the first stage, and documents drawn at random.
+
+A mined document that nobody judged may be relevant. So a hit is refused where it reads like a relevant document of the
+query, or is nearly as close to the query as those are; and what gets through all the same is measured on relevant
+documents that are hidden.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ranker.data.join import draw_rows
+from ranker.project.params import Negatives
+
+# Judged negatives for each positive below which a query has few. The judges of a query with more looked at what is
+# near, and what they left is worth less than what they graded.
+FEW = 0.25
+PAIR = ["query_id", "document_id"]
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What is mined, and what was refused of the hits between the ranks."""
+
+    from_ranks: pd.DataFrame  # query_id, document_id
+    at_random: pd.DataFrame  # query_id, document_id
+    refused: dict[str, int]  # hits that were judged, that read like a relevant document, that are as near as one
+
+
+def wanted(judged: pd.DataFrame, per_positive: int, few: float = FEW) -> "pd.Series[int]":
+    """How many negatives each query lacks that has fewer judged ones than `few` times its positives: by query_id.
+
+    `judged` has query_id and relevant (bool).
+    """
+    counts = judged.groupby("query_id", sort=False)["relevant"].agg(["sum", "size"])
+    negatives = counts["size"] - counts["sum"]
+    lacking = per_positive * counts["sum"] - negatives
+    return lacking[(negatives < few * counts["sum"]) & (lacking > 0)]
+
+
+def ceilings(positives: pd.DataFrame, margin: float) -> "pd.Series[float]":
+    """The base model's cosine from which on a hit of a query is too near to be a negative: by query_id.
+
+    `margin` below the median of its positives' own, which half of what is relevant exceeds: below the highest, 4.2% of
+    what was mined of TREC-COVID was relevant, and 1.8% below this; below the lowest, a quarter was left to mine.
+    """
+    median = positives.groupby("query_id")["base_cosine"].median()
+    return median - margin * median.abs()
+
+
+def mine(
+    hits: pd.DataFrame,
+    judged: pd.DataFrame,
+    lacking: "pd.Series[int]",
+    document_ids: np.ndarray,
+    params: Negatives,
+    guarded: bool = True,
+) -> Mined:
+    """As many negatives of each query as `lacking` says, which has an entry for each that has a positive.
+
+    `hits` has query_id, document_id, rank, base_cosine, text; `judged` too, less the rank, with relevant (bool or, of a
+    judgement that was dropped, null); `text` is equal where documents read alike. `document_ids` is a str array of all
+    documents. Each query is mined for itself, and what is taken depends on the ids alone.
+    """
+    hits = hits[hits["query_id"].isin(lacking.index) & hits["rank"].between(params.from_rank, params.to_rank)]
+    positives = judged[judged["relevant"].eq(True)]
+    reasons = {"judged": _in(hits, judged, "document_id")}
+    if guarded:
+        reasons["reads_like_a_positive"] = _in(hits, positives, "text")
+        highest = ceilings(positives, params.margin).reindex(hits["query_id"]).to_numpy()
+        reasons["near_a_positive"] = hits["base_cosine"].to_numpy(float) >= highest
+    free, refused = np.ones(len(hits), bool), {}
+    for reason, holds in reasons.items():
+        refused[reason] = int((free & holds).sum())
+        free &= ~holds
+    at_most = lacking - (lacking * params.random_share).round().astype(int)
+    found = first(hits[free][PAIR], at_most)
+    return Mined(found, _at_random(pd.concat([judged[PAIR], found]), found, lacking, document_ids), refused)
+
+
+def _in(hits: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
+    """Whether a hit's query has its document, or its text, among `others`: bool [hits]."""
+    columns = ["query_id", column]
+    return pd.MultiIndex.from_frame(hits[columns]).isin(pd.MultiIndex.from_frame(others[columns]))
+
+
+def first(pairs: pd.DataFrame, at_most: "pd.Series[int]") -> pd.DataFrame:
+    """At most as many pairs of each query, in the order of a hash of their ids: one document more moves no other."""
+    keys = [_key(*ids) for ids in zip(pairs["query_id"], pairs["document_id"], strict=True)]
+    drawn = pairs.assign(key=keys).sort_values(["query_id", "key"]).drop(columns="key")
+    return drawn[drawn.groupby("query_id").cumcount().to_numpy() < at_most.reindex(drawn["query_id"]).to_numpy()]
+
+
+def _key(query_id: str, document_id: str) -> bytes:
+    return hashlib.sha256(f"{query_id}\n{document_id}".encode()).digest()
+
+
+def _at_random(
+    taken: pd.DataFrame, found: pd.DataFrame, lacking: "pd.Series[int]", document_ids: np.ndarray
+) -> pd.DataFrame:
+    """What `found` leaves of `lacking`, drawn of all documents that are not `taken`."""
+    rest = lacking - found["query_id"].value_counts().reindex(lacking.index, fill_value=0)
+    named = taken.groupby("query_id")["document_id"].agg(set)
+    rows: list[tuple[str, str]] = []
+    for query_id, count in zip(rest.index, rest, strict=True):
+        drawn = document_ids[draw_rows(query_id, count + len(named[query_id]), len(document_ids))]
+        rows += [(query_id, name) for name in drawn if name not in named[query_id]][:count]
+    return pd.DataFrame(rows, columns=PAIR, dtype=str)
+
+
+def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
+    """Half of the positives of each query that has two, the smaller half, by a hash: bool [judged]."""
+    positives = judged.loc[judged["relevant"].eq(True), PAIR]
+    halves = positives.groupby("query_id").size() // 2
+    return judged.index.isin(first(positives, halves).index)
+
+
+def false_negatives(
+    hits: pd.DataFrame, judged: pd.DataFrame, document_ids: np.ndarray, params: Negatives
+) -> dict[str, object]:
+    """How much of what is mined is relevant, where half of each query's positives are hidden from the mining.
+
+    Arguments are those of `mine`. Of all queries with two positives, whether they need mining or not.
+    """
+    hidden = hidden_positives(judged)
+    secret, known = judged[hidden], judged[~hidden]
+    known = known[known["query_id"].isin(secret["query_id"])]
+    lacking = known[known["relevant"].eq(True)].groupby("query_id", sort=False).size() * params.per_positive
+    counts: dict[str, object] = {"queries": secret["query_id"].nunique(), "hidden": len(secret)}
+    for name, guarded in (("guarded", True), ("unguarded", False)):
+        mined = mine(hits, known, lacking, document_ids, params, guarded)
+        counts[name] = {"from_ranks": _share(mined.from_ranks, secret), "at_random": _share(mined.at_random, secret)}
+    return counts
+
+
+def _share(mined: pd.DataFrame, hidden: pd.DataFrame) -> dict[str, float | int | None]:
+    """How many are mined, and how many of these are hidden positives."""
+    count = int(_in(mined, hidden, "document_id").sum())
+    return {
+        "mined": len(mined),
+        "relevant": count,
+        "rate": count / len(mined) if len(mined) else None,
+        "share_of_hidden": count / len(hidden) if len(hidden) else None,
+    }

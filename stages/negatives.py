@@ -1,0 +1,94 @@
+"""Mine negatives where a query has few judged ones, and measure how many of what is mined are relevant.
+
+python -m stages.negatives
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ranker.common.errors import run_stage
+from ranker.common.files import write_json
+from ranker.data.join import words
+from ranker.project import paths, tables
+from ranker.project.documents import read_documents, read_some_documents, read_some_tokens
+from ranker.project.params import load_params
+from ranker.retrieval.negatives import PAIR, Mined, false_negatives, mine, wanted
+
+
+def cosines(pairs: pd.DataFrame) -> np.ndarray:
+    """The base model's cosine of each judged pair, float32 [pairs]."""
+    queries, documents = (tables.read_embeddings(path) for path in (paths.EMBEDDED_QUERIES, paths.EMBEDDED_DOCUMENTS))
+    asked = queries.values[[queries.index[name] for name in pairs["query_id"]]]
+    found = documents.values[[documents.index[name] for name in pairs["document_id"]]]
+    return np.einsum("ij,ij->i", asked, found)
+
+
+def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
+    """All that was judged, with its cosine; of those judgements that were dropped, the ids alone."""
+    kept = pairs.loc[pairs["judged"], [*PAIR, "relevant"]]
+    dropped = pd.read_csv(paths.JOIN_FINDINGS, usecols=PAIR, dtype=str, keep_default_na=False)
+    dropped = dropped.merge(kept[PAIR], how="left", indicator=True).query("_merge == 'left_only'")[PAIR]
+    return pd.concat([kept.assign(base_cosine=cosines(kept)), dropped], ignore_index=True)
+
+
+def texts(*files: Any) -> "pd.Series[int]":
+    """A number for each document of some tables, by document_id, equal for those that read alike."""
+    both = pd.concat(map(tables.read_judged_texts, files)).drop_duplicates("document_id")
+    return pd.Series(pd.factorize(words(both["text"]))[0], index=both["document_id"])
+
+
+def write(mined: Mined, pairs: pd.DataFrame) -> None:
+    """Write what was mined as pairs of their queries' folds, in the queries' order, and the documents' texts."""
+    folds = pairs.drop_duplicates("query_id").set_index("query_id")["fold"]
+    found = pd.concat([mined.from_ranks, mined.at_random])
+    found = found.iloc[np.argsort(folds.index.get_indexer(pd.Index(found["query_id"])), kind="stable")]
+    found = found.assign(grade=0, relevant=False, judged=False, unseen=False, fold=found["query_id"].map(folds))
+    tables.write_table(paths.MINED_PAIRS, found)
+    ids = pa.array(found["document_id"].unique(), pa.string())
+    tables.write_judged_texts(paths.MINED_DOCUMENTS, read_some_documents(set(ids.to_pylist())), read_some_tokens(ids))
+
+
+def main() -> None:
+    params = load_params().negatives
+    pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
+    judged, read_as = judgements(pairs), texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
+    hits, judged = (table.assign(text=table["document_id"].map(read_as)) for table in (hits, judged))
+    document_ids = np.array([name for ids, _, _ in read_documents() for name in ids], object)
+    lacking = wanted(pairs[pairs["judged"]], params.per_positive)
+    mined = mine(hits, judged, lacking, document_ids, params)
+    write(mined, pairs)
+    measured = false_negatives(hits, judged, document_ids, params)
+    counts = {
+        "queries": {"all": pairs["query_id"].nunique(), "mined": len(lacking)},
+        "mined": {"from_ranks": len(mined.from_ranks), "at_random": len(mined.at_random)},
+        "refused": mined.refused,
+    }
+    write_json(paths.NEGATIVES, counts | {"false_negatives": measured})
+    print(
+        f"negatives: {len(lacking)} of {pairs['query_id'].nunique()} queries have few judged negatives: mined "
+        f"{len(mined.from_ranks)} from ranks {params.from_rank} to {params.to_rank}, {len(mined.at_random)} at random"
+    )
+    print(f"negatives: {told(measured)}")
+
+
+def told(measured: dict[str, Any]) -> str:
+    """The false-negative rate in one line."""
+    if not measured["hidden"]:
+        return "no query has two positives, one of them to hide: how many of what is mined are relevant is not known"
+    guarded, unguarded = measured["guarded"]["from_ranks"], measured["unguarded"]["from_ranks"]
+    return (
+        f"of {measured['hidden']} hidden positives, {guarded['relevant']} are among {guarded['mined']} mined from the "
+        f"ranks ({rate(guarded)}), {unguarded['relevant']} among {unguarded['mined']} without the guard "
+        f"({rate(unguarded)})"
+    )
+
+
+def rate(counts: dict[str, Any]) -> str:
+    return "none" if counts["rate"] is None else f"{counts['rate']:.1%}"
+
+
+if __name__ == "__main__":
+    run_stage("negatives", main)
