@@ -101,8 +101,9 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
 def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The comparison of what is served, the first stage's best hits reordered, and its runs.
 
-    `judged` are pairs of queries that have a relevant one.
+    `judged` are pairs of queries that have a relevant one; what stands in for judged documents is left out.
     """
+    judged = judged[judged["judged"]].reset_index(drop=True)
     count = params.vespa.rerank_count
     hits = tables.read_table(paths.SCORED_HITS)
     hits = hits[hits["query_id"].isin(judged["query_id"])].reset_index(drop=True)
@@ -136,8 +137,8 @@ def write_to_judge(judged: pd.DataFrame, ordered: pd.DataFrame, strongest: str) 
 
 def check_merged() -> None:
     """InputError where grades that were filled in would be lost."""
-    judged = tables.read_table(paths.SPLIT_PAIRS)[["query_id", "document_id"]]
-    if lost := unmerged(paths.TO_JUDGE, judged):
+    pairs = tables.read_table(paths.SPLIT_PAIRS)
+    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], ["query_id", "document_id"]]):
         raise InputError(
             f"{paths.TO_JUDGE}: expected grades that are merged, found {lost} that are not: "
             f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file"

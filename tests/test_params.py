@@ -71,6 +71,17 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         ),
         (changed("negatives", random_share=1.1), "negatives.random_share: expected less than or equal to 1, found 1.1"),
         (changed("vespa", rerank_count=0), "vespa.rerank_count: expected greater than or equal to 1, found 0"),
+        (
+            changed("vespa", rerank_count=201),
+            "vespa.rerank_count: expected at most first_stage.depth (200), because what is served is measured on",
+        ),
+        (
+            changed("first_stage", by="run"),
+            "first_stage.run: expected the name of a file in data/runs, because by is run, found ''",
+        ),
+        (changed("first_stage", by="run", run="../mine"), "first_stage.run: expected the name of a file in data/runs"),
+        (changed("first_stage", by="splade"), "first_stage.by: expected 'bm25', 'cosine', 'fusion', 'bi_encoder' or"),
+        (changed("first_stage", depth=9), "first_stage.depth: expected greater than or equal to 10, found 9"),
         (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
         (changed("export", opset=24), "export.opset: expected less than or equal to 23, found 24"),
         (changed("split", near=0), "split.near: expected greater than 0, found 0"),

@@ -26,7 +26,7 @@ def test_train_and_export_in_bf16(
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, train__precision="bf16")
     monkeypatch.chdir(copy)
-    for stage in ("train", "export", "evaluate"):
+    for stage in ("train", "export", "score", "evaluate"):
         assert run_module(f"stages.{stage}") == 0
     assert "; precision bf16\n" in capfd.readouterr().out
     before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
@@ -63,7 +63,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, split__held_out="none")
     monkeypatch.chdir(copy)
-    for stage in ("split", "features", "train", "export", "package", "evaluate", "report"):
+    for stage in ("split", "features", "train", "export", "package", "score", "evaluate", "report"):
         assert run_module(f"stages.{stage}") == 0, stage
     pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
     printed = capfd.readouterr().out
@@ -94,7 +94,7 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     (environment / "installed").touch()
     set_params(project, vespa__rerank_count=7)
     result = run("make repro", project)
-    assert ran(result.stdout) == ["package", "report"]
+    assert ran(result.stdout) == ["package", "evaluate", "report"]
     assert f"report: {paths.REPORT}" in result.stdout
     assert ran(run("dvc repro", project).stdout) == []
     assert (environment / "plots.html").is_file()
@@ -105,12 +105,15 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
 def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither over all documents nor over those that training has not seen; nor does the page."""
+    """Neither over all documents nor over those that training has not seen; nor does the page.
+
+    What stands in for judged documents is what to judge next, and a grade of it is as dear as any.
+    """
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     monkeypatch.chdir(copy)
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     tables.write_table(paths.SPLIT_PAIRS, pairs.assign(judged=pairs["relevant"]))
-    for stage in ("evaluate", "report"):
+    for stage in ("score", "evaluate", "report"):
         assert run_module(f"stages.{stage}") == 0
     comparison = json.loads(paths.COMPARISON.read_text())
     for part in (comparison, comparison["unseen_documents"]):
@@ -120,3 +123,12 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
     assert 'class="verdict ' not in page
     qrels = (paths.TREC_FILES / "qrels.trec").read_text().splitlines()
     assert {line.split()[3] for line in qrels} <= {"1", "2"}
+    stand_ins = set(map(tuple, pairs.loc[~pairs["relevant"], ["query_id", "document_id"]].to_numpy()))
+    listed = pd.read_csv(paths.TO_JUDGE, dtype=str, keep_default_na=False)
+    rows = [
+        row for row, pair in enumerate(zip(listed["query_id"], listed["document_id"], strict=True)) if pair in stand_ins
+    ]
+    assert rows
+    listed.loc[rows[0], "grade"] = "1"
+    listed.to_csv(paths.TO_JUDGE, index=False)
+    assert "expected grades that are merged, found 1 that are not" in str(run_module("stages.evaluate"))

@@ -83,8 +83,8 @@ def depth_curve(judged: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
     Columns depth, cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95%
     interval, gain_low and gain_high. The hits are all there at each depth, so recall is the same.
     """
-    deepest = int(hits["rank"].max())
-    depths = [0, *(depth for depth in DEPTHS if depth < deepest), deepest]
+    deepest = int(hits["rank"].max()) if len(hits) else 0
+    depths = sorted({0, *(depth for depth in DEPTHS if depth < deepest), deepest})
     tables = [measure_hits(judged, hits, depth) for depth in depths]
     start = tables[0]["first_stage"][MAIN].to_numpy()
     rows = []

@@ -260,9 +260,14 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
-    depth, found = params.first_stage.depth, params.negatives.to_rank
+    depth, found, count = params.first_stage.depth, params.negatives.to_rank, params.vespa.rerank_count
     if found > depth:
         raise InputError(f"{path}: negatives.to_rank: expected at most first_stage.depth ({depth}), found {found}")
+    if count > depth:
+        raise InputError(
+            f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "
+            f"measured on its hits, found {count}"
+        )
     return params
 
 

@@ -1,0 +1,233 @@
+"""ranker.evaluation.reranking: what is served, by hand, by plain sorting and by ir_measures' own command line."""
+
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ranker.evaluation.reranking import (
+    compare_hits,
+    deciding_table,
+    depth_curve,
+    measure_hits,
+    orders,
+    reordered,
+    smallest_depth,
+)
+from ranker.evaluation.trec_files import runs_of, write_trec_files
+from ranker.metrics.ranking import mean_measures
+from tests.test_trec_files import by_command_line
+
+SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
+
+
+def make_hits(
+    names: dict[str, str], cross_encoder: list[float], base_cosine: list[float] | None = None
+) -> pd.DataFrame:
+    """The hits of each query, a letter a document, best first."""
+    rows = [(query_id, name, rank) for query_id, found in names.items() for rank, name in enumerate(found, 1)]
+    hits = pd.DataFrame(rows, columns=["query_id", "document_id", "rank"]).astype({"rank": np.int32})
+    return hits.assign(cross_encoder=cross_encoder, base_cosine=base_cosine or cross_encoder)
+
+
+def make_judged(grades: dict[str, dict[str, int]]) -> pd.DataFrame:
+    rows = [(query_id, name, grade) for query_id, of_query in grades.items() for name, grade in of_query.items()]
+    judged = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
+    return judged.assign(relevant=judged["grade"] > 0, judged=True)
+
+
+def by_sorting(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> list[list[str]]:
+    """Each query's documents in the order that is served, by Python's own sorts."""
+    found = []
+    for _, rows in hits.assign(score=scores.astype(np.float32)).groupby("query_id"):
+        listed = rows.sort_values("rank")[["document_id", "score"]].to_numpy().tolist()
+        head = sorted(listed[:depth], key=lambda row: (row[1], row[0]), reverse=True)
+        found.append([name for name, _ in head + listed[depth:]])
+    return found
+
+
+def by_places(hits: pd.DataFrame, places: np.ndarray) -> list[list[str]]:
+    ordered = hits.assign(place=places).sort_values("place", ascending=False)
+    return [rows["document_id"].tolist() for _, rows in ordered.groupby("query_id")]
+
+
+def test_reordered_moves_the_first_hits_alone() -> None:
+    """Below the depth the first stage's order stays, whatever the ranker would say of it."""
+    hits = make_hits({"1": "abcde"}, [0.1, 0.3, 0.3, 9.0, 8.0])
+    for depth, expected in ((0, "abcde"), (1, "abcde"), (2, "bacde"), (3, "cbade"), (4, "dcbae"), (9, "decba")):
+        assert by_places(hits, reordered(hits, hits["cross_encoder"].to_numpy(), depth)) == [list(expected)]
+
+
+@given(
+    st.lists(st.lists(st.integers(-2, 2), min_size=1, max_size=8), min_size=1, max_size=3),
+    st.integers(0, 9),
+    st.randoms(use_true_random=False),
+)
+def test_reordered_is_what_plain_sorting_gives(queries: list[list[int]], depth: int, random: Any) -> None:
+    """With rows in no order, ties, and differences that single precision does not have."""
+    rows = [
+        (f"q{number}", f"d{(rank * 5) % 8}", rank, score + rank * 1e-12)
+        for number, scores in enumerate(queries)
+        for rank, score in enumerate(scores, 1)
+    ]
+    random.shuffle(rows)
+    hits = pd.DataFrame(rows, columns=["query_id", "document_id", "rank", "score"])
+    scores = hits["score"].to_numpy()
+    places = reordered(hits, scores, depth)
+    assert by_places(hits, places) == by_sorting(hits, scores, depth)
+    assert not pd.DataFrame({"query_id": hits["query_id"], "place": places}).duplicated().any()
+
+
+def test_both_sides_are_capped_by_the_same_recall() -> None:
+    """One of two positives was retrieved: what was not is missing for every order, a perfect one too."""
+    judged = make_judged({"1": {"p": 1, "lost": 1, "n": 0}})
+    best = make_hits({"1": "pnx"}, [3.0, 2.0, 1.0])
+    worst = make_hits({"1": "xnp"}, [1.0, 2.0, 3.0])
+    capped = {"nDCG@10": 1 / (1 + 1 / log2(3)), "RR@10": 1, "AP": 0.5, "P@5": 0.2, "R@100": 0.5, "Judged@10": 2 / 3}
+    assert capped["nDCG@10"] == pytest.approx(0.613, abs=5e-4)
+    for hits, perfect in ((best, ["first_stage", "perfect", "cross_encoder"]), (worst, ["perfect", "cross_encoder"])):
+        measured = measure_hits(judged, hits, 100)
+        assert list(measured) == SYSTEMS
+        for system in perfect:
+            assert mean_measures(measured[system]) == pytest.approx(capped), system
+        assert {table["R@100"].item() for table in measured.values()} == {0.5}
+    assert mean_measures(measured["first_stage"]) == pytest.approx(
+        capped | {"nDCG@10": 1 / log2(4) / (1 + 1 / log2(3)), "RR@10": 1 / 3, "AP": 1 / 3 / 2}
+    )
+
+
+def test_a_query_without_a_hit_counts_as_nothing() -> None:
+    judged = make_judged({"2": {"p": 1}, "1": {"p": 2, "n": 0}})
+    measured = measure_hits(judged, make_hits({"1": "pn"}, [2.0, 1.0]), 100)
+    for table in measured.values():
+        assert table["query_id"].tolist() == ["2", "1"]
+        assert table.iloc[0].drop("query_id").tolist() == [0] * 6
+        assert table.iloc[1]["nDCG@10"] == 1
+        assert mean_measures(table)["nDCG@10"] == 0.5
+
+
+def test_no_hit_at_all_counts_as_nothing() -> None:
+    """Of the held-out queries, an engine's run has none."""
+    judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
+    measured = measure_hits(judged, none, 100)
+    assert {value for table in measured.values() for value in mean_measures(table).values()} == {0}
+    curve = depth_curve(judged, none)
+    assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
+    assert smallest_depth(curve) is None
+
+
+def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
+    """Twelve hits, of which a, l and what is below the tenth are judged; below ten hits, the share of those."""
+    judged = make_judged({"1": {"a": 1, "k": 0, "l": 0}, "2": {"a": 1}})
+    hits = make_hits({"1": "abcdefghijkl", "2": "ab"}, [*range(12), 2.0, 1.0])
+    shares = {name: table["Judged@10"].tolist() for name, table in measure_hits(judged, hits, 100).items()}
+    assert shares["first_stage"] == [0.1, 0.5]
+    assert shares["cross_encoder"] == [0.2, 0.5]  # l and k
+
+
+def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
+    judged = make_judged({"1": {"c": 1}})
+    hits = make_hits({"1": "abc"}, [1.0, 2.0, 9.0], [1.0, 9.0, 2.0])
+    for depth, reciprocal in ((2, 1 / 3), (3, 1.0)):
+        measured = measure_hits(judged, hits, depth)
+        assert measured["cross_encoder"]["RR@10"].item() == pytest.approx(reciprocal)
+        assert measured["perfect"]["RR@10"].item() == pytest.approx(reciprocal)
+        assert measured["base_cosine"]["RR@10"].item() == pytest.approx(1 / 3 if depth == 2 else 1 / 2)
+        assert list(measured["perfect"])[-2:] == [f"R@{depth}", "Judged@10"]
+
+
+def test_compare_hits_has_the_ceiling_beside_the_systems() -> None:
+    """What no one could deploy is no system: nothing is compared with it."""
+    judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
+    hits = make_hits({str(query): "ab" for query in range(9)}, [1.0, 2.0] * 9, [2.0, 1.0] * 9)
+    found = compare_hits(measure_hits(judged, hits, 100), seed=1)
+    assert list(found["systems"]) == ["cross_encoder", "base_cosine", "first_stage"]
+    assert list(found["differences"]) == ["base_cosine", "first_stage"]
+    assert found["perfect"]["nDCG@10"] == pytest.approx(1 / (1 + 1 / log2(3)))
+    assert found["headline"]["verdict"] == "helps"
+    assert found["headline"]["strongest"] in ("base_cosine", "first_stage")
+
+
+@pytest.mark.parametrize(
+    ("share", "table"), [(0.9, "reranked"), (np.nextafter(0.9, 0), "judged"), (0.95, "reranked"), (0.5, "judged")]
+)
+def test_deciding_table_is_of_the_system_with_the_fewest_judged(share: float, table: str) -> None:
+    shares = {"cross_encoder": share, "base_cosine": 1.0, "first_stage": 0.96}
+    systems = {name: {"Judged@10": {"mean": value}} for name, value in shares.items()}
+    assert deciding_table({"systems": systems}) == {"table": table, "system": "cross_encoder", "judged": share}
+
+
+def test_depth_curve_by_hand() -> None:
+    """Of two queries, the relevant document is at ranks 2 and 12; the ranker puts each first that it may move."""
+    names = "abcdefghijkl"
+    judged = make_judged({"1": {"b": 1}, "2": {"l": 1}})
+    scores = [float(name == "b") for name in names] + [float(name == "l") for name in names]
+    hits = make_hits({"1": names, "2": names}, scores, [-float(rank) for rank in range(12)] * 2)
+    curve = depth_curve(judged, hits)
+    assert list(curve) == ["depth", "cross_encoder", "base_cosine", "perfect", "gain", "gain_low", "gain_high"]
+    start = 1 / log2(3) / 2
+    expected = {"depth": [0, 10, 12], "cross_encoder": [start, 0.5, 1.0], "base_cosine": [start] * 3}
+    assert curve[list(expected)].to_dict("list") == {name: pytest.approx(values) for name, values in expected.items()}
+    assert curve["perfect"].tolist() == pytest.approx(curve["cross_encoder"].tolist())
+    assert curve["gain"].tolist() == pytest.approx([0, 0.5 - start, 1 - start])
+    assert (curve["gain_low"] <= curve["gain"]).all()
+    assert (curve["gain_high"] >= curve["gain"]).all()
+    assert curve.loc[0, ["gain_low", "gain_high"]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "depths"), [(1, [0, 1]), (10, [0, 10]), (60, [0, 10, 20, 50, 60]), (200, [0, 10, 20, 50, 100, 200])]
+)
+def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) -> None:
+    rows = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:03}" for i in range(count)]})
+    hits = rows.assign(rank=np.arange(1, count + 1), cross_encoder=0.0, base_cosine=0.0)
+    assert depth_curve(make_judged({"1": {"d000": 1}}), hits)["depth"].tolist() == depths
+
+
+def gains(*values: float) -> pd.DataFrame:
+    depths = [0, 10, 20, 50][: len(values)]
+    return pd.DataFrame({"depth": depths, "gain": values}).assign(gain_low=-0.5, gain_high=0.5)
+
+
+@pytest.mark.parametrize(
+    ("curve", "depth"),
+    [
+        (gains(0.0, 0.19, 0.2, 0.1), 10),  # 95% of the best, exactly
+        (gains(0.0, 0.18, 0.1, 0.2), 50),
+        (gains(0.0, 0.2, 0.0, -0.1), 10),
+        (gains(0.0, -0.1, -0.2), None),
+        (gains(0.0), None),
+    ],
+)
+def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: int | None) -> None:
+    found = smallest_depth(curve)
+    assert (found and found["depth"]) == depth
+    if found:
+        assert list(found) == ["depth", "gain", "gain_low", "gain_high"]
+
+
+def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Path) -> None:
+    """Rows in no order, ties, hits that nobody judged, positives that were not retrieved, a query without hits."""
+    random = np.random.default_rng(7)
+    grades = {f"q {query}": {f"d{i}": int(random.integers(0, 4)) for i in range(0, 40, 2)} for query in range(8)}
+    judged = make_judged(grades).sample(frac=1, random_state=1)
+    hits = pd.concat(
+        pd.DataFrame({"query_id": f"q {query}", "document_id": random.permutation([f"d{i}" for i in range(40)])[:25]})
+        for query in range(7)
+    ).reset_index(drop=True)
+    hits["rank"] = hits.groupby("query_id").cumcount() + 1
+    hits["cross_encoder"] = random.integers(0, 4, len(hits)).astype(np.float32) / 3
+    hits["base_cosine"] = random.normal(size=len(hits)).astype(np.float32)
+    hits = hits.sample(frac=1, random_state=2).reset_index(drop=True)
+    ordered = orders(judged, hits, 15)
+    write_trec_files(judged, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
+    for system, table in measure_hits(judged, hits, 15).items():
+        ours = mean_measures(table)
+        assert ours["RR@10"] > 0.3  # no query's first is beyond ten, where RR@10 is cut to 0
+        ours["RR"] = ours.pop("RR@10")
+        assert by_command_line(tmp_path / "trec", f"reranked-{system}", list(ours)) == pytest.approx(ours, abs=1e-9)
