@@ -134,7 +134,14 @@ def write_positives(folder: Path) -> set[tuple[str, str]]:
 def positives(folder: Path) -> set[tuple[str, str]]:
     """The judged pairs of a folder of positives alone, in which all stages up to mining have run."""
     judged = write_positives(folder / "positives")
-    set_params(folder, split__folds=2, negatives__from_rank=1, negatives__margin=0, train__head="classifier")
+    set_params(
+        folder,
+        split__folds=2,
+        negatives__from_rank=1,
+        negatives__margin=0,
+        negatives__per_positive=4,
+        train__head="classifier",
+    )
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
     for stage in ("embed", "split", "first_stage", "negatives"):
