@@ -42,7 +42,7 @@ FLOORS = (
 )
 BEFORE_EXPORT = (
     *("fetch", "base_model", "join", "encode", "embed", "split"),
-    *("first_stage", "negatives", "features", "train"),
+    *("bi_encoder", "first_stage", "negatives", "features", "train"),
 )
 SERVED = {"common", "contract", "serving", "vespa"}
 
