@@ -177,7 +177,7 @@ def test_depth_curve_by_hand() -> None:
     assert curve["gain"].tolist() == pytest.approx([0, 0.5 - start, 1 - start])
     assert (curve["gain_low"] <= curve["gain"]).all()
     assert (curve["gain_high"] >= curve["gain"]).all()
-    assert curve.loc[0, ["gain_low", "gain_high"]].tolist() == [0, 0]
+    assert curve[["gain_low", "gain_high"]].to_numpy()[0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""What is served, in the scratch clone: measured again by plain Python, first stages by brute force, no grade lost."""
+
+import json
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ranker.project import paths
+from tests.factories import Run, run_module, set_params
+from tests.pipeline import ran
+
+SYSTEMS = ["cross_encoder", "base_cosine", "first_stage"]
+
+
+def reranked(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / paths.COMPARISON).read_text())["reranked"])
+
+
+def measured_again(folder: Path, depth: int) -> dict[str, dict[str, float]]:
+    """nDCG@10, R@depth and Judged@10 of each system, from the scored hits and the judged pairs, in plain Python."""
+    pairs = pd.read_parquet(folder / "data/joined/pairs.parquet")
+    held_out = pd.read_parquet(folder / "data/scored/pairs.parquet")["query_id"].unique()
+    hits = pd.read_parquet(folder / "data/scored/hits.parquet").assign(first_stage=lambda table: -table["rank"])
+    found: dict[str, list[tuple[float, float, float]]] = {system: [] for system in SYSTEMS}
+    for query_id in held_out:
+        mine = pairs[pairs["query_id"] == query_id]
+        if not mine["relevant"].any():
+            continue
+        grades = dict(zip(mine["document_id"], mine["grade"].tolist(), strict=True))
+        relevant = set(mine.loc[mine["relevant"], "document_id"])
+        rows = hits[hits["query_id"] == query_id].sort_values("rank")
+        ideal = sum(grade / log2(i + 2) for i, grade in enumerate(sorted(grades.values(), reverse=True)[:10]))
+        for system in SYSTEMS:
+            listed = rows[[system, "document_id"]].to_numpy().tolist()
+            names = [name for _, name in sorted(listed[:depth], reverse=True) + listed[depth:]]
+            gain = sum(grades.get(name, 0) / log2(i + 2) for i, name in enumerate(names[:10]))
+            judged = sum(name in grades for name in names[:10]) / max(len(names[:10]), 1)
+            found[system].append((gain / ideal, len(relevant & set(names[:depth])) / len(relevant), judged))
+    measures = ("nDCG@10", f"R@{depth}", "Judged@10")
+    return {
+        system: dict(zip(measures, np.mean(values, axis=0).tolist(), strict=True)) for system, values in found.items()
+    }
+
+
+def test_what_is_served_is_measured_again(repository: Path) -> None:
+    """And the perfect order of the same hits is no worse than any."""
+    served, again = reranked(repository), measured_again(repository, 100)
+    assert list(served["systems"]) == SYSTEMS
+    files = {file.stem: json.loads(file.read_text()) for file in (repository / paths.RERANKED_METRICS).iterdir()}
+    assert set(files) == {*SYSTEMS, "perfect"}
+    for system, values in again.items():
+        for measure, value in values.items():
+            assert files[system][measure] == pytest.approx(value), (system, measure)
+            assert served["systems"][system][measure]["mean"] == pytest.approx(value)
+            assert files["perfect"]["nDCG@10"] >= value or measure != "nDCG@10"
+    assert len({round(values["R@100"], 9) for values in files.values()}) == 1
+    assert (served["first_stage"], served["count"]) == ("bm25", 100)
+    decides = json.loads((repository / paths.COMPARISON).read_text())["decides"]
+    lowest = min(again, key=lambda system: again[system]["Judged@10"])
+    assert decides["judged"] == pytest.approx(again[lowest]["Judged@10"])
+    assert decides["table"] == ("reranked" if decides["judged"] >= 0.9 else "judged")
+
+
+def test_depth_curve_is_measured_again(repository: Path) -> None:
+    curve = pd.read_csv(repository / paths.DEPTH_CURVE)
+    deepest = pd.read_parquet(repository / paths.SCORED_HITS)["rank"].max()
+    assert curve["depth"].tolist() == [0, *(depth for depth in (10, 20, 50, 100) if depth < deepest), deepest]
+    for row in curve.to_dict("records"):
+        again = measured_again(repository, int(row["depth"]))
+        assert row["cross_encoder"] == pytest.approx(again["cross_encoder"]["nDCG@10"])
+        assert row["gain"] == pytest.approx(row["cross_encoder"] - again["first_stage"]["nDCG@10"])
+
+
+def test_dvc_repro_of_another_depth_trains_and_scores_nothing_and_loses_no_grade(clean: Path, run: Run) -> None:
+    """What was filled in and not merged stops evaluate in one line; without it, evaluate and report go on."""
+    file = clean / paths.TO_JUDGE
+    listed = pd.read_csv(file, dtype=str, keep_default_na=False)
+    listed.loc[0, "grade"] = "1"
+    listed.to_csv(file, index=False)
+    filled = file.read_bytes()
+    set_params(clean, vespa__rerank_count=7)
+    result = run("dvc repro", clean, check=False)
+    assert result.returncode != 0
+    assert ran(result.stdout) == ["package", "evaluate"]
+    assert (
+        f"evaluate: {paths.TO_JUDGE}: expected grades that are merged, found 1 that are not: "
+        f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file\n"
+    ) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert file.read_bytes() == filled
+    run(f"git checkout -q {paths.TO_JUDGE}", clean)
+    assert ran(run("dvc repro", clean).stdout) == ["evaluate", "report"]
+    served, again = reranked(clean), measured_again(clean, 7)
+    assert served["count"] == 7
+    for system, values in again.items():
+        for measure, value in values.items():
+            assert served["systems"][system][measure]["mean"] == pytest.approx(value), (system, measure)
+    assert ran(run("dvc repro", clean).stdout) == []
+
+
+def hits_of(folder: Path) -> dict[str, list[str]]:
+    """Each query's documents, best first."""
+    table = pd.read_parquet(folder / paths.HITS).sort_values("rank")
+    assert table.groupby("query_id")["rank"].apply(lambda ranks: ranks.tolist() == list(range(1, len(ranks) + 1))).all()
+    return {str(query_id): rows["document_id"].tolist() for query_id, rows in table.groupby("query_id", sort=False)}
+
+
+def vectors(path: Path) -> dict[str, np.ndarray]:
+    table = pd.read_parquet(path)
+    return {name: np.array(values) for name, values in zip(table.iloc[:, 0], table.iloc[:, 1], strict=True)}
+
+
+def fused(runs: list[dict[str, list[str]]], query_id: str) -> list[str]:
+    scores: dict[str, float] = {}
+    for run in runs:
+        for rank, name in enumerate(run.get(query_id, []), 1):
+            scores[name] = scores.get(name, 0) + 1 / (60 + rank)
+    return sorted(scores, key=lambda name: (np.float32(scores[name]), name), reverse=True)
+
+
+def test_first_stage_by_each_of_its_ways(
+    clean: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The base model's cosine by brute force over what stage embed wrote; fusion of it and BM25; an engine's run."""
+    monkeypatch.chdir(clean)
+    found = {"bm25": hits_of(clean)}
+    for by in ("cosine", "fusion"):
+        set_params(clean, first_stage__by=by)
+        assert run_module("stages.first_stage") == 0
+        found[by] = hits_of(clean)
+    queries, documents = vectors(paths.EMBEDDED_QUERIES), vectors(paths.EMBEDDED_DOCUMENTS)
+    names, matrix = list(documents), np.array(list(documents.values()))
+    known = pd.read_parquet(paths.DOCUMENTS)["document_id"]
+    assert set(found["cosine"]) == set(queries)
+    for query_id, hits in found["cosine"].items():
+        assert len(hits) == min(200, len(known))
+        cosines = dict(zip(names, (matrix @ queries[query_id]).tolist(), strict=True))
+        of_pairs = [cosines[name] for name in hits if name in cosines]
+        assert of_pairs == pytest.approx(sorted(cosines.values(), reverse=True)[: len(of_pairs)], abs=1e-5)
+        best = fused([found["bm25"], found["cosine"]], query_id)
+        assert found["fusion"][query_id] == best[:200]
+    table = pd.read_parquet(paths.HITS)
+    table = table[table["document_id"].isin(documents)]
+    cosines_again = [
+        float(documents[name] @ queries[query_id])
+        for query_id, name in zip(table["query_id"], table["document_id"], strict=True)
+    ]
+    assert table["base_cosine"].tolist() == pytest.approx(cosines_again, abs=1e-5)
+
+    first, second = list(queries)[:2]
+    lines = [(first, known[3], 0.5), (first, known[8], 2.5), (first, "none of these", 9), ("nobody", known[3], 1)]
+    rows = [f"{query_id}\tQ0\t{name.replace(' ', '-')}\t1\t{score}\tmine\n" for query_id, name, score in lines]
+    (paths.RUNS / "mine.trec").write_text("".join(rows))
+    set_params(clean, first_stage__by="run", first_stage__run="mine.trec")
+    capsys.readouterr()
+    assert run_module("stages.first_stage") == 0
+    assert hits_of(clean) == {first: [known[8], known[3]]}
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == (
+        "first_stage: warning: data/runs/mine.trec: 1 hits of other queries and 1 of other documents are left out"
+    )
+    assert printed[-1].startswith(f"first_stage: warning: {len(queries) - 1} queries have no hit")
+    assert set(pd.read_parquet(paths.HIT_DOCUMENTS)["document_id"]) == {known[3], known[8]}
+    (paths.RUNS / "mine.trec").write_text("".join(rows) + f"{second} Q0 {known[3]} 1 high mine\n")
+    assert run_module("stages.first_stage") == (
+        "first_stage: data/runs/mine.trec: line 5: expected a score, found 'high'"
+    )
+    (paths.RUNS / "mine.trec").unlink()
+
+
+def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every system has 0 then, and judged pairs among themselves decide."""
+    monkeypatch.chdir(clean)
+    held_out = set(pd.read_parquet(paths.SCORED_PAIRS)["query_id"])
+    (trained_on, *_) = sorted(set(pd.read_parquet(paths.QUERIES)["query_id"]) - held_out)
+    document = pd.read_parquet(paths.DOCUMENTS)["document_id"][0]
+    (paths.RUNS / "mine.trec").write_text(f"{trained_on} Q0 {document} 1 1.0 mine\n")
+    set_params(clean, first_stage__by="run", first_stage__run="mine.trec")
+    for stage in ("first_stage", "score", "evaluate", "report"):
+        assert run_module(f"stages.{stage}") == 0, stage
+    (paths.RUNS / "mine.trec").unlink()
+    assert {values["nDCG@10"]["mean"] for values in reranked(clean)["systems"].values()} == {0}
+    assert json.loads(paths.COMPARISON.read_text())["decides"] == {
+        "table": "judged",
+        "system": "cross_encoder",
+        "judged": 0.0,
+    }
+    assert pd.read_csv(paths.TO_JUDGE).empty
+    assert "No depth gains over the first stage" in paths.REPORT.read_text()
