@@ -1,5 +1,6 @@
 """Results for a report that are made to be hard on it."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -45,6 +46,33 @@ COMPARISON: dict[str, Any] = {
         },
     },
 }
+
+RERANKED: dict[str, Any] = {
+    "first_stage": "fusion",
+    "model": "int8",
+    "model_bytes": 32_000_000,
+    "count": 100,
+    "systems": {
+        "cross_encoder": {"nDCG@10": measured(0.389, 0.331, 0.446), "Judged@10": measured(0.93, 0.9, 0.96)},
+        "base_cosine": {"nDCG@10": measured(0.337, 0.271, 0.401), "Judged@10": measured(0.91, 0.88, 0.94)},
+        "first_stage": {"nDCG@10": measured(0.311, 0.252, 0.368), "Judged@10": measured(0.98, 0.97, 0.99)},
+    },
+    "differences": {
+        "base_cosine": {"nDCG@10": measured(0.052, 0.011, 0.093, p=0.0162, p_holm=0.0162, verdict="better")},
+        "first_stage": {"nDCG@10": measured(0.0783, 0.0121, 0.1412, p=0.0034, p_holm=0.0068, verdict="better")},
+    },
+    "headline": {"verdict": "helps", "strongest": "base_cosine", "from": ["base_cosine", "first_stage"]},
+    "perfect": {"nDCG@10": 0.8125},
+    "smallest_depth": {"depth": 20.0, "gain": 0.0771, "gain_low": 0.0111, "gain_high": 0.1431},
+}
+DEPTHS: list[dict[Hashable, Any]] = [
+    dict(zip(("depth", "cross_encoder", "base_cosine", "perfect", "gain", "gain_low", "gain_high"), row, strict=True))
+    for row in (
+        (0, 0.311, 0.311, 0.311, 0.0, 0.0, 0.0),
+        (20, 0.3881, 0.32, 0.7, 0.0771, 0.0111, 0.1431),
+        (100, 0.389, 0.337, 0.8125, 0.078, 0.012, 0.144),
+    )
+]
 
 
 def example() -> Results:

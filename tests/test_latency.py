@@ -7,7 +7,7 @@ import pytest
 
 from ranker.common.files import write_json
 from ranker.vespa import latency
-from ranker.vespa.latency import misfits
+from ranker.vespa.latency import misfits, ms_per_hit
 from ranker.vespa.query import QuerySettings, read_settings
 from tests.factories import ROOT, run_module, set_params
 
@@ -46,6 +46,12 @@ def test_misfits_say_what_does_not_fit(
     figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
 ) -> None:
     assert list(misfits(figures, *bounds)) == expected
+
+
+def test_ms_per_hit_are_of_a_model_of_this_size() -> None:
+    """Within 2%; of another size nothing is known."""
+    assert ms_per_hit(FIGURES, 32_000_000) == ms_per_hit(FIGURES, 32_600_000) == ms_per_hit(FIGURES, 31_400_000) == 5.75
+    assert ms_per_hit(FIGURES, 32_700_000) is ms_per_hit(FIGURES, 31_300_000) is ms_per_hit(None, 32_000_000) is None
 
 
 def test_stage_package_warns_and_changes_nothing(

@@ -1,18 +1,29 @@
 """ranker.report, answer, page and plots: the page's text, without a browser."""
 
 import json
+from collections.abc import Hashable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any, get_args
 
 import pytest
 
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import ONCE
 from ranker.evaluation.reranking import UNTRAINED_HITS
-from ranker.report.answer import LABELS, SPOKEN, answer, beside_bi_encoder
+from ranker.project.params import FirstStage
+from ranker.report.answer import FIRST_STAGES, LABELS, SPOKEN, answer, basis, beside, beside_bi_encoder, deciding
 from ranker.report.page import browser_data, render
 from ranker.report.plots import COLOURS, DASHES, plots
-from tests.example_report import COMPARISON, DOCUMENTS, HOSTILE, HOSTILE_TITLE, example
+from tests.example_report import (
+    COMPARISON,
+    DEPTHS,
+    DOCUMENTS,
+    HOSTILE,
+    HOSTILE_TITLE,
+    RERANKED,
+    example,
+)
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +190,107 @@ def test_render_says_whose_order_documents_moved_against() -> None:
     results = replace(example(), comparison=COMPARISON | {"systems": systems})
     assert browser_data(results)["systems"] == ["base model's cosine", "cross-encoder"]
     assert "against base model's cosine\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(results)).text
+
+
+def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> dict[str, Any]:
+    """The example's comparison with both tables, of which one decides."""
+    return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
+
+
+JUDGED_ALONE = COMPARISON | {"decides": {"table": "judged", "system": None, "judged": None}}
+SERVED = "the best 100 of the whole collection by BM25 and the base model's cosine, reordered"
+
+
+def test_deciding_is_the_table_that_gives_the_verdict() -> None:
+    assert deciding(decided("reranked")) is RERANKED
+    for comparison in (decided("judged"), JUDGED_ALONE, COMPARISON):  # the last as of a cross-validation
+        assert deciding(comparison) is comparison
+
+
+def test_basis_says_what_the_verdict_is_of_and_why() -> None:
+    assert basis(decided("reranked")) == f"This is of {SERVED}: of each system's first ten, 91% or more are judged."
+    assert basis(decided("judged", "first_stage", 0.412)) == (
+        "This is of judged pairs among themselves: over the whole collection, 41% of the first ten of the first "
+        "stage's own order are judged, and below 90% what nobody judged would decide."
+    )
+    assert basis(JUDGED_ALONE) == (
+        "This is of judged pairs among themselves, because queries are on both sides of the split."
+    )
+    assert basis(COMPARISON) == ""
+
+
+def test_beside_says_what_the_other_table_has() -> None:
+    assert beside(decided("reranked")) == (
+        "Of judged pairs among themselves: the cross-encoder 0.489, the base model's cosine 0.437, BM25 0.411."
+    )
+    assert beside(decided("judged")) == (
+        f"Of {SERVED}: the cross-encoder 0.389, the base model's cosine 0.337, the first stage's own order 0.311."
+    )
+    assert beside(JUDGED_ALONE) == beside(COMPARISON) == ""
+
+
+def test_every_first_stage_has_words() -> None:
+    assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["by"].annotation))
+
+
+def shown(comparison: dict[str, Any], depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
+    page = render(replace(example(), comparison=comparison, reranked_gains=[0.2, -0.1, 0.3], depths=depths))
+    text = " ".join(Elements(page).text.split())
+    return text.replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
+
+
+def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
+    text = shown(decided("reranked"))
+    answered = (
+        "The ranker helps, on this split and seed. Its nDCG@10 is 0.389; of what it has to beat, the base model's"
+    )
+    assert f"{answered} cosine is best with 0.337: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
+    assert f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each system's first ten, 91%" in text
+    served, judged = text.split("What is served")[1].split("Judged pairs among themselves")[:2]
+    assert f"Of each held-out query {SERVED}, by the int8 model as Vespa runs it" in served
+    assert "perfect order of the same hits would have nDCG@10 0.812." in served
+    assert "systemnDCG@10Judged@10" in served
+    assert "first stage's own order 0.311 (0.252-0.368) 0.980 (0.970-0.990)" in served
+    assert "+0.078 p = 0.003(+0.012 to +0.141) better" in served
+    assert "0.489 (0.431-0.546)" in judged.split("Plots")[0]
+    assert "0.489" not in served
+    assert "perfect order 0." not in text  # it is no system
+
+
+def test_render_of_judged_pairs_that_decide() -> None:
+    """Their gains are counted, and their headline is shown; what is served stands beside it."""
+    text = shown(decided("judged", "first_stage", 0.412))
+    assert (
+        "No significant difference from the base model's cosine, on this split and seed. Its nDCG@10 is 0.489" in text
+    )
+    assert "It gains on 1 of 3 queries and loses on 2. This is of judged pairs among themselves: over the whole" in text
+    assert "What is served" in text
+
+
+def test_render_has_a_row_for_each_depth() -> None:
+    text = shown(decided("reranked"))
+    assert "hitsnDCG@10gainperfect 00.311" in text
+    assert "200.388 +0.077 (+0.011 to +0.143) 0.700 1000.389 +0.078 (+0.012 to +0.144) 0.812" in text
+    assert "20 hits have 95% of the best gain: +0.077 (+0.011 to +0.143)." in text
+    assert "milliseconds a query" not in text
+    timed = shown(decided("reranked"), depths=[row | {"ms": row["depth"] * 5.75} for row in DEPTHS])
+    assert "hitsnDCG@10gainperfectms 00.311" in timed
+    assert "0.700115 1000.389 +0.078 (+0.012 to +0.144) 0.812575" in timed
+    assert "milliseconds a query, as bench/results/vespa.json has them" in timed
+    without = shown(decided("reranked") | {"reranked": RERANKED | {"smallest_depth": None}})
+    assert "No depth gains over the first stage\N{RIGHT SINGLE QUOTATION MARK}s own order." in without
+    assert "95% of the best gain" not in without
+
+
+def test_render_draws_depth_and_escapes_all() -> None:
+    page = render(replace(example(), comparison=decided("reranked"), reranked_gains=[0.1], depths=DEPTHS))
+    elements = Elements(page)
+    assert "Lines: nDCG@10 by the number of hits that are reordered, of each system" in [
+        attributes["aria-label"] for name, attributes in elements.found if name == "svg" and attributes["role"] == "img"
+    ]
+    assert [name for name, _ in elements.found].count("script") == 2
+    assert HOSTILE in elements.text
+    assert "base model&#39;s cosine, reordered" in page
 
 
 def test_plots_draw_a_text_that_no_xml_may_hold() -> None:
