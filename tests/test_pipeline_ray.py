@@ -122,6 +122,8 @@ def test_on_ray_makes_what_this_machine_makes(cluster: Any, clean: Path, run: Ru
     documents.to_parquet(clean / "documents.parquet", row_group_size=100)
     queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=250)
     score, feed = command("python -m ranker score"), command("python -m ranker feed documents.parquet")
+    if not (clean / paths.RANKER / "model.int8.onnx").is_file():  # it passed no gate: for this chip to say
+        score = score.replace("--model int8", "--model fp32")
     for there, out in ((score, "scores"), (feed.replace("address local", f"address {cluster.address}"), "feed")):
         run(there, clean, **RAY)
         run(re.sub(" --ray-address .*", "", there).replace(f"--out {out}", f"--out {out}-here"), clean)
