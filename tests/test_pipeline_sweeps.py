@@ -26,25 +26,6 @@ def test_dvc_exp_run_of_one_trial(clean: Path, run: Run) -> None:
     assert shown[""]["data"]["results/train/metrics.json"]["data"] == own
 
 
-def test_dvc_exp_run_of_a_fine_tuned_first_stage(clean: Path, run: Run) -> None:
-    """README's; its hits are those by the cosines that sentence-transformers makes of what it trained."""
-    line = command("dvc exp run -S first_stage.by=bi_encoder")
-    assert ran(run(f"{line} first_stage", clean).stdout) == ["bi_encoder", "first_stage"]
-    model = SentenceTransformer(str(clean / "models/bi_encoder"), device="cpu")
-    queries, documents = (pd.read_parquet(clean / path) for path in (paths.QUERIES, paths.DOCUMENTS))
-    vectors = [
-        model.encode(texts.tolist(), normalize_embeddings=True) for texts in (queries["query"], documents["title"])
-    ]
-    hits = pd.read_parquet(clean / paths.HITS).pivot(index="query_id", columns="document_id", values="score")
-    expected = pd.DataFrame(vectors[0] @ vectors[1].T, queries["query_id"], documents["document_id"])
-    found = hits.reindex_like(expected).to_numpy()
-    kept = ~np.isnan(found)
-    assert (kept.sum(axis=1) == min(200, len(documents))).all()
-    assert found[kept] == pytest.approx(expected.to_numpy()[kept], abs=1e-5)
-    best_left = np.where(kept, -1, expected.to_numpy()).max(axis=1)
-    assert (np.nanmin(found, axis=1) >= best_left - 1e-5).all()
-
-
 def test_dvc_exp_run_of_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     run(command("dvc exp run --queue"), clean)
     stages = ran(run(command("dvc exp run --run-all"), clean).stdout)
@@ -138,3 +119,22 @@ def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path:
     run(f"dvc exp run -S train.seed={killed} train", project)
     assert set(measures(project, run)) == set(seeds)
     assert json.loads((project / paths.TRAIN_METRICS).read_text()) == json.loads(measures(project, run)[killed])
+
+
+def test_dvc_exp_run_of_a_fine_tuned_first_stage(clean: Path, run: Run) -> None:
+    """README's; its hits are those by the cosines that sentence-transformers makes of what it trained."""
+    line = command("dvc exp run -S first_stage.by=bi_encoder")
+    assert ran(run(f"{line} first_stage", clean).stdout) == ["bi_encoder", "first_stage"]
+    model = SentenceTransformer(str(clean / "models/bi_encoder"), device="cpu")
+    queries, documents = (pd.read_parquet(clean / path) for path in (paths.QUERIES, paths.DOCUMENTS))
+    vectors = [
+        model.encode(texts.tolist(), normalize_embeddings=True) for texts in (queries["query"], documents["title"])
+    ]
+    hits = pd.read_parquet(clean / paths.HITS).pivot(index="query_id", columns="document_id", values="score")
+    expected = pd.DataFrame(vectors[0] @ vectors[1].T, queries["query_id"], documents["document_id"])
+    found = hits.reindex_like(expected).to_numpy()
+    kept = ~np.isnan(found)
+    assert (kept.sum(axis=1) == min(200, len(documents))).all()
+    assert found[kept] == pytest.approx(expected.to_numpy()[kept], abs=1e-5)
+    best_left = np.where(kept, -1, expected.to_numpy()).max(axis=1)
+    assert (np.nanmin(found, axis=1) >= best_left - 1e-5).all()
