@@ -5,17 +5,27 @@ python -m crossval.compare
 
 import pandas as pd
 
-from ranker.common.errors import run_stage
+from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic, write_json
 from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
 from ranker.evaluation.systems import undefined_and_tied
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
-from ranker.project.params import load_crossval_params
+from ranker.project.params import Params, load_crossval_params
+
+
+def check_mined(params: Params) -> None:
+    """InputError where what is held out here has had a say in the negatives that others were trained on."""
+    if params.first_stage.by == "bi_encoder" and len(tables.read_table(paths.MINED_PAIRS)):
+        raise InputError(
+            "first_stage.by: expected a first stage that no judgement has touched, because negatives were mined from "
+            "its hits, found bi_encoder, which was trained on all folds but split.held_out"
+        )
 
 
 def main() -> None:
     params = load_crossval_params()
+    check_mined(params)
     seed = params.split.seed
     run = pool(params)
     seeds = seed_runs(run, params)

@@ -25,7 +25,7 @@ from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
 from ranker.evaluation.trec_files import runs_of, write_trec_files
-from ranker.judging.to_judge import to_judge, unmerged
+from ranker.judging.to_judge import COLUMNS, PAIR, to_judge, unmerged
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,
@@ -92,6 +92,8 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
     run = tables.read_run(paths.SCORED_PAIRS)
+    if not run[PAIR].equals(held_out[PAIR]):
+        raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
     run = run.join(baseline_scores(run, (queries, documents), embedded))
     shown = documents["document_id"].isin(run["document_id"].unique())
     tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
@@ -129,16 +131,21 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
 
 def write_to_judge(judged: pd.DataFrame, ordered: pd.DataFrame, strongest: str) -> None:
     """What nobody judged of the systems' first ten, first what could move the ranker against `strongest`."""
-    run = ordered.merge(judged[["query_id", "document_id", "grade"]], how="outer").astype({"grade": "Int32"})
+    run = ordered.merge(judged[[*PAIR, "grade"]], how="outer").astype({"grade": "Int32"})
     systems = list(dict.fromkeys(("cross_encoder", strongest, *UNTRAINED_HITS)))
     texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
     tables.write_csv(paths.TO_JUDGE, to_judge(run, systems, texts[0], texts[1][["document_id", "title"]]))
 
 
+def write_nothing_to_judge() -> None:
+    """Where no hit was scored: DVC wants every output, and an older list would be of other judgements."""
+    tables.write_csv(paths.TO_JUDGE, pd.DataFrame(columns=COLUMNS))
+
+
 def check_merged() -> None:
     """InputError where grades that were filled in would be lost."""
     pairs = tables.read_table(paths.SPLIT_PAIRS)
-    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], ["query_id", "document_id"]]):
+    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], PAIR]):
         raise InputError(
             f"{paths.TO_JUDGE}: expected grades that are merged, found {lost} that are not: "
             f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file"
@@ -168,6 +175,7 @@ def write_nothing_measured() -> None:
         write_json(partial / "none.json", {})  # DVC warns of empty folders
     write_json(paths.COMPARISON, {"headline": {"verdict": "not measured"}})
     write_json(paths.MEASURES, {"manifest": read_json(paths.RANKER / MANIFEST_FILE)})
+    write_nothing_to_judge()
     print("evaluate: split.held_out none: no query is left to measure on; `make crossval` measures this recipe")
 
 
@@ -200,6 +208,7 @@ def main() -> None:
         runs |= served
     else:
         comparison["decides"] = {"table": "judged", "system": None, "judged": None}
+        write_nothing_to_judge()
     write_json(paths.COMPARISON, comparison)
     write_trec_files(run, runs, paths.TREC_FILES)
     means = {system: mean_measures(table) for system, table in measured.systems.items()}

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from transformers import BertForSequenceClassification
 
+from crossval.compare import check_mined
 from crossval.report import curves, wide
 from crossval.train import RECIPES, TUTORIAL, recipe_params, start, train_and_score
+from ranker.common.errors import InputError
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
 from ranker.evaluation.significance import compare
@@ -247,3 +249,19 @@ def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertFor
     untrained = score(model, held_out[1], 256)
     fine_tune(model, training[1], params.train)
     assert found.tolist() == score(model, held_out[1], 256).tolist() != untrained.tolist()
+
+
+def test_compare_refuses_negatives_in_which_held_out_judgements_had_a_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mined = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [0], "fold": [0]})
+    mined = mined.assign(relevant=False, judged=False, unseen=False)
+    by = {name: PARAMS.first_stage.model_copy(update={"by": name}) for name in ("bm25", "bi_encoder")}
+    params = {name: PARAMS.model_copy(update={"first_stage": section}) for name, section in by.items()}
+    tables.write_table(paths.MINED_PAIRS, mined[:0])
+    check_mined(params["bi_encoder"])
+    tables.write_table(paths.MINED_PAIRS, mined)
+    check_mined(params["bm25"])
+    with pytest.raises(InputError, match="expected a first stage that no judgement has touched"):
+        check_mined(params["bi_encoder"])

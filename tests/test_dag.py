@@ -177,6 +177,14 @@ def test_paths_are_outputs_or_within_one() -> None:
         assert any(path == out or out in path.parents or path in out.parents for out in outs), path
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_declare_the_tables_that_a_stage_reads(stage: str) -> None:
+    declared = [Path(place) for place in (*STAGES[stage]["deps"], *outs_of(stage))]
+    read = re.findall(r"\bread_\w+\(paths\.([A-Z_]+)", (ROOT / MODULES[stage]).read_text())
+    for path in [getattr(paths, name) for name in read]:
+        assert any(path == place or place in path.parents for place in declared), path
+
+
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, set[str]]) -> None:
     """What was read where the scratch repository was made; test_pipeline_crossval.py sees to the other stages."""

@@ -74,6 +74,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})
     assert max(manifest["fp32"]["largest_logit_difference_from_pytorch"].values()) < 1e-4
     assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
+    assert len(paths.TO_JUDGE.read_text().splitlines()) == 1  # nothing of what another fold's list had
     assert "crossval" in paths.REPORT.read_text()
     assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])
     before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))

@@ -1,12 +1,15 @@
 """ranker.judging.to_judge, by hand and against what a judgement really moves."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.judging.to_judge import COLUMNS, to_judge
+from ranker.common.errors import InputError
+from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
 from ranker.metrics.ranking import ranking_measures
 
 SYSTEMS = ["ours", "other", "third"]
@@ -116,3 +119,23 @@ def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order
     asked = found[["query_id", "document_id"]].to_numpy().tolist()
     assert sorted(asked) == sorted(run.loc[sorted(wanted), ["query_id", "document_id"]].to_numpy().tolist())
     assert np.isfinite(found["could_move"]).all()
+
+
+def test_unmerged_counts_grades_of_pairs_that_nobody_judged(tmp_path: Path) -> None:
+    file = tmp_path / "to_judge.csv"
+    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["007"]})
+    assert unmerged(file, judged) == 0
+    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,\n2,C,007, \n")
+    assert unmerged(file, judged) == 0
+    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,0\n2,C,007,1\n")
+    assert unmerged(file, judged) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"query_id;document_id;grade\n1;a;2\n", b"query_id,document_id,grade\n1,\xff,2\n"]
+)
+def test_unmerged_refuses_what_a_spreadsheet_made_of_the_file(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "to_judge.csv"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="to_judge.csv: expected columns query_id, document_id and grade, found: "):
+        unmerged(file, pd.DataFrame({"query_id": ["1"], "document_id": ["a"]}))

@@ -26,10 +26,7 @@ class Bm25:
     def __init__(self, queries: pd.DataFrame, texts: Iterable[str]) -> None:
         stem = Stemmer.Stemmer("english").stemWord
         vocabulary: dict[str, int] = {}
-        words = [
-            [vocabulary.setdefault(stem(word), len(vocabulary)) for word in terms(text)]
-            for text in texts
-        ]  # fmt: skip
+        words = [[vocabulary.setdefault(stem(word), len(vocabulary)) for word in terms(text)] for text in texts]
         self.index = bm25s.BM25() if vocabulary else None
         if self.index:
             self.index.index((words, vocabulary), show_progress=False)
