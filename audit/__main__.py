@@ -2,8 +2,8 @@
 
 python -m audit
 
-Imports nothing of `ranker`: join, folds, BM25, cosine, scores, measures, expectations and tests are written again,
-plainly, from their definitions. Exit status 1 where one differs by more than its tolerance.
+Imports nothing of `ranker`: all is written again, plainly, from its definition. Exit status 1 where a figure differs by
+more than its tolerance.
 """
 
 import csv
@@ -186,15 +186,14 @@ def onnx_scores(run: list[Row]) -> Iterator[tuple[str, float]]:
 # Measures
 
 
+def dcg(gains: list[int]) -> float:
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains[:10], 1))
+
+
 def measures(ranked: list[Row]) -> dict[str, float]:
     """Of one query's documents, best first."""
     gains = [row["grade"] for row in ranked]
     hits = [row["relevant"] for row in ranked]
-    discounts = [1 / math.log2(rank + 1) for rank in range(1, 11)]
-
-    def dcg(values: list[int]) -> float:
-        return sum(value * discount for value, discount in zip(values, discounts, strict=False))
-
     found = [rank for rank, hit in enumerate(hits, 1) if hit]
     return {
         "nDCG@10": dcg(gains) / dcg(sorted(gains, reverse=True)),
@@ -257,6 +256,21 @@ def p_values(run: list[Row]) -> Iterator[tuple[str, float]]:
         yield f"p against {system}", abs(p - compared[system]["nDCG@10"]["p"])
 
 
+def served(run: list[Row]) -> Iterator[tuple[str, float]]:
+    """The hits, the first of them reordered by the model's score, against all that is judged."""
+    reranked = read_json(Path("results/comparison.json")).get("reranked", {"count": 0})
+    hits, found = by_query(rows("data/scored/hits.parquet")), defaultdict(list)
+    for query, known in relevant([row for row in run if row["judged"]]).items() if reranked["count"] else ():
+        grades = {row["document_id"]: row["grade"] for row in known}
+        first = [hit for hit in hits[query] if hit["rank"] <= reranked["count"]]
+        first.sort(key=lambda hit: (np.float32(hit["cross_encoder"]), hit["document_id"]), reverse=True)
+        best = [hit["document_id"] for hit in first + hits[query][len(first) :]][:10]  # they lie by rank
+        found["nDCG@10"].append(dcg([grades.get(name, 0) for name in best]) / dcg(sorted(grades.values())[::-1]))
+        found["Judged@10"].append(sum(name in grades for name in best) / max(len(best), 1))
+    for name, values in found.items():
+        yield f"cross_encoder {name}", abs(float(np.mean(values)) - reranked["systems"]["cross_encoder"][name]["mean"])
+
+
 CHECKS: dict[str, tuple[Callable[..., Iterator[tuple[str, float]]], float]] = {
     "join": (join_counts, 0),
     "folds": (folds, 0),
@@ -266,6 +280,7 @@ CHECKS: dict[str, tuple[Callable[..., Iterator[tuple[str, float]]], float]] = {
     "measures": (systems_measures, 1e-9),
     "expectations": (expectations, 5),
     "p": (p_values, 0.03),
+    "served": (served, 1e-9),
 }
 
 

@@ -13,7 +13,7 @@ from ranker.common.files import atomic, read_json, write_json
 from ranker.contract.folder import MANIFEST_FILE, MODEL_FILES
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.reranking import (
-    UNTRAINED_HITS,
+    OPPONENTS,
     compare_hits,
     deciding_table,
     depth_curve,
@@ -25,7 +25,7 @@ from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
 from ranker.evaluation.trec_files import runs_of, write_trec_files
-from ranker.judging.to_judge import COLUMNS, PAIR, to_judge, unmerged
+from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,
@@ -38,7 +38,7 @@ from ranker.metrics.ranking import mean_measures, per_query_table, relevant_quer
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
-from ranker.splits.folds import held_out_pairs
+from ranker.splits.folds import held_out_pairs, unseen_by_training
 
 
 def classify(run: pd.DataFrame, training: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
@@ -92,12 +92,13 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
     run = tables.read_run(paths.SCORED_PAIRS)
-    if not run[PAIR].equals(held_out[PAIR]):
+    if not run[tables.IDS].equals(held_out[tables.IDS]):
         raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
     run = run.join(baseline_scores(run, (queries, documents), embedded))
     shown = documents["document_id"].isin(run["document_id"].unique())
     tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
-    return training, run, run[held_out["unseen"].to_numpy()]
+    unseen = unseen_by_training(held_out, tables.read_table(paths.MINED_PAIRS))
+    return training, run, run[unseen]
 
 
 def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -131,8 +132,11 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
 
 def write_to_judge(judged: pd.DataFrame, ordered: pd.DataFrame, strongest: str) -> None:
     """What nobody judged of the systems' first ten, first what could move the ranker against `strongest`."""
-    run = ordered.merge(judged[[*PAIR, "grade"]], how="outer").astype({"grade": "Int32"})
-    systems = list(dict.fromkeys(("cross_encoder", strongest, *UNTRAINED_HITS)))
+    found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
+    dropped = pd.MultiIndex.from_frame(found.loc[found["kept"] == "False", tables.IDS])  # judged, whatever became of it
+    ordered = ordered[~pd.MultiIndex.from_frame(ordered[tables.IDS]).isin(dropped)]
+    run = ordered.merge(judged[[*tables.IDS, "grade"]], how="outer").astype({"grade": "Int32"})
+    systems = list(dict.fromkeys(("cross_encoder", strongest, *OPPONENTS)))
     texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
     tables.write_csv(paths.TO_JUDGE, to_judge(run, systems, texts[0], texts[1][["document_id", "title"]]))
 
@@ -145,7 +149,7 @@ def write_nothing_to_judge() -> None:
 def check_merged() -> None:
     """InputError where grades that were filled in would be lost."""
     pairs = tables.read_table(paths.SPLIT_PAIRS)
-    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], PAIR]):
+    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], [*tables.IDS, "grade"]]):
         raise InputError(
             f"{paths.TO_JUDGE}: expected grades that are merged, found {lost} that are not: "
             f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file"

@@ -53,11 +53,11 @@ class Vectors:
 
 def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.DataFrame:
     """query_id, document_id, score and rank of each query's best documents."""
-    found = []
     if params.by == "run":
         return own_hits(params, queries)
     if params.by == "bi_encoder":
         return bi_encoder_hits(params, queries)
+    found = []
     if params.by in ("bm25", "fusion"):
         found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), params.depth))
     if params.by in ("cosine", "fusion"):

@@ -15,23 +15,17 @@ from ranker.data.join import words
 from ranker.project import paths, tables
 from ranker.project.documents import read_documents, read_some_documents, read_some_tokens
 from ranker.project.params import load_params
-from ranker.retrieval.negatives import PAIR, Mined, false_negatives, mine, wanted
-
-
-def cosines(pairs: pd.DataFrame) -> np.ndarray:
-    """The base model's cosine of each judged pair, float32 [pairs]."""
-    queries, documents = (tables.read_embeddings(path) for path in (paths.EMBEDDED_QUERIES, paths.EMBEDDED_DOCUMENTS))
-    asked = queries.values[[queries.index[name] for name in pairs["query_id"]]]
-    found = documents.values[[documents.index[name] for name in pairs["document_id"]]]
-    return np.einsum("ij,ij->i", asked, found)
+from ranker.retrieval.hits import cosine_scores
+from ranker.retrieval.negatives import Mined, false_negatives, mine, wanted
 
 
 def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
     """All that was judged, with its cosine; of those judgements that were dropped, the ids alone."""
-    kept = pairs.loc[pairs["judged"], [*PAIR, "relevant"]]
-    dropped = pd.read_csv(paths.JOIN_FINDINGS, usecols=PAIR, dtype=str, keep_default_na=False)
-    dropped = dropped.merge(kept[PAIR], how="left", indicator=True).query("_merge == 'left_only'")[PAIR]
-    return pd.concat([kept.assign(base_cosine=cosines(kept)), dropped], ignore_index=True)
+    kept = pairs.loc[pairs["judged"], [*tables.IDS, "relevant"]]
+    dropped = pd.read_csv(paths.JOIN_FINDINGS, usecols=tables.IDS, dtype=str, keep_default_na=False)
+    dropped = dropped.merge(kept[tables.IDS], how="left", indicator=True).query("_merge == 'left_only'")[tables.IDS]
+    embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
+    return pd.concat([kept.assign(base_cosine=cosine_scores(kept, *embedded)), dropped], ignore_index=True)
 
 
 def texts(*files: Any) -> "pd.Series[int]":

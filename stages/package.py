@@ -25,6 +25,8 @@ def main() -> None:
             partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
         )
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
+    if params.first_stage.by != "bm25":
+        print(f"package: its first phase is BM25, and figures are of first_stage.by {params.first_stage.by}")
     size = model_file(paths.VESPA, version).stat().st_size
     for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")

@@ -3,7 +3,6 @@
 python -m stages.report
 """
 
-from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -74,21 +73,17 @@ def digests(manifest: dict[str, Any]) -> dict[str, str]:
     return made_of | files | run
 
 
-def depths(reranked: dict[str, Any], curve: pd.DataFrame) -> list[dict[Hashable, Any]]:
-    """The depth curve's rows, with milliseconds a query where a model like this one was measured."""
-    ms = ms_per_hit(read_figures(), reranked["model_bytes"])
-    return (curve if ms is None else curve.assign(ms=curve["depth"] * ms)).to_dict("records")
-
-
 def reranking(comparison: dict[str, Any]) -> dict[str, Any]:
     """What the page shows of what is served, where queries were held out."""
     if "reranked" not in comparison:
         return {}
-    curve = pd.read_csv(paths.DEPTH_CURVE)
-    return {
-        "reranked_gains": pd.read_csv(paths.RERANKED_PER_QUERY)["gain"].tolist(),
-        "depths": depths(comparison["reranked"], curve),
-    }
+    curve, figures = pd.read_csv(paths.DEPTH_CURVE), read_figures()
+    gains = {"reranked_gains": pd.read_csv(paths.RERANKED_PER_QUERY)["gain"].tolist()}
+    ms = ms_per_hit(figures, comparison["reranked"]["model_bytes"])
+    if figures is None or ms is None:
+        return gains | {"depths": curve.to_dict("records")}
+    timed = curve.assign(ms=curve["depth"] * ms).to_dict("records")
+    return gains | {"depths": timed, "ms_of": figures["tokens_per_pair"]["mean"]}
 
 
 def write_page(page: str) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.evaluation.baselines import SCORED, baseline_scores, bm25_scores, cosine_scores
+from ranker.evaluation.baselines import SCORED, baseline_scores, bm25_scores
 from ranker.metrics.ranking import mean_measures, ranking_measures
 from ranker.project.tables import Embeddings
+from ranker.retrieval.hits import cosine_scores
 
 
 def queries(*texts: str) -> pd.DataFrame:

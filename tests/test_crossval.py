@@ -107,6 +107,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
         fold=np.repeat([1, 0, 0, 1], 2), unseen=False, judged=True
     )  # both documents are judged in both folds
     tables.write_table(paths.SPLIT_PAIRS, pairs)
+    tables.write_table(paths.MINED_PAIRS, pairs[:0])
     queries = pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]})
     tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
     documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})

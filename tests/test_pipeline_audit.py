@@ -14,7 +14,7 @@ def test_make_audit_says_which_figure_is_not_what_lies_in_the_tree(clean: Path, 
     whole = run(line, clean).stdout
     assert "DIFFERS" not in whole
     assert {row.split()[1] for row in whole.splitlines()} == {
-        *("join", "folds", "BM25", "cosine", "ONNX", "measures", "expectations", "p")
+        *("join", "folds", "BM25", "cosine", "ONNX", "measures", "expectations", "p", "served")
     }
     file = clean / paths.METRICS / "bm25.json"
     values = json.loads(file.read_text())

@@ -32,6 +32,10 @@ ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{
 ROOM = 1024  # bytes that a file may have when the disk is full
 # What DVC says of a dvc.lock that was cut; the last, without a reason, of one cut within `hash: md5`.
 TORN = re.compile(r"'./dvc.lock' validation failed|'./dvc.lock' is invalid|failed to reproduce '\w+': *$", re.MULTILINE)
+REMEDIES = {
+    TORN: command("git checkout dvc.lock"),
+    re.compile("Unable to read RWLock-file"): command("rm .dvc/tmp/rwlock"),
+}
 
 
 def start(line: str, folder: Path, **environment: str) -> "subprocess.Popen[str]":
@@ -73,8 +77,9 @@ def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, ki
                 return ran(printed)[-1]
             break
     printed += process.communicate()[0]
-    if TORN.search(printed):
-        subprocess.run(command("git checkout dvc.lock").split(), cwd=folder, check=True)
+    for fault, remedy in REMEDIES.items():
+        if fault.search(printed):
+            subprocess.run(remedy.split(), cwd=folder, check=True)
     return ""
 
 
@@ -119,11 +124,11 @@ def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: 
 def mend(line: str, folder: Path, run: Run, **environment: str) -> bool:
     """Run what docs/pipeline.md says to run after a fault; True where DVC had to be given its dvc.lock back."""
     result = run(line, folder, check=False, **environment)
-    torn = TORN.search(result.stderr) is not None
-    if torn:
-        run(f"{command('git checkout dvc.lock')} && {line}", folder, **environment)
-    assert torn or result.returncode == 0, result
-    return torn
+    remedies = [remedy for fault, remedy in REMEDIES.items() if fault.search(result.stderr)]
+    if remedies:
+        run(" && ".join([*remedies, line]), folder, **environment)
+    assert remedies or result.returncode == 0, result
+    return REMEDIES[TORN] in remedies
 
 
 def finished(folder: Path, undisturbed: Path, run: Run) -> None:

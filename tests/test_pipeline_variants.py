@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from ranker.common.files import read_json, write_json
+from ranker.common.files import read_json, sha256, write_json
+from ranker.metrics.ranking import relevant_queries
 from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
 from tests.factories import Run, run_module, set_params
@@ -133,3 +134,37 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
     listed.loc[rows[0], "grade"] = "1"
     listed.to_csv(paths.TO_JUDGE, index=False)
     assert "expected grades that are merged, found 1 that are not" in str(run_module("stages.evaluate"))
+
+
+def test_bi_encoder_learns_of_training_pairs_alone(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other grades of held-out pairs change no byte of it; other grades of training pairs do."""
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    set_params(copy, first_stage__by="bi_encoder")
+    monkeypatch.chdir(copy)
+    pairs = pd.read_parquet(paths.SPLIT_PAIRS)
+    found = []
+    for side in (None, pairs["fold"] == 0, pairs["fold"] != 0):
+        turned = pairs if side is None else pairs.assign(grade=pairs["grade"].where(~side, 2 - pairs["grade"]))
+        tables.write_table(paths.SPLIT_PAIRS, turned)
+        assert run_module("stages.bi_encoder") == 0
+        found.append(sha256(paths.BI_ENCODER / "model.safetensors"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_evaluate_calls_no_document_unseen_that_was_mined_for_a_training_query(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
+    monkeypatch.chdir(copy)
+    pairs = pd.read_parquet(paths.SPLIT_PAIRS)
+    tables.write_table(paths.SPLIT_PAIRS, pairs.assign(unseen=True))
+    held_out = pairs[pairs["fold"] == 0]
+    document = held_out["document_id"].iloc[0]
+    mined = pd.DataFrame({"query_id": ["9"], "document_id": [document], "grade": [0], "unseen": [False]})
+    mined = mined.assign(relevant=False, judged=False)
+    for fold, unseen in ((0, held_out), (1, held_out[held_out["document_id"] != document])):
+        tables.write_table(paths.MINED_PAIRS, mined.assign(fold=fold))
+        assert run_module("stages.evaluate") == 0
+        assert read_json(paths.COMPARISON)["unseen_documents"]["pairs"] == len(relevant_queries(unseen))

@@ -10,7 +10,7 @@ import pytest
 
 from ranker.evaluation.baselines import UNTRAINED
 from ranker.evaluation.crossval import ONCE
-from ranker.evaluation.reranking import UNTRAINED_HITS
+from ranker.evaluation.reranking import OPPONENTS
 from ranker.project.params import FirstStage
 from ranker.report.answer import FIRST_STAGES, LABELS, SPOKEN, answer, basis, beside, beside_bi_encoder, deciding
 from ranker.report.page import browser_data, render
@@ -105,7 +105,7 @@ def test_answer_no_significant_difference(found: list[str], headline: str) -> No
 
 
 def test_labels_name_every_system() -> None:
-    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE, *UNTRAINED_HITS, "perfect"}
+    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE, *OPPONENTS, "perfect"}
     assert set(LABELS) == set(SPOKEN) == systems
     assert set(COLOURS) == set(DASHES) == systems
 
@@ -208,9 +208,9 @@ def test_deciding_is_the_table_that_gives_the_verdict() -> None:
 
 
 def test_basis_says_what_the_verdict_is_of_and_why() -> None:
-    assert basis(decided("reranked")) == f"This is of {SERVED}: of each system's first ten, 91% or more are judged."
+    assert basis(decided("reranked")) == f"This is of {SERVED}: of each system's first ten, 91.0% or more are judged."
     assert basis(decided("judged", "first_stage", 0.412)) == (
-        "This is of judged pairs among themselves: over the whole collection, 41% of the first ten of the first "
+        "This is of judged pairs among themselves: over the whole collection, 41.2% of the first ten of the first "
         "stage's own order are judged, and below 90% what nobody judged would decide."
     )
     assert basis(JUDGED_ALONE) == (
@@ -234,7 +234,8 @@ def test_every_first_stage_has_words() -> None:
 
 
 def shown(comparison: dict[str, Any], depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
-    page = render(replace(example(), comparison=comparison, reranked_gains=[0.2, -0.1, 0.3], depths=depths))
+    results = replace(example(), comparison=comparison, reranked_gains=[0.2, -0.1, 0.3], depths=depths, ms_of=25.6)
+    page = render(results)
     text = " ".join(Elements(page).text.split())
     return text.replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
 
@@ -245,7 +246,7 @@ def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
         "The ranker helps, on this split and seed. Its nDCG@10 is 0.389; of what it has to beat, the base model's"
     )
     assert f"{answered} cosine is best with 0.337: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
-    assert f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each system's first ten, 91%" in text
+    assert f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each system's first ten, 91.0%" in text
     served, judged = text.split("What is served")[1].split("Judged pairs among themselves")[:2]
     assert f"Of each held-out query {SERVED}, by the int8 model as Vespa runs it" in served
     assert "perfect order of the same hits would have nDCG@10 0.812." in served
@@ -264,7 +265,8 @@ def test_render_of_judged_pairs_that_decide() -> None:
         "No significant difference from the base model's cosine, on this split and seed. Its nDCG@10 is 0.489" in text
     )
     assert "It gains on 1 of 3 queries and loses on 2. This is of judged pairs among themselves: over the whole" in text
-    assert "What is served" in text
+    served = text.split("What is served")[1].split("Judged pairs among themselves")[0]
+    assert " better" not in served.split("How many hits")[0].split("against")[1]  # unjudged documents would decide it
 
 
 def test_render_has_a_row_for_each_depth() -> None:
@@ -276,7 +278,7 @@ def test_render_has_a_row_for_each_depth() -> None:
     timed = shown(decided("reranked"), depths=[row | {"ms": row["depth"] * 5.75} for row in DEPTHS])
     assert "hitsnDCG@10gainperfectms 00.311" in timed
     assert "0.700115 1000.389 +0.078 (+0.012 to +0.144) 0.812575" in timed
-    assert "milliseconds a query, as bench/results/vespa.json has them" in timed
+    assert "milliseconds a query as Vespa took them for pairs of 26 tokens (bench/results/vespa.json)" in timed
     without = shown(decided("reranked") | {"reranked": RERANKED | {"smallest_depth": None}})
     assert "No depth gains over the first stage\N{RIGHT SINGLE QUOTATION MARK}s own order." in without
     assert "95% of the best gain" not in without

@@ -123,12 +123,14 @@ def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order
 
 def test_unmerged_counts_grades_of_pairs_that_nobody_judged(tmp_path: Path) -> None:
     file = tmp_path / "to_judge.csv"
-    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["007"]})
+    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["007"], "grade": [2]})
     assert unmerged(file, judged) == 0
     file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,\n2,C,007, \n")
     assert unmerged(file, judged) == 0
     file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,0\n2,C,007,1\n")
     assert unmerged(file, judged) == 2
+    file.write_text("query_id,title,document_id,grade\n1,A,007,1\n1,B,008,two\n")
+    assert unmerged(file, judged) == 2, "of another grade than was merged, and of what is no grade"
 
 
 @pytest.mark.parametrize(
@@ -138,4 +140,4 @@ def test_unmerged_refuses_what_a_spreadsheet_made_of_the_file(tmp_path: Path, co
     file = tmp_path / "to_judge.csv"
     file.write_bytes(content)
     with pytest.raises(InputError, match="to_judge.csv: expected columns query_id, document_id and grade, found: "):
-        unmerged(file, pd.DataFrame({"query_id": ["1"], "document_id": ["a"]}))
+        unmerged(file, pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]}))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ranker.common.errors import InputError
+from ranker.project.tables import IDS
 
 MAX_GRADE = 16  # TREC's scales end at 4
-PAIR = ["query_id", "document_id"]
 Document = tuple[str, list[str]]  # document_id, and the texts of join.document_fields
 
 
@@ -78,7 +78,7 @@ def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
 
 def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:
     """Judgements as `Collection` has them."""
-    frame = pd.DataFrame(rows, columns=[*PAIR, "grade"], dtype=object)
+    frame = pd.DataFrame(rows, columns=[*IDS, "grade"], dtype=object)
     return frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
 
 

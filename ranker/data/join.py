@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ranker.common.errors import InputError
-from ranker.data.collection import PAIR, Census, Collection
+from ranker.data.collection import Census, Collection
+from ranker.project.tables import IDS
 
 DROPPED = (
     "judgement_without_document",  # the source has no such document
@@ -65,10 +66,10 @@ def join(collection: Collection, census: Census, texts: "pd.Series[str]", releva
         _finding(queries[~has_pairs], "query_without_pairs", kept=False),
         *_noted(kept, census, texts),
     ]
-    account = pd.concat(findings, ignore_index=True)[[*PAIR, "finding", "kept"]]
+    account = pd.concat(findings, ignore_index=True)[[*IDS, "finding", "kept"]]
     return Joined(
         queries=queries[has_pairs].reset_index(drop=True),
-        pairs=kept[[*PAIR, "grade", "relevant", "judged"]].reset_index(drop=True),
+        pairs=kept[[*IDS, "grade", "relevant", "judged"]].reset_index(drop=True),
         findings=account,
         counts=_counts(collection, census, kept, account),
     )
@@ -78,7 +79,7 @@ def _why_dropped(
     rows: pd.DataFrame, known_queries: set[str], census: Census, texts: "pd.Series[str]"
 ) -> "pd.Series[str]":
     """The first of DROPPED that holds for each row, or an empty string."""
-    grades = rows.groupby(PAIR)["grade"].transform("nunique")  # of those that are there
+    grades = rows.groupby(IDS)["grade"].transform("nunique")  # of those that are there
     has_text = rows["document_id"].isin(texts.index)
     is_empty = rows["document_id"].isin(census.empty)
     finding = pd.Series("", index=rows.index, dtype=str)
@@ -92,7 +93,7 @@ def _why_dropped(
     }.items():
         finding = finding.mask((finding == "") & holds, reason)
     good = rows[finding == ""]
-    finding.loc[good.index[good.duplicated(PAIR)]] = "duplicate_pair"
+    finding.loc[good.index[good.duplicated(IDS)]] = "duplicate_pair"
     return finding
 
 
@@ -100,15 +101,15 @@ def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.Da
     """How a second file that lists judgements, the tutorial's JSON, differs from the first."""
     if listed is None:
         return []
-    found = listed.merge(rows[PAIR].drop_duplicates(), how="left", indicator=True)["_merge"]
-    merged = kept.merge(listed.drop_duplicates(PAIR), how="left")
+    found = listed.merge(rows[IDS].drop_duplicates(), how="left", indicator=True)["_merge"]
+    merged = kept.merge(listed.drop_duplicates(IDS), how="left")
     absent = merged["labelled_grade"].isna()
     differs = ~absent & (merged["labelled_grade"] != merged["grade"])
     return [
         _finding(listed[(found == "left_only").to_numpy()], "judgement_without_document", kept=False),
         _finding(merged[absent], "pair_not_in_labelled_data"),
         _finding(merged[differs], "grade_not_that_of_labelled_data"),
-        _finding(listed[listed.duplicated(PAIR)], "judged_twice_in_labelled_data"),
+        _finding(listed[listed.duplicated(IDS)], "judged_twice_in_labelled_data"),
     ]
 
 
@@ -132,7 +133,7 @@ def words(texts: "pd.Series[str]") -> "pd.Series[str]":
 
 
 def _finding(frame: pd.DataFrame, finding: str, kept: bool = True) -> pd.DataFrame:
-    return frame.reindex(columns=PAIR).assign(finding=finding, kept=kept)
+    return frame.reindex(columns=IDS).assign(finding=finding, kept=kept)
 
 
 def _counts(
@@ -181,7 +182,7 @@ def stand_ins(
     for (query_id, count), row, end in zip(wanted.items(), rows, ends, strict=True):
         unjudged = [name for name in drawn[end - len(row) : end] if name not in named[query_id]]
         found += [(query_id, name) for name in unjudged[:count]]
-    return pd.DataFrame(found, columns=PAIR, dtype=str).assign(grade=np.int32(0), relevant=False, judged=False)
+    return pd.DataFrame(found, columns=IDS, dtype=str).assign(grade=np.int32(0), relevant=False, judged=False)
 
 
 def draw_rows(query_id: str, count: int, documents: int) -> np.ndarray:

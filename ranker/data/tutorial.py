@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError, first_mistake
-from ranker.data.collection import MAX_GRADE, PAIR, Collection, Document, judgements_table, parse_grade
+from ranker.data.collection import MAX_GRADE, Collection, Document, judgements_table, parse_grade
+from ranker.project.tables import IDS
 
 LABELLED_DATA_FILE = "labelled_data_all.json"
 JUDGEMENTS_FILE = "training_all_jugdments_data.csv"
@@ -70,7 +71,7 @@ def read_tutorial(folder: Path, fields: Sequence[str]) -> Collection:
         ),
         judgements=judgements_table(list(_judgements(path))),
         documents=partial(_documents, path),
-        listed=pd.DataFrame(listed, columns=[*PAIR, "labelled_grade"]),
+        listed=pd.DataFrame(listed, columns=[*IDS, "labelled_grade"]),
     )
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 
 from ranker.project.tables import Embeddings
 from ranker.retrieval.bm25 import Bm25
+from ranker.retrieval.hits import cosine_scores
 
 SCORED = ("bm25", "base_cosine")  # the untrained systems that give a score to each pair
 UNTRAINED = (*SCORED, "random")  # random by its expectation (ranker.metrics.ranking.expected_measures)
@@ -28,10 +29,3 @@ def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFram
     for query_id, rows in run.groupby("query_id").indices.items():
         scores[rows] = index.scores(str(query_id))[column[run["document_id"].iloc[rows]]]
     return scores
-
-
-def cosine_scores(run: pd.DataFrame, queries: Embeddings, documents: Embeddings) -> np.ndarray:
-    """Cosine of each pair's two embeddings, float32 [pairs]: what the base model knows without any judgement."""
-    rows = queries.values[[queries.index[query_id] for query_id in run["query_id"]]]
-    columns = documents.values[[documents.index[document_id] for document_id in run["document_id"]]]
-    return np.einsum("ij,ij->i", rows, columns, dtype=np.float32)

@@ -11,6 +11,7 @@ from ranker.evaluation.systems import Measured, measure_systems, withheld
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import Params
+from ranker.splits.folds import unseen_by_training
 
 ONCE = (
     "bi_encoder",
@@ -29,6 +30,7 @@ def pool(params: Params) -> pd.DataFrame:
     texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     run = tables.read_table(paths.SPLIT_PAIRS)
+    run["unseen"] = unseen_by_training(run, tables.read_table(paths.MINED_PAIRS))
     run = run.join(baseline_scores(run, texts, embedded))
     for recipe in ONCE:
         run = _with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))

@@ -8,9 +8,9 @@ import pandas as pd
 
 from ranker.evaluation.significance import compare
 from ranker.metrics.interval import interval
-from ranker.metrics.ranking import MAIN, hits_measures
+from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, mean_measures
 
-UNTRAINED_HITS = ("first_stage", "base_cosine")  # the first stage's own order, and its hits by the base model's cosine
+OPPONENTS = ("first_stage", "base_cosine")  # the hits as they were found, and by the base model's cosine
 DEPTHS = (10, 20, 50, 100, 200)
 ENOUGH_JUDGED = 0.9  # of each compared system's top ten: below it, documents that nobody judged would decide
 MOST_OF_THE_GAIN = 0.95
@@ -58,12 +58,17 @@ def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[s
 
 
 def compare_hits(measured: Mapping[str, pd.DataFrame], seed: int) -> dict[str, Any]:
-    """The comparison of what is served with what needs no training, and the perfect order's means."""
-    ceiling = measured["perfect"].drop(columns="query_id").mean()
+    """The comparison of what is served with OPPONENTS, and the perfect order's means.
+
+    Recall is the same of every order, and what was judged is no quality: neither is compared.
+    """
     systems = {name: table for name, table in measured.items() if name != "perfect"}
-    return compare(systems, UNTRAINED_HITS, seed) | {
-        "perfect": {str(name): float(ceiling[name]) for name in ceiling.index}
+    compared = compare(systems, OPPONENTS, seed)
+    compared["differences"] = {
+        name: {measure: found for measure, found in by.items() if measure in MEASURES}
+        for name, by in compared["differences"].items()
     }
+    return compared | {"perfect": mean_measures(measured["perfect"])}
 
 
 def deciding_table(reranked: Mapping[str, Any]) -> dict[str, Any]:

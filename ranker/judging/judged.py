@@ -12,14 +12,15 @@ from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
 from ranker.data.beir import HEADER, read_beir
-from ranker.data.collection import PAIR, Collection, parse_grade
+from ranker.data.collection import Collection, parse_grade
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_tutorial
 from ranker.project import paths
 from ranker.project.params import Fetch, Params
+from ranker.project.tables import IDS
 
 SPLIT = "judged"  # of a BEIR folder, what is merged into it
-COLUMNS = [*PAIR, "grade"]  # what is read of a filled-in file
+COLUMNS = [*IDS, "grade"]  # what is read of a filled-in file
 Pair = tuple[str, str]  # query_id, document_id
 
 
@@ -125,7 +126,7 @@ def _check_ids(rows: list[Row], collection: Collection) -> None:
 def _not_judged(rows: list[Row], collection: Collection) -> list[Row]:
     """Rows of pairs that have no grade; InputError names one that has another."""
     graded = collection.judgements.dropna()
-    judged = dict(zip(graded[PAIR].itertuples(index=False, name=None), graded["grade"], strict=True))
+    judged = dict(zip(graded[IDS].itertuples(index=False, name=None), graded["grade"], strict=True))
     known = _listed(collection) | judged
     for row in rows:
         older = known.get((row.query_id, row.document_id), row.grade)
@@ -138,7 +139,7 @@ def _listed(collection: Collection) -> dict[Pair, int]:
     """What the tutorial's JSON says."""
     if collection.listed is None:
         return {}
-    pairs = collection.listed[PAIR].itertuples(index=False, name=None)
+    pairs = collection.listed[IDS].itertuples(index=False, name=None)
     return dict(zip(pairs, collection.listed["labelled_grade"], strict=True))
 
 

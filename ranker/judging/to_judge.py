@@ -8,8 +8,8 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 from ranker.metrics.ranking import DISCOUNTS
+from ranker.project.tables import IDS
 
-PAIR = ["query_id", "document_id"]
 DEPTH = len(DISCOUNTS)  # ranks that nDCG@10 sees
 COLUMNS = ["query_id", "query", "document_id", "title", "grade", "found_by", "could_move"]
 
@@ -37,18 +37,19 @@ def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, d
 
 
 def unmerged(path: Path, judged: pd.DataFrame) -> int:
-    """How many grades are filled in, in the file that an earlier run wrote, of pairs that `judged` does not have.
+    """How many grades are filled in, in the file that an earlier run wrote, that `judged` does not have.
 
     InputError where the file cannot be read any more, as after a spreadsheet's own ideas: grades may be in it.
     """
     if not path.is_file():
         return 0
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=[*PAIR, "grade"])
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=[*IDS, "grade"])
     except ValueError as error:  # pandas' own for CSV and Unicode's among them
-        raise InputError(f"{path}: expected columns {', '.join(PAIR)} and grade, found: {error}") from error
+        raise InputError(f"{path}: expected columns {', '.join(IDS)} and grade, found: {error}") from error
     filled = rows[rows["grade"].str.strip() != ""]
-    return int(filled.merge(judged, how="left", indicator=True)["_merge"].eq("left_only").sum())
+    known = filled[IDS].merge(judged, how="left")["grade"].to_numpy(float)
+    return int((pd.to_numeric(filled["grade"], errors="coerce").to_numpy(float) != known).sum())
 
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":

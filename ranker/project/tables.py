@@ -85,6 +85,8 @@ SCHEMAS = {
     ),
 }
 
+IDS = ["query_id", "document_id"]  # of a pair
+
 CHUNK = 8192  # texts in memory at a time
 
 # Of each of crossval_scores's tables.

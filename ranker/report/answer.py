@@ -29,6 +29,7 @@ FIRST_STAGES = {
 
 SPOKEN = LABELS | {
     "cross_encoder": "the cross-encoder",
+    "cross_encoder_int8": "the same in int8",
     "base_cosine": "the base model's cosine",
     "random": "a random order",
     "first_stage": "the first stage's own order",
@@ -47,12 +48,12 @@ def basis(comparison: dict[str, Any]) -> str:
     table, system, share = (comparison["decides"][name] for name in ("table", "system", "judged"))
     if table == "reranked":
         return (
-            f"This is of {served(comparison['reranked'])}: of each system's first ten, {share:.0%} or more are judged."
+            f"This is of {served(comparison['reranked'])}: of each system's first ten, {share:.1%} or more are judged."
         )
     if not system:
         return "This is of judged pairs among themselves, because queries are on both sides of the split."
     return (
-        f"This is of judged pairs among themselves: over the whole collection, {share:.0%} of the first ten of "
+        f"This is of judged pairs among themselves: over the whole collection, {share:.1%} of the first ten of "
         f"{SPOKEN[system]} are judged, and below 90% what nobody judged would decide."
     )
 

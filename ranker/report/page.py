@@ -43,6 +43,7 @@ class Results:
     counts: dict[str, Any]  # {section: {name: number}}
     params: dict[str, Any]  # {section: {name: value}}
     digests: dict[str, str]  # {file or thing: hex SHA-256}
+    ms_of: float = 0.0  # mean tokens of the pairs whose milliseconds `depths` has
     reranked_gains: list[float] = field(default_factory=list)  # of each query, where comparison has "reranked"
     depths: list[dict[Hashable, Any]] = field(
         default_factory=list

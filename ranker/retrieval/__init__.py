@@ -1,1 +1,1 @@
-"""Stage first_stage: what finds each query's best documents of the whole collection."""
+"""What finds each query's best documents of the whole collection, and what is mined of them."""

@@ -13,11 +13,11 @@ import pandas as pd
 
 from ranker.data.join import draw_rows
 from ranker.project.params import Negatives
+from ranker.project.tables import IDS
 
 # Judged negatives for each positive below which a query has few. The judges of a query with more looked at what is
 # near, and what they left is worth less than what they graded.
 FEW = 0.25
-PAIR = ["query_id", "document_id"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def mine(
         refused[reason] = int((free & holds).sum())
         free &= ~holds
     at_most = lacking - (lacking * params.random_share).round().astype(int)
-    found = first(hits[free][PAIR], at_most)
-    return Mined(found, _at_random(pd.concat([judged[PAIR], found]), found, lacking, document_ids), refused)
+    found = first(hits[free][IDS], at_most)
+    return Mined(found, _at_random(pd.concat([judged[IDS], found]), found, lacking, document_ids), refused)
 
 
 def _in(hits: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
@@ -107,12 +107,12 @@ def _at_random(
     for query_id, count in zip(rest.index, rest, strict=True):
         drawn = document_ids[draw_rows(query_id, count + len(named[query_id]), len(document_ids))]
         rows += [(query_id, name) for name in drawn if name not in named[query_id]][:count]
-    return pd.DataFrame(rows, columns=PAIR, dtype=str)
+    return pd.DataFrame(rows, columns=IDS, dtype=str)
 
 
 def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
     """Half of the positives of each query that has two, the smaller half, by a hash: bool [judged]."""
-    positives = judged.loc[judged["relevant"].eq(True), PAIR]
+    positives = judged.loc[judged["relevant"].eq(True), IDS]
     halves = positives.groupby("query_id").size() // 2
     return judged.index.isin(first(positives, halves).index)
 

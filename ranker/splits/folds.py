@@ -113,6 +113,18 @@ def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple
     return sides["training"], sides["held-out"]
 
 
+def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
+    """The pairs' `unseen`, bool [pairs], less those whose document was mined for a query of another fold.
+
+    `pairs` and `mined` have document_id and fold.
+    """
+    folds = mined.groupby("document_id")["fold"].agg(set).to_dict()
+    elsewhere = [
+        bool(folds.get(name, set()) - {fold}) for name, fold in zip(pairs["document_id"], pairs["fold"], strict=True)
+    ]
+    return pairs["unseen"].to_numpy() & ~np.array(elsewhere, bool)
+
+
 def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
     """`held_out_rows` of pairs of which some are `mined` (bool), as training has them.
 
