@@ -50,9 +50,6 @@ def relevant(run: list[Row]) -> dict[str, list[Row]]:
     return {query: found for query, found in by_query(run).items() if any(row["relevant"] for row in found)}
 
 
-# Join and split
-
-
 def join_counts() -> Iterator[tuple[str, float]]:
     """Pairs that are left of the tutorial's CSV, by its own rules, against data/joined and results/join.json."""
     if not (RAW / "labelled_data_all.json").is_file():
