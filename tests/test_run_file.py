@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ranker.common.errors import InputError
+from ranker.evaluation.trec_files import write_trec_files
 from ranker.retrieval.hits import ordered
 from ranker.retrieval.run_file import read_run_file
 
@@ -40,6 +42,17 @@ def test_read_run_file_counts_what_the_collection_does_not_have(tmp_path: Path) 
     found = read_run_file(write(tmp_path, GOOD + more), QUERIES, DOCUMENTS)
     assert len(found.hits) == 3
     assert (found.unknown_queries, found.unknown_documents) == (2, 1)
+
+
+def test_read_run_file_of_what_was_written_here(tmp_path: Path) -> None:
+    """White space and percent signs in ids are escaped; an id of another's file is itself where it is known."""
+    rows = [("q 1", "a b", 2.0), ("q 1", "100%", 1.0), ("q%201", "a\u2003b", 0.5)]
+    run = pd.DataFrame(rows, columns=["query_id", "document_id", "score"])
+    write_trec_files(run.assign(grade=1, judged=True), {"mine": run}, tmp_path / "trec")
+    found = read_run_file(tmp_path / "trec/mine.trec", {"q 1", "q%201"}, {"a b", "100%", "a\u2003b"})
+    assert sorted(found.hits.itertuples(index=False, name=None)) == sorted(rows)
+    kept = read_run_file(write(tmp_path, "1 Q0 a%20b 1 2.0 mine\n"), {"1"}, {"a%20b"})
+    assert kept.hits["document_id"].tolist() == ["a%20b"]
 
 
 COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"

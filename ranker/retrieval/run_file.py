@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ class Run:
 def read_run_file(path: Path, queries: Container[str], documents: Container[str]) -> Run:
     """Read a run; its order is that of its scores, as in trec_eval, whatever its ranks say.
 
+    White space in an id may be written as %20 and the like, as `ranker.evaluation.trec_files` does.
     InputError names the line that has other columns, no number for a score, or a document twice; and a run of which no
     hit is of `queries` and `documents`.
     """
@@ -37,7 +39,7 @@ def read_run_file(path: Path, queries: Container[str], documents: Container[str]
         where = f"{path}: line {number}"
         if len(cells) != 6:
             raise InputError(f"{where}: expected {COLUMNS}, found {len(cells)}")
-        pair, score = (cells[0], cells[2]), _score(where, cells[4])
+        pair, score = (_id(cells[0], queries), _id(cells[2], documents)), _score(where, cells[4])
         if pair in found:
             raise InputError(f"{where}: expected each document once for a query, found {pair[1]} again for {pair[0]}")
         if pair[0] not in queries:
@@ -51,6 +53,11 @@ def read_run_file(path: Path, queries: Container[str], documents: Container[str]
     query_ids, document_ids = zip(*found, strict=True)
     hits = pd.DataFrame({"query_id": query_ids, "document_id": document_ids, "score": list(found.values())})
     return Run(hits, unknown["queries"], unknown["documents"])
+
+
+def _id(cell: str, known: Container[str]) -> str:
+    written = unquote(cell)
+    return written if written in known else cell
 
 
 def _score(where: str, text: str) -> float:
