@@ -3,6 +3,8 @@
 python -m crossval.report
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from ranker.common.errors import run_stage
@@ -10,7 +12,7 @@ from ranker.common.files import atomic, read_json, sha256
 from ranker.metrics.classification import precision_recall, reliability_curve, roc
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.answer import answer, beside_bi_encoder
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
 from ranker.report.page import Results, render
 
 
@@ -48,27 +50,44 @@ def main() -> None:
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
     joined = {f"join: {group}": values for group, values in read_json(paths.SPLIT_COUNTS)["joined"].items()}
     files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
-    scope = f"over {params.split.folds} folds and {len(seeds)} seeds"
     comparison = read_json(paths.CROSSVAL)
-    per_query = pd.read_csv(paths.CROSSVAL_PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False)
     results = Results(
         title="Cross-validation",
-        scope=scope,
-        note=f"{note(params)} {beside_bi_encoder(comparison)}",
+        scope=f"over {params.split.folds} folds and {len(seeds)} seeds",
+        note=f"{note(params)} {beside_bi_encoder(deciding(comparison))}",
         comparison=comparison,
-        per_query=per_query,
+        per_query=read_queries(paths.CROSSVAL_PER_QUERY),
         run=run,
         documents=tables.read_judged_texts(paths.SPLIT_DOCUMENTS),
         curves=curves(run),
         counts=joined,
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
+        reranked_gains=read_queries(paths.CROSSVAL_RERANKED_PER_QUERY)["gain"].tolist(),
+        depths=pd.read_csv(paths.CROSSVAL_DEPTH_CURVE).to_dict("records"),
     )
     with atomic(paths.CROSSVAL_REPORT) as partial:
         partial.write_text(render(results), encoding="utf-8", newline="\n")
-    for line in (*answer(comparison, per_query["gain"].tolist(), scope)[1:], beside_bi_encoder(comparison)):
+    say(results)
+
+
+def say(results: Results) -> None:
+    """The answer, on the screen."""
+    comparison = results.comparison
+    decided = deciding(comparison)
+    for line in (
+        *answer(decided, results.gains, results.scope)[1:],
+        basis(comparison),
+        beside(comparison),
+        beside_bi_encoder(decided),
+    ):
         print(f"crossval: {line}")
     print(f"crossval: {paths.CROSSVAL_REPORT}")
+
+
+def read_queries(path: Path) -> pd.DataFrame:
+    """One row per query, as `per_query_table` gives it."""
+    return pd.read_csv(path, dtype={"query_id": str, "query": str}, keep_default_na=False)
 
 
 if __name__ == "__main__":

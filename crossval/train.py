@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
 from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
-from ranker.model.dataset import EncodedPairs, load_training_pairs, targets
+from ranker.model.dataset import EncodedPairs, encode_pairs, load_training_pairs, project_layout, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
@@ -75,6 +75,17 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
     return score_features(model, scored)
 
 
+def to_score(params: Params, held_out: pd.DataFrame) -> Side:
+    """The held-out pairs, and those hits of their queries that nobody judged: what is served, and what is judged."""
+    hits = tables.read_table(paths.HITS)
+    hits = hits[hits["query_id"].isin(held_out["query_id"])]
+    pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
+    queries = tables.read_tokens(paths.SPLIT_QUERIES)
+    documents = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
+    pairs["relevant"] = False  # no score asks for it
+    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipe", choices=RECIPES)
@@ -86,14 +97,13 @@ def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_training_pairs(params)
     encoded = encoded.with_targets(targets(pairs, params.train.targets))
-    training, scored = training_sides(pairs, asked.fold)
+    training, held_out = training_sides(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)
-    sides = (pairs.iloc[training], encoded.take(training)), (pairs.iloc[scored], encoded.take(scored))
-    scores = train_and_score(params, asked.recipe, sides, name)
-    table = sides[1][0][["query_id", "document_id"]].assign(score=scores)
+    sides = (pairs.iloc[training], encoded.take(training)), to_score(params, pairs.iloc[held_out])
+    table = sides[1][0][tables.IDS].assign(score=train_and_score(params, asked.recipe, sides, name))
     path = paths.crossval_scores(asked.recipe, asked.seed, asked.fold)
-    tables.write_table(path, table.sort_values(["query_id", "document_id"]), tables.SCORES)
+    tables.write_table(path, table.sort_values(tables.IDS), tables.SCORES)
     remove_checkpoints(name)
 
 

@@ -115,11 +115,12 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
         partial.mkdir()
         for system, table in measured.items():
             write_json(partial / f"{system}.json", mean_measures(table))
-    compared = compare_hits(measured, params.split.seed)
+    systems = {name: table for name, table in measured.items() if name != "perfect"}
+    compared = compare_hits(systems, measured["perfect"], params.split.seed)
     queries = tables.read_judged_texts(paths.SPLIT_QUERIES)
     strongest = compared["headline"]["strongest"]
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(judged, queries, measured, strongest))
-    curve = depth_curve(judged, hits)
+    curve = depth_curve(judged, [hits])
     tables.write_csv(paths.DEPTH_CURVE, curve)
     model = served_model(paths.RANKER, params.vespa.model)
     size = (paths.RANKER / MODEL_FILES[model]).stat().st_size

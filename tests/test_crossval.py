@@ -8,14 +8,12 @@ import pandas as pd
 import pytest
 from transformers import BertForSequenceClassification
 
-from crossval.compare import check_mined
 from crossval.report import curves, wide
-from crossval.train import RECIPES, TUTORIAL, recipe_params, start, train_and_score
-from ranker.common.errors import InputError
+from crossval.train import RECIPES, TUTORIAL, recipe_params, start, to_score, train_and_score
 from ranker.evaluation.baselines import UNTRAINED
-from ranker.evaluation.crossval import compare_seeds, long_run, measure, pool, seed_runs
+from ranker.evaluation.crossval import compare_seeds, hits_of, long_run, measure, pool, rerank_seeds, seed_runs
 from ranker.evaluation.significance import compare
-from ranker.metrics.ranking import ranking_measures
+from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features
 from ranker.model.predict import score
@@ -252,17 +250,71 @@ def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertFor
     assert found.tolist() == score(model, held_out[1], 256).tolist() != untrained.tolist()
 
 
-def test_compare_refuses_negatives_in_which_held_out_judgements_had_a_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched_model: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    mined = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [0], "fold": [0]})
-    mined = mined.assign(relevant=False, judged=False, unseen=False)
-    by = {name: PARAMS.first_stage.model_copy(update={"by": name}) for name in ("bm25", "bi_encoder")}
-    params = {name: PARAMS.model_copy(update={"first_stage": section}) for name, section in by.items()}
-    tables.write_table(paths.MINED_PAIRS, mined[:0])
-    check_mined(params["bi_encoder"])
-    tables.write_table(paths.MINED_PAIRS, mined)
-    check_mined(params["bm25"])
-    with pytest.raises(InputError, match="expected a first stage that no judgement has touched"):
-        check_mined(params["bi_encoder"])
+    paths.BASE_MODEL.parent.mkdir(parents=True)
+    paths.BASE_MODEL.symlink_to(fetched_model)
+    write_texts(paths.SPLIT_DOCUMENTS, "ab")
+    write_texts(paths.HIT_DOCUMENTS, "bc")
+    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
+    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack("12", [[5], [6]]))
+    write_hits([("1", "c"), ("1", "b"), ("2", "a")])
+    held_out = pd.DataFrame([("1", "a"), ("1", "b")], columns=tables.IDS)
+    pairs, encoded = to_score(PARAMS, held_out)
+    assert pairs[tables.IDS].to_numpy().tolist() == [["1", "a"], ["1", "b"], ["1", "c"]]
+    assert [list(encoded[row][1]) for row in range(3)] == [[97], [98], [99]]
+    assert {tuple(encoded[row][0]) for row in range(3)} == {(5,)}
+
+
+def write_texts(path: Path, ids: str) -> None:
+    """Documents of one token each: the number of its letter."""
+    texts = pd.DataFrame({"document_id": list(ids), "title": list(ids), "text": list(ids)})
+    tables.write_judged_texts(path, texts, tables.pack(ids, [[ord(name)] for name in ids]))
+
+
+def write_hits(hits: list[tuple[str, str]]) -> None:
+    table = pd.DataFrame(hits, columns=tables.IDS).assign(score=1.0, base_cosine=0.5)
+    table["rank"] = table.groupby("query_id").cumcount() + 1
+    tables.write_table(paths.HITS, table)
+
+
+def test_rerank_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
+    """Of query 1, the hit that nobody judged is first, b (not relevant) second, a (relevant) third."""
+    write_hits([("1", "new"), ("1", "b"), ("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
+    scores = {"new": 3.0, "b": 1.0, "a": 2.0}
+    seeds = {"cross_encoder": (21, 22)} | dict.fromkeys(TRAINED_ONCE, (PARAMS.train.seed,))
+    for recipe, of_recipe in seeds.items():
+        for seed in of_recipe:
+            table = pd.DataFrame([("1", name, score) for name, score in scores.items()], columns=tables.SCORES.names)
+            if seed == 22:  # another order: a, b, new
+                table["score"] = [1.0, 2.0, 3.0]
+            own = paths.crossval_scores(recipe, seed, 1)
+            judged = tables.read_table(own, tables.SCORES)
+            added = pd.concat([judged, table]).drop_duplicates(tables.IDS, keep="last")
+            tables.write_table(own, added, tables.SCORES)
+    run = relevant_queries(pool(scored))
+    hits = hits_of(run, scored)
+    found = rerank_seeds(run, seed_runs(hits, scored), scored)
+    of_one = {name: table.set_index("query_id").loc["1"] for name, table in found.measured.items()}
+    assert of_one["first_stage"]["RR@10"] == pytest.approx(1 / 3)
+    assert of_one["bi_encoder"]["RR@10"] == pytest.approx(1 / 2)
+    assert of_one["cross_encoder"]["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
+    assert of_one["perfect"]["RR@10"] == 1
+    assert of_one["cross_encoder"]["Judged@10"] == pytest.approx(2 / 3)
+    reranked = found.comparison["reranked"]
+    assert list(reranked["systems"]) == ["cross_encoder", *TRAINED_ONCE, "base_cosine", "first_stage"]
+    assert reranked["systems"]["cross_encoder"]["RR@10"]["mean"] == pytest.approx((3 / 4 + 3) / 4)
+    assert found.comparison["decides"] == {
+        "table": "reranked",
+        "system": "cross_encoder",
+        "judged": pytest.approx((2 / 3 + 3) / 4),
+    }
+    assert found.curve["depth"].tolist() == [0, 3]
+
+
+def test_a_hit_without_a_score_is_no_last_place(scored: Params) -> None:
+    write_hits([("1", "new"), ("1", "a")])
+    with pytest.raises(ValueError, match="expected a score of bi_encoder for each pair, found 1 without one"):
+        hits_of(pool(scored), scored)

@@ -144,6 +144,10 @@ def test_every_parameter_has_a_comment() -> None:
         ),
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
+        (
+            {"crossval__folds": "[0, 1, 2, 3, 4]", "first_stage__by": "bi_encoder"},
+            "first_stage.by: expected a first stage that no judgement has touched, because cross-validation reorders",
+        ),
         ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from itertools import combinations
+from math import log2
 from pathlib import Path
 
 import pandas as pd
@@ -70,6 +71,7 @@ def test_crossval_scores_every_query_by_models_that_have_not_seen_it(crossval: P
             for fold in FOLDS:
                 scores = pd.read_parquet(crossval / paths.crossval_scores(name, seed, fold))
                 assert set(scores["query_id"]) == set(folds[folds == fold].index)
+                assert not scores.duplicated(["query_id", "document_id"]).any()
     pairs = pd.read_parquet(crossval / paths.PAIRS)
     scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     assert set(scored["system"]) == set(SYSTEMS) - {"random"}
@@ -107,6 +109,39 @@ def test_crossval_json_is_of_the_scores(crossval: Path) -> None:
     assert list(spread) == ["13", "14", "spread"]
     assert spread["13"] != spread["14"]
     assert found["unseen_documents"]["pairs"] < found["pairs"]
+
+
+def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
+    """nDCG@10 of the hits in the cross-encoder's order again, by plain sums, over seeds and queries."""
+    found = json.loads((crossval / paths.CROSSVAL).read_text())
+    assert list(found["reranked"]["systems"]) == ["cross_encoder", *ONCE, "base_cosine", "first_stage"]
+    hits = pd.read_parquet(crossval / paths.HITS)
+    pairs = pd.read_parquet(crossval / paths.SPLIT_PAIRS)
+    pairs = pairs[pairs.groupby("query_id")["relevant"].transform("any")]
+    count, values = PARAMS.vespa.rerank_count, []
+    for seed in SEEDS:
+        files = [crossval / paths.crossval_scores("cross_encoder", seed, fold) for fold in FOLDS]
+        scores = pd.concat(map(pd.read_parquet, files))
+        ranked = hits[hits["rank"] <= count].merge(scores, on=["query_id", "document_id"], suffixes=("_bm25", ""))
+        assert len(ranked) == (hits["rank"] <= count).sum()
+        ranked = ranked.sort_values(["score", "document_id"], ascending=False)
+        for query_id, judged in pairs.groupby("query_id"):
+            grades = judged.set_index("document_id")["grade"]
+            top = ranked.loc[ranked["query_id"] == query_id, "document_id"].head(10)
+            gains = [grades.get(name, 0) for name in top] + [0] * 10
+            ideal = sorted(grades, reverse=True)[:10]
+            ideal += [0] * (10 - len(ideal))
+            values.append(
+                sum(gains[i] / log2(i + 2) for i in range(10)) / sum(ideal[i] / log2(i + 2) for i in range(10))
+            )
+    own = found["reranked"]["systems"]["cross_encoder"]["nDCG@10"]["mean"]
+    assert own == pytest.approx(sum(values) / len(values), abs=1e-9)
+    metrics = json.loads((crossval / paths.CROSSVAL_RERANKED_METRICS / "cross_encoder.json").read_text())
+    assert metrics["nDCG@10"] == pytest.approx(own)
+    curve = pd.read_csv(crossval / paths.CROSSVAL_DEPTH_CURVE)
+    served = curve.loc[curve["depth"] == curve["depth"].max(), "cross_encoder"].item()
+    assert found["reranked"]["count"] < curve["depth"].max() or served == pytest.approx(own)
+    assert set(found["decides"]) == {"table", "system", "judged"}
 
 
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
@@ -180,7 +215,9 @@ def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
 
 
 def test_crossval_is_shown(crossval: Path, run: Run) -> None:
-    assert "head_only.json" in run(command("dvc metrics show results/crossval"), crossval).stdout
+    shown = run(command("dvc metrics show results/crossval"), crossval).stdout
+    assert "metrics/head_only.json" in shown
+    assert "reranked/perfect.json" in shown
     run(command("dvc plots show results/crossval"), crossval)
     drawn = (crossval / "dvc_plots/index.html").read_text()
     queries = json.loads((crossval / paths.CROSSVAL).read_text())["queries"]
@@ -188,4 +225,6 @@ def test_crossval_is_shown(crossval: Path, run: Run) -> None:
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
     assert "head only" in page
+    assert "What is served" in page
+    assert "How many hits to reorder" in page
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)

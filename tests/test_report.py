@@ -203,12 +203,15 @@ SERVED = "the best 100 of the whole collection by BM25 and the base model's cosi
 
 def test_deciding_is_the_table_that_gives_the_verdict() -> None:
     assert deciding(decided("reranked")) is RERANKED
-    for comparison in (decided("judged"), JUDGED_ALONE, COMPARISON):  # the last as of a cross-validation
+    for comparison in (decided("judged"), JUDGED_ALONE, COMPARISON):
         assert deciding(comparison) is comparison
 
 
 def test_basis_says_what_the_verdict_is_of_and_why() -> None:
-    assert basis(decided("reranked")) == f"This is of {SERVED}: of each system's first ten, 91.0% or more are judged."
+    assert (
+        basis(decided("reranked"))
+        == f"This is of {SERVED}: of each compared system's first ten, 91.0% or more are judged."
+    )
     assert basis(decided("judged", "first_stage", 0.412)) == (
         "This is of judged pairs among themselves: over the whole collection, 41.2% of the first ten of the first "
         "stage's own order are judged, and below 90% what nobody judged would decide."
@@ -246,7 +249,10 @@ def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
         "The ranker helps, on this split and seed. Its nDCG@10 is 0.389; of what it has to beat, the base model's"
     )
     assert f"{answered} cosine is best with 0.337: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
-    assert f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each system's first ten, 91.0%" in text
+    assert (
+        f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each compared system's first ten, 91.0%"
+        in text
+    )
     served, judged = text.split("What is served")[1].split("Judged pairs among themselves")[:2]
     assert f"Of each held-out query {SERVED}, by the int8 model as Vespa runs it" in served
     assert "perfect order of the same hits would have nDCG@10 0.812." in served

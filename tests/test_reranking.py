@@ -116,7 +116,7 @@ def test_no_hit_at_all_counts_as_nothing() -> None:
     judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
     measured = measure_hits(judged, none, 100)
     assert {value for table in measured.values() for value in mean_measures(table).values()} == {0}
-    curve = depth_curve(judged, none)
+    curve = depth_curve(judged, [none])
     assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
     assert smallest_depth(curve) is None
 
@@ -145,7 +145,8 @@ def test_compare_hits_has_the_ceiling_beside_the_systems() -> None:
     """What no one could deploy is no system: nothing is compared with it."""
     judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
     hits = make_hits({str(query): "ab" for query in range(9)}, [1.0, 2.0] * 9, [2.0, 1.0] * 9)
-    found = compare_hits(measure_hits(judged, hits, 100), seed=1)
+    measured = measure_hits(judged, hits, 100)
+    found = compare_hits(measured, measured.pop("perfect"), seed=1)
     assert list(found["systems"]) == ["cross_encoder", "base_cosine", "first_stage"]
     assert list(found["differences"]) == ["base_cosine", "first_stage"]
     assert found["perfect"]["nDCG@10"] == pytest.approx(1 / (1 + 1 / log2(3)))
@@ -158,6 +159,7 @@ def test_compare_hits_has_the_ceiling_beside_the_systems() -> None:
 )
 def test_deciding_table_is_of_the_system_with_the_fewest_judged(share: float, table: str) -> None:
     shares = {"cross_encoder": share, "base_cosine": 1.0, "first_stage": 0.96}
+    shares["bi_encoder"] = 0.1  # a row of the cross-validation's, which no verdict is against
     systems = {name: {"Judged@10": {"mean": value}} for name, value in shares.items()}
     assert deciding_table({"systems": systems}) == {"table": table, "system": "cross_encoder", "judged": share}
 
@@ -168,7 +170,7 @@ def test_depth_curve_by_hand() -> None:
     judged = make_judged({"1": {"b": 1}, "2": {"l": 1}})
     scores = [float(name == "b") for name in names] + [float(name == "l") for name in names]
     hits = make_hits({"1": names, "2": names}, scores, [-float(rank) for rank in range(12)] * 2)
-    curve = depth_curve(judged, hits)
+    curve = depth_curve(judged, [hits])
     assert list(curve) == ["depth", "cross_encoder", "base_cosine", "perfect", "gain", "gain_low", "gain_high"]
     start = 1 / log2(3) / 2
     expected = {"depth": [0, 10, 12], "cross_encoder": [start, 0.5, 1.0], "base_cosine": [start] * 3}
@@ -180,13 +182,34 @@ def test_depth_curve_by_hand() -> None:
     assert curve[["gain_low", "gain_high"]].to_numpy()[0].tolist() == [0, 0]
 
 
+def test_depth_curve_of_two_seeds_is_their_mean_and_less_sure() -> None:
+    """One seed's models put each query's relevant document first, the other's leave it second."""
+    judged = make_judged({"1": {"b": 1}, "2": {"b": 1}})
+    runs = [make_hits({"1": "ab", "2": "ab"}, scores) for scores in ([1.0, 2.0] * 2, [2.0, 1.0] * 2)]
+    curves = [depth_curve(judged, [run]) for run in runs]
+    both = depth_curve(judged, runs)
+    for column in ("cross_encoder", "gain"):
+        assert both[column].tolist() == pytest.approx(((curves[0][column] + curves[1][column]) / 2).tolist())
+    assert both["perfect"].tolist() == curves[0]["perfect"].tolist() == curves[1]["perfect"].tolist()
+    width = [(curve["gain_high"] - curve["gain_low"]).iloc[-1] for curve in (*curves, both)]
+    assert width[:2] == [0, 0]
+    assert width[2] > 0
+
+
+def test_orders_has_every_system_that_scored_the_hits() -> None:
+    judged, hits = make_judged({"1": {"b": 1}}), make_hits({"1": "ab"}, [2.0, 1.0])
+    found = measure_hits(judged, hits.assign(bi_encoder=[1.0, 2.0]), 2)
+    assert list(found) == ["cross_encoder", "bi_encoder", "base_cosine", "first_stage", "perfect"]
+    assert [found[name]["RR@10"].item() for name in ("cross_encoder", "bi_encoder")] == [0.5, 1.0]
+
+
 @pytest.mark.parametrize(
     ("count", "depths"), [(1, [0, 1]), (10, [0, 10]), (60, [0, 10, 20, 50, 60]), (200, [0, 10, 20, 50, 100, 200])]
 )
 def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) -> None:
     rows = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:03}" for i in range(count)]})
     hits = rows.assign(rank=np.arange(1, count + 1), cross_encoder=0.0, base_cosine=0.0)
-    assert depth_curve(make_judged({"1": {"d000": 1}}), hits)["depth"].tolist() == depths
+    assert depth_curve(make_judged({"1": {"d000": 1}}), [hits])["depth"].tolist() == depths
 
 
 def gains(*values: float) -> pd.DataFrame:

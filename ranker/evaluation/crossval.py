@@ -1,11 +1,13 @@
 """The cross-validation's scores, out of fold, beside the baselines': one table, its measures, its comparisons."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
+from ranker.evaluation.reranking import compare_hits, deciding_table, depth_curve, measure_hits, smallest_depth
 from ranker.evaluation.significance import Table, compare, seed_spread
 from ranker.evaluation.systems import Measured, measure_systems, withheld
 from ranker.metrics.ranking import ranking_measures, relevant_queries
@@ -13,11 +15,8 @@ from ranker.project import paths, tables
 from ranker.project.params import Params
 from ranker.splits.folds import unseen_by_training
 
-ONCE = (
-    "bi_encoder",
-    "tutorial",
-    "head_only",
-)  # trained once per fold, by train.seed; the cross-encoder also once per seed
+# Trained once per fold, by train.seed; the cross-encoder also once per seed.
+ONCE = ("bi_encoder", "tutorial", "head_only")
 
 
 def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
@@ -37,8 +36,17 @@ def pool(params: Params) -> pd.DataFrame:
     return run
 
 
+def hits_of(run: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """The first stage's hits of the queries of `run`, with the scores of the systems of one seed."""
+    hits = tables.read_table(paths.HITS)
+    hits = hits[hits["query_id"].isin(run["query_id"])].reset_index(drop=True)
+    for recipe in ONCE:
+        hits = _with_scores(hits, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))
+    return hits
+
+
 def seed_runs(run: pd.DataFrame, params: Params) -> dict[int, pd.DataFrame]:
-    """For each seed, `run` with the scores of its cross-encoders."""
+    """For each seed, the pairs or hits of `run` with the scores of its cross-encoders."""
     return {
         seed: _with_scores(run, "cross_encoder", read_scores("cross_encoder", seed, params.crossval.folds))
         for seed in params.crossval.seeds
@@ -46,7 +54,10 @@ def seed_runs(run: pd.DataFrame, params: Params) -> dict[int, pd.DataFrame]:
 
 
 def _with_scores(run: pd.DataFrame, system: str, scores: pd.DataFrame) -> pd.DataFrame:
-    return run.merge(scores.rename(columns={"score": system}), validate="one_to_one")
+    run = run.merge(scores.rename(columns={"score": system}), how="left", validate="one_to_one")
+    if missing := int(run[system].isna().sum()):  # a sort would put them last
+        raise ValueError(f"expected a score of {system} for each pair, found {missing} without one")
+    return run
 
 
 def measure(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame]) -> tuple[Measured, dict[int, pd.DataFrame]]:
@@ -66,6 +77,41 @@ def compare_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], seed: in
     compared = compare(systems, UNTRAINED, seed)
     compared["headline"] |= withheld(run)
     return counts | compared | {"left_out": fixed.left_out, "seeds": {"cross_encoder": seed_spread(by_seed)}}
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """What is served, out of fold: its comparison, each system's measures per query, and the depth curve."""
+
+    comparison: dict[str, Any]
+    measured: dict[str, pd.DataFrame]
+    curve: pd.DataFrame
+
+
+def rerank_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], params: Params) -> Reranked:
+    """What stage evaluate measures of what is served; of the cross-encoder, the means over seeds.
+
+    `run` are judged pairs of queries that have a relevant one, `seeds` the hits with scores by seed.
+    """
+    judged = run[run["judged"]].reset_index(drop=True)
+    count = params.vespa.rerank_count
+    hits = {
+        seed: rows[rows["query_id"].isin(judged["query_id"])].reset_index(drop=True) for seed, rows in seeds.items()
+    }
+    by_seed = {seed: measure_hits(judged, rows, count) for seed, rows in hits.items()}
+    fixed = next(iter(by_seed.values()))
+    own = {seed: measured["cross_encoder"] for seed, measured in by_seed.items()}
+    systems: dict[str, Table] = {name: table for name, table in fixed.items() if name != "perfect"}
+    compared = compare_hits(systems | {"cross_encoder": own}, fixed["perfect"], params.split.seed)
+    curve = depth_curve(judged, list(hits.values()))
+    found = {"first_stage": params.first_stage.by, "count": count, **compared, "smallest_depth": smallest_depth(curve)}
+    comparison = {"reranked": found, "decides": deciding_table(found)}
+    return Reranked(comparison, fixed | {"cross_encoder": mean_over_seeds(own)}, curve)
+
+
+def mean_over_seeds(by_seed: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Of each query, the means of its measures."""
+    return pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()
 
 
 def long_run(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame]) -> pd.DataFrame:

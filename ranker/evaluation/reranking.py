@@ -1,16 +1,17 @@
 """What a user deploys: the first stage's best hits of the whole collection, reordered; and whether one can tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ranker.evaluation.significance import compare
+from ranker.evaluation.significance import Table, compare
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, mean_measures
 
 OPPONENTS = ("first_stage", "base_cosine")  # the hits as they were found, and by the base model's cosine
+REORDERING = ("cross_encoder", "bi_encoder", "tutorial", "head_only", "base_cosine")  # by a score of their own
 DEPTHS = (10, 20, 50, 100, 200)
 ENOUGH_JUDGED = 0.9  # of each compared system's top ten: below it, documents that nobody judged would decide
 MOST_OF_THE_GAIN = 0.95
@@ -36,16 +37,12 @@ def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
 def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The hits with a column of scores for each system's order of them, of which it reorders the first `depth`.
 
-    `hits` has columns cross_encoder and base_cosine. `perfect` is by the grades of `judged` themselves: what no
-    reranker of these hits could exceed.
+    `hits` has a column of scores for each of REORDERING that is to be measured, cross_encoder among them. `perfect` is
+    by the grades of `judged` themselves: what no reranker of these hits could exceed.
     """
     grades = hits.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"].fillna(0)
-    scores = {
-        "cross_encoder": hits["cross_encoder"],
-        "base_cosine": hits["base_cosine"],
-        "first_stage": -hits["rank"],
-        "perfect": grades,
-    }
+    scores = {name: hits[name] for name in REORDERING if name in hits}
+    scores |= {"first_stage": -hits["rank"], "perfect": grades}
     ids = hits[["query_id", "document_id"]]
     return ids.assign(**{name: reordered(hits, values.to_numpy(), depth) for name, values in scores.items()})
 
@@ -57,45 +54,49 @@ def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[s
     return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), max(depth, 1)) for name in systems}
 
 
-def compare_hits(measured: Mapping[str, pd.DataFrame], seed: int) -> dict[str, Any]:
-    """The comparison of what is served with OPPONENTS, and the perfect order's means.
+def compare_hits(measured: Mapping[str, Table], perfect: pd.DataFrame, seed: int) -> dict[str, Any]:
+    """The comparison of the cross-encoder's order with the others', OPPONENTS for the verdict, and `perfect`'s means.
 
     Recall is the same of every order, and what was judged is no quality: neither is compared.
     """
-    systems = {name: table for name, table in measured.items() if name != "perfect"}
-    compared = compare(systems, OPPONENTS, seed)
+    compared = compare(measured, OPPONENTS, seed)
     compared["differences"] = {
         name: {measure: found for measure, found in by.items() if measure in MEASURES}
         for name, by in compared["differences"].items()
     }
-    return compared | {"perfect": mean_measures(measured["perfect"])}
+    return compared | {"perfect": mean_measures(perfect)}
 
 
 def deciding_table(reranked: Mapping[str, Any]) -> dict[str, Any]:
     """Which table gives the verdict, `reranked` or `judged`, and the compared system with the fewest judged in its ten.
 
-    The first, which is of what is served, where nearly all of every system's first ten are judged.
+    The first, which is of what is served, where nearly all of the first ten are judged: the cross-encoder's, and those
+    of OPPONENTS, which the verdict is against.
     """
-    shares = {name: measures[JUDGED]["mean"] for name, measures in reranked["systems"].items()}
+    shares = {name: reranked["systems"][name][JUDGED]["mean"] for name in ("cross_encoder", *OPPONENTS)}
     lowest = min(shares, key=lambda name: shares[name])
     table = "reranked" if shares[lowest] >= ENOUGH_JUDGED else "judged"
     return {"table": table, "system": lowest, "judged": shares[lowest]}
 
 
-def depth_curve(judged: pd.DataFrame, hits: pd.DataFrame) -> pd.DataFrame:
+def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """nDCG@10 over the number of hits that are reordered: one row per depth, 0 being the first stage's own order.
 
-    Columns depth, cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95%
-    interval, gain_low and gain_high. The hits are all there at each depth, so recall is the same.
+    `runs` are the hits with the scores of each seed's models; means are over seeds and queries. Columns depth,
+    cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95% interval, gain_low
+    and gain_high. The hits are all there at each depth, so recall is the same.
     """
-    deepest = int(hits["rank"].max()) if len(hits) else 0
+    deepest = int(runs[0]["rank"].max()) if len(runs[0]) else 0
     depths = sorted({0, *(depth for depth in DEPTHS if depth < deepest), deepest})
-    tables = [measure_hits(judged, hits, depth) for depth in depths]
-    start = tables[0]["first_stage"][MAIN].to_numpy()
+    start = measure_hits(judged, runs[0], 0)["first_stage"][MAIN].to_numpy()
     rows = []
-    for depth, measured in zip(depths, tables, strict=True):
-        means = {name: float(measured[name][MAIN].mean()) for name in ("cross_encoder", "base_cosine", "perfect")}
-        gain = interval(measured["cross_encoder"][MAIN].to_numpy() - start, lowest=-1)
+    for depth in depths:
+        measured = [measure_hits(judged, run, depth) for run in runs]
+        values = {
+            name: np.stack([tables[name][MAIN] for tables in measured]) for name in measured[0]
+        }  # [runs, queries]
+        means = {name: float(values[name].mean()) for name in ("cross_encoder", "base_cosine", "perfect")}
+        gain = interval(values["cross_encoder"] - start, lowest=-1)
         rows.append({"depth": depth, **means, "gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
     return pd.DataFrame(rows)
 

@@ -214,7 +214,7 @@ class Params(Section):
 
 
 def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
-    """`load_params`, and what cross-validation alone asks of the split."""
+    """`load_params`, and what cross-validation alone asks."""
     params = load_params(path)
     if params.split.by != "query":
         raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
@@ -222,6 +222,11 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     if params.crossval.folds != folds:
         raise InputError(
             f"{path}: crossval.folds: expected each of split.folds ({folds}), found {params.crossval.folds}"
+        )
+    if params.first_stage.by == "bi_encoder":
+        raise InputError(
+            f"{path}: first_stage.by: expected a first stage that no judgement has touched, because cross-validation "
+            "reorders its hits, found bi_encoder, which is trained on all folds but split.held_out"
         )
     return params
 

@@ -47,9 +47,8 @@ def basis(comparison: dict[str, Any]) -> str:
         return ""
     table, system, share = (comparison["decides"][name] for name in ("table", "system", "judged"))
     if table == "reranked":
-        return (
-            f"This is of {served(comparison['reranked'])}: of each system's first ten, {share:.1%} or more are judged."
-        )
+        judged = f"of each compared system's first ten, {share:.1%} or more are judged"
+        return f"This is of {served(comparison['reranked'])}: {judged}."
     if not system:
         return "This is of judged pairs among themselves, because queries are on both sides of the split."
     return (

@@ -49,19 +49,23 @@ class Results:
         default_factory=list
     )  # rows of the depth curve, with "ms" where it is known
 
+    @property
+    def gains(self) -> list[float]:
+        """Each query's gain in the table that gives the verdict."""
+        reranked = deciding(self.comparison) is not self.comparison
+        return self.reranked_gains if reranked else self.per_query["gain"].tolist()
+
 
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: LABELS[name]}
     strongest = results.comparison["headline"]["strongest"]
-    decides = deciding(results.comparison)
-    gains = results.per_query["gain"].tolist() if decides is results.comparison else results.reranked_gains
     curve = pd.DataFrame(results.depths, columns=["depth", "cross_encoder", "base_cosine", "perfect"])
     depth = {"depth": curve} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        answer=answer(decides, gains, results.scope),
+        answer=answer(deciding(results.comparison), results.gains, results.scope),
         basis=basis(results.comparison),
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
         strongest=LABELS[strongest],
