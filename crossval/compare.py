@@ -20,7 +20,9 @@ from ranker.evaluation.crossval import (
     rerank_seeds,
     seed_runs,
 )
+from ranker.evaluation.reranking import compared_systems
 from ranker.evaluation.systems import undefined_and_tied
+from ranker.judging.listing import check_merged, write_list
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import load_crossval_params
@@ -38,6 +40,7 @@ def write_means(folder: Path, measured: Mapping[str, pd.DataFrame]) -> None:
 
 def main() -> None:
     params = load_crossval_params()
+    check_merged(paths.CROSSVAL_TO_JUDGE)
     seed = params.split.seed
     run = pool(params)
     seeds = seed_runs(run, params)
@@ -56,6 +59,7 @@ def main() -> None:
     per_query = per_query_table(judged, queries, reranked.measured, strongest)
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, reranked.curve)
+    write_list(paths.CROSSVAL_TO_JUDGE, reranked.judged, reranked.ordered, compared_systems(strongest))
     tables.write_table(paths.CROSSVAL_RUN, long_run(run, seeds))
     write_json(paths.CROSSVAL, compared)
     print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.by}, reordered")

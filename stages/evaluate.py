@@ -13,8 +13,8 @@ from ranker.common.files import atomic, read_json, write_json
 from ranker.contract.folder import MANIFEST_FILE, MODEL_FILES
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
 from ranker.evaluation.reranking import (
-    OPPONENTS,
     compare_hits,
+    compared_systems,
     deciding_table,
     depth_curve,
     measure_hits,
@@ -25,7 +25,7 @@ from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
 from ranker.evaluation.trec_files import runs_of, write_trec_files
-from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
+from ranker.judging.listing import check_merged, write_empty_list, write_list
 from ranker.metrics.classification import (
     calibration_noise,
     classification_measures,
@@ -126,35 +126,9 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
     size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
     settings = {"first_stage": params.first_stage.by, "model": model, "model_bytes": size, "count": count}
     ordered = orders(judged, hits, count)
-    write_to_judge(judged, ordered, strongest)
+    write_list(paths.TO_JUDGE, judged, ordered, compared_systems(strongest))
     runs = runs_of(ordered, ("cross_encoder", "first_stage"), "reranked-")
     return {**settings, **compared, "smallest_depth": smallest_depth(curve)}, runs
-
-
-def write_to_judge(judged: pd.DataFrame, ordered: pd.DataFrame, strongest: str) -> None:
-    """What nobody judged of the systems' first ten, first what could move the ranker against `strongest`."""
-    found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
-    dropped = pd.MultiIndex.from_frame(found.loc[found["kept"] == "False", tables.IDS])  # judged, whatever became of it
-    ordered = ordered[~pd.MultiIndex.from_frame(ordered[tables.IDS]).isin(dropped)]
-    run = ordered.merge(judged[[*tables.IDS, "grade"]], how="outer").astype({"grade": "Int32"})
-    systems = list(dict.fromkeys(("cross_encoder", strongest, *OPPONENTS)))
-    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
-    tables.write_csv(paths.TO_JUDGE, to_judge(run, systems, texts[0], texts[1][["document_id", "title"]]))
-
-
-def write_nothing_to_judge() -> None:
-    """Where no hit was scored: DVC wants every output, and an older list would be of other judgements."""
-    tables.write_csv(paths.TO_JUDGE, pd.DataFrame(columns=COLUMNS))
-
-
-def check_merged() -> None:
-    """InputError where grades that were filled in would be lost."""
-    pairs = tables.read_table(paths.SPLIT_PAIRS)
-    if lost := unmerged(paths.TO_JUDGE, pairs.loc[pairs["judged"], [*tables.IDS, "grade"]]):
-        raise InputError(
-            f"{paths.TO_JUDGE}: expected grades that are merged, found {lost} that are not: "
-            f"python -m scripts.judge {paths.TO_JUDGE}, or delete the file"
-        )
 
 
 def audit(run: pd.DataFrame) -> dict[str, Any]:
@@ -180,14 +154,14 @@ def write_nothing_measured() -> None:
         write_json(partial / "none.json", {})  # DVC warns of empty folders
     write_json(paths.COMPARISON, {"headline": {"verdict": "not measured"}})
     write_json(paths.MEASURES, {"manifest": read_json(paths.RANKER / MANIFEST_FILE)})
-    write_nothing_to_judge()
+    write_empty_list(paths.TO_JUDGE)
     print("evaluate: split.held_out none: no query is left to measure on; `make crossval` measures this recipe")
 
 
 def main() -> None:
     params = load_params()
     say_other_versions("evaluate")
-    check_merged()
+    check_merged(paths.TO_JUDGE)
     seed = params.split.seed
     if params.split.held_out == "none":
         write_nothing_measured()
@@ -213,7 +187,7 @@ def main() -> None:
         runs |= served
     else:
         comparison["decides"] = {"table": "judged", "system": None, "judged": None}
-        write_nothing_to_judge()
+        write_empty_list(paths.TO_JUDGE)
     write_json(paths.COMPARISON, comparison)
     write_trec_files(run, runs, paths.TREC_FILES)
     means = {system: mean_measures(table) for system, table in measured.systems.items()}

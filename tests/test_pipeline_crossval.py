@@ -144,6 +144,27 @@ def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
     assert set(found["decides"]) == {"table", "system", "judged"}
 
 
+def test_crossval_lists_what_to_judge_and_loses_no_grade(
+    crossval: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind = shutil.ignore_patterns(".dvc", ".git")
+    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
+    monkeypatch.chdir(copy)
+    listed = pd.read_csv(paths.CROSSVAL_TO_JUDGE, dtype=str, keep_default_na=False)
+    pairs, hits = pd.read_parquet(paths.SPLIT_PAIRS), pd.read_parquet(paths.HITS)
+    ids = [
+        set(table[["query_id", "document_id"]].itertuples(index=False, name=None)) for table in (listed, pairs, hits)
+    ]
+    assert ids[0]
+    assert ids[0] <= ids[2]
+    assert not ids[0] & ids[1]
+    listed.loc[0, "grade"] = "1"
+    listed.to_csv(paths.CROSSVAL_TO_JUDGE, index=False)
+    before = paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()
+    assert f"{paths.CROSSVAL_TO_JUDGE}: expected grades that are merged, found 1" in str(run_module("crossval.compare"))
+    assert (paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()) == before
+
+
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
     """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
     own = pd.read_parquet(crossval / paths.RUN)

@@ -7,7 +7,14 @@ from typing import Any
 import pandas as pd
 
 from ranker.evaluation.baselines import SCORED, UNTRAINED, baseline_scores
-from ranker.evaluation.reranking import compare_hits, deciding_table, depth_curve, measure_hits, smallest_depth
+from ranker.evaluation.reranking import (
+    compare_hits,
+    deciding_table,
+    depth_curve,
+    measure_hits,
+    orders,
+    smallest_depth,
+)
 from ranker.evaluation.significance import Table, compare, seed_spread
 from ranker.evaluation.systems import Measured, measure_systems, withheld
 from ranker.metrics.ranking import ranking_measures, relevant_queries
@@ -81,11 +88,13 @@ def compare_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], seed: in
 
 @dataclass(frozen=True)
 class Reranked:
-    """What is served, out of fold: its comparison, each system's measures per query, and the depth curve."""
+    """What is served, out of fold."""
 
     comparison: dict[str, Any]
-    measured: dict[str, pd.DataFrame]
-    curve: pd.DataFrame
+    measured: dict[str, pd.DataFrame]  # each system's measures per query
+    curve: pd.DataFrame  # over depth
+    judged: pd.DataFrame  # the pairs that it is measured by
+    ordered: pd.DataFrame  # each system's order of the hits; the cross-encoder's of the first seed
 
 
 def rerank_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], params: Params) -> Reranked:
@@ -106,7 +115,8 @@ def rerank_seeds(run: pd.DataFrame, seeds: Mapping[int, pd.DataFrame], params: P
     curve = depth_curve(judged, list(hits.values()))
     found = {"first_stage": params.first_stage.by, "count": count, **compared, "smallest_depth": smallest_depth(curve)}
     comparison = {"reranked": found, "decides": deciding_table(found)}
-    return Reranked(comparison, fixed | {"cross_encoder": mean_over_seeds(own)}, curve)
+    ordered = orders(judged, next(iter(hits.values())), count)
+    return Reranked(comparison, fixed | {"cross_encoder": mean_over_seeds(own)}, curve, judged, ordered)
 
 
 def mean_over_seeds(by_seed: Mapping[int, pd.DataFrame]) -> pd.DataFrame:

@@ -67,6 +67,11 @@ def compare_hits(measured: Mapping[str, Table], perfect: pd.DataFrame, seed: int
     return compared | {"perfect": mean_measures(perfect)}
 
 
+def compared_systems(strongest: str) -> list[str]:
+    """What the verdict is of, the cross-encoder and its strongest opponent first."""
+    return list(dict.fromkeys(("cross_encoder", strongest, *OPPONENTS)))
+
+
 def deciding_table(reranked: Mapping[str, Any]) -> dict[str, Any]:
     """Which table gives the verdict, `reranked` or `judged`, and the compared system with the fewest judged in its ten.
 

@@ -75,6 +75,7 @@ CROSSVAL = Path("results/crossval.json")
 CROSSVAL_METRICS = Path("results/crossval/metrics")
 CROSSVAL_RERANKED_METRICS = Path("results/crossval/reranked")
 CROSSVAL_RERANKED_PER_QUERY = Path("results/crossval/reranked.csv")
+CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")  # which its user fills in
 CROSSVAL_DEPTH_CURVE = Path("results/crossval/depth.csv")
 CROSSVAL_RUN = Path("results/crossval/run.parquet")
 CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")
