@@ -20,19 +20,21 @@ class Bm25:
     """BM25 over documents: bm25s's defaults (Lucene's formula, k1 1.5, b 0.75), English stop words, Snowball stemming.
 
     `queries` has query_id and query; `texts` are those of all documents, which are read once, a number kept for each
-    word. Document frequencies are those of all of them.
+    word: the same one for all words that no query has, which count for nothing but a document's length. Document
+    frequencies are those of all documents.
     """
 
     def __init__(self, queries: pd.DataFrame, texts: Iterable[str]) -> None:
         stem = Stemmer.Stemmer("english").stemWord
-        vocabulary: dict[str, int] = {}
-        words = [[vocabulary.setdefault(stem(word), len(vocabulary)) for word in terms(text)] for text in texts]
-        self.index = bm25s.BM25() if vocabulary else None
+        asked = ([stem(word) for word in terms(query)] for query in queries["query"])
+        self.terms = dict(zip(queries["query_id"], asked, strict=True))
+        known = dict.fromkeys(word for words in self.terms.values() for word in words)
+        vocabulary = {word: number for number, word in enumerate(["", *known])}  # no word is empty
+        words = [[vocabulary.get(stem(word), 0) for word in terms(text)] for text in texts]
+        self.index = bm25s.BM25() if any(words) else None
         if self.index:
             self.index.index((words, vocabulary), show_progress=False)
         self.count = len(words)
-        asked = ([stem(word) for word in terms(query)] for query in queries["query"])
-        self.terms = dict(zip(queries["query_id"], asked, strict=True))
 
     def scores(self, query_id: str) -> np.ndarray:
         """Score of every document for a query, float32 [documents]."""
