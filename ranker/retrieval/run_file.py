@@ -50,7 +50,7 @@ def read_run_file(path: Path, queries: Container[str], documents: Container[str]
             found[pair] = score
     if not found:
         others = f"{unknown['queries']} of other queries, {unknown['documents']} of other documents and no more"
-        raise InputError(f"{path}: expected hits of the collection's queries and documents, found {others}")
+        raise InputError(f"{path}: expected hits of this collection, found {others}")
     query_ids, document_ids = zip(*found, strict=True)
     hits = pd.DataFrame({"query_id": query_ids, "document_id": document_ids, "score": list(found.values())})
     return Run(hits, unknown["queries"], unknown["documents"])
