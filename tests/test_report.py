@@ -78,13 +78,20 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
     assert answer(comparison, [-0.1], "over 5 folds")[:2] == ("hurts", headline)
 
 
-@pytest.mark.parametrize(("verdict", "worth"), [("better", "is worth"), ("worse", "is not shown to be worth")])
+@pytest.mark.parametrize(
+    ("verdict", "worth"),
+    [
+        ("better", "The cross-encoder is worth that here."),
+        ("no significant difference", "The cross-encoder is not shown to be worth that here."),
+        ("worse", "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one)."),
+    ],
+)
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
     difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
     comparison = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
     shown = beside_bi_encoder(comparison)
     assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
-    assert shown.endswith(f"The cross-encoder {worth} that here.")
+    assert shown.endswith(f"when they are fed. {worth}")
     assert beside_bi_encoder(comparison | {"differences": {}}) == ""
     assert beside_bi_encoder(comparison | {"headline": {"verdict": "no verdict"}}) == ""
 

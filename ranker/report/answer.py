@@ -100,11 +100,14 @@ def beside_bi_encoder(comparison: dict[str, Any]) -> str:
         return ""
     difference = comparison["differences"]["bi_encoder"][MEASURE]
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
-    worth = "is worth" if difference["verdict"] == "better" else "is not shown to be worth"
+    worth = {
+        "better": "The cross-encoder is worth that here.",
+        "worse": "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one).",
+    }.get(difference["verdict"], "The cross-encoder is not shown to be worth that here.")
     return (
         f"Beside a bi-encoder, fine-tuned on the same judgements, it has {signed(difference['mean'])} ({bounds}). "
         "To rerank 100 hits, the cross-encoder reads 100 pairs when the query comes; the bi-encoder reads the query "
-        f"alone, and its documents when they are fed. The cross-encoder {worth} that here."
+        f"alone, and its documents when they are fed. {worth}"
     )
 
 
