@@ -33,12 +33,22 @@ def curves(run: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
+def counted(count: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "seed"), counted(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{count} {what}{'s' * (count > 1)}"
+
+
 def note(params: Params) -> str:
     """What the figures are of."""
     seeds = params.crossval.seeds
+    several = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     return (
         f"Every query is ranked by models that were trained without its fold ({params.split.folds} folds), scored in "
-        f"fp32. The cross-encoder's figures are means over {len(seeds)} seeds ({', '.join(map(str, seeds))}), and its "
+        f"fp32. The cross-encoder's figures are means over {several}, and its "
         "95% intervals are over queries and seeds; all else is trained once or not at all. The curves and rankings are "
         f"those of seed {seeds[0]}. A random order is given by its expectation."
     )
@@ -53,7 +63,7 @@ def main() -> None:
     comparison = read_json(paths.CROSSVAL)
     results = Results(
         title="Cross-validation",
-        scope=f"over {params.split.folds} folds and {len(seeds)} seeds",
+        scope=f"over {params.split.folds} folds and {counted(len(seeds), 'seed')}",
         note=f"{note(params)} {beside_bi_encoder(deciding(comparison))}",
         comparison=comparison,
         per_query=read_queries(paths.CROSSVAL_PER_QUERY),
