@@ -146,7 +146,8 @@ def test_compare_hits_has_the_ceiling_beside_the_systems() -> None:
     judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
     hits = make_hits({str(query): "ab" for query in range(9)}, [1.0, 2.0] * 9, [2.0, 1.0] * 9)
     measured = measure_hits(judged, hits, 100)
-    found = compare_hits(measured, measured.pop("perfect"), seed=1)
+    perfect = measured.pop("perfect")
+    found = compare_hits(measured, perfect, seed=1)
     assert list(found["systems"]) == ["cross_encoder", "base_cosine", "first_stage"]
     assert list(found["differences"]) == ["base_cosine", "first_stage"]
     assert found["perfect"]["nDCG@10"] == pytest.approx(1 / (1 + 1 / log2(3)))

@@ -30,6 +30,9 @@ FIRST_STAGES = {
 SPOKEN = LABELS | {
     "cross_encoder": "the cross-encoder",
     "cross_encoder_int8": "the same in int8",
+    "bi_encoder": "the bi-encoder",
+    "tutorial": "the tutorial's recipe",
+    "head_only": "a head alone",
     "base_cosine": "the base model's cosine",
     "random": "a random order",
     "first_stage": "the first stage's own order",
