@@ -15,6 +15,7 @@ from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_tutor
 from ranker.judging import to_judge
 from ranker.judging.judged import merge_judgements
 from ranker.project.params import Params
+from ranker.project.tables import IDS
 from tests.factories import PARAMS, ROOT, run_module, set_params
 from tests.readme import command
 
@@ -95,7 +96,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def triples(collection: Collection) -> set[tuple[str, str, int]]:
-    return set(collection.judgements.itertuples(index=False, name=None))
+    return set(collection.judgements[[*IDS, "grade"]].itertuples(index=False, name=None))
 
 
 def test_what_was_filled_in_is_read_beside_what_was_there(tmp_path: Path, kind: str) -> None:
