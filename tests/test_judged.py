@@ -161,13 +161,16 @@ def test_a_mistake_is_named_and_nothing_written(tmp_path: Path, kind: str, mista
 @pytest.mark.parametrize(
     ("filled", "message"),
     [
-        ("", "expected column query_id once, found it 0 times in nothing"),
+        ("", "expected column query_id once, found it 0 times among: nothing"),
         (
             "query_id;document_id;grade\n",
-            "expected column query_id once, found it 0 times in query_id;document_id;grade",
+            "expected column query_id once, found it 0 times among: query_id;document_id;grade",
         ),
-        ("query_id,document_id,grade,grade\n", "expected column grade once, found it 2 times in query_id, document_id"),
-        (HEADER.encode() + b"1,\xe9,c,,1,,\n", "expected UTF-8, found byte 0xe9"),
+        (
+            "query_id,document_id,grade,grade\n",
+            "expected column grade once, found it 2 times among: query_id, document_id",
+        ),
+        (HEADER.encode() + b"1,\xe9,c,,1,,\n", "line 2: expected UTF-8, found byte 0xe9"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, kind: str, filled: str | bytes, message: str) -> None:
