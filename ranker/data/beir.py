@@ -18,7 +18,7 @@ HEADER = ["query-id", "corpus-id", "score"]
 
 def read_beir(folder: Path, fields: Sequence[str], splits: Sequence[str]) -> Collection:
     """The collection in a folder; qrels of `splits`, or of all files, one after the other, with each file's name."""
-    files = sorted(folder.glob(QRELS))
+    files = sorted(file for file in folder.glob(QRELS) if not file.name.startswith("."))
     if missing := set(splits) - {file.stem for file in files}:
         found = ", ".join(file.stem for file in files) or "none"
         raise InputError(f"{folder}/qrels: expected the split {min(missing)}, found {found}")
