@@ -33,6 +33,16 @@ def test_load_params_reads_floats_as_dvc_writes_them(tmp_path: Path, text: str) 
     assert load_params(tmp_path / "params.yaml").train.learning_rate == 1e-5
 
 
+@pytest.mark.parametrize("text", ["no", "on", "yes", "off", "No"])
+def test_load_params_reads_as_text_what_yaml_1_1_takes_for_a_boolean(tmp_path: Path, text: str) -> None:
+    lines = (
+        (ROOT / "params.yaml").read_text().replace('run: ""', f"run: {text}").replace("language: en", "language: no")
+    )
+    (tmp_path / "params.yaml").write_text(lines)
+    params = load_params(tmp_path / "params.yaml")
+    assert (params.first_stage.run, params.vespa.language) == (text, "no")
+
+
 @pytest.mark.parametrize("text", ["010", "1:30", "0x1F", "1_000"])
 def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) -> None:
     lines = (ROOT / "params.yaml").read_text().replace("warmup_steps: 50", f"warmup_steps: {text}")

@@ -232,22 +232,23 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with YAML 1.2's numbers, for it is YAML 1.2 that DVC writes.
+    """PyYAML with YAML 1.2's numbers and booleans, because DVC writes YAML 1.2.
 
-    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90.
+    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90; no, Norwegian, as false.
     """
 
 
-_NUMBER_TAGS = {
+_TAGS = {
+    "tag:yaml.org,2002:bool": re.compile(r"^(true|True|TRUE|false|False|FALSE)$"),
     "tag:yaml.org,2002:int": re.compile(r"^[-+]?(0|[1-9][0-9]*)$"),
     "tag:yaml.org,2002:float": re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
 }
 _Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBER_TAGS]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TAGS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _tag, _pattern in _NUMBER_TAGS.items():  # tried in order: what is an integer is no float
-    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+for _tag, _pattern in _TAGS.items():  # tried in order: what is an integer is no float
+    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789tTfF"))
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
