@@ -263,7 +263,8 @@ def served(run: list[Row]) -> Iterator[tuple[str, float]]:
         first.sort(key=lambda hit: (np.float32(hit["cross_encoder"]), hit["document_id"]), reverse=True)
         best = [hit["document_id"] for hit in first + hits[query][len(first) :]][:10]  # they lie by rank
         found["nDCG@10"].append(dcg([grades.get(name, 0) for name in best]) / dcg(sorted(grades.values())[::-1]))
-        found["Judged@10"].append(sum(name in grades for name in best) / max(len(best), 1))
+        if best:
+            found["Judged@10"].append(sum(name in grades for name in best) / len(best))
     for name, values in found.items():
         yield f"cross_encoder {name}", abs(float(np.mean(values)) - reranked["systems"]["cross_encoder"][name]["mean"])
 

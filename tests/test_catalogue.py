@@ -13,19 +13,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ir_datasets
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
-from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
 from ranker.data.catalogue import fetch_catalogue
-from ranker.data.collection import Census
-from ranker.data.join import Joined, join
-from tests.factories import ROOT
+from ranker.data.join import Joined
+from tests.factories import ROOT, join_texts
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
 <topic number="1"><query>coronavirus origin</query><question>what is it?</question><narrative>n</narrative></topic>
@@ -51,7 +48,6 @@ for name in [name for name in ir_datasets.registry._registered if name.startswit
 cord19._init()
 from ranker.common.errors import run_stage
 from ranker.common.errors import InputError
-from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
 from ranker.data.catalogue import fetch_catalogue
 run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
@@ -80,9 +76,7 @@ def fetch(
 
 def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
     """What stage join makes of the folder, and the texts of all its documents."""
-    collection, census = read_beir(folder, ["title", "text"], []), Census()
-    texts = {document_id: whole_text(texts) for document_id, texts in census.distinct(collection.documents)}
-    return join(collection, census, pd.Series(texts, dtype=str), relevant_from=1), texts
+    return join_texts(read_beir(folder, ["title", "text"], []))[:2]
 
 
 def dropped(found: Joined) -> dict[str, int]:

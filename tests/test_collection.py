@@ -1,5 +1,7 @@
 """ranker.data.collection and join: one account for every format, unjudged documents kept, positives alone legal."""
 
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,11 @@ import pytest
 
 from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection, Document, judgements_table
-from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, join, stand_ins
+from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, stand_ins
 from ranker.project import paths
-from ranker.project.documents import read_documents, read_ids_at, write_documents
+from ranker.project.documents import read_documents, read_documents_at, write_documents
 from ranker.project.tables import CHUNK
+from tests.factories import join_texts
 
 DOCUMENTS: list[Document] = [
     ("a", ["Masks", "in wards"]),
@@ -20,7 +23,7 @@ DOCUMENTS: list[Document] = [
     ("a", ["Masks", "in wards"]),
     ("a", ["Gloves", "in wards"]),
     ("d", ["Nobody", "judged it"]),
-    ("e", ["masks!", "In wards."]),
+    ("e", ["masks ", "In wards"]),
 ]
 JUDGED: list[tuple[str, str, int | None]] = [
     ("1", "a", 2),
@@ -36,11 +39,9 @@ JUDGED: list[tuple[str, str, int | None]] = [
 
 
 def joined(judged: list[tuple[str, str, int | None]] = JUDGED) -> tuple[Joined, Census]:
-    census = Census()
-    kept = dict(census.distinct(lambda: iter(DOCUMENTS)))
-    texts = pd.Series({document_id: " ".join(texts) for document_id, texts in kept.items()}, dtype=str)
     queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
-    return join(Collection(queries, judgements_table(judged), lambda: iter(DOCUMENTS)), census, texts, 1), census
+    found, _, census = join_texts(Collection(queries, judgements_table(judged), lambda: iter(DOCUMENTS)))
+    return found, census
 
 
 def test_distinct_keeps_the_first_of_an_id_that_has_text() -> None:
@@ -88,6 +89,7 @@ def test_join_counts_every_judgement() -> None:
         "document_without_judgement": 1,
         "conflicting_grades": 0,
         "grade_below_0": 1,
+        "query_itself": 0,
         "duplicate_pair": 1,
         "query_without_pairs": 1,
     }
@@ -100,54 +102,81 @@ def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
     assert list(read_documents(tmp_path / "documents.parquet")) == [
         (
             ["a", "b", "d", "e"],
-            ["Masks", "", "Nobody", "masks!"],
-            ["Masks in wards", "Bats", "Nobody judged it", "masks! In wards."],
+            ["Masks", "", "Nobody", "masks "],
+            ["Masks in wards", "Bats", "Nobody judged it", "masks  In wards"],
         )
     ]
 
 
-def test_read_ids_at_in_the_order_asked_for_whatever_part_they_are_in(
+def test_read_documents_at_in_the_order_asked_for_whatever_part_they_are_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_documents(paths.DOCUMENTS, ((f"d{row}", [str(row)]) for row in range(2 * CHUNK + 1)), ["title"])
+    write_documents(paths.DOCUMENTS, ((f"d{row}", [str(row), "b"]) for row in range(2 * CHUNK + 1)), ["title", "text"])
     rows = [2 * CHUNK, 0, CHUNK, CHUNK - 1, 0]
-    assert read_ids_at(np.array(rows)).tolist() == [f"d{row}" for row in rows]
-    assert len(read_ids_at(np.empty(0, np.int64))) == 0
+    assert read_documents_at(np.array(rows)).to_numpy().tolist() == [[f"d{row}", f"{row} b"] for row in rows]
+    assert list(read_documents_at(np.empty(0, np.int64))) == ["document_id", "text"]
 
 
-def pairs(*rows: tuple[str, str, int]) -> pd.DataFrame:
+def pairs(*rows: tuple[str, str, int], asked: dict[str, int] | None = None) -> pd.DataFrame:
+    """Judged pairs; a query reads as a number of its own, and a document like those of its letters: `a` and `A1`."""
     frame = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
-    return frame.assign(relevant=frame["grade"] > 0, judged=True)
+    names = frame["query_id"].map(lambda name: (asked or {}).get(name, reading(f"query {name}")))
+    frame = frame.assign(relevant=frame["grade"] > 0, judged=True, asked=names)
+    return frame.assign(text=frame["document_id"].map(reading))
+
+
+def reading(name: str) -> int:
+    return zlib.crc32(name.rstrip("0123456789").lower().encode() if name.isupper() else name.encode())
+
+
+def stand(judged: pd.DataFrame, ids: Sequence[str], judgements: pd.DataFrame | None = None) -> pd.DataFrame:
+    documents = pd.DataFrame({"document_id": [*ids], "text": [*map(reading, ids)]})
+    return stand_ins(judged, judged if judgements is None else judgements, len(ids), documents.iloc.__getitem__)
 
 
 def test_stand_ins_are_unjudged_documents_of_queries_without_judged_negatives() -> None:
-    ids = np.array([f"d{i}" for i in range(300)], dtype=object)
+    ids = [f"d{i}" for i in range(300)]
     judged = pairs(*(("few", f"d{i}", 1) for i in range(2)), *(("many", f"d{i}", 2) for i in range(20)))
     judged = pd.concat([judged, pairs(("both", "d1", 1), ("both", "d2", 0))], ignore_index=True)
-    drawn = stand_ins(judged, judged, len(ids), ids.__getitem__)
+    drawn = stand(judged, ids)
     assert drawn.groupby("query_id").size().to_dict() == {"few": AT_LEAST, "many": 20 * PER_POSITIVE}
     assert not drawn.duplicated(["query_id", "document_id"]).any()
     assert drawn.merge(judged, on=["query_id", "document_id"]).empty
     assert drawn[["grade", "relevant", "judged"]].drop_duplicates().to_numpy().tolist() == [[0, False, False]]
-    alone = stand_ins(judged[judged["query_id"] == "few"], judged, len(ids), ids.__getitem__)
+    alone = stand(judged[judged["query_id"] == "few"], ids)
     assert alone.equals(drawn[drawn["query_id"] == "few"].reset_index(drop=True))  # other queries change nothing
 
 
 def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
-    ids = np.array(["a", "b", "c"], dtype=object)
     positive = pairs(("1", "a", 1))
-    assert sorted(stand_ins(positive, positive, len(ids), ids.__getitem__)["document_id"]) == ["b", "c"]
+    assert sorted(stand(positive, "abc")["document_id"]) == ["b", "c"]
     dropped = pairs(("1", "a", 1), ("1", "b", -1))  # which says more of b than that nobody judged it
-    assert stand_ins(positive, dropped, len(ids), ids.__getitem__)["document_id"].tolist() == ["c"]
+    assert stand(positive, "abc", dropped)["document_id"].tolist() == ["c"]
     both = pairs(("1", "a", 1), ("1", "b", 0))
-    assert stand_ins(both, both, len(ids), ids.__getitem__).empty
+    assert stand(both, "abc").empty
 
 
 def test_stand_ins_are_of_queries_without_an_irrelevant_document_whatever_its_grade() -> None:
-    ids = np.array(list("abcd"), dtype=object)
     low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # join.relevant_from: 2
-    assert stand_ins(low, low, len(ids), ids.__getitem__).empty
+    assert stand(low, "abcd").empty
+
+
+def test_no_stand_in_reads_like_a_positive_or_a_dropped_judgement() -> None:
+    """Nor is one the query itself; a document of its id with another text is a document like any other."""
+    ids = ["a", "A1", "A2", "b", "B1", "c", "1", "2"]
+    one, two = pairs(("1", "a", 1)).assign(asked=reading("1")), pairs(("2", "a", 1))
+    dropped = pairs(("1", "b", -1)).assign(asked=reading("1"))
+    drawn = stand(pd.concat([one, two]), ids, pd.concat([one, two, dropped]).drop(columns=["relevant", "judged"]))
+    by_query = drawn.groupby("query_id")["document_id"].agg(sorted).to_dict()
+    assert by_query == {"1": ["2", "c"], "2": ["1", "2", "B1", "b", "c"]}
+
+
+def test_no_stand_in_is_relevant_by_another_id_of_the_query() -> None:
+    judged = pairs(("7", "a", 1), ("7b", "b", 1), ("8", "c", 1), asked={"7": 5, "7b": 5})
+    drawn = stand(judged, ["a", "A1", "b", "B1", "c", "C1", "d"])
+    by_query = drawn.groupby("query_id")["document_id"].agg(sorted).to_dict()
+    assert by_query == {"7": ["C1", "c", "d"], "7b": ["C1", "c", "d"], "8": ["A1", "B1", "a", "b", "d"]}
 
 
 def test_census_refuses_a_field_that_no_document_has() -> None:

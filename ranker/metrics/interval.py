@@ -26,6 +26,7 @@ def interval(values: np.ndarray, lowest: float, highest: float = 1.0) -> Interva
     that is possible.
     """
     values = np.atleast_2d(values)
+    values = values[:, ~np.isnan(values).any(axis=0)]  # a query may have no value
     mean = float(values.mean())
     if values.shape[1] < 2:
         return Interval(mean, lowest, highest)

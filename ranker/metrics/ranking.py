@@ -32,11 +32,15 @@ def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, 
 
     `judged` has query_id, document_id, grade and relevant of all judged pairs, retrieved or not; `hits` query_id and
     document_id; `scores` is float [hits]. Returns one row per query of `judged`: query_id, MEASURES as in
-    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10. A query without hits
-    has 0 of each.
+    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10, the share of what was
+    found. A query without hits has 0 of each, but no share (NaN); where no query has hits, nothing found lacks a
+    judgement, and all have 1.
     """
     recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
-    return _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+    table = _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+    found = table["query_id"].isin(hits["query_id"])
+    table["Judged@10"] = table["Judged@10"].where(found) if found.any() else 1.0
+    return table
 
 
 def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:

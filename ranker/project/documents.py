@@ -35,16 +35,16 @@ def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], li
             yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
 
 
-def read_ids_at(rows: np.ndarray) -> np.ndarray:
-    """Ids of some rows of the documents, int64 [rows] in any order: a str array of that order."""
+def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
+    """document_id and whole text of some rows of the documents, int64 [rows] in any order: in that order."""
     wanted, places = np.unique(rows, return_inverse=True)
-    ids, first = [], 0
-    with tables.reading(paths.DOCUMENTS):
-        for batch in _batches(paths.DOCUMENTS, ["document_id"]):
-            start, end = np.searchsorted(wanted, [first, first + len(batch)])
-            ids += batch.column(0).take(pa.array(wanted[start:end] - first)).to_pylist()
-            first += len(batch)
-    return np.array(ids, object)[places]
+    found, first, parts = list[tuple[str, str]](), 0, read_documents()
+    while len(found) < len(wanted):
+        ids, _, texts = next(parts)
+        start, end = np.searchsorted(wanted, [first, first + len(ids)])
+        found += [(ids[row], texts[row]) for row in wanted[start:end] - first]
+        first += len(ids)
+    return pd.DataFrame(found, columns=["document_id", "text"], dtype=str).iloc[places].reset_index(drop=True)
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

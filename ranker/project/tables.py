@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
-from ranker.contract.tokens import Ragged, ragged
+from ranker.contract.tokens import Ragged, ragged, readings
 from ranker.project import paths
 
 PAIR = pa.schema(
@@ -105,6 +105,11 @@ class Tokens(Ragged):
         if rows.null_count:
             raise KeyError(f"no token ids for {ids.iloc[rows.is_null().index(True).as_py()]}")
         return rows.to_numpy().astype(np.int64)
+
+
+def read_as(tokens: Tokens) -> "pd.Series[int]":
+    """The texts' `readings` by id: int64."""
+    return pd.Series(readings(tokens), index=tokens.ids.to_pylist())
 
 
 def pack(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:

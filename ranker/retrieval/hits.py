@@ -80,10 +80,14 @@ def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The `depth` best hits of each query with their ranks from 1, queries in the order of first appearance.
 
-    By falling score in single precision, then by falling document_id, as trec_eval has it.
+    By falling score, then by falling document_id. The ranks are the order: single precision may make scores equal.
     """
-    place = pd.factorize(hits["query_id"])[0]
-    hits = hits.assign(place=place, score=hits["score"].astype(np.float32))
-    hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False]).drop(columns="place")
-    hits["rank"] = hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1
+    hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
+    hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False])
+    return first_ranks(hits.drop(columns="place").astype({"score": np.float32}), depth)
+
+
+def first_ranks(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
+    """The first `depth` hits of each query, which lie best first, with their ranks from 1."""
+    hits = hits.assign(rank=hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1)
     return hits[hits["rank"] <= depth].reset_index(drop=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ranker.data.join import draw_rows
+from ranker.project.alike import among
+from ranker.project.draw import draw
 from ranker.project.params import Negatives
 from ranker.project.tables import IDS
 
@@ -54,21 +55,22 @@ def mine(
     hits: pd.DataFrame,
     judged: pd.DataFrame,
     lacking: "pd.Series[int]",
-    document_ids: np.ndarray,
+    documents: pd.DataFrame,
     params: Negatives,
     guarded: bool = True,
 ) -> Mined:
     """As many negatives of each query as `lacking` says, which has an entry for each that has a positive.
 
-    `hits` has query_id, document_id, rank, base_cosine, text; `judged` too, less the rank, with relevant (bool or, of a
-    judgement that was dropped, null); `text` is equal where documents read alike. `document_ids` is a str array of all
-    documents. Each query is mined for itself, and what is taken depends on the ids alone.
+    `hits` has query_id, document_id, rank, base_cosine, and `asked` and `text`, the readings of the query and the
+    document, equal where texts read alike; `judged` too, less the rank, with relevant (bool or, of a judgement that was
+    dropped, null). `documents` has document_id and text of all. Each query is mined for itself and those that read like
+    it, and what is taken depends on the ids alone.
     """
     hits = hits[hits["query_id"].isin(lacking.index) & hits["rank"].between(params.from_rank, params.to_rank)]
-    positives = judged[judged["relevant"].eq(True)]
-    reasons = {"judged": _in(hits, judged, "document_id")}
+    reasons = {"judged": among(hits, judged, ["asked", "document_id"])}
     if guarded:
-        reasons["reads_like_a_positive"] = _in(hits, positives, "text")
+        positives, may_be = judged[judged["relevant"].eq(True)], judged[judged["relevant"].ne(False)]
+        reasons["reads_like_a_positive"] = among(hits, may_be, ["asked", "text"])
         highest = ceilings(positives, params.margin).reindex(hits["query_id"]).to_numpy()
         reasons["near_a_positive"] = hits["base_cosine"].to_numpy(float) >= highest
     free, refused = np.ones(len(hits), bool), {}
@@ -76,14 +78,10 @@ def mine(
         refused[reason] = int((free & holds).sum())
         free &= ~holds
     at_most = lacking - (lacking * params.random_share).round().astype(int)
-    found = first(hits[free][IDS], at_most)
-    return Mined(found, _at_random(pd.concat([judged[IDS], found]), found, lacking, document_ids), refused)
-
-
-def _in(hits: pd.DataFrame, others: pd.DataFrame, column: str) -> np.ndarray:
-    """Whether a hit's query has its document, or its text, among `others`: bool [hits]."""
-    columns = ["query_id", column]
-    return pd.MultiIndex.from_frame(hits[columns]).isin(pd.MultiIndex.from_frame(others[columns]))
+    found = first(hits[free], at_most).assign(relevant=False)
+    known = pd.concat([judged if guarded else judged.assign(relevant=False), found])
+    rest = lacking - found["query_id"].value_counts().reindex(lacking.index, fill_value=0)
+    return Mined(found[IDS], draw(rest, known, len(documents), documents.iloc.__getitem__), refused)
 
 
 def first(pairs: pd.DataFrame, at_most: "pd.Series[int]") -> pd.DataFrame:
@@ -97,19 +95,6 @@ def _key(query_id: str, document_id: str) -> bytes:
     return hashlib.sha256(f"{query_id}\n{document_id}".encode()).digest()
 
 
-def _at_random(
-    taken: pd.DataFrame, found: pd.DataFrame, lacking: "pd.Series[int]", document_ids: np.ndarray
-) -> pd.DataFrame:
-    """What `found` leaves of `lacking`, drawn of all documents that are not `taken`."""
-    rest = lacking - found["query_id"].value_counts().reindex(lacking.index, fill_value=0)
-    named = taken.groupby("query_id")["document_id"].agg(set)
-    rows: list[tuple[str, str]] = []
-    for query_id, count in zip(rest.index, rest, strict=True):
-        drawn = document_ids[draw_rows(query_id, count + len(named[query_id]), len(document_ids))]
-        rows += [(query_id, name) for name in drawn if name not in named[query_id]][:count]
-    return pd.DataFrame(rows, columns=IDS, dtype=str)
-
-
 def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
     """Half of the positives of each query that has two, the smaller half, by a hash: bool [judged]."""
     positives = judged.loc[judged["relevant"].eq(True), IDS]
@@ -118,7 +103,7 @@ def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
 
 
 def false_negatives(
-    hits: pd.DataFrame, judged: pd.DataFrame, document_ids: np.ndarray, params: Negatives
+    hits: pd.DataFrame, judged: pd.DataFrame, documents: pd.DataFrame, params: Negatives
 ) -> dict[str, object]:
     """How much of what is mined is relevant, where half of each query's positives are hidden from the mining.
 
@@ -130,14 +115,14 @@ def false_negatives(
     lacking = known[known["relevant"].eq(True)].groupby("query_id", sort=False).size() * params.per_positive
     counts: dict[str, object] = {"queries": secret["query_id"].nunique(), "hidden": len(secret)}
     for name, guarded in (("guarded", True), ("unguarded", False)):
-        mined = mine(hits, known, lacking, document_ids, params, guarded)
+        mined = mine(hits, known, lacking, documents, params, guarded)
         counts[name] = {"from_ranks": _share(mined.from_ranks, secret), "at_random": _share(mined.at_random, secret)}
     return counts
 
 
 def _share(mined: pd.DataFrame, hidden: pd.DataFrame) -> dict[str, float | int | None]:
     """How many are mined, and how many of these are hidden positives."""
-    count = int(_in(mined, hidden, "document_id").sum())
+    count = int(among(mined, hidden, IDS).sum())
     return {
         "mined": len(mined),
         "relevant": count,
