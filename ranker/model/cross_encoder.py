@@ -12,7 +12,7 @@ from transformers.models.bert.modeling_bert import BertAttention, BertLayer
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
-from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine, SegmentCosineConfig
 from ranker.project import paths
 from ranker.project.params import Params
 
@@ -80,7 +80,7 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
     """
     base = load_base_model(folder)
     with torch.random.fork_rng():  # initial weights are overwritten: no random numbers that others would miss
-        model = kind(base.config)
+        model = kind(SegmentCosineConfig(**base.config.to_diff_dict(), attn_implementation="eager"))
     base.pooler = None
     model.bert = base
     with torch.no_grad():
