@@ -37,7 +37,7 @@ def encode(folder: Path, base_model: Path) -> Calls:
     """Raw files to stored encodings: stages join and encode, in a new folder where stage fetch seems to have run."""
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
-    files = {paths.RAW_LABELLED_DATA: folder / LABELLED, paths.RAW_JUDGEMENTS: folder / JUDGEMENTS}
+    files = {paths.RAW / name: folder / name for name in (LABELLED, JUDGEMENTS)}
     for path, source in (files | {paths.BASE_MODEL: base_model}).items():
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).symlink_to(source.absolute())

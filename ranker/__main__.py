@@ -120,7 +120,7 @@ def _folder_option(parser: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     asked = parser().parse_args()
-    run_stage(asked.command, partial(asked.run, asked))
+    run_stage(asked.command, partial(asked.run, asked), params=None)
 
 
 if __name__ == "__main__":

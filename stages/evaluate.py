@@ -23,14 +23,12 @@ from ranker.evaluation.reranking import (
 )
 from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
-from ranker.evaluation.systems import Measured, measure_systems, undefined_and_tied, withheld
+from ranker.evaluation.systems import Measured, measure_systems, undefined, withheld
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.judging.listing import check_merged, write_empty_list, write_list
 from ranker.metrics.classification import (
-    calibration_noise,
     classification_measures,
     precision_recall,
-    prior_measures,
     reliability_curve,
     roc,
 )
@@ -41,17 +39,10 @@ from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_pairs, unseen_by_training
 
 
-def classify(run: pd.DataFrame, training: pd.DataFrame, seed: int) -> dict[str, dict[str, Any]]:
-    """What is measured over all pairs, whatever their query: probabilities, and what they have to beat."""
+def classify(run: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Measures over all pairs, whatever their query: the cross-encoder's probabilities, and the order of SCORED."""
     relevant = run["relevant"].to_numpy()
-    scores = run["cross_encoder"].to_numpy()
-    found: dict[str, dict[str, Any]] = {
-        "cross_encoder": {
-            **classification_measures(relevant, scores),
-            "calibration error of honest probabilities": calibration_noise(scores, seed),
-        },
-        "topic_prior": {**prior_measures(run, training)},
-    }
+    found = {"cross_encoder": classification_measures(relevant, run["cross_encoder"].to_numpy())}
     return found | {system: {"ROC AUC": float(roc_auc_score(relevant, run[system]))} for system in SCORED}
 
 
@@ -86,11 +77,11 @@ def write_curves(run: pd.DataFrame) -> None:
     tables.write_csv(paths.PRECISION_RECALL_CURVE, precision_recall(run, ("cross_encoder", *SCORED)))
 
 
-def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Training pairs, held-out pairs with the scores of every system, and of these the unseen documents' alone."""
+def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Held-out pairs with the scores of every system, and of these the unseen documents' alone."""
     queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
+    _, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
     run = tables.read_run(paths.SCORED_PAIRS)
     if not run[tables.IDS].equals(held_out[tables.IDS]):
         raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
@@ -98,7 +89,7 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFra
     shown = documents["document_id"].isin(run["document_id"].unique())
     tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
     unseen = unseen_by_training(held_out, tables.read_table(paths.MINED_PAIRS))
-    return training, run, run[unseen]
+    return run, run[unseen]
 
 
 def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
@@ -166,7 +157,7 @@ def main() -> None:
     if params.split.held_out == "none":
         write_nothing_measured()
         return
-    training, held_out, unseen = held_out_run(params)
+    held_out, unseen = held_out_run(params)
     systems = [name for name in (*SHIPPED, *SCORED) if name in held_out]
     run = relevant_queries(held_out)
     measured = measure_systems(run, systems)
@@ -175,8 +166,8 @@ def main() -> None:
         "unseen_documents": compare_unseen(relevant_queries(unseen), systems, seed),
     }
     comparison["headline"] |= withheld(run)
-    details = undefined_and_tied(held_out, run, measured) | audit(held_out)
-    details["over_all_pairs"] = classify(held_out, training, seed)
+    details = undefined(held_out, run, measured) | audit(held_out)
+    details["over_all_pairs"] = classify(held_out)
     write_measures(run, measured, comparison, details)
     write_curves(held_out)
     tables.write_run(paths.RUN, held_out.drop(columns="uncut"))

@@ -27,23 +27,16 @@ def note(params: Params) -> str:
 
 
 def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Small tables of what was dropped, what leaks, what is undefined or tied, and what probabilities are worth."""
+    """Small tables of what was dropped, what leaks, what is undefined, and what probabilities are worth."""
     split = measures["split"]
     joined = split.pop("joined")
     found = {f"join: {group}": values for group, values in joined.items()}
     found |= {f"split: {group}": values for group, values in split.items()}
     found["negatives"] = mined(read_json(paths.NEGATIVES))
     found["trained with"] = trained_with(measures["manifest"])
-    ties = measures["nDCG@10_by_order_of_ties"].items()
     found["cut"] = measures["cut"]
     found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
-    found["nDCG@10 by the order of ties"] = {name: "{low:.3f} to {high:.3f}".format(**span) for name, span in ties}
-    for system, values in measures["over_all_pairs"].items():
-        found[f"over all pairs: {system}"] = {
-            name: value if isinstance(value, float) else "{mean:.3f} ({low:.3f} to {high:.3f})".format(**value)
-            for name, value in values.items()
-        }
-    return found
+    return found | {f"over all pairs: {system}": values for system, values in measures["over_all_pairs"].items()}
 
 
 def mined(found: dict[str, Any]) -> dict[str, Any]:

@@ -91,14 +91,14 @@ def refused(folder: Path, where: str, message: str) -> None:
 def test_join_refuses_labelled_data(folder: Path, name: str) -> None:
     content, message = JSON[name]
     LABELLED.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, f"join: {paths.RAW_LABELLED_DATA}", message)
+    refused(folder, f"join: {paths.RAW / LABELLED_DATA_FILE}", message)
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_join_refuses_judgements(folder: Path, name: str) -> None:
     content, message = TABLE[name]
     JUDGEMENTS.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, f"join: {paths.RAW_JUDGEMENTS}", message)
+    refused(folder, f"join: {paths.RAW / JUDGEMENTS_FILE}", message)
 
 
 def test_split_counts_queries_that_read_the_same_as_one(folder: Path) -> None:

@@ -13,7 +13,7 @@ from ranker.common.files import sha256
 from ranker.contract.layout import INPUTS, lay_out
 from ranker.export.int8 import SCHEMES, prepare, quantise
 from ranker.export.onnx import check_onnx, check_target, compare, describe, export_onnx
-from ranker.model.cross_encoder import new_classifier, read_first_token
+from ranker.model.cross_encoder import new_classifier
 from ranker.serving.ranker import Ranker
 from tests.factories import LAYOUT, PARAMS, make_pairs, write_encoder
 
@@ -167,7 +167,7 @@ def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: P
     config = BertConfig(
         vocab_size=1500, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048
     )
-    model = read_first_token(BertForSequenceClassification._from_config(config, attn_implementation="eager")).eval()
+    model = BertForSequenceClassification._from_config(config, attn_implementation="eager").eval()
     params = EXPORT.model_copy(update={"opset": 18, "target_vespa": "2026-08"})
     export_onnx(model, tmp_path / "model.onnx", params)
     quantise(prepare(tmp_path / "model.onnx", config), SCHEMES[1], tmp_path / "model.int8.onnx", params)

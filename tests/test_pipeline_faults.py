@@ -271,3 +271,15 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
         assert "Traceback" not in result.stderr
     run("git checkout -q . && dvc checkout -q dvc.yaml", clean)
     assert outputs(clean) == before
+
+
+def test_stages_name_what_a_refused_trial_has_left_in_params_yaml(clean: Path, run: Run) -> None:
+    """`-S` writes before a stage can refuse, and the next trial, of something else, starts from it."""
+    refused = run("dvc exp run -S split.folds=60 -S 'join.document_fields=[title]' split", clean, check=False)
+    assert refused.returncode != 0
+    hint = "\nparams.yaml differs from the last commit in split.folds (git checkout params.yaml takes it back)\n"
+    assert hint in refused.stderr
+    again = run("dvc exp run -S train.epochs=2 split", clean, check=False)
+    assert again.returncode != 0
+    assert hint.replace("split.folds", "split.folds, train.epochs") in again.stderr
+    run("git checkout params.yaml && dvc repro -q split", clean)

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from crossval.train import TUTORIAL
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
+from ranker.data.tutorial import JUDGEMENTS_FILE
 from ranker.project import paths
 from ranker.project.params import load_params
 from tests.conftest import QUERIES
@@ -131,7 +132,7 @@ def test_dvc_never_takes_the_data_of_another_user_of_its_cache(clean: Path, run:
     assert ran(run("dvc repro join", other).stdout) == ["fetch", "join"]
     assert kept(one) < before
     assert kept(other) < kept(one)
-    raw = paths.RAW_JUDGEMENTS
+    raw = paths.RAW / JUDGEMENTS_FILE
     assert (other / raw).read_bytes() == (other / "mine" / JUDGEMENTS).read_bytes() != (one / raw).read_bytes()
     shutil.copyfile(one / "mine" / JUDGEMENTS, other / "mine" / JUDGEMENTS)  # what the cache has indeed
     assert "fetch" not in ran(run("dvc repro join", other).stdout)

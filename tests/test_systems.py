@@ -1,11 +1,8 @@
-"""ranker.evaluation.systems: what is left out, what is undefined, what ties could do."""
-
-from math import log2
+"""ranker.evaluation.systems: what is left out, what is undefined."""
 
 import pandas as pd
-import pytest
 
-from ranker.evaluation.systems import NO_ORDER, measure_systems, undefined_and_tied, withheld
+from ranker.evaluation.systems import NO_ORDER, measure_systems, undefined, withheld
 from ranker.metrics.ranking import expected_measures, ranking_measures, relevant_queries
 
 WHOLE = pd.DataFrame(
@@ -32,15 +29,10 @@ def test_measure_systems_leaves_out_what_has_no_order_and_says_why() -> None:
     pd.testing.assert_frame_equal(measured.systems["random"], expected_measures(RUN))
 
 
-def test_undefined_and_tied_by_hand() -> None:
-    """Of query 1 the cosine ties both documents: the relevant one may be first or second."""
-    found = undefined_and_tied(WHOLE, RUN, measure_systems(RUN, SYSTEMS))
+def test_undefined_by_hand() -> None:
+    found = undefined(WHOLE, RUN, measure_systems(RUN, SYSTEMS))
     assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
     assert found["left_out"] == {"bm25": NO_ORDER}
-    ties = found["nDCG@10_by_order_of_ties"]
-    assert set(ties) == {"cross_encoder", "base_cosine"}
-    assert ties["cross_encoder"] == {"low": 1, "high": 1}
-    assert ties["base_cosine"] == pytest.approx({"low": (1 / log2(3) + 1) / 2, "high": 1})
 
 
 def test_withheld_counts_queries_that_have_stand_ins() -> None:

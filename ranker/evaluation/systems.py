@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from ranker.metrics.ranking import expected_measures, has_no_order, ranking_measures, tie_range
+from ranker.metrics.ranking import expected_measures, has_no_order, ranking_measures
 
 NO_ORDER = "all its scores of a query are equal: its ranking would be that of the ids"
 
@@ -30,17 +30,15 @@ def measure_systems(run: pd.DataFrame, systems: Iterable[str]) -> Measured:
     return Measured(measured | {"random": expected_measures(run)}, left_out)
 
 
-def undefined_and_tied(whole: pd.DataFrame, run: pd.DataFrame, measured: Measured) -> dict[str, Any]:
-    """What the tables do not show: queries without a relevant pair, systems left out, what the order of ties could do.
+def undefined(whole: pd.DataFrame, run: pd.DataFrame, measured: Measured) -> dict[str, Any]:
+    """Counts that the tables do not show: queries without a relevant pair, and the systems that were left out.
 
-    `run` is `relevant_queries(whole)`. Of ties, the lowest and highest nDCG@10 that an order of them could give.
+    `run` is `relevant_queries(whole)`.
     """
-    ties = {name: tie_range(run, run[name].to_numpy()) for name in measured.systems if name in run}
     return {
         "queries": run["query_id"].nunique(),
         "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
         "left_out": measured.left_out,
-        "nDCG@10_by_order_of_ties": {name: {"low": low, "high": high} for name, (low, high) in ties.items()},
     }
 
 

@@ -96,17 +96,6 @@ def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
     }
 
 
-def tie_range(run: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest mean nDCG@10 that an order of equal scores could give; equal in single precision."""
-    found = []
-    for sign in (1, -1):
-        order = np.lexsort((sign * run["grade"].to_numpy(), -scores.astype(np.float32)))
-        places = np.empty(len(order))
-        places[order] = -np.arange(len(order))
-        found.append(float(ranking_measures(run, places)[MAIN].mean()))
-    return found[0], found[1]
-
-
 def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:
     """Whether a system gives equal scores to all documents of each query: its ranking would be that of their ids."""
     return bool(pd.Series(scores).groupby(run["query_id"].to_numpy()).nunique().le(1).all())

@@ -70,13 +70,13 @@ def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.Data
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
 
 
-def load_training_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.DataFrame, EncodedPairs]:
+def load_training_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
     """The pairs of `load_pairs`, then what stage negatives mined for all folds; of these, a column `mined` is true."""
     pairs = tables.read_table(paths.SPLIT_PAIRS).assign(mined=False)
     pairs = pd.concat([pairs, tables.read_table(paths.MINED_PAIRS).assign(mined=True)], ignore_index=True)
     queries = tables.read_tokens(paths.SPLIT_QUERIES)
     documents = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.MINED_DOCUMENTS)
-    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
+    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
 
 
 def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"]) -> np.ndarray:

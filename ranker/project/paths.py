@@ -5,8 +5,6 @@ from pathlib import Path
 from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER
 
 RAW = Path("data/raw")
-RAW_LABELLED_DATA = RAW / "labelled_data_all.json"
-RAW_JUDGEMENTS = RAW / "training_all_jugdments_data.csv"
 BASE_MODEL = Path("data/base_model")
 SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vector of a text
 

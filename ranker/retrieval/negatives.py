@@ -30,15 +30,15 @@ class Mined:
     refused: dict[str, int]  # hits that were judged, that read like a relevant document, that are as near as one
 
 
-def wanted(judged: pd.DataFrame, per_positive: int, few: float = FEW) -> "pd.Series[int]":
-    """How many negatives each query lacks that has fewer judged ones than `few` times its positives: by query_id.
+def wanted(judged: pd.DataFrame, per_positive: int) -> "pd.Series[int]":
+    """How many negatives each query lacks that has fewer judged ones than FEW times its positives: by query_id.
 
     `judged` has query_id and relevant (bool).
     """
     counts = judged.groupby("query_id", sort=False)["relevant"].agg(["sum", "size"])
     negatives = counts["size"] - counts["sum"]
     lacking = per_positive * counts["sum"] - negatives
-    return lacking[(negatives < few * counts["sum"]) & (lacking > 0)]
+    return lacking[(negatives < FEW * counts["sum"]) & (lacking > 0)]
 
 
 def ceilings(positives: pd.DataFrame, margin: float) -> "pd.Series[float]":
