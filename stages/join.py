@@ -4,6 +4,7 @@ python -m stages.join
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
 from ranker.data.join import join, stand_ins
+from ranker.data.judged import with_judgements
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
@@ -53,6 +55,7 @@ def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
+    collection = with_judgements(collection, Path(params.fetch.judgements), params.join.document_fields)
     census = Census()
     judged, texts = set(collection.judgements["document_id"]), dict[str, str]()
     with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was

@@ -1,4 +1,4 @@
-"""ranker.data.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
+"""ranker.fetch.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ from pytest_httpserver import HTTPServer
 from ranker.common.errors import InputError
 from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
 from ranker.data.collection import Census
 from ranker.data.join import Joined, join
+from ranker.fetch.catalogue import fetch_catalogue
 from tests.factories import ROOT
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
@@ -53,7 +53,7 @@ from ranker.common.errors import run_stage
 from ranker.common.errors import InputError
 from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
+from ranker.fetch.catalogue import fetch_catalogue
 run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
 """
 

@@ -90,6 +90,8 @@ def test_join_counts_every_judgement() -> None:
         "grade_below_0": 1,
         "duplicate_pair": 1,
         "query_without_pairs": 1,
+        "judged_in_another_collection": 0,
+        "judged_with_another_text": 0,
     }
     noted = {name: count for name, count in found.counts["noted"].items() if count}
     assert noted == {"document_with_two_texts": 1, "repeated_text": 1, "repeated_text_other_grade": 1}

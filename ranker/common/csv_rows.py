@@ -7,7 +7,7 @@ from ranker.common.errors import InputError
 
 
 def csv_rows(
-    name: str, lines: Iterable[str], places: Callable[[list[str]], list[int]]
+    name: str, lines: Iterable[str], places: Callable[[list[str]], list[int]], delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
     r"""The number of its first line and the cells at `places` of each row.
 
@@ -17,7 +17,7 @@ def csv_rows(
     [(2, ['Masks,\nagain']), (4, ['Bats'])]
     """
     lone: set[int] = set()
-    reader = csv.reader(_text(name, lines, lone), strict=True)
+    reader = csv.reader(_text(name, lines, lone), strict=True, delimiter=delimiter)
     line = 1
     try:
         header: list[str] = next(reader, [])

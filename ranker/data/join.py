@@ -22,6 +22,8 @@ DROPPED = (
     "grade_below_0",
     "duplicate_pair",  # one pair several times with one grade: the first stays
     "query_without_pairs",  # nothing of it kept
+    "judged_in_another_collection",  # a user's own judgement of a query or document that the source does not have
+    "judged_with_another_text",  # another query or title than was judged has its ids
 )
 NOTED = (
     "pair_not_in_labelled_data",
@@ -30,6 +32,7 @@ NOTED = (
     "document_with_two_texts",  # the first counts
     "repeated_text",  # another document of the same text, case and punctuation aside, judged for the same query
     "repeated_text_other_grade",  # such texts of one query, whose grades differ
+    "revised_grade",  # a user's own judgement in place of an older one; both are in their files
 )
 PER_POSITIVE = 4  # stand-ins
 AT_LEAST = 10  # of a query
@@ -65,6 +68,7 @@ def join(collection: Collection, census: Census, texts: "pd.Series[str]", releva
         rows[rows["finding"] != ""].assign(kept=False),
         _finding(queries[~has_pairs], "query_without_pairs", kept=False),
         *_noted(kept, census, texts),
+        *([] if collection.findings is None else [collection.findings]),
     ]
     account = pd.concat(findings, ignore_index=True)[[*IDS, "finding", "kept"]]
     return Joined(
@@ -145,6 +149,8 @@ def _counts(
         "document_rows": census.read,
         "judgements": len(collection.judgements),
     }
+    if collection.own:
+        read["own_judgements"] = collection.own
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
     return {

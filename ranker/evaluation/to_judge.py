@@ -1,4 +1,4 @@
-"""What to judge next: what systems rank high and nobody has judged, first what could move their difference most."""
+"""The list of what to judge next: unjudged documents of the first ten, first what could move the difference most."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,20 +6,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ranker.common.errors import InputError
+from ranker.common.files import atomic
+from ranker.common.table import on_one_line, shown, write_table
 from ranker.metrics.ranking import DISCOUNTS
+from ranker.project import paths, tables
+from ranker.project.documents import read_fields
 from ranker.project.tables import IDS
 
 DEPTH = len(DISCOUNTS)  # ranks that nDCG@10 sees
-COLUMNS = ["query_id", "query", "document_id", "title", "grade", "found_by", "could_move"]
+COLUMNS = ["query_id", "query", "document_id", "found_by", "could_move"]  # after the third, the document's fields
 
 
 def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
-    """The unjudged documents of any system's top ten: one row per pair, with COLUMNS and an empty grade to fill in.
+    """The unjudged documents of any system's top ten: one row per pair, with COLUMNS and the fields.
 
     `run` has query_id, document_id, grade (Int32, missing where nobody judged the pair) and a float column of scores
     for each of `systems`, NaN where a system does not have the document; the first two are compared. `queries` has
-    query_id and query, `documents` has document_id and title. `found_by` names the systems. `could_move` is by how much
+    query_id and query, `documents` document_id and fields. `found_by` names the systems. `could_move` is by how much
     this one judgement, were it the largest grade of `run`, would move the two's difference in mean nDCG@10 over all
     queries, to six digits, up or down. There an unjudged document gains nothing, and a query without a relevant one
     counts as 0. Rows are by falling could_move, then by their ids.
@@ -31,25 +34,42 @@ def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, d
         could_move=_could_move(run, *(_discounts(ranks[system]) for system in systems[:2])),
     )
     rows = rows[run["grade"].isna() & found.any(axis=1)]
-    rows = rows.merge(queries, how="left").merge(documents, how="left")[COLUMNS]
+    rows = rows.merge(queries, how="left").merge(documents, how="left")
+    rows = rows[[*COLUMNS[:3], *documents.columns[1:], *COLUMNS[3:]]]
     order = ["could_move", "query_id", "document_id"]
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
-def unmerged(path: Path, judged: pd.DataFrame) -> int:
-    """How many grades are filled in, in the file that an earlier run wrote, that `judged` does not have.
+def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str]) -> None:
+    """Write the unjudged documents of the systems' first ten, with all that is ranked of them, for a spreadsheet.
 
-    InputError where the file cannot be read any more, as after a spreadsheet's own ideas: grades may be in it.
+    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`. A pair that stage join
+    dropped is not listed, because it was judged; one that was judged with another text is.
     """
-    if not path.is_file():
-        return 0
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=[*IDS, "grade"])
-    except ValueError as error:  # pandas' own for CSV and Unicode's among them
-        raise InputError(f"{path}: expected columns {', '.join(IDS)} and grade, found: {error}") from error
-    filled = rows[rows["grade"].str.strip() != ""]
-    known = filled[IDS].merge(judged, how="left")["grade"].to_numpy(float)
-    return int((pd.to_numeric(filled["grade"], errors="coerce").to_numpy(float) != known).sum())
+    found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
+    dropped = found[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text")]
+    ordered = ordered[~pd.MultiIndex.from_frame(ordered[IDS]).isin(pd.MultiIndex.from_frame(dropped[IDS]))]
+    run = ordered.merge(judged[[*IDS, "grade"]], how="outer").astype({"grade": "Int32"})
+    listed = to_judge(run, systems, tables.read_judged_texts(paths.SPLIT_QUERIES), read_fields(run["document_id"]))
+    _write(path, listed)
+    print(
+        f"{path}: {len(listed)} rows to judge: python -m scripts.judge grades.csv --form {path} makes a file of them "
+        "to fill in",
+        flush=True,
+    )
+
+
+def write_empty_list(path: Path) -> None:
+    """Where no hit was scored: DVC wants every output, and an older list would be of other judgements."""
+    _write(path, pd.DataFrame(columns=COLUMNS))
+
+
+def _write(path: Path, listed: pd.DataFrame) -> None:
+    """Ids are as they are, a text is on one line."""
+    texts = {name: listed[name].map(shown) for name in listed.columns.difference(COLUMNS)}
+    listed = listed.assign(query=[on_one_line(query) for query in listed["query"]], **texts)
+    with atomic(path) as partial:
+        write_table(partial, listed.columns.tolist(), listed.itertuples(index=False, name=None))
 
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":
