@@ -1,5 +1,6 @@
 """A user's own judgements: any table of grades is merged into one file, which join reads beside every format."""
 
+import contextlib
 import csv
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pyarrow as pa
@@ -270,6 +272,17 @@ def test_cells_for_a_spreadsheet_are_read_as_they_were(rows: list[tuple[str, str
             written = for_spreadsheet(cell)
             assert from_spreadsheet(written) == cell
             assert not written.startswith(("=", "+", "-", "@", "\t", "\r", "\n", " "))
+
+
+@given(
+    st.one_of(st.binary(max_size=60), st.text("query_id,document_id,grade;\t\"'\r\n\0", max_size=60).map(str.encode))
+)
+def test_whatever_the_bytes_they_are_a_table_or_a_mistake(content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "in.csv"
+        file.write_bytes(content)
+        with contextlib.suppress(InputError):
+            list(read_table(file, [["query_id"]]))
 
 
 def write_listed(tmp_path: Path, pairs: Iterable[tuple[str, str]]) -> Path:

@@ -93,16 +93,19 @@ def test_grades_outlive_dvc_exp_apply_and_every_stage(clean: Path, run: Run) -> 
     listed = pd.read_csv(clean / paths.TO_JUDGE, dtype=str, keep_default_na=False)
     assert listed.columns.tolist() == ["query_id", "query", "document_id", "title", "found_by", "could_move"]
     typed = type_grades(form, "2")
-    merge = command("python -m scripts.judge grades.csv --dry-run").removesuffix(" --dry-run")
+    before, merge = file.read_bytes(), command("python -m scripts.judge grades.csv")
+    assert "judge: 2 new" in run(command("python -m scripts.judge grades.csv --dry-run"), clean).stdout
+    assert file.read_bytes() == before
     assert "judge: 2 new judgements (2 relevant" in run(merge, clean).stdout
     judged = file.read_bytes()
     run("dvc exp apply trial", clean)
     assert form.read_bytes() == typed
-    assert file.read_bytes() != judged
+    assert file.read_bytes() == before
     run(merge, clean)
     assert file.read_bytes() == judged
     assert "0 new judgements (0 relevant, 0 of new queries), 0 revised, 2 known" in run(merge, clean).stdout
-    run("git add data/judged.csv && git commit -qm judged && dvc repro join", clean)
+    run(command('git commit -m "Judge more" data/judged.csv'), clean)
+    run("dvc repro join", clean)
     assert read_json(clean / paths.JOIN_COUNTS)["read"]["own_judgements"] == 2
     assert (form.read_bytes(), file.read_bytes()) == (typed, judged)
     run("git reset -q --hard HEAD~1 && rm grades.csv && dvc checkout -q --force", clean)

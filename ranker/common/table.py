@@ -121,7 +121,7 @@ def _delimiter(header: str) -> str:
     known = {name for names in SYNONYMS.values() for name in names}
 
     def found(delimiter: str) -> int:
-        return sum(name.strip().lower() in known for name in next(csv.reader([header], delimiter=delimiter), []))
+        return sum(name.strip(' "\r\n').lower() in known for name in header.split(delimiter))
 
     return max(DELIMITERS, key=found)
 

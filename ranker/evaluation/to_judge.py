@@ -52,11 +52,9 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     run = ordered.merge(judged[[*IDS, "grade"]], how="outer").astype({"grade": "Int32"})
     listed = to_judge(run, systems, tables.read_judged_texts(paths.SPLIT_QUERIES), read_fields(run["document_id"]))
     _write(path, listed)
-    print(
-        f"{path}: {len(listed)} rows to judge: python -m scripts.judge grades.csv --form {path} makes a file of them "
-        "to fill in",
-        flush=True,
-    )
+    if len(listed):
+        form = f"python -m scripts.judge grades.csv --form {path}"
+        print(f"{path}: {len(listed)} rows to judge: `{form}` makes a file of them to fill in", flush=True)
 
 
 def write_empty_list(path: Path) -> None:
