@@ -22,7 +22,7 @@ from ranker.evaluation.crossval import (
 )
 from ranker.evaluation.reranking import compared_systems
 from ranker.evaluation.systems import undefined_and_tied
-from ranker.judging.listing import check_merged, write_list
+from ranker.evaluation.to_judge import write_list
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
 from ranker.project.params import load_crossval_params
@@ -40,7 +40,6 @@ def write_means(folder: Path, measured: Mapping[str, pd.DataFrame]) -> None:
 
 def main() -> None:
     params = load_crossval_params()
-    check_merged(paths.CROSSVAL_TO_JUDGE)
     seed = params.split.seed
     run = pool(params)
     seeds = seed_runs(run, params)

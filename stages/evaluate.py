@@ -24,8 +24,8 @@ from ranker.evaluation.reranking import (
 from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
 from ranker.evaluation.significance import compare
 from ranker.evaluation.systems import Measured, measure_systems, undefined, withheld
+from ranker.evaluation.to_judge import write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
-from ranker.judging.listing import check_merged, write_empty_list, write_list
 from ranker.metrics.classification import (
     classification_measures,
     precision_recall,
@@ -152,7 +152,6 @@ def write_nothing_measured() -> None:
 def main() -> None:
     params = load_params()
     say_other_versions("evaluate")
-    check_merged(paths.TO_JUDGE)
     seed = params.split.seed
     if params.split.held_out == "none":
         write_nothing_measured()

@@ -4,6 +4,7 @@ python -m stages.join
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
 from ranker.data.join import join, stand_ins
+from ranker.data.judged import with_judgements
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
@@ -76,6 +78,7 @@ def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
+    collection = with_judgements(collection, Path(params.fetch.judgements), params.join.document_fields)
     census = Census()
     tokenizer = load_tokenizer(paths.BASE_MODEL)
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))

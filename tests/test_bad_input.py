@@ -14,8 +14,8 @@ import pytest
 
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
-from ranker.data import download
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from ranker.fetch import download
 from ranker.project import paths
 from tests.factories import ROOT, run_module, set_base_model, set_params
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row

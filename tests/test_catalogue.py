@@ -1,4 +1,4 @@
-"""ranker.data.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
+"""ranker.fetch.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
 from ranker.data.join import Joined
+from ranker.fetch.catalogue import fetch_catalogue
 from tests.factories import ROOT, join_texts
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
@@ -49,7 +49,7 @@ cord19._init()
 from ranker.common.errors import run_stage
 from ranker.common.errors import InputError
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
+from ranker.fetch.catalogue import fetch_catalogue
 run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
 """
 

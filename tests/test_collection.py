@@ -92,6 +92,8 @@ def test_join_counts_every_judgement() -> None:
         "query_itself": 0,
         "duplicate_pair": 1,
         "query_without_pairs": 1,
+        "judged_in_another_collection": 0,
+        "judged_with_another_text": 0,
     }
     noted = {name: count for name, count in found.counts["noted"].items() if count}
     assert noted == {"document_with_two_texts": 1, "repeated_text": 1, "repeated_text_other_grade": 1}
@@ -190,7 +192,7 @@ def test_census_refuses_a_field_that_no_document_has() -> None:
 def test_join_says_which_splits_of_the_qrels_it_read() -> None:
     queries = pd.DataFrame({"query_id": ["1"], "query": ["masks"]})
     judged = [judgements_table([("1", "a", 1)], "dev"), judgements_table([("1", "b", 0), ("9", "b", 0)], "test")]
-    collection = Collection(queries, pd.concat(judged, ignore_index=True), lambda: iter([]))
-    counts = join(collection, Census(), pd.Series({"a": "Masks", "b": "Bats"}), 1).counts
+    documents = [("a", ["Masks"]), ("b", ["Bats"])]
+    counts = join_texts(Collection(queries, pd.concat(judged, ignore_index=True), lambda: iter(documents)))[0].counts
     assert counts["qrels_splits"] == {"dev": 1, "test": 2}
     assert "qrels_splits" not in joined()[0].counts  # a format without splits

@@ -37,8 +37,8 @@ FLOORS = (
     {"contract"},
     {"project", "serving", "splits"},
     {"base", "data", "model", "vespa"},
-    {"retrieval"},
-    {"training", "evaluation", "export", "judging"},
+    {"fetch", "retrieval"},
+    {"training", "evaluation", "export"},
 )
 BEFORE_EXPORT = (
     *("fetch", "base_model", "join", "encode", "embed", "split"),
@@ -188,7 +188,7 @@ def test_deps_declare_the_tables_that_a_stage_reads(stage: str) -> None:
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, set[str]]) -> None:
     """What was read where the scratch repository was made; test_pipeline_crossval.py sees to the other stages."""
-    used = read_params.get(stage, set()) - {"fetch.folder"}  # which is a dependency itself
+    used = read_params.get(stage, set()) - {"fetch.folder", "fetch.judgements"}  # which are dependencies themselves
     if stage in ("export", "report"):  # their manifest and page list all that a model depends on
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
     # Where features and bi_encoder are not idle, and for other formats, they read more.
@@ -196,8 +196,9 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
 
-def test_fetch_watches_what_its_folder_holds() -> None:
+def test_stages_watch_what_a_user_names() -> None:
     assert "${fetch.folder}" in STAGES["fetch"]["deps"]
+    assert "${fetch.judgements}" in STAGES["join"]["deps"]
 
 
 def test_pins_are_a_dependency_of_every_stage_that_says_where_others_are_installed() -> None:

@@ -13,6 +13,7 @@ import yaml
 from sklearn.metrics import ndcg_score
 
 from crossval.train import RECIPES, recipe_params
+from ranker.common.table import read_table
 from ranker.metrics.ranking import MEASURES
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.dataset import load_pairs
@@ -144,25 +145,15 @@ def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
     assert set(found["decides"]) == {"table", "system", "judged"}
 
 
-def test_crossval_lists_what_to_judge_and_loses_no_grade(
-    crossval: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left_behind = shutil.ignore_patterns(".dvc", ".git")
-    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
-    monkeypatch.chdir(copy)
-    listed = pd.read_csv(paths.CROSSVAL_TO_JUDGE, dtype=str, keep_default_na=False)
-    pairs, hits = pd.read_parquet(paths.SPLIT_PAIRS), pd.read_parquet(paths.HITS)
+def test_crossval_lists_what_to_judge(crossval: Path) -> None:
+    listed = pd.DataFrame([row for _, row in read_table(crossval / paths.CROSSVAL_TO_JUDGE)])
+    pairs, hits = pd.read_parquet(crossval / paths.SPLIT_PAIRS), pd.read_parquet(crossval / paths.HITS)
     ids = [
         set(table[["query_id", "document_id"]].itertuples(index=False, name=None)) for table in (listed, pairs, hits)
     ]
     assert ids[0]
     assert ids[0] <= ids[2]
     assert not ids[0] & ids[1]
-    listed.loc[0, "grade"] = "1"
-    listed.to_csv(paths.CROSSVAL_TO_JUDGE, index=False)
-    before = paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()
-    assert f"{paths.CROSSVAL_TO_JUDGE}: expected grades that are merged, found 1" in str(run_module("crossval.compare"))
-    assert (paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()) == before
 
 
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:

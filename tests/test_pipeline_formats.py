@@ -230,7 +230,7 @@ def test_fetch_refuses_an_archive_that_leads_out_of_it(folder: Path) -> None:
 
 def test_fetch_bounds_what_an_archive_unpacks_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip bomb: its megabyte of zeros is a kilobyte there."""
-    monkeypatch.setattr("ranker.data.source.MAX_BYTES", 2**16)
+    monkeypatch.setattr("ranker.fetch.source.MAX_BYTES", 2**16)
     (folder / "beir/corpus.jsonl").write_bytes(b"\0" * 2**20)
     bomb = shutil.make_archive("bomb", "zip", folder, "beir")
     assert Path(bomb).stat().st_size < 2**12

@@ -1,4 +1,4 @@
-"""ranker.data.source: the named files of a folder, an archive or an archive's URL; all of them or none."""
+"""ranker.fetch.source: the named files of a folder, an archive or an archive's URL; all of them or none."""
 
 import io
 import shutil
@@ -11,8 +11,8 @@ from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256
-from ranker.data import download, source
-from ranker.data.source import take_files
+from ranker.fetch import download, source
+from ranker.fetch.source import take_files
 
 NAMES = ("a.json", "b.csv")
 CONTENT = {"a.json": b"[1]", "b.csv": b"x,y\r\n"}

@@ -1,6 +1,4 @@
-"""ranker.judging.to_judge, by hand and against what a judgement really moves."""
-
-from pathlib import Path
+"""ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
 
 import numpy as np
 import pandas as pd
@@ -8,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.common.errors import InputError
-from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
+from ranker.evaluation.to_judge import COLUMNS, to_judge
 from ranker.metrics.ranking import ranking_measures
 
 SYSTEMS = ["ours", "other", "third"]
@@ -25,7 +22,7 @@ def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS) -> pd.DataFrame:
     """`to_judge` with made-up texts."""
     queries = pd.DataFrame({"query_id": run["query_id"].unique()}).assign(query=lambda table: "Q " + table["query_id"])
     documents = pd.DataFrame({"document_id": run["document_id"].unique()})
-    documents = documents.assign(title=lambda table: "T " + table["document_id"], text="not shown")
+    documents = documents.assign(title=lambda table: "T " + table["document_id"], text="all of it")
     return to_judge(run, systems, queries, documents)
 
 
@@ -42,11 +39,10 @@ def test_what_a_judgement_could_move_by_hand() -> None:
         ("2", "a", 1, 1, 1, 1),
     )
     found = judge(run)
-    assert found.columns.tolist() == COLUMNS
-    assert found["grade"].isna().all()
-    assert found.drop(columns="grade").to_numpy().tolist() == [
-        ["1", "Q 1", "b", "T b", "ours other third", 0.184535],
-        ["1", "Q 1", "c", "T c", "ours", 0.081899],
+    assert found.columns.tolist() == ["query_id", "query", "document_id", "title", "text", "found_by", "could_move"]
+    assert found.to_numpy().tolist() == [
+        ["1", "Q 1", "b", "T b", "all of it", "ours other third", 0.184535],
+        ["1", "Q 1", "c", "T c", "all of it", "ours", 0.081899],
     ]
 
 
@@ -71,7 +67,7 @@ def test_ties_are_trec_evals() -> None:
 
 def test_nothing_to_judge_is_an_empty_table() -> None:
     found = judge(make_run(("1", "a", 1, 1, 1, 1)))
-    assert (len(found), found.columns.tolist()) == (0, COLUMNS)
+    assert (len(found), [name for name in found if name not in ("title", "text")]) == (0, COLUMNS)
     assert len(judge(make_run())) == 0
 
 
@@ -119,25 +115,3 @@ def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order
     asked = found[["query_id", "document_id"]].to_numpy().tolist()
     assert sorted(asked) == sorted(run.loc[sorted(wanted), ["query_id", "document_id"]].to_numpy().tolist())
     assert np.isfinite(found["could_move"]).all()
-
-
-def test_unmerged_counts_grades_of_pairs_that_nobody_judged(tmp_path: Path) -> None:
-    file = tmp_path / "to_judge.csv"
-    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["007"], "grade": [2]})
-    assert unmerged(file, judged) == 0
-    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,\n2,C,007, \n")
-    assert unmerged(file, judged) == 0
-    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,0\n2,C,007,1\n")
-    assert unmerged(file, judged) == 2
-    file.write_text("query_id,title,document_id,grade\n1,A,007,1\n1,B,008,two\n")
-    assert unmerged(file, judged) == 2, "of another grade than was merged, and of what is no grade"
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"query_id;document_id;grade\n1;a;2\n", b"query_id,document_id,grade\n1,\xff,2\n"]
-)
-def test_unmerged_refuses_what_a_spreadsheet_made_of_the_file(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "to_judge.csv"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match="to_judge.csv: expected columns query_id, document_id and grade, found: "):
-        unmerged(file, pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]}))

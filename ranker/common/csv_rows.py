@@ -11,7 +11,7 @@ csv.field_size_limit(2**27)  # characters: of itself it refuses a document of 13
 
 
 def csv_rows(
-    name: str, lines: Iterable[bytes], columns: Callable[[list[str]], Sequence[str]]
+    name: str, lines: Iterable[bytes], columns: Callable[[list[str]], Sequence[str]], delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str]]]:
     r"""The number of its first line and the cells of each row, by column.
 
@@ -21,7 +21,7 @@ def csv_rows(
     [(2, {'title': 'Masks,\nagain'}), (4, {'title': 'Bats'})]
     """
     lone: set[int] = set()
-    reader = csv.reader(_lines(decoded(name, lines), lone), strict=True)
+    reader = csv.reader(_lines(decoded(name, lines), lone), strict=True, delimiter=delimiter)
     line = 1
     try:
         header: list[str] = next(reader, [])

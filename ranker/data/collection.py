@@ -23,6 +23,8 @@ class Collection:
     judgements: pd.DataFrame  # as `judgements_table` makes it
     documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts as they are
     listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade: what a second file says
+    own: int = 0  # how many of the judgements are a user's own
+    findings: pd.DataFrame | None = None  # query_id, document_id, finding, kept: of these
 
 
 @dataclass

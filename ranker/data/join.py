@@ -21,6 +21,8 @@ DROPPED = (
     "query_itself",  # a document of the query's id that reads like it
     "duplicate_pair",  # one pair several times with one grade: the first stays
     "query_without_pairs",  # nothing of it kept
+    "judged_in_another_collection",  # a user's own judgement of a query or document that the source does not have
+    "judged_with_another_text",  # another query or title than was judged has its ids
 )
 NOTED = (
     "pair_not_in_labelled_data",
@@ -31,6 +33,7 @@ NOTED = (
     "repeated_text_other_grade",  # such pairs, whose grades differ
     "query_under_another_id",  # a query that the model reads like an earlier one
     "query_is_a_document",  # a query of a document's id that reads like it
+    "revised_grade",  # a user's own judgement in place of an older one; both are in their files
 )
 PER_POSITIVE = 4  # stand-ins
 AT_LEAST = 10  # of a query
@@ -69,6 +72,7 @@ def join(
         rows[rows["finding"] != ""].assign(kept=False),
         _finding(queries[~has_pairs], "query_without_pairs", kept=False),
         *_noted(kept, census, queries, asked, texts),
+        *([] if collection.findings is None else [collection.findings]),
     ]
     account = pd.concat(findings, ignore_index=True)[[*IDS, "finding", "kept"]]
     return Joined(
@@ -148,6 +152,8 @@ def _counts(
         "document_rows": census.read,
         "judgements": len(collection.judgements),
     }
+    if collection.own:
+        read["own_judgements"] = collection.own
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
     splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore")

@@ -63,6 +63,14 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
 
 
+def read_fields(wanted: Iterable[str]) -> pd.DataFrame:
+    """document_id and each field of the documents whose ids are `wanted`, in the table's order."""
+    ids = pa.array(sorted(set(wanted)), pa.string())
+    with tables.reading(paths.DOCUMENTS):
+        parts = [batch.filter(pc.is_in(batch.column(0), value_set=ids)) for batch in _batches(paths.DOCUMENTS)]
+        return pa.Table.from_batches(parts).to_pandas()
+
+
 def read_paired_tokens() -> Tokens:
     """Token ids of the documents that are in a pair."""
     with tables.reading(paths.ENCODED_DOCUMENTS):

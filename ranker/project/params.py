@@ -17,7 +17,18 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
 # Columns, what `rank` prints, and fields in Vespa
-OUR_NAMES = ("document_id", "query_id", "query", "language", "doc_token_ids", "rank", "score")
+OUR_NAMES = (
+    "document_id",
+    "query_id",
+    "query",
+    "language",
+    "doc_token_ids",
+    "rank",
+    "score",
+    "grade",
+    "found_by",
+    "could_move",
+)
 
 
 class Section(BaseModel):
@@ -38,6 +49,7 @@ class Fetch(Section):
     corpus: FileName
     query_field: str
     id: str
+    judgements: Annotated[str, Field(pattern=r"\S", description="a CSV file of your own judgements")]
     base_model: Annotated[
         str,
         Field(

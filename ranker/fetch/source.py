@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ranker.common.errors import InputError
 from ranker.common.files import MAX_BYTES, atomic, sha256
-from ranker.data.download import check_digest, fetch_file, has_etag
+from ranker.fetch.download import check_digest, fetch_file, has_etag
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 CHUNK = 2**20
