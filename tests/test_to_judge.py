@@ -1,13 +1,18 @@
 """ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.evaluation.to_judge import COLUMNS, to_judge
+from ranker.common.table import read_table
+from ranker.evaluation.to_judge import COLUMNS, to_judge, write_list
 from ranker.metrics.ranking import ranking_measures
+from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 
 SYSTEMS = ["ours", "other", "third"]
 Row = tuple[str, str, int | None, float | None, float | None, float | None]
@@ -69,6 +74,33 @@ def test_nothing_to_judge_is_an_empty_table() -> None:
     found = judge(make_run(("1", "a", 1, 1, 1, 1)))
     assert (len(found), [name for name in found if name not in ("title", "text")]) == (0, COLUMNS)
     assert len(judge(make_run())) == 0
+
+
+def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair that was judged and dropped is not listed; one that was judged with another text is."""
+    monkeypatch.chdir(tmp_path)
+    texts = {"a": ("=1+1", "Two\nlines"), "b": ("", "@home"), "1E5": ("Caves", "-"), "d": ("Dogs", "x")}
+    write_documents(paths.DOCUMENTS, ((name, list(fields)) for name, fields in texts.items()), ["title", "text"])
+    queries = pd.DataFrame({"query_id": ["1"], "query": ["+masks"]})
+    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], [[7]]))
+    paths.JOIN_FINDINGS.write_text(
+        "query_id,document_id,finding,kept\n1,d,conflicting_grades,False\n1,b,judged_with_another_text,False\n"
+    )
+    rows = [("1", name, score, 1, None) for score, name in enumerate(texts)]
+    ordered = pd.DataFrame(rows, columns=["query_id", "document_id", *SYSTEMS]).astype(dict.fromkeys(SYSTEMS, float))
+    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]})
+    write_list(Path("to_judge.csv"), judged.iloc[:0], ordered, SYSTEMS)
+    lines = Path("to_judge.csv").read_text().splitlines()
+    assert lines[0] == "query_id,query,document_id,title,text,found_by,could_move"
+    assert sorted(line.rpartition(",")[0] for line in lines[1:]) == [
+        "1,'+masks,'1E5,Caves,'-,ours other",
+        "1,'+masks,a,'=1+1,Two lines,ours other",
+        "1,'+masks,b,,'@home,ours other",
+    ]
+    write_list(Path("to_judge.csv"), judged, ordered, SYSTEMS)
+    assert [row["document_id"] for _, row in read_table(Path("to_judge.csv"))] == ["1E5", "b"]
 
 
 grades = st.one_of(st.none(), st.integers(-1, 3))
