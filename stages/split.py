@@ -1,4 +1,4 @@
-"""Assign queries to folds, so that more data move nobody, and audit what the held-out side leaks.
+"""Assign each query to a fold by a hash of its own tokens, and audit what the held-out side leaks.
 
 python -m stages.split
 """
@@ -10,8 +10,8 @@ from ranker.common.files import read_json, write_json
 from ranker.project import paths, tables
 from ranker.project.documents import read_paired_tokens, read_some_documents
 from ranker.project.params import Split, load_params
-from ranker.splits.folds import assign_folds, fold_shares, group_queries, held_out_rows, query_folds
-from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queries, seen_documents, unseen_pairs
+from ranker.splits.folds import assign_folds, fold_shares, held_out_rows, query_folds
+from ranker.splits.leakage import NEAR_QUERIES, audit, near_queries, seen_documents, unseen_pairs
 
 
 def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
@@ -20,10 +20,8 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), read_paired_tokens()
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
     vectors = embedded.values[[embedded.index[query_id] for query_id in queries["query_id"]]]
-    read = [tokens[row].tobytes() for row in tokens.rows(queries["query_id"])]
-    groups = group_queries(read, vectors, params.near)
-    by_query = query_folds(queries, groups, params.folds, params.seed)
-    check_queries(queries, groups, by_query)
+    read = tokens.take(tokens.rows(queries["query_id"]))
+    by_query = pd.Series(query_folds(read, params.folds, params.seed), index=queries["query_id"])
     pairs["fold"] = assign_folds(pairs, by_query, params.folds, params.seed, params.by)
     rows = {name: row for row, name in enumerate(documents.ids.to_pylist())}
     seen = {fold: seen_documents(pairs, fold, documents, rows) for fold in range(params.folds)}
@@ -51,6 +49,7 @@ def main() -> None:
     counts = {
         "training": side_counts(pairs[~held_out]),
         "held_out": side_counts(pairs[held_out]),
+        "queries_per_fold": dict(zip(shares["fold"].map(str), shares["queries"].tolist(), strict=True)),
         "relevant_share": {
             "lowest_fold": float(shares["relevant_share"].min()),
             "highest_fold": float(shares["relevant_share"].max()),

@@ -84,7 +84,6 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         (changed("first_stage", depth=9), "first_stage.depth: expected greater than or equal to 10, found 9"),
         (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
         (changed("export", opset=24), "export.opset: expected less than or equal to 23, found 24"),
-        (changed("split", near=0), "split.near: expected greater than 0, found 0"),
         (changed("train", targets="ranks"), "train.targets: expected 'graded' or 'binary', found 'ranks'"),
         (changed("train", head="pooler"), "train.head: expected 'cosine' or 'classifier', found 'pooler'"),
         (changed("fetch", folder=" "), "fetch.folder: expected a folder, an archive or its URL, found ' '"),

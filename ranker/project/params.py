@@ -85,7 +85,6 @@ class Split(Section):
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
     held_out: Annotated[int, Field(ge=0)] | Literal["none"]
-    near: Annotated[float, Field(gt=0, le=1)]
     seed: Seed
 
     @model_validator(mode="after")

@@ -1,66 +1,27 @@
 """Folds: each query is in one and stays there when data grow; or the split leaks as the tutorial's did."""
 
 import hashlib
-import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedKFold
 
 from ranker.common.errors import InputError
 
-ROWS = 1024  # queries compared with all others at a time
 
+def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndarray:
+    """The fold of each query, int8 [queries]; `queries` has the token ids of each.
 
-def group_queries(tokens: list[bytes], vectors: np.ndarray, near: float) -> np.ndarray:
-    """A number for each query, int [queries], equal for those that must share a fold.
-
-    They are those of equal token ids (`tokens`), because the model sees no other difference; and, where `near` is below
-    1, those whose `vectors`, float [queries, size] of length 1, have a cosine of at least `near`, directly or through
-    others.
+    It is a hash of the seed and the query's own tokens: whatever is added, in whatever order, moves no query, and
+    queries that the model reads alike share a fold. So folds are of uneven size.
     """
-    groups = np.unique(np.array(tokens, dtype=object), return_inverse=True)[1]
-    if near >= 1:
-        return groups
-    close = near_pairs(vectors, near)
-    same = np.arange(len(groups)), np.unique(groups, return_index=True)[1][groups]  # each with the first of its group
-    rows, columns = (np.concatenate([one, other]) for one, other in zip(close, same, strict=True))
-    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(len(groups), len(groups)))
-    return connected_components(graph, directed=False)[1]
+    return np.array([_hash([seed, *tokens.tolist()]) % folds for tokens in queries], dtype=np.int8)
 
 
-def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of rows, the smaller first, whose cosine is at least `near`: int64 [pairs] each."""
-    found = []
-    for start in range(0, len(vectors), ROWS):
-        rows, columns = np.nonzero(vectors[start : start + ROWS] @ vectors.T >= near)
-        found.append(np.stack([rows + start, columns])[:, columns > rows + start])
-    both = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
-    return both[0], both[1]
-
-
-def query_folds(queries: pd.DataFrame, groups: np.ndarray, folds: int, seed: int) -> "pd.Series[int]":
-    """The fold of each query: a Series by query_id. `queries` has query_id and query; InputError for too few groups.
-
-    Groups are put in the order of a hash of the seed and their text and cut into `folds` parts of as many. So a
-    judgement more moves nobody, and a query more moves at most one group across each border between folds.
-    """
-    count = len(np.unique(groups))
-    if count < folds:
-        raise InputError(f"split.folds: expected at most {count}, the number of queries that differ, found {folds}")
-    keys = queries["query"].map(lambda query: _key(query, seed))
-    first = pd.Series(keys.to_numpy()).groupby(groups).min().sort_values()
-    fold_of = {group: fold for fold, part in enumerate(np.array_split(first.index, folds)) for group in part}
-    return pd.Series([fold_of[group] for group in groups], index=queries["query_id"], dtype="int8")
-
-
-def _key(query: str, seed: int) -> str:
-    """A hash of how a query reads, whatever its case, spaces and composition."""
-    text = " ".join(unicodedata.normalize("NFKC", query).casefold().split())
-    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+def _hash(numbers: list[int]) -> int:
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:8])
 
 
 def assign_folds(
@@ -73,7 +34,10 @@ def assign_folds(
     if by == "query":
         assigned = pairs["query_id"].map(by_query).to_numpy(np.int8)
         if missing := set(range(folds)) - set(assigned.tolist()):
-            raise InputError(f"split.folds: expected pairs in each of {folds} folds, found none in fold {min(missing)}")
+            raise InputError(
+                f"split.folds: expected queries in each of {folds} folds, found none of {len(by_query)} in fold "
+                f"{min(missing)}: ask for fewer folds or another split.seed"
+            )
         return assigned
     counts = pairs["relevant"].value_counts()
     if len(counts) < 2 or counts.min() < folds:
