@@ -32,11 +32,11 @@ def test_read_beir_has_everything_as_it_is(folder: Path) -> None:
     found = read_beir(folder, ["title", "text"], [])
     assert found.queries.to_numpy().tolist() == [["1", "masks"], ["2", "bats"]]
     assert found.judgements.astype(object).replace({pd.NA: None}).to_numpy().tolist() == [
-        ["2", "b", 1],
-        ["1", "a", 2],
-        ["1", "nowhere", 1],
-        ["2", "a", -1],
-        ["2", "b", None],
+        ["2", "b", 1, "dev"],
+        ["1", "a", 2, "test"],
+        ["1", "nowhere", 1, "test"],
+        ["2", "a", -1, "test"],
+        ["2", "b", None, "test"],
     ]
     documents = [("a", ["Masks in wards", "A trial."]), ("b", ["", "Bats."]), ("7", ["", "No title."])]
     assert list(found.documents()) == documents
@@ -44,7 +44,7 @@ def test_read_beir_has_everything_as_it_is(folder: Path) -> None:
 
 
 def test_read_beir_of_some_splits(folder: Path) -> None:
-    assert read_beir(folder, ["title"], ["dev"]).judgements.to_numpy().tolist() == [["2", "b", 1]]
+    assert read_beir(folder, ["title"], ["dev"]).judgements.to_numpy().tolist() == [["2", "b", 1, "dev"]]
     with pytest.raises(InputError, match="qrels: expected the split train, found dev, test"):
         read_beir(folder, ["title"], ["train"])
 

@@ -156,3 +156,12 @@ def test_census_refuses_a_field_that_no_document_has() -> None:
     census.check_fields(["title"])
     with pytest.raises(InputError, match=r"^join\.document_fields: expected documents with a txt, found none in 2$"):
         census.check_fields(["title", "txt"])
+
+
+def test_join_says_which_splits_of_the_qrels_it_read() -> None:
+    queries = pd.DataFrame({"query_id": ["1"], "query": ["masks"]})
+    judged = [judgements_table([("1", "a", 1)], "dev"), judgements_table([("1", "b", 0), ("9", "b", 0)], "test")]
+    collection = Collection(queries, pd.concat(judged, ignore_index=True), lambda: iter([]))
+    counts = join(collection, Census(), pd.Series({"a": "Masks", "b": "Bats"}), 1).counts
+    assert counts["qrels_splits"] == {"dev": 1, "test": 2}
+    assert "qrels_splits" not in joined()[0].counts  # a format without splits

@@ -15,6 +15,7 @@ from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_tutor
 from ranker.judging import to_judge
 from ranker.judging.judged import merge_judgements
 from ranker.project.params import Params
+from ranker.project.tables import IDS
 from tests.factories import PARAMS, ROOT, run_module, set_params
 from tests.readme import command
 
@@ -95,7 +96,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def triples(collection: Collection) -> set[tuple[str, str, int]]:
-    return set(collection.judgements.itertuples(index=False, name=None))
+    return set(collection.judgements[[*IDS, "grade"]].itertuples(index=False, name=None))
 
 
 def test_what_was_filled_in_is_read_beside_what_was_there(tmp_path: Path, kind: str) -> None:
@@ -160,13 +161,16 @@ def test_a_mistake_is_named_and_nothing_written(tmp_path: Path, kind: str, mista
 @pytest.mark.parametrize(
     ("filled", "message"),
     [
-        ("", "expected column query_id once, found it 0 times in nothing"),
+        ("", "expected column query_id once, found it 0 times among: nothing"),
         (
             "query_id;document_id;grade\n",
-            "expected column query_id once, found it 0 times in query_id;document_id;grade",
+            "expected column query_id once, found it 0 times among: query_id;document_id;grade",
         ),
-        ("query_id,document_id,grade,grade\n", "expected column grade once, found it 2 times in query_id, document_id"),
-        (HEADER.encode() + b"1,\xe9,c,,1,,\n", "expected UTF-8, found byte 0xe9"),
+        (
+            "query_id,document_id,grade,grade\n",
+            "expected column grade once, found it 2 times among: query_id, document_id",
+        ),
+        (HEADER.encode() + b"1,\xe9,c,,1,,\n", "line 2: expected UTF-8, found byte 0xe9"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, kind: str, filled: str | bytes, message: str) -> None:

@@ -90,6 +90,7 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     assert pd.read_parquet(paths.QUERIES).to_numpy().tolist() == [list(query) for query in QUERIES.items()]
     counts = read_json(paths.JOIN_COUNTS)
     assert counts["read"] == {"queries": 2, "document_rows": 4, "judgements": 5}
+    assert counts.get("qrels_splits") == ({"test": 5} if form == "beir" else None)
     assert counts["kept"]["unjudged_stand_ins"] == 2
     assert {name: count for name, count in counts["dropped"].items() if count} == {"judgement_without_document": 1}
     encoded = pd.read_parquet(paths.ENCODED_DOCUMENTS)

@@ -95,7 +95,7 @@ def test_read_trec_refuses_topics_of_which_it_would_lose_some(tmp_path: Path, to
 
 def test_read_trec_has_the_judgements_as_they_are(tmp_path: Path) -> None:
     judgements = read(tmp_path).judgements
-    assert judgements.to_numpy().tolist() == [["1", "a", 2], ["1", "b", -1], ["2", "c", 1]]
+    assert judgements.to_numpy().tolist() == [["1", "a", 2, ""], ["1", "b", -1, ""], ["2", "c", 1, ""]]
 
 
 @pytest.mark.parametrize("name", ["document_id", "docno", "doc_id", "_id", "id", "cord_uid"])
@@ -150,7 +150,7 @@ def test_read_trec_names_file_and_place_of_a_mistake(tmp_path: Path, asked: dict
         ("corpus.txt", b"", "corpus.txt: expected .jsonl, .csv or .parquet, found .txt"),
         ("corpus.csv", b"docno,title\na\n", "corpus.csv: line 2: expected 2 cells, found 1"),
         ("corpus.csv", b"docno,title\n,b\n", "corpus.csv: line 2: docno: expected an id, found ''"),
-        ("corpus.csv", b"docno,title\na,caf\xe9\n", "corpus.csv: expected UTF-8, found byte 0xe9"),
+        ("corpus.csv", b"docno,title\na,caf\xe9\n", "corpus.csv: line 2: expected UTF-8, found byte 0xe9"),
         ("corpus.parquet", b"PAR1", "corpus.parquet: expected a Parquet file, found: "),
     ],
 )

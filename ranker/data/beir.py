@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from ranker.common.errors import InputError
 from ranker.common.lines import identifier, json_objects, text_lines, text_of
 from ranker.data.collection import Collection, Document, judgements_table, parse_grade, queries_table
@@ -15,15 +17,15 @@ HEADER = ["query-id", "corpus-id", "score"]
 
 
 def read_beir(folder: Path, fields: Sequence[str], splits: Sequence[str]) -> Collection:
-    """The collection in a folder; qrels of `splits`, or of all files, one after the other."""
+    """The collection in a folder; qrels of `splits`, or of all files, one after the other, with each file's name."""
     files = sorted(folder.glob(QRELS))
     if missing := set(splits) - {file.stem for file in files}:
         found = ", ".join(file.stem for file in files) or "none"
         raise InputError(f"{folder}/qrels: expected the split {min(missing)}, found {found}")
-    rows = [row for file in files if not splits or file.stem in splits for row in _qrels(file)]
+    tables = [judgements_table(list(_qrels(file)), file.stem) for file in files if not splits or file.stem in splits]
     return Collection(
         queries=queries_table(folder / QUERIES, _queries(folder / QUERIES)),
-        judgements=judgements_table(rows),
+        judgements=pd.concat(tables, ignore_index=True),
         documents=partial(_documents, folder / CORPUS, fields),
     )
 

@@ -20,7 +20,7 @@ class Collection:
     """As it was read: nothing is decided, and nothing dropped."""
 
     queries: pd.DataFrame  # query_id, query: each id once
-    judgements: pd.DataFrame  # query_id, document_id, grade (Int32, missing where none was given)
+    judgements: pd.DataFrame  # as `judgements_table` makes it
     documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts as they are
     listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade: what a second file says
 
@@ -76,10 +76,14 @@ def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
     return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
-def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:
-    """Judgements as `Collection` has them."""
+def judgements_table(rows: list[tuple[str, str, int | None]], qrels_split: str = "") -> pd.DataFrame:
+    """Judgements as they were read: query_id, document_id, grade (Int32, missing where none was given), qrels_split.
+
+    The last, a str, is empty in formats that have no splits.
+    """
     frame = pd.DataFrame(rows, columns=[*IDS, "grade"], dtype=object)
-    return frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
+    frame = frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
+    return frame.assign(qrels_split=pd.Series(qrels_split, index=frame.index, dtype=str))
 
 
 def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.DataFrame:

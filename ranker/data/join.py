@@ -147,8 +147,10 @@ def _counts(
     }
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
+    splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore")
     return {
         "read": read,
+        **({"qrels_splits": splits.to_dict()} if len(splits) else {}),  # judgements of each split that was read
         "kept": {
             "queries": int(kept["query_id"].nunique()),
             "documents": census.kept,

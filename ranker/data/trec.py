@@ -111,20 +111,9 @@ def _documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    header: list[str] = []
-
-    def all_columns(found: list[str]) -> list[int]:
-        if len(set(found)) < len(found):
-            raise InputError(f"{path}: expected each column once, found {', '.join(found)}")
-        header.extend(found)
-        return list(range(len(found)))
-
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, cells in csv_rows(str(path), file, all_columns):
-                yield f"{path}: line {line}", dict(zip(header, cells, strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
+    with path.open("rb") as file:
+        for line, row in csv_rows(str(path), file, list):
+            yield f"{path}: line {line}", row
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ranker.common.csv_rows import csv_rows
@@ -83,30 +82,20 @@ def _filled(path: Path) -> tuple[list[Row], int]:
     """The rows that have a grade, each pair once, and how many have none."""
     rows: dict[Pair, Row] = {}
     empty = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, (query_id, document_id, cell) in csv_rows(str(path), file, partial(_places, path)):
-                where = f"{path}: line {line}"
-                grade = parse_grade(where, cell)
-                if grade is None:
-                    empty += 1
-                    continue
-                if grade < 0:
-                    raise InputError(f"{where}: expected a grade of 0 or more, found {grade}")
-                first = rows.setdefault((query_id, document_id), Row(where, query_id, document_id, grade))
-                if first.grade != grade:
-                    raise InputError(f"{where}: {_pair(first)}: expected one grade, found {first.grade} and {grade}")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
+    with path.open("rb") as file:
+        for line, cells in csv_rows(str(path), file, lambda _: COLUMNS):
+            query_id, document_id, cell = cells.values()
+            where = f"{path}: line {line}"
+            grade = parse_grade(where, cell)
+            if grade is None:
+                empty += 1
+                continue
+            if grade < 0:
+                raise InputError(f"{where}: expected a grade of 0 or more, found {grade}")
+            first = rows.setdefault((query_id, document_id), Row(where, query_id, document_id, grade))
+            if first.grade != grade:
+                raise InputError(f"{where}: {_pair(first)}: expected one grade, found {first.grade} and {grade}")
     return list(rows.values()), empty
-
-
-def _places(path: Path, header: list[str]) -> list[int]:
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            found = ", ".join(header) or "nothing"
-            raise InputError(f"{path}: expected column {column} once, found it {header.count(column)} times in {found}")
-    return [header.index(column) for column in COLUMNS]
 
 
 def _pair(row: Row) -> str:
