@@ -12,6 +12,7 @@ from ranker.common.files import atomic, write_json
 from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
+from ranker.data.grades import check_grades, doubts
 from ranker.data.join import join, stand_ins
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
@@ -53,6 +54,7 @@ def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
+    check_grades(collection.judgements, params.join.grades)
     census = Census()
     judged, texts = set(collection.judgements["document_id"]), dict[str, str]()
     with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
@@ -64,10 +66,17 @@ def main() -> None:
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))
+    splits = collection.judgements[["query_id", "qrels_split"]].drop_duplicates()
+    tables.write_table(paths.QRELS_SPLITS, splits[splits["qrels_split"] != ""])
     tables.write_csv(paths.JOIN_FINDINGS, joined.findings)
     write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
-        print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
+        of = " of " if group == "grades" else " "
+        print(
+            f"join: {group}: {', '.join(f'{count}{of}{name}' for name, count in counts.items() if count) or 'nothing'}"
+        )
+    for line in doubts(joined.counts["grades"], params.join.grades):
+        print(f"join: warning: {line}")
     say_stand_ins(joined.pairs, added)
 
 

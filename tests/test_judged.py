@@ -204,6 +204,17 @@ def test_splits_that_leave_out_what_was_judged_are_told_of(tmp_path: Path) -> No
     ]
 
 
+def test_a_grade_that_the_named_scale_has_not_is_refused(tmp_path: Path) -> None:
+    write_trec(tmp_path)
+    before = contents(tmp_path)
+    params = params_of("trec", tmp_path)
+    params = params.model_copy(update={"join": params.join.model_copy(update={"grades": [0, 1]})})
+    (tmp_path.parent / "judged.csv").write_text(HEADER + "1,,c,,2,,\n")
+    with pytest.raises(InputError, match=r"line 2: expected a grade of join.grades \(0, 1\), found 2"):
+        merge_judgements(tmp_path.parent / "judged.csv", params)
+    assert contents(tmp_path) == before
+
+
 def test_ids_with_white_space_have_no_place_between_columns(tmp_path: Path) -> None:
     write_trec(tmp_path)
     with (tmp_path / "corpus.jsonl").open("a") as file:

@@ -42,6 +42,7 @@ def merge_judgements(judged: Path, params: Params) -> list[str]:
     folder = _folder(params.fetch)
     collection = _read(folder, params)
     rows, empty = _filled(judged)
+    _check_scale(rows, params.join.grades)
     _check_ids(rows, collection)
     new = _not_judged(rows, collection)
     files = _write(folder, new, collection, params.fetch) if new else []
@@ -100,6 +101,14 @@ def _filled(path: Path) -> tuple[list[Row], int]:
 
 def _pair(row: Row) -> str:
     return f"query {row.query_id}, document {row.document_id}"
+
+
+def _check_scale(rows: list[Row], scale: list[int]) -> None:
+    for row in rows:
+        if scale and row.grade not in scale:
+            raise InputError(
+                f"{row.where}: expected a grade of join.grades ({', '.join(map(str, scale))}), found {row.grade}"
+            )
 
 
 def _check_ids(rows: list[Row], collection: Collection) -> None:

@@ -9,18 +9,18 @@ from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
 from ranker.project import paths, tables
 
 
-def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str]) -> None:
+def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str], scale: list[int]) -> None:
     """Write what nobody judged of the systems' first ten, first what could move the first two's difference.
 
-    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`. What stage join dropped
-    was judged, whatever became of it, and is not listed.
+    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`, `scale` is
+    join.grades. What stage join dropped was judged, whatever became of it, and is not listed.
     """
     found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
     dropped = pd.MultiIndex.from_frame(found.loc[found["kept"] == "False", tables.IDS])
     ordered = ordered[~pd.MultiIndex.from_frame(ordered[tables.IDS]).isin(dropped)]
     run = ordered.merge(judged[[*tables.IDS, "grade"]], how="outer").astype({"grade": "Int32"})
     queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
-    tables.write_csv(path, to_judge(run, systems, queries, documents[["document_id", "title"]]))
+    tables.write_csv(path, to_judge(run, systems, queries, documents[["document_id", "title"]], max(scale, default=1)))
 
 
 def write_empty_list(path: Path) -> None:
