@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.splits.folds import (
+    NAMED,
     assign_folds,
     fold_shares,
     held_out_pairs,
     held_out_rows,
+    named_folds,
     query_folds,
     training_sides,
 )
@@ -74,6 +76,28 @@ def test_query_folds_are_as_uneven_as_params_yaml_says() -> None:
     )
     assert np.mean(sizes.min(axis=1) < 3) < 0.025 < np.mean(sizes.min(axis=1) < 4)
     assert np.mean(sizes.max(axis=1) > 18) < 0.025 < np.mean(sizes.max(axis=1) > 16)
+
+
+SPLITS = pd.DataFrame(
+    [("1", "test"), ("2", "dev"), ("3", "train"), ("4", "test"), ("4", "train")], columns=["query_id", "qrels_split"]
+)
+
+
+def test_named_folds_hold_out_a_split_and_nothing_that_reads_like_it_is_trained_on() -> None:
+    """4 is of two splits; 3 and 6 read like queries of test; 5 is of no split, as where judgements were dropped."""
+    queries = pd.DataFrame({"query_id": list("123456"), "tokens": [b"a", b"b", b"a", b"c", b"d", b"c"]})
+    found = named_folds(queries, SPLITS, "test")
+    assert found.dtype == np.int8
+    assert found.to_dict() == {"1": NAMED, "2": 0, "4": NAMED, "5": 0}
+    assert named_folds(queries, SPLITS, "dev").to_dict() == {"1": 0, "2": NAMED, "3": 0, "4": 0, "5": 0, "6": 0}
+
+
+def test_named_folds_refuse_a_split_that_is_not_there() -> None:
+    queries = pd.DataFrame({"query_id": ["1"], "tokens": [b"a"]})
+    for splits, has in ((SPLITS, "dev, test, train"), (SPLITS[:0], "the judgements have none")):
+        message = rf"split.held_out: expected a fold, none or a split's name \({has}\), found tests"
+        with pytest.raises(InputError, match=message):
+            named_folds(queries, splits, "tests")
 
 
 def test_assign_folds_of_one_judgement_more_move_no_query() -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ranker.common.files import read_json, write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_documents, write_documents
+from ranker.splits.folds import NAMED, held_out_pairs
 from tests.factories import ROOT, set_params
 
 TEXTS = ["études cliniques", "über masques", "naïveté des virus", "façade à risque"]
@@ -33,7 +35,7 @@ def project(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-def write(queries: list[str], vectors: list[list[float]]) -> None:
+def write(queries: list[str], vectors: list[list[float]], splits: Sequence[tuple[str, str]] = ()) -> None:
     """Six judgements of each query, two of them relevant; all titles differ."""
     pairs = pd.DataFrame(
         [(str(q), f"d{q}-{i}", i % 3, i % 3 > 1, True) for q in range(len(queries)) for i in range(6)],
@@ -43,6 +45,7 @@ def write(queries: list[str], vectors: list[list[float]]) -> None:
     frame = pd.DataFrame({"query_id": pairs["query_id"].unique(), "query": queries})
     tables.write_table(paths.PAIRS, pairs)
     tables.write_table(paths.QUERIES, frame)
+    tables.write_table(paths.QRELS_SPLITS, pd.DataFrame(splits, columns=["query_id", "qrels_split"]))
     write_documents(
         paths.DOCUMENTS, ((name, [title]) for name, title in zip(pairs["document_id"], titles, strict=True)), ["title"]
     )
@@ -155,3 +158,45 @@ def test_split_of_none_holds_nothing_out(project: Path) -> None:
     assert counts["training"] == {"queries": 8, "pairs": 48}
     assert counts["leakage"] == {}
     assert sorted(set(fold_of().values())) == [0, 1]  # which the cross-validation needs
+
+
+BENCHMARK = [*((str(i), "train") for i in range(6)), ("5", "test"), ("6", "test"), ("7", "test")]
+
+
+def test_split_holds_out_a_split_by_its_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of eight queries 5 is of train too, and 0 reads as 7 does."""
+    set_params(project, split__held_out="test")
+    write(["Children ", *WORDS[1:]], [[1.0, 0.0]] * 8, BENCHMARK)
+    stages.split.main()
+    assert fold_of() == {"1": 0, "2": 0, "3": 0, "4": 0, "5": NAMED, "6": NAMED, "7": NAMED}
+    printed = capsys.readouterr().out
+    assert "split: 1 queries of split test are judged by other splits too: held out with all judgements\n" in printed
+    assert "split: 1 queries of other splits dropped: the model reads them as it does one of split test\n" in printed
+    assert "trained on" not in printed
+    counts = read_json(paths.SPLIT_COUNTS)
+    assert (counts["training"], counts["held_out"]) == ({"queries": 4, "pairs": 24}, {"queries": 3, "pairs": 18})
+    assert counts["queries_per_fold"] == {"test": 3, "0": 4}
+    assert counts["leakage"]["queries_seen"] == 0
+    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), "test")
+    assert (set(training["query_id"]), set(held_out["query_id"])) == (set("1234"), set("567"))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "splits", "said"),
+    [
+        (0, BENCHMARK, ", but for its queries of fold 0: to train on train alone, -S split.held_out=test\n"),
+        ("none", BENCHMARK, ": to train on train alone, -S split.held_out=test\n"),
+        (0, BENCHMARK[6:], ", but for its queries of fold 0: there is no other\n"),
+        (0, BENCHMARK[:6], ""),
+        (0, [], ""),
+    ],
+)
+def test_split_says_that_a_test_is_trained_on(
+    project: Path, capsys: pytest.CaptureFixture[str], held_out: int | str, splits: list[tuple[str, str]], said: str
+) -> None:
+    set_params(project, split__folds=2, split__held_out=held_out)
+    write(WORDS, [[1.0, 0.0]] * 8, splits)
+    stages.split.main()
+    line = f"split: warning: split test of the judgements is trained on{said}"
+    printed = capsys.readouterr().out
+    assert line in printed if said else "warning" not in printed

@@ -10,6 +10,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from ranker.common.errors import InputError
 
+NAMED = -1  # the fold of queries that are held out because of their split's name
+
 
 def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndarray:
     """The fold of each query, int8 [queries]; `queries` has the token ids of each.
@@ -22,6 +24,28 @@ def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndar
 
 def _hash(numbers: list[int]) -> int:
     return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:8])
+
+
+def named_folds(queries: pd.DataFrame, splits: pd.DataFrame, name: str) -> "pd.Series[int]":
+    """NAMED for the queries that the split `name` judges, 0 for the others: by query_id.
+
+    `queries` has query_id and tokens (bytes), `splits` query_id and qrels_split. A query of several splits is held out
+    whole; another one that the model reads like one of these is on neither side, and absent. InputError where there is
+    no such split.
+    """
+    found = sorted(splits["qrels_split"].unique())
+    if name not in found:
+        has = ", ".join(found) or "the judgements have none"
+        raise InputError(f"split.held_out: expected a fold, none or a split's name ({has}), found {name}")
+    held_out = queries["query_id"].isin(splits.loc[splits["qrels_split"] == name, "query_id"])
+    alike = queries["tokens"].isin(queries.loc[held_out, "tokens"]) & ~held_out
+    folds = pd.Series(held_out.to_numpy(np.int8) * NAMED, index=queries["query_id"], dtype="int8")
+    return folds[~alike.to_numpy()]
+
+
+def fold_number(held_out: int | str) -> int:
+    """What column fold has where `held_out` is; of `none`, what no pair has."""
+    return held_out if isinstance(held_out, int) else NAMED
 
 
 def assign_folds(
@@ -59,12 +83,12 @@ def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
     """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs.
 
     Of `none`, all pairs are trained on.
     """
-    mask = (pairs["fold"] == held_out).to_numpy()
+    mask = (pairs["fold"] == fold_number(held_out)).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
     for name, rows in sides.items():
         if name == "held-out" and held_out == "none":
@@ -89,7 +113,7 @@ def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
     return pairs["unseen"].to_numpy() & ~np.array(elsewhere, bool)
 
 
-def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+def training_sides(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
     """`held_out_rows` of pairs of which some are `mined` (bool), as training has them.
 
     A mined pair is never measured; what is mined of a query takes the place of its random stand-ins.
@@ -100,7 +124,7 @@ def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tupl
     return training[~replaced[training]], held[~mined[held]]
 
 
-def held_out_pairs(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def held_out_pairs(pairs: pd.DataFrame, held_out: int | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs of `held_out_rows`."""
     training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, held_out))
     return training, held
