@@ -58,7 +58,9 @@ def main() -> None:
     per_query = per_query_table(judged, queries, reranked.measured, strongest)
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, reranked.curve)
-    write_list(paths.CROSSVAL_TO_JUDGE, reranked.judged, reranked.ordered, compared_systems(strongest))
+    write_list(
+        paths.CROSSVAL_TO_JUDGE, reranked.judged, reranked.ordered, compared_systems(strongest), params.join.grades
+    )
     tables.write_table(paths.CROSSVAL_RUN, long_run(run, seeds))
     write_json(paths.CROSSVAL, compared)
     print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.by}, reordered")

@@ -96,7 +96,7 @@ def main() -> None:
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_training_pairs(params)
-    encoded = encoded.with_targets(targets(pairs, params.train.targets))
+    encoded = encoded.with_targets(targets(pairs, params.train.targets, params.join.grades))
     training, held_out = training_sides(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)

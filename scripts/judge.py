@@ -33,7 +33,7 @@ def judge(table: Path, params: Params, dry_run: bool) -> None:
     if not paths.RAW.is_dir():
         raise InputError(f"{paths.RAW}: expected the collection that was judged, found none: dvc repro fetch")
     file = Path(params.fetch.judgements)
-    merged = merge(table, file, read_collection(params), params.join.document_fields)
+    merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades)
     for line in report(merged, params.join.relevant_from):
         print(f"judge: {one_line(line)}")
     if dry_run or not merged.new + merged.revised:

@@ -117,7 +117,7 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
     size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
     settings = {"first_stage": params.first_stage.by, "model": model, "model_bytes": size, "count": count}
     ordered = orders(judged, hits, count)
-    write_list(paths.TO_JUDGE, judged, ordered, compared_systems(strongest))
+    write_list(paths.TO_JUDGE, judged, ordered, compared_systems(strongest), params.join.grades)
     runs = runs_of(ordered, ("cross_encoder", "first_stage"), "reranked-")
     return {**settings, **compared, "smallest_depth": smallest_depth(curve)}, runs
 

@@ -16,6 +16,7 @@ from ranker.contract.document import whole_text
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
+from ranker.data.grades import check_grades, doubts
 from ranker.data.join import join, stand_ins
 from ranker.data.judged import with_judgements
 from ranker.data.trec import read_trec
@@ -79,6 +80,7 @@ def main() -> None:
     params = load_params()
     collection = read_collection(params)
     collection = with_judgements(collection, Path(params.fetch.judgements), params.join.document_fields)
+    check_grades(collection.judgements, params.join.grades)
     census = Census()
     tokenizer = load_tokenizer(paths.BASE_MODEL)
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
@@ -99,10 +101,17 @@ def main() -> None:
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))
+    splits = collection.judgements[["query_id", "qrels_split"]].drop_duplicates()
+    tables.write_table(paths.QRELS_SPLITS, splits[splits["qrels_split"] != ""])
     tables.write_csv(paths.JOIN_FINDINGS, joined.findings)
     write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
-        print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
+        of = " of " if group == "grades" else " "
+        print(
+            f"join: {group}: {', '.join(f'{count}{of}{name}' for name, count in counts.items() if count) or 'nothing'}"
+        )
+    for line in doubts(joined.counts["grades"], params.join.grades):
+        print(f"join: warning: {line}")
     say_alike(joined.counts["noted"])
     say_stand_ins(joined.pairs, added)
 

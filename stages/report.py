@@ -93,7 +93,7 @@ def main() -> None:
         return
     comparison = read_json(paths.COMPARISON)
     results = Results(
-        title=f"Held-out fold {params.split.held_out}",
+        title=f"Held-out {'split' if params.split.named else 'fold'} {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
         comparison=comparison,

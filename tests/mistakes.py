@@ -111,10 +111,10 @@ TABLE: dict[str, tuple[str | bytes, str]] = {
     "all labels below 0": (re.sub(r",[01],(?=[MB])", ",-1,", CSV), "join: judgements: expected graded pairs of known queries and documents, found 12 grade_below_0"),
     "queries that nobody knows": (re.sub(r",([1-6]),", r",q\1,", CSV), "join: judgements: expected graded pairs of known queries and documents, found 12 unknown_query"),
     "every pair judged both ways": (CSV + re.sub(r",([01]),(?=[MB])", lambda label: f",{1 - int(label[1])},", CSV.removeprefix(HEADER)), "join: judgements: expected graded pairs of known queries and documents, found 24 conflicting_grades"),
-    "one query": (HEADER + ROWS[0], "split: split.folds: expected at most 1, the number of queries that differ, found 3"),
-    "fewer queries than folds": (HEADER + "".join(ROWS[:2]), "split: split.folds: expected at most 2, the number of queries that differ, found 3"),
-    "none relevant": (CSV.replace(",1,Masks", ",0,Masks"), "split: split.held_out 0: expected relevant and other pairs on the training side, found 0 relevant among 8"),
-    "one relevant": (HEADER + ROWS[0] + "".join(ROWS[1:]).replace(",1,Masks", ",0,Masks"), "split: split.held_out 0: expected relevant and other pairs on the training side, found 0 relevant among 8"),
+    "one query": (HEADER + ROWS[0], "split: split.folds: expected queries in each of 3 folds, found none of 1 in fold 0: ask for fewer folds or another split.seed"),
+    "fewer queries than folds": (HEADER + "".join(ROWS[:2]), "split: split.folds: expected queries in each of 3 folds, found none of 2 in fold 0: ask for fewer folds or another split.seed"),
+    "none relevant": (CSV.replace(",1,Masks", ",0,Masks"), "split: split.held_out 0: expected relevant and other pairs on the training side, found 0 relevant among 10"),
+    "one relevant": (HEADER + ROWS[0] + "".join(ROWS[1:]).replace(",1,Masks", ",0,Masks"), "split: split.held_out 0: expected relevant and other pairs on the held-out side, found 0 relevant among 2"),
 }
 # fmt: on
 
@@ -184,7 +184,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "one fold": ({"split__folds": "1"}, "split.folds: expected greater than or equal to 2, found 1"),
     "held_out no fold": ({"split__held_out": "3"}, "split.held_out: expected a fold below folds (3), found 3"),
     "seed below 0": ({"split__seed": "-1"}, "split.seed: expected greater than or equal to 0, found -1"),
-    "more folds than queries": ({"split__folds": "7"}, "split: split.folds: expected at most 6, the number of queries that differ, found 7"),
+    "more folds than queries": ({"split__folds": "7"}, "split: split.folds: expected queries in each of 7 folds, found none of 6 in fold 1: ask for fewer folds or another split.seed"),
     "ranks that end before they begin": ({"negatives__from_rank": "201"}, "negatives.from_rank: expected at most to_rank (200), found 201"),
     "ranks that the first stage does not keep": ({"negatives__to_rank": "201"}, "negatives.to_rank: expected at most first_stage.depth (200), found 201"),
     "a margin above 1": ({"negatives__margin": "1.5"}, "negatives.margin: expected less than or equal to 1, found 1.5"),

@@ -96,7 +96,7 @@ def test_fetch_catalogue_writes_a_beir_folder(httpserver: HTTPServer, tmp_path: 
         "title": "Bats, again",
         "text": "x",
     }
-    assert (raw / "qrels/all.tsv").read_text() == (
+    assert (raw / "qrels/trec-covid.tsv").read_text() == (
         "query-id\tcorpus-id\tscore\n1\taaaaaaaa\t2\n1\tbbbbbbbb\t-1\n2\taaaaaaaa\t0\n2\tcccccccc\t1\n2\tnotthere\t1\n"
     )
     found, texts = joined(raw)

@@ -194,6 +194,13 @@ def test_a_mistake_is_named(tmp_path: Path, mistake: str) -> None:
     assert str(found.value) == f"{file}: {message.format(file=file)}"
 
 
+def test_a_grade_that_the_named_scale_has_not_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "in.csv", HEADER + "1,,1E5,,,2\n")
+    assert merge(file, tmp_path / "judged.csv", collection(), FIELDS, [0, 1, 2]).new
+    with pytest.raises(InputError, match=r"line 2: expected a grade of join.grades \(0, 1\), found 2"):
+        merge(file, tmp_path / "judged.csv", collection(), FIELDS, [0, 1])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

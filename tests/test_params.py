@@ -94,7 +94,18 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         (changed("first_stage", depth=9), "first_stage.depth: expected greater than or equal to 10, found 9"),
         (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
         (changed("export", opset=24), "export.opset: expected less than or equal to 23, found 24"),
-        (changed("split", near=0), "split.near: expected greater than 0, found 0"),
+        (changed("split", held_out=-1), "split.held_out: expected a fold, none or a split's name, found -1"),
+        (changed("split", held_out=None), "split.held_out: expected a valid string or integer, found None"),
+        (changed("split", held_out=""), "split.held_out: expected a fold, none or a split's name, found ''"),
+        (
+            changed("split", held_out="test", by="pair"),
+            "split.held_out: expected a fold or none where by is pair, found test",
+        ),
+        (
+            changed("join", grades=[0, 1, 1]),
+            "join.grades: expected each once, and one of at least relevant_from (1), found [0, 1, 1]",
+        ),
+        (changed("join", grades=[0, 1], relevant_from=2), "and one of at least relevant_from (2), found [0, 1]"),
         (changed("train", targets="ranks"), "train.targets: expected 'graded' or 'binary', found 'ranks'"),
         (changed("train", head="pooler"), "train.head: expected 'cosine' or 'classifier', found 'pooler'"),
         (changed("fetch", folder=" "), "fetch.folder: expected a folder, an archive or its URL, found ' '"),
@@ -151,6 +162,10 @@ def test_every_parameter_has_a_comment() -> None:
         (
             {"crossval__folds": "[0, 1, 2, 3, 4]", "split__folds": 4},
             "expected each of split.folds ([0, 1, 2, 3]), found",
+        ),
+        (
+            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__held_out": "test"},
+            "split.held_out: expected a fold or none, for cross-validation holds out each fold in turn, found test",
         ),
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),

@@ -263,7 +263,10 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
     set_params(clean, train__trainable="top-9", split__folds=60)
     for stage, message in (
         ("features", "features: params.yaml: train.trainable: expected at most top-2"),
-        ("split", "split: split.folds: expected at most 20, the number of queries that differ, found 60"),
+        (
+            "split",
+            "split: split.folds: expected queries in each of 60 folds, found none of 20 in",
+        ),
     ):
         result = run(f"dvc repro --single-item {stage}", clean, check=False)
         assert result.returncode != 0

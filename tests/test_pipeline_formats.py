@@ -114,6 +114,25 @@ def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys
     assert sorted(pairs.loc[~pairs["judged"], "query_id"]) == ["2"] * 3
 
 
+def test_join_counts_grades_and_says_that_the_largest_has_few_judgements(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_qrels(folder / "beir", [("1", "a", 1), ("1", "b", 0), ("2", "b", 12), ("2", "c", 1)])
+    run(folder, fetch__format="beir", fetch__folder="beir")
+    printed = capsys.readouterr().out
+    assert "join: grades: 1 of 0, 2 of 1, 1 of 12\n" in printed
+    assert "join: warning: grade 12, the largest, has 1 of 3 judgements above 0, and the next one is 1: gr" in printed
+    assert read_json(paths.JOIN_COUNTS)["grades"] == {"0": 1, "1": 2, "12": 1}
+    before = sha256(paths.PAIRS)
+    set_params(folder, join__grades="[0, 1, 2]")
+    line = "join: query 2, document b: expected a grade of join.grades (0, 1, 2), found 12"
+    assert run_module("stages.join") == line
+    assert sha256(paths.PAIRS) == before
+    set_params(folder, join__grades="[0, 1, 12]")
+    assert run_module("stages.join") == 0
+    assert "the largest" not in capsys.readouterr().out
+
+
 def write_positives(folder: Path) -> set[tuple[str, str]]:
     """The sample's first queries and relevant documents as a BEIR folder without a judged negative; its pairs."""
     judgements = pd.read_csv(ROOT / "data/sample" / JUDGEMENTS_FILE, dtype=str)
@@ -143,7 +162,9 @@ def positives(folder: Path) -> set[tuple[str, str]]:
         negatives__per_positive=4,
         train__head="classifier",
     )
+    # A pair a batch: beside others, its features can differ in their last bit.
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
+    set_params(folder, train__eval_batch_tokens=1)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
     for stage in ("embed", "split", "first_stage", "negatives"):
         assert run_module(f"stages.{stage}") == 0

@@ -23,12 +23,12 @@ def make_run(*rows: Row) -> pd.DataFrame:
     return run.astype({"grade": "Int32"} | dict.fromkeys(SYSTEMS, float))
 
 
-def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS) -> pd.DataFrame:
+def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS, largest: int = 1) -> pd.DataFrame:
     """`to_judge` with made-up texts."""
     queries = pd.DataFrame({"query_id": run["query_id"].unique()}).assign(query=lambda table: "Q " + table["query_id"])
     documents = pd.DataFrame({"document_id": run["document_id"].unique()})
     documents = documents.assign(title=lambda table: "T " + table["document_id"], text="all of it")
-    return to_judge(run, systems, queries, documents)
+    return to_judge(run, systems, queries, documents, largest)
 
 
 def test_what_a_judgement_could_move_by_hand() -> None:
@@ -62,6 +62,13 @@ def test_a_query_without_a_relevant_document_counts_as_0() -> None:
     run = make_run(("1", "a", None, 2, 1, None), ("1", "b", 0, 1, 2, None))
     assert judge(run)["could_move"].tolist() == [0.36907]
     assert judge(run.assign(grade=pd.array([pd.NA] * 2, "Int32")))["could_move"].tolist() == [0.36907] * 2
+
+
+def test_the_largest_grade_of_a_named_scale_may_be_one_that_was_never_given() -> None:
+    """Of 3 in place of 1, at rank 3 of the third system alone: the ideal is 3.63093, and the lead 0.10165 of it."""
+    run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
+    assert judge(run, largest=3)["could_move"].tolist() == [0.267424]
+    assert judge(run.assign(grade=run["grade"] * 3), largest=2).equals(judge(run.assign(grade=run["grade"] * 3)))
 
 
 def test_ties_are_trec_evals() -> None:

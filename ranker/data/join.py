@@ -7,6 +7,7 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection
+from ranker.data.grades import grade_counts
 from ranker.project.alike import itself, with_readings
 from ranker.project.draw import Lookup, draw
 from ranker.project.tables import IDS
@@ -157,9 +158,10 @@ def _counts(
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
     splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore")
+    split_counts = {str(name): int(count) for name, count in splits.items()}
     return {
         "read": read,
-        **({"qrels_splits": splits.to_dict()} if len(splits) else {}),  # judgements of each split that was read
+        **({"qrels_splits": split_counts} if split_counts else {}),  # judgements of each split that was read
         "kept": {
             "queries": int(kept["query_id"].nunique()),
             "documents": census.kept,
@@ -167,6 +169,7 @@ def _counts(
             "pairs": len(kept),
             "relevant_pairs": int(kept["relevant"].sum()),
         },
+        "grades": grade_counts(kept),
         "dropped": {reason: int(found.get(reason, 0)) for reason in DROPPED},
         "noted": {reason: int(found.get(reason, 0)) for reason in NOTED},
     }

@@ -37,16 +37,17 @@ class Merged:
     without_grade: int
 
 
-def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str]) -> Merged:
+def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str], scale: Sequence[int] = ()) -> Merged:
     """What the grades of `table` change in `file`, the user's own judgements of the collection.
 
-    InputError names the row that is a mistake: a grade that is none, a document or a query that the collection does not
-    have, a text that is not that of the id beside it, a pair with two grades.
+    InputError names the row that is a mistake: a grade that is none, or none of `scale` (an empty one has all), a
+    document or a query that the collection does not have, a text that is not that of the id beside it, a pair with two
+    grades.
     """
     existing = read_judgements(file) if file.is_file() else []
     own, left = place(existing, known(collection, {row.document_id for row in existing}), fields)
     current = with_judgements(collection, file, fields) if existing else collection
-    filled, without_grade = _filled(table)
+    filled, without_grade = _filled(table, scale)
     incoming, of_new_queries = _incoming(filled, current, fields)
     before = grades_of(current.judgements)
     new = [row for pair, row in incoming.items() if pair not in before]
@@ -72,7 +73,7 @@ def _earlier(row: OwnJudgement | None, grades: set[int]) -> str:
     return " ".join([*([row.earlier] if row and row.earlier else []), *map(str, sorted(grades))])
 
 
-def _filled(path: Path) -> tuple[Rows, int]:
+def _filled(path: Path, scale: Sequence[int]) -> tuple[Rows, int]:
     """The rows of a table that have a grade, and how many have none."""
     rows: Rows = []
     without = 0
@@ -80,8 +81,11 @@ def _filled(path: Path) -> tuple[Rows, int]:
         grade = own_grade(where, cells["grade"])
         if grade is None:
             without += 1
-        else:
-            rows.append((where, cells, grade))
+            continue
+        if scale and grade not in scale:
+            expected = ", ".join(map(str, scale))
+            raise InputError(f"{where}: expected a grade of join.grades ({expected}), found {grade}")
+        rows.append((where, cells, grade))
     return rows, without
 
 

@@ -18,21 +18,23 @@ DEPTH = len(DISCOUNTS)  # ranks that nDCG@10 sees
 COLUMNS = ["query_id", "query", "document_id", "found_by", "could_move"]  # after the third, the document's fields
 
 
-def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
+def to_judge(
+    run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, documents: pd.DataFrame, largest: int = 1
+) -> pd.DataFrame:
     """The unjudged documents of any system's top ten: one row per pair, with COLUMNS and the fields.
 
     `run` has query_id, document_id, grade (Int32, missing where nobody judged the pair) and a float column of scores
     for each of `systems`, NaN where a system does not have the document; the first two are compared. `queries` has
     query_id and query, `documents` document_id and fields. `found_by` names the systems. `could_move` is by how much
-    this one judgement, were it the largest grade of `run`, would move the two's difference in mean nDCG@10 over all
-    queries, to six digits, up or down. There an unjudged document gains nothing, and a query without a relevant one
-    counts as 0. Rows are by falling could_move, then by their ids.
+    this one judgement, were it the largest grade (`largest`, or that of `run`), would move the two's difference in mean
+    nDCG@10 over all queries, to six digits, up or down. There an unjudged document gains nothing, and a query without a
+    relevant one counts as 0. Rows are by falling could_move, then by their ids.
     """
     ranks = pd.DataFrame({system: _ranks(run, system) for system in systems})
     found = ranks.le(DEPTH)
     rows = run[["query_id", "document_id", "grade"]].assign(
         found_by=[" ".join(np.array(systems)[row]) for row in found.to_numpy()],
-        could_move=_could_move(run, *(_discounts(ranks[system]) for system in systems[:2])),
+        could_move=_could_move(run, largest, *(_discounts(ranks[system]) for system in systems[:2])),
     )
     rows = rows[run["grade"].isna() & found.any(axis=1)]
     rows = rows.merge(queries, how="left").merge(documents, how="left")
@@ -41,10 +43,11 @@ def to_judge(run: pd.DataFrame, systems: Sequence[str], queries: pd.DataFrame, d
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
-def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str]) -> None:
+def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str], scale: list[int]) -> None:
     """Write the unjudged documents of the systems' first ten, with all that is ranked of them, for a spreadsheet.
 
-    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`. A pair that stage join
+    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`, `scale` is
+    join.grades. A pair that stage join
     dropped is not listed, because it was judged; one that was judged with another text is. Nor is a pair listed that
     reads like a judged pair, or like one before it.
     """
@@ -52,7 +55,8 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     dropped = found.loc[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text"), IDS]
     ordered = ordered[~among(ordered, dropped, IDS)]
     run = ordered.merge(judged[[*IDS, "grade"]], how="outer").astype({"grade": "Int32"})
-    listed = to_judge(run, systems, tables.read_judged_texts(paths.SPLIT_QUERIES), read_fields(run["document_id"]))
+    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), read_fields(run["document_id"])
+    listed = to_judge(run, systems, queries, documents, max(scale, default=1))
     listed = listed[~_known(listed, dropped)]
     _write(path, listed)
     if len(listed):
@@ -96,17 +100,17 @@ def _discounts(ranks: "pd.Series[int]") -> np.ndarray:
     return np.append(DISCOUNTS, 0.0)[ranks.fillna(DEPTH + 1).clip(upper=DEPTH + 1).to_numpy(int) - 1]
 
 
-def _could_move(run: pd.DataFrame, ours: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _could_move(run: pd.DataFrame, largest: int, ours: np.ndarray, other: np.ndarray) -> np.ndarray:
     """`to_judge`'s could_move of each pair, float [pairs], by the two systems' discounts of it."""
     gains = run["grade"].fillna(0).clip(lower=0).to_numpy(float)
-    largest = max(gains.max(initial=0), 1)  # where nothing is judged, or nothing relevant
+    gain = gains.max(initial=largest)
     moved = np.zeros(len(run))
     by_query = run.reset_index(drop=True).groupby("query_id").indices
     for rows in by_query.values():
         lead = ours[rows] - other[rows]
-        ideal, new_ideal = _ideal(gains[rows]), _ideal(np.append(gains[rows], largest))
+        ideal, new_ideal = _ideal(gains[rows]), _ideal(np.append(gains[rows], gain))
         now = gains[rows] @ lead / ideal if ideal else 0.0
-        moved[rows] = (gains[rows] @ lead + largest * lead) / new_ideal - now
+        moved[rows] = (gains[rows] @ lead + gain * lead) / new_ideal - now
     return (np.abs(moved) / max(len(by_query), 1)).round(6)
 
 

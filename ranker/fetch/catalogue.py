@@ -32,7 +32,8 @@ def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
                 partial / QUERIES,
                 ({"_id": query.query_id, "text": _query_text(query, query_field)} for query in dataset.queries_iter()),
             )
-            with (partial / "qrels/all.tsv").open("w", encoding="utf-8", newline="\n") as file:
+            split = dataset_id.rpartition("/")[2]  # such as test of beir/nfcorpus/test
+            with (partial / f"qrels/{split}.tsv").open("w", encoding="utf-8", newline="\n") as file:
                 print(*HEADER, sep="\t", file=file)
                 for qrel in dataset.qrels_iter():
                     print(qrel.query_id, qrel.doc_id, qrel.relevance, sep="\t", file=file)

@@ -79,12 +79,15 @@ def load_training_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
 
 
-def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"]) -> np.ndarray:
-    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest."""
+def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"], scale: Sequence[int] = ()) -> np.ndarray:
+    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest.
+
+    The largest is that of `scale` or, where this is empty, of the pairs.
+    """
     if kind == "binary":
         return pairs["relevant"].to_numpy(np.float32)
     grades = pairs["grade"].clip(lower=0).to_numpy(np.float32)
-    return grades / grades.max()
+    return grades / np.float32(max(scale, default=grades.max()))
 
 
 def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:

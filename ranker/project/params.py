@@ -72,6 +72,7 @@ class Join(Section):
 
     document_fields: list[str]
     relevant_from: Annotated[int, Field(ge=1)]
+    grades: list[int]
 
     @model_validator(mode="after")
     def _fields_are_no_names_of_ours(self) -> Self:
@@ -81,6 +82,13 @@ class Join(Section):
                 raise ValueError(f"document_fields: expected {wanted}, found {name!r}")
         if len(set(self.document_fields)) != (len(self.document_fields) or 1):
             raise ValueError(f"document_fields: expected at least one, and each once, found {self.document_fields}")
+        return self
+
+    @model_validator(mode="after")
+    def _grades_are_a_scale(self) -> Self:
+        if len(set(self.grades)) < len(self.grades) or (self.grades and max(self.grades) < self.relevant_from):
+            wanted = f"each once, and one of at least relevant_from ({self.relevant_from})"
+            raise ValueError(f"grades: expected {wanted}, found {self.grades}")
         return self
 
 
@@ -96,15 +104,23 @@ class Split(Section):
 
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
-    held_out: Annotated[int, Field(ge=0)] | Literal["none"]
-    near: Annotated[float, Field(gt=0, le=1)]
+    held_out: int | str
     seed: Seed
 
     @model_validator(mode="after")
     def _held_out_is_a_fold(self) -> Self:
-        if self.held_out != "none" and self.held_out >= self.folds:
+        if self.held_out == "" or (isinstance(self.held_out, int) and self.held_out < 0):
+            raise ValueError(f"held_out: expected a fold, none or a split's name, found {self.held_out!r}")
+        if isinstance(self.held_out, int) and self.held_out >= self.folds:
             raise ValueError(f"held_out: expected a fold below folds ({self.folds}), found {self.held_out}")
+        if self.named and self.by == "pair":
+            raise ValueError(f"held_out: expected a fold or none where by is pair, found {self.held_out}")
         return self
+
+    @property
+    def named(self) -> bool:
+        """Whether a split of the judgements is held out, by its name."""
+        return isinstance(self.held_out, str) and self.held_out != "none"
 
 
 class FirstStage(Section):
@@ -230,6 +246,11 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     params = load_params(path)
     if params.split.by != "query":
         raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
+    if params.split.named:
+        raise InputError(
+            f"{path}: split.held_out: expected a fold or none, for cross-validation holds out each fold in turn, found "
+            f"{params.split.held_out}: leave that split out by fetch.qrels_splits"
+        )
     folds = list(range(params.split.folds))
     if params.crossval.folds != folds:
         raise InputError(

@@ -11,6 +11,7 @@ SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vecto
 QUERIES = Path("data/joined/queries.parquet")
 DOCUMENTS = Path("data/joined/documents.parquet")
 PAIRS = Path("data/joined/pairs.parquet")
+QRELS_SPLITS = Path("data/joined/qrels_splits.parquet")
 JOIN_FINDINGS = Path("data/joined/findings.csv")
 JOIN_COUNTS = Path("results/join.json")
 

@@ -52,6 +52,7 @@ FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
     paths.PAIRS: PAIR,
+    paths.QRELS_SPLITS: pa.schema([("query_id", pa.string()), ("qrels_split", pa.string())]),  # which judge a query
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.ENCODED_DOCUMENTS: pa.schema(
         [("document_id", pa.string()), ("paired", pa.bool_()), ("tokens", pa.list_(pa.int32()))]
