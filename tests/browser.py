@@ -48,7 +48,7 @@ class Browser:
         """Chromium's, each ended by a NUL."""
         with os.fdopen(self._read, "rb") as pipe:
             rest = b""
-            while part := pipe.read1(1 << 20):  # type: ignore[attr-defined]
+            while part := pipe.read1(1 << 20):
                 *whole, rest = (rest + part).split(b"\0")
                 yield from map(json.loads, whole)
 

@@ -10,7 +10,7 @@ from dvc_render.vega import VegaRenderer
 
 from ranker.common.errors import InputError
 from ranker.report.page import Results, render
-from scripts.plots_page import template
+from scripts.plots_page import SNIPPET, template
 from tests.browser import Browser, marks
 from tests.example_report import HOSTILE, example, served_example
 
@@ -171,7 +171,7 @@ ENDS = """Object
 @pytest.fixture(scope="module")
 def dvc_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("dvc") / "plots.html"
-    file.write_text(template(vl_convert.javascript_bundle(vl_version="5.20")), encoding="utf-8")
+    file.write_text(template(vl_convert.javascript_bundle(SNIPPET, vl_version="5.20")), encoding="utf-8")
     return file
 
 
