@@ -20,7 +20,7 @@ from ranker.evaluation.crossval import (
     rerank_seeds,
     seed_runs,
 )
-from ranker.evaluation.reranking import compared_systems
+from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.systems import undefined_and_tied
 from ranker.evaluation.to_judge import write_list
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
@@ -58,6 +58,7 @@ def main() -> None:
     per_query = per_query_table(judged, queries, reranked.measured, strongest)
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, reranked.curve)
+    tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(reranked.judged, reranked.ordered))
     write_list(
         paths.CROSSVAL_TO_JUDGE, reranked.judged, reranked.ordered, compared_systems(strongest), params.join.grades
     )

@@ -12,7 +12,7 @@ from ranker.common.files import atomic, read_json, sha256
 from ranker.metrics.classification import precision_recall, reliability_curve, roc
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
 from ranker.report.page import Results, render
 
 
@@ -61,19 +61,20 @@ def main() -> None:
     joined = {f"join: {group}": values for group, values in read_json(paths.SPLIT_COUNTS)["joined"].items()}
     files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
     comparison = read_json(paths.CROSSVAL)
+    served = deciding(comparison) is not comparison
     results = Results(
         title="Cross-validation",
         scope=f"over {params.split.folds} folds and {counted(len(seeds), 'seed')}",
         note=f"{note(params)} {beside_bi_encoder(deciding(comparison))}",
         comparison=comparison,
-        per_query=read_queries(paths.CROSSVAL_PER_QUERY),
-        run=run,
-        documents=tables.read_judged_texts(paths.SPLIT_DOCUMENTS),
+        per_query=read_queries(paths.CROSSVAL_RERANKED_PER_QUERY if served else paths.CROSSVAL_PER_QUERY),
+        run=tables.read_run(paths.CROSSVAL_RERANKED_RUN) if served else run,
+        documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves=curves(run),
         counts=joined,
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
-        reranked_gains=read_queries(paths.CROSSVAL_RERANKED_PER_QUERY)["gain"].tolist(),
+        to_judge=paths.CROSSVAL_TO_JUDGE,
         depths=pd.read_csv(paths.CROSSVAL_DEPTH_CURVE).to_dict("records"),
     )
     with atomic(paths.CROSSVAL_REPORT) as partial:
@@ -86,12 +87,14 @@ def say(results: Results) -> None:
     comparison = results.comparison
     decided = deciding(comparison)
     for line in (
-        *answer(decided, results.gains, results.scope)[1:],
+        *answer(decided, results.per_query["gain"].tolist(), results.scope)[1:],
         basis(comparison),
         beside(comparison),
         beside_bi_encoder(decided),
+        next_step(comparison, results.to_judge),
     ):
-        print(f"crossval: {line}")
+        if line:
+            print(f"crossval: {line}")
     print(f"crossval: {paths.CROSSVAL_REPORT}")
 
 

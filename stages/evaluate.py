@@ -19,6 +19,7 @@ from ranker.evaluation.reranking import (
     depth_curve,
     measure_hits,
     orders,
+    reranked_run,
     smallest_depth,
 )
 from ranker.evaluation.shipped import SHIPPED, cut_audit, served_model
@@ -86,8 +87,6 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not run[tables.IDS].equals(held_out[tables.IDS]):
         raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
     run = run.join(baseline_scores(run, (queries, documents), embedded))
-    shown = documents["document_id"].isin(run["document_id"].unique())
-    tables.write_csv(paths.TITLES, documents.loc[shown, ["document_id", "title"]])
     unseen = unseen_by_training(held_out, tables.read_table(paths.MINED_PAIRS))
     return run, run[unseen]
 
@@ -117,6 +116,7 @@ def rerank(params: Params, judged: pd.DataFrame) -> tuple[dict[str, Any], dict[s
     size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
     settings = {"first_stage": params.first_stage.by, "model": model, "model_bytes": size, "count": count}
     ordered = orders(judged, hits, count)
+    tables.write_run(paths.RERANKED_RUN, reranked_run(judged, ordered))
     write_list(paths.TO_JUDGE, judged, ordered, compared_systems(strongest), params.join.grades)
     runs = runs_of(ordered, ("cross_encoder", "first_stage"), "reranked-")
     return {**settings, **compared, "smallest_depth": smallest_depth(curve)}, runs

@@ -11,6 +11,7 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic, read_json, sha256
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
+from ranker.report.answer import deciding
 from ranker.report.page import Results, render, render_unmeasured
 from ranker.vespa.latency import ms_per_hit, read_figures
 
@@ -71,12 +72,11 @@ def reranking(comparison: dict[str, Any]) -> dict[str, Any]:
     if "reranked" not in comparison:
         return {}
     curve, figures = pd.read_csv(paths.DEPTH_CURVE), read_figures()
-    gains = {"reranked_gains": pd.read_csv(paths.RERANKED_PER_QUERY)["gain"].tolist()}
     ms = ms_per_hit(figures, comparison["reranked"]["model_bytes"])
     if figures is None or ms is None:
-        return gains | {"depths": curve.to_dict("records")}
+        return {"depths": curve.to_dict("records")}
     timed = curve.assign(ms=curve["depth"] * ms).to_dict("records")
-    return gains | {"depths": timed, "ms_of": figures["tokens_per_pair"]["mean"]}
+    return {"depths": timed, "ms_of": figures["tokens_per_pair"]["mean"]}
 
 
 def write_page(page: str) -> None:
@@ -92,14 +92,16 @@ def main() -> None:
         write_page(render_unmeasured(digests(measures["manifest"])))
         return
     comparison = read_json(paths.COMPARISON)
+    served = deciding(comparison) is not comparison
+    per_query = paths.RERANKED_PER_QUERY if served else paths.PER_QUERY
     results = Results(
         title=f"Held-out {'split' if params.split.named else 'fold'} {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
         comparison=comparison,
-        per_query=pd.read_csv(paths.PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
-        run=tables.read_run(paths.RUN),
-        documents=pd.read_csv(paths.TITLES, dtype=str, keep_default_na=False),
+        per_query=pd.read_csv(per_query, dtype={"query_id": str, "query": str}, keep_default_na=False),
+        run=tables.read_run(paths.RERANKED_RUN if served else paths.RUN),
+        documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
             "roc": pd.read_csv(paths.ROC_CURVE),
@@ -108,6 +110,7 @@ def main() -> None:
         counts=counts(measures),
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(measures["manifest"]),
+        to_judge=paths.TO_JUDGE,
         **reranking(comparison),
     )
     write_page(render(results))

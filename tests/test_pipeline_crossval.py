@@ -21,6 +21,7 @@ from ranker.model.predict import score
 from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.splits.folds import held_out_rows
+from tests.browser import Browser, marks
 from tests.factories import PARAMS, ROOT, Run, run_module, set_params
 from tests.pipeline import check_declared, ran, recorded
 from tests.readme import command, recipe
@@ -226,17 +227,20 @@ def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
     assert ran(run("dvc repro crossval/dvc.yaml", crossval).stdout) == []
 
 
-def test_crossval_is_shown(crossval: Path, run: Run) -> None:
-    shown = run(command("dvc metrics show results/crossval"), crossval).stdout
-    assert "metrics/head_only.json" in shown
-    assert "reranked/perfect.json" in shown
+def test_crossval_is_shown(crossval: Path, run: Run, chromium: Browser) -> None:
+    metrics = run(command("dvc metrics show results/crossval"), crossval).stdout
+    assert "metrics/head_only.json" in metrics
+    assert "reranked/perfect.json" in metrics
     run(command("dvc plots show results/crossval"), crossval)
     drawn = (crossval / "dvc_plots/index.html").read_text()
     queries = json.loads((crossval / paths.CROSSVAL).read_text())["queries"]
     assert len(re.findall(r'"gain": "?-?[0-9.]+', drawn)) >= queries
+    for width in (1280, 400):
+        shown = marks(chromium, crossval / paths.CROSSVAL_REPORT, width)
+        assert len(shown) == 5
+        assert all(shown.values()), shown
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
     assert "head only" in page
     assert "What is served" in page
     assert "How many hits to reorder" in page
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)

@@ -233,9 +233,10 @@ def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) ->
     assert depth_curve(make_judged({"1": {"d000": 1}}), [hits])["depth"].tolist() == depths
 
 
-def gains(*values: float) -> pd.DataFrame:
-    depths = [0, 10, 20, 50][: len(values)]
-    return pd.DataFrame({"depth": depths, "gain": values}).assign(gain_low=-0.5, gain_high=0.5)
+def gains(*values: float, low: float = 0.01) -> pd.DataFrame:
+    """Each with an interval that lies above 0 where it is larger than `low`."""
+    curve = pd.DataFrame({"depth": [0, 10, 20, 50][: len(values)], "gain": values})
+    return curve.assign(gain_low=curve["gain"] - low, gain_high=curve["gain"] + low)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +247,8 @@ def gains(*values: float) -> pd.DataFrame:
         (gains(0.0, 0.2, 0.0, -0.1), 10),
         (gains(0.0, -0.1, -0.2), None),
         (gains(0.0), None),
+        (gains(0.0, 0.007, 0.006, low=0.049), None),  # an interval of -0.042 to +0.056 advises nothing
+        (gains(0.0, 0.96, 1.0, low=0.98), 20),
     ],
 )
 def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: int | None) -> None:

@@ -195,6 +195,11 @@ def read_judged_texts(path: Path) -> pd.DataFrame:
     return _read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas()
 
 
+def read_texts(*files: Path) -> pd.DataFrame:
+    """Ids and texts of several tables that `write_judged_texts` wrote, each id once."""
+    return pd.concat([read_judged_texts(file) for file in files]).drop_duplicates("document_id", ignore_index=True)
+
+
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     whole = column.combine_chunks()
     return pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
