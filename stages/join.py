@@ -68,6 +68,10 @@ def main() -> None:
     write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
         print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
+    if count := joined.counts["dropped"]["other_subtopic"]:
+        print(
+            f"join: {count} judgements are of another subtopic (column 2 of the qrels): a pair's largest grade counts"
+        )
     say_stand_ins(joined.pairs, added)
 
 

@@ -20,6 +20,7 @@ DROPPED = (
     "document_without_judgement",  # named beside a query, but without a grade
     "conflicting_grades",  # one pair, several grades: none of them can be trusted
     "grade_below_0",
+    "other_subtopic",  # one pair, a grade for each of several subtopics: the first of the largest stays
     "duplicate_pair",  # one pair several times with one grade: the first stays
     "query_without_pairs",  # nothing of it kept
 )
@@ -54,6 +55,7 @@ def join(collection: Collection, census: Census, texts: "pd.Series[str]", releva
     queries = collection.queries
     rows = collection.judgements
     rows = rows.assign(finding=_why_dropped(rows, set(queries["query_id"]), census, texts))
+    _check_zeros(queries["query_id"], rows)
     kept = rows[rows["finding"] == ""].astype({"grade": "int32"})
     if kept.empty:
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
@@ -79,7 +81,8 @@ def _why_dropped(
     rows: pd.DataFrame, known_queries: set[str], census: Census, texts: "pd.Series[str]"
 ) -> "pd.Series[str]":
     """The first of DROPPED that holds for each row, or an empty string."""
-    grades = rows.groupby(IDS)["grade"].transform("nunique")  # of those that are there
+    grades = rows.groupby([*IDS, "subtopic"])["grade"].transform("nunique")  # of those that are there
+    conflicts = (grades > 1).groupby([rows[name] for name in IDS]).transform("any")
     has_text = rows["document_id"].isin(texts.index)
     is_empty = rows["document_id"].isin(census.empty)
     finding = pd.Series("", index=rows.index, dtype=str)
@@ -88,13 +91,28 @@ def _why_dropped(
         "empty_document": is_empty,
         "judgement_without_document": ~has_text & ~is_empty,
         "document_without_judgement": rows["grade"].isna(),
-        "conflicting_grades": grades > 1,
+        "conflicting_grades": conflicts,
         "grade_below_0": (rows["grade"] < 0).fillna(False),
     }.items():
         finding = finding.mask((finding == "") & holds, reason)
     good = rows[finding == ""]
-    finding.loc[good.index[good.duplicated(IDS)]] = "duplicate_pair"
+    finding.loc[good.index[good.duplicated([*IDS, "subtopic"])]] = "duplicate_pair"
+    good = rows[finding == ""].sort_values("grade", ascending=False, kind="stable")
+    finding.loc[good.index[good.duplicated(IDS)]] = "other_subtopic"
     return finding
+
+
+def _check_zeros(known: "pd.Series[str]", rows: pd.DataFrame) -> None:
+    """InputError where judgements name queries by other leading zeros than the queries have: ids are texts."""
+    judged = set(rows["query_id"])
+    unjudged = {name.lstrip("0"): name for name in known if name.isdecimal() and name not in judged}
+    unknown = sorted(name for name in judged - set(known) if name.isdecimal() and name.lstrip("0") in unjudged)
+    if unknown:
+        found = f"{unknown[0]} and {unjudged[unknown[0].lstrip('0')]}"
+        raise InputError(
+            f"judgements: {len(unknown)} query ids differ from a query's by leading zeros alone: expected equal ids, "
+            f"found {found}"
+        )
 
 
 def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.DataFrame) -> list[pd.DataFrame]:
