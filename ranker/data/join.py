@@ -165,10 +165,11 @@ def _counts(
     }
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
-    splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore")
+    splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore").items()
+    by_split = {str(name): int(count) for name, count in splits}
     return {
         "read": read,
-        **({"qrels_splits": splits.to_dict()} if len(splits) else {}),  # judgements of each split that was read
+        **({"qrels_splits": by_split} if by_split else {}),  # judgements of each split that was read
         "kept": {
             "queries": int(kept["query_id"].nunique()),
             "documents": census.kept,
