@@ -110,6 +110,10 @@ def main() -> None:
         print(
             f"join: {group}: {', '.join(f'{count}{of}{name}' for name, count in counts.items() if count) or 'nothing'}"
         )
+    if count := joined.counts["dropped"]["other_subtopic"]:
+        print(
+            f"join: {count} judgements are of another subtopic (column 2 of the qrels): a pair's largest grade counts"
+        )
     for line in doubts(joined.counts["grades"], params.join.grades):
         print(f"join: warning: {line}")
     say_alike(joined.counts["noted"])

@@ -16,6 +16,7 @@ import ir_datasets
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ir_datasets.formats import TrecSubQrel
 from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
@@ -124,6 +125,18 @@ def test_fetch_catalogue_leaves_every_decision_to_join(httpserver: HTTPServer, t
         "grade_below_0": 1,
     }
     assert found.counts["noted"]["document_with_two_texts"] == 1
+
+
+def test_fetch_catalogue_writes_the_subtopics_of_a_diversity_track(tmp_path: Path) -> None:
+    data = Catalogue(["masks"], ["Masks", "Bats"])
+    judged = [TrecSubQrel("0", "d0", 0, "1"), TrecSubQrel("0", "d0", 2, "2"), TrecSubQrel("0", "d1", 0, "1")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ir_datasets, "load", lambda _: data)
+        patch.setattr(data, "qrels_iter", lambda: iter(judged), raising=False)
+        fetch_catalogue("any", "title", tmp_path / "raw")
+    found, _ = joined(tmp_path / "raw")
+    assert found.pairs[["document_id", "grade"]].to_numpy().tolist() == [["d0", 2], ["d1", 0]]
+    assert dropped(found) == {"other_subtopic": 1}
 
 
 @pytest.mark.parametrize(("field", "text"), [("question", "what is it?"), ("narrative", "n")])

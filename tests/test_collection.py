@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection, Document, judgements_table
 from ranker.data.join import AT_LEAST, PER_POSITIVE, Joined, stand_ins
 from ranker.project import paths
 from ranker.project.documents import read_documents, read_documents_at, write_documents
-from ranker.project.tables import CHUNK
+from ranker.project.tables import CHUNK, IDS
 from tests.factories import join_texts
 
 DOCUMENTS: list[Document] = [
@@ -90,6 +92,7 @@ def test_join_counts_every_judgement() -> None:
         "conflicting_grades": 0,
         "grade_below_0": 1,
         "query_itself": 0,
+        "other_subtopic": 0,
         "duplicate_pair": 1,
         "query_without_pairs": 1,
         "judged_in_another_collection": 0,
@@ -196,3 +199,52 @@ def test_join_says_which_splits_of_the_qrels_it_read() -> None:
     counts = join_texts(Collection(queries, pd.concat(judged, ignore_index=True), lambda: iter(documents)))[0].counts
     assert counts["qrels_splits"] == {"dev": 1, "test": 2}
     assert "qrels_splits" not in joined()[0].counts  # a format without splits
+
+
+def test_join_takes_the_largest_grade_of_a_pairs_subtopics() -> None:
+    """Of a diversity track, whose second column is the subtopic; a pair that conflicts in one of them is dropped."""
+    rows = [
+        ("1", "a", 0, "1"), ("1", "a", 2, "2"), ("1", "a", 2, "3"), ("1", "a", -2, "4"), ("1", "a", 2, "2"),
+        ("1", "b", 0, "1"), ("1", "b", 1, "2"), ("1", "b", 0, "2"), ("1", "c", 0, "1"), ("2", "a", 1, "1"),
+    ]  # fmt: skip
+    judged = judgements_table([row[:3] for row in rows], subtopics=[row[3] for row in rows])
+    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
+    documents = [("a", ["Masks"]), ("b", ["Bats"]), ("c", ["Pigs"])]
+    found = join_texts(Collection(queries, judged, lambda: iter(documents)))[0]
+    assert found.pairs[[*IDS, "grade"]].to_numpy().tolist() == [["1", "a", 2], ["1", "c", 0], ["2", "a", 1]]
+    dropped = {name: count for name, count in found.counts["dropped"].items() if count}
+    assert dropped == {"conflicting_grades": 3, "grade_below_0": 1, "other_subtopic": 2, "duplicate_pair": 1}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("12"), st.sampled_from("ab"), st.integers(0, 2), st.sampled_from("xyz")),
+        min_size=1,
+        unique_by=lambda row: (row[0], row[1], row[3]),
+    )
+)
+def test_join_keeps_each_pair_of_any_subtopics_once(rows: list[tuple[str, str, int, str]]) -> None:
+    judged = judgements_table([row[:3] for row in rows], subtopics=[row[3] for row in rows])
+    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
+    found = join_texts(Collection(queries, judged, lambda: iter([("a", ["A"]), ("b", ["B"])])))[0]
+    largest: dict[tuple[str, str], int] = {}
+    for query_id, document_id, grade, _ in rows:
+        largest[query_id, document_id] = max(grade, largest.get((query_id, document_id), 0))
+    pairs = found.pairs[[*IDS, "grade"]].itertuples(index=False, name=None)
+    assert {(query_id, document_id): grade for query_id, document_id, grade in pairs} == largest
+    assert found.counts["dropped"]["other_subtopic"] == len(rows) - len(largest) == len(rows) - len(found.pairs)
+
+
+def test_join_names_ids_that_differ_by_leading_zeros_alone() -> None:
+    """Where the other query is judged under its own name, both are what they are."""
+    queries = pd.DataFrame({"query_id": ["061", "100", "7", "0"], "query": ["masks", "bats", "pigs", "cows"]})
+    rows: list[tuple[str, str, int | None]] = [("61", "a", 1), ("100", "a", 1), ("0100", "a", 0), ("007", "a", 0)]
+    texts = pd.Series({"a": "Masks"})
+    expected = (
+        "judgements: 2 query ids differ from a query's by leading zeros alone: expected equal ids, found 007 and 7"
+    )
+    with pytest.raises(InputError, match=f"^{expected}$"):
+        join(Collection(queries, judgements_table(rows), lambda: iter([])), Census(), texts, 1)
+    found = join(Collection(queries, judgements_table(rows[1:3]), lambda: iter([])), Census(), texts, 1)
+    assert found.counts["dropped"]["unknown_query"] == 1

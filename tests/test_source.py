@@ -74,6 +74,20 @@ def test_take_files_from_an_archive_of_the_folder_or_of_what_is_in_it(
     assert taken(destination) == CONTENT
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_take_files_passes_over_hidden_files_that_a_pattern_does_not_name(
+    folder: Path, destination: Path, packed: bool
+) -> None:
+    """macOS writes a `._test.tsv` beside a test.tsv on foreign disks, and into a tar."""
+    for name in ("qrels/test.tsv", "qrels/._test.tsv", "._a.json", ".b.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    place = shutil.make_archive(str(folder), "gztar", folder) if packed else str(folder)
+    take_files(place, ("a.json", "qrels/*.tsv", ".b.csv"), destination)
+    files = {file.relative_to(destination).as_posix() for file in destination.rglob("*") if file.is_file()}
+    assert files == {"a.json", "qrels/test.tsv", ".b.csv"}
+
+
 def test_take_files_refuses_what_lacks_one(folder: Path, archive: Path, destination: Path) -> None:
     (folder / "b.csv").unlink()
     refuses("expected the file b.csv, found a.json, more, notes.txt", str(folder), destination)

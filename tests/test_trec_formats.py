@@ -232,7 +232,7 @@ def test_read_trec_refuses_topics_of_which_it_would_lose_some(tmp_path: Path, to
 
 def test_read_trec_has_the_judgements_as_they_are(tmp_path: Path) -> None:
     judgements = read(tmp_path).judgements
-    assert judgements.to_numpy().tolist() == [["1", "a", 2, ""], ["1", "b", -1, ""], ["2", "c", 1, ""]]
+    assert judgements.to_numpy().tolist() == [["1", "a", 2, "", "0"], ["1", "b", -1, "", "0"], ["2", "c", 1, "", "Q0"]]
 
 
 @pytest.mark.parametrize("name", ["document_id", "docno", "doc_id", "_id", "id", "cord_uid"])

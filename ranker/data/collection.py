@@ -78,14 +78,16 @@ def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
     return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
-def judgements_table(rows: list[tuple[str, str, int | None]], qrels_split: str = "") -> pd.DataFrame:
-    """Judgements as they were read: query_id, document_id, grade (Int32, missing where none was given), qrels_split.
+def judgements_table(
+    rows: list[tuple[str, str, int | None]], qrels_split: str = "", subtopics: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Judgements as they were read, with the split of the qrels and the subtopic, each empty in formats without it.
 
-    The last, a str, is empty in formats that have no splits.
+    query_id, document_id, qrels_split and subtopic are str; grade is Int32, missing where none was given.
     """
     frame = pd.DataFrame(rows, columns=[*IDS, "grade"], dtype=object)
-    frame = frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
-    return frame.assign(qrels_split=pd.Series(qrels_split, index=frame.index, dtype=str))
+    frame = frame.assign(qrels_split=qrels_split, subtopic=list(subtopics) if subtopics else "")
+    return frame.astype(dict.fromkeys(frame, str) | {"grade": "Int32"})
 
 
 def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.DataFrame:

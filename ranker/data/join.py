@@ -20,6 +20,7 @@ DROPPED = (
     "conflicting_grades",  # one pair, several grades: none of them can be trusted
     "grade_below_0",
     "query_itself",  # a document of the query's id that reads like it
+    "other_subtopic",  # one pair, a grade for each of several subtopics: the first of the largest stays
     "duplicate_pair",  # one pair several times with one grade: the first stays
     "query_without_pairs",  # nothing of it kept
     "judged_in_another_collection",  # a user's own judgement of a query or document that the source does not have
@@ -62,6 +63,7 @@ def join(
     queries = collection.queries
     rows = with_readings(collection.judgements, asked, texts)
     rows = rows.assign(finding=_why_dropped(rows, set(queries["query_id"]), census, texts))
+    _check_zeros(queries["query_id"], rows)
     kept = rows[rows["finding"] == ""].astype({"grade": "int32"})
     if kept.empty:
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
@@ -88,7 +90,8 @@ def _why_dropped(
     rows: pd.DataFrame, known_queries: set[str], census: Census, texts: "pd.Series[int]"
 ) -> "pd.Series[str]":
     """The first of DROPPED that holds for each row, or an empty string."""
-    grades = rows.groupby(IDS)["grade"].transform("nunique")  # of those that are there
+    grades = rows.groupby([*IDS, "subtopic"])["grade"].transform("nunique")  # of those that are there
+    conflicts = (grades > 1).groupby([rows[name] for name in IDS]).transform("any")
     has_text = rows["document_id"].isin(texts.index)
     is_empty = rows["document_id"].isin(census.empty)
     finding = pd.Series("", index=rows.index, dtype=str)
@@ -97,14 +100,29 @@ def _why_dropped(
         "empty_document": is_empty,
         "judgement_without_document": ~has_text & ~is_empty,
         "document_without_judgement": rows["grade"].isna(),
-        "conflicting_grades": grades > 1,
+        "conflicting_grades": conflicts,
         "grade_below_0": (rows["grade"] < 0).fillna(False),
         "query_itself": itself(rows),
     }.items():
         finding = finding.mask((finding == "") & holds, reason)
     good = rows[finding == ""]
-    finding.loc[good.index[good.duplicated(IDS)]] = "duplicate_pair"
+    finding.loc[good.index[good.duplicated([*IDS, "subtopic"])]] = "duplicate_pair"
+    good = rows[finding == ""].sort_values("grade", ascending=False, kind="stable")
+    finding.loc[good.index[good.duplicated(IDS)]] = "other_subtopic"
     return finding
+
+
+def _check_zeros(known: "pd.Series[str]", rows: pd.DataFrame) -> None:
+    """InputError where judgements name queries by other leading zeros than the queries have: ids are texts."""
+    judged = set(rows["query_id"])
+    unjudged = {name.lstrip("0"): name for name in known if name.isdecimal() and name not in judged}
+    unknown = sorted(name for name in judged - set(known) if name.isdecimal() and name.lstrip("0") in unjudged)
+    if unknown:
+        found = f"{unknown[0]} and {unjudged[unknown[0].lstrip('0')]}"
+        raise InputError(
+            f"judgements: {len(unknown)} query ids differ from a query's by leading zeros alone: expected equal ids, "
+            f"found {found}"
+        )
 
 
 def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.DataFrame) -> list[pd.DataFrame]:
@@ -157,11 +175,11 @@ def _counts(
         read["own_judgements"] = collection.own
     if collection.listed is not None:
         read["judgements_of_labelled_data"] = len(collection.listed)
-    splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore")
-    split_counts = {str(name): int(count) for name, count in splits.items()}
+    splits = collection.judgements["qrels_split"].value_counts(sort=False).drop("", errors="ignore").items()
+    by_split = {str(name): int(count) for name, count in splits}
     return {
         "read": read,
-        **({"qrels_splits": split_counts} if split_counts else {}),  # judgements of each split that was read
+        **({"qrels_splits": by_split} if by_split else {}),  # judgements of each split that was read
         "kept": {
             "queries": int(kept["query_id"].nunique()),
             "documents": census.kept,

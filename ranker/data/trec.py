@@ -41,9 +41,10 @@ Cells = list[tuple[str, str]]  # the elements of a topic, by name, in order
 
 def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str) -> Collection:
     """The collection of three files; of a topic, the text of `query_field` (title, description, question …)."""
+    judged = list(_qrels(qrels))
     return Collection(
         queries=queries_table(topics, _topics(topics, query_field)),
-        judgements=judgements_table(list(_qrels(qrels))),
+        judgements=judgements_table([row for row, _ in judged], subtopics=[subtopic for _, subtopic in judged]),
         documents=partial(_documents, corpus, fields),
     )
 
@@ -160,13 +161,14 @@ def _number(path: Path, attributes: dict[str, str], cells: Cells) -> str:
     return number
 
 
-def _qrels(path: Path) -> Iterator[tuple[str, str, int | None]]:
+def _qrels(path: Path) -> Iterator[tuple[tuple[str, str, int | None], str]]:
+    """Judgements, each with the second column, which is the subtopic in a diversity track's qrels."""
     for number, line in text_lines(path):
         cells = line.split()
         where = f"{path}: line {number}"
         if len(cells) != 4:
             raise InputError(f"{where}: expected four columns (query, iteration, document, grade), found {len(cells)}")
-        yield cells[0], cells[2], parse_grade(where, cells[3])
+        yield (cells[0], cells[2], parse_grade(where, cells[3])), cells[1]
 
 
 def _documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:

@@ -13,7 +13,7 @@ from ranker.common.errors import InputError
 from ranker.common.files import atomic
 from ranker.contract.document import TITLE
 from ranker.contract.folder import DEFAULT_APPLICATION
-from ranker.serving.documents import Document, checked, read_documents
+from ranker.serving.documents import STDIN, Document, checked, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
 from ranker.vespa.query import SETTINGS_FILE, read_settings
 
@@ -88,6 +88,10 @@ def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: 
     fields = " and ".join(names)
     if out.suffix == ".jsonl" and not ray_address:
         return f"{out}: {write_feed(read_documents(source, names), out, names)} documents of {fields}"
+    if source == STDIN or source.suffix in (".csv", ".jsonl"):
+        if ray_address:
+            raise InputError(f"--ray-address: expected Parquet, found {source}")
+        raise InputError(f"--out: expected a file .jsonl for {source}, found {out}")
     from ranker.serving import shards  # pyarrow takes a while to import
 
     columns = ("document_id", *names)
