@@ -38,7 +38,8 @@ def encode(folder: Path, base_model: Path) -> Calls:
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
     files = {paths.RAW / name: folder / name for name in (LABELLED, JUDGEMENTS)}
-    for path, source in (files | {paths.BASE_MODEL: base_model}).items():
+    judged = Path(load_params().fetch.judgements)
+    for path, source in (files | {paths.BASE_MODEL: base_model, judged: judged}).items():
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).symlink_to(source.absolute())
     os.chdir(workspace)

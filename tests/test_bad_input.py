@@ -46,7 +46,8 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name in ("params.yaml", "requirements.txt"):
+        Path("data").mkdir()
+        for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
             shutil.copyfile(ROOT / name, name)
         shutil.copytree(base_model, "model")
         LABELLED.parent.mkdir()

@@ -240,11 +240,10 @@ def test_join_names_ids_that_differ_by_leading_zeros_alone() -> None:
     """Where the other query is judged under its own name, both are what they are."""
     queries = pd.DataFrame({"query_id": ["061", "100", "7", "0"], "query": ["masks", "bats", "pigs", "cows"]})
     rows: list[tuple[str, str, int | None]] = [("61", "a", 1), ("100", "a", 1), ("0100", "a", 0), ("007", "a", 0)]
-    texts = pd.Series({"a": "Masks"})
     expected = (
         "judgements: 2 query ids differ from a query's by leading zeros alone: expected equal ids, found 007 and 7"
     )
     with pytest.raises(InputError, match=f"^{expected}$"):
-        join(Collection(queries, judgements_table(rows), lambda: iter([])), Census(), texts, 1)
-    found = join(Collection(queries, judgements_table(rows[1:3]), lambda: iter([])), Census(), texts, 1)
+        join_texts(Collection(queries, judgements_table(rows), lambda: iter([("a", ["Masks"])])))
+    found = join_texts(Collection(queries, judgements_table(rows[1:3]), lambda: iter([("a", ["Masks"])])))[0]
     assert found.counts["dropped"]["unknown_query"] == 1

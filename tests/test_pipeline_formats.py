@@ -57,7 +57,8 @@ def write_corpus(path: Path, name: str) -> None:
 def folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder with the collection as mine-beir, mine-trec and a zip of the first."""
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "requirements.txt"):
+    Path("data").mkdir()
+    for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
         shutil.copyfile(ROOT / name, name)
     set_base_model(tmp_path, base_model)
     write_beir(tmp_path / "beir")
