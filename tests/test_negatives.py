@@ -168,6 +168,38 @@ def test_mine_of_one_query_does_not_know_the_others(made: tuple[pd.DataFrame, pd
             assert getattr(alone, name).to_numpy().tolist() == expected.to_numpy().tolist()
 
 
+def test_no_negative_is_relevant_by_another_id_of_the_query_or_reads_like_what_is() -> None:
+    """Queries 7 and 8 are one text; d3 is one with d1, d4 with d2, and d5 with d6, whose judgement was dropped."""
+    judged = judgements(("7", "d1", True, 0.9), ("8", "d2", True, 0.9), ("8", "d6", None, np.nan)).assign(asked=7)
+    copies = {"d3": 1, "d4": 2, "d5": 6}
+    table = hits("7", {f"d{number}": 0.1 for number in (9, 2, 3, 4, 5, 6, 7)})
+    tables = [
+        part.assign(text=part["document_id"].map(lambda name: copies.get(name, number(name))))
+        for part in (table, DOCUMENTS[:10])
+    ]
+    found = mine(tables[0], judged, pd.Series({"7": 8}), tables[1], PARAMS)
+    assert pairs(found.from_ranks) == {("7", "d7")}
+    assert found.refused == {"judged": 2, "reads_like_a_positive": 3, "near_a_positive": 0}
+    assert pairs(found.at_random) == {("7", "d0"), ("7", "d8"), ("7", "d9")}
+
+
+@settings(max_examples=30)
+@given(collections(), all_params, st.integers(1, 30), st.integers(1, 4))
+def test_no_negative_is_one_text_with_what_is_relevant(
+    made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives, texts: int, queries: int
+) -> None:
+    """However few texts the documents and the queries have."""
+    table, judged, documents = (
+        part.assign(text=[number(name) % texts for name in part["document_id"]]) for part in (*made, DOCUMENTS)
+    )
+    table, judged = (part.assign(asked=[int(name) % queries for name in part["query_id"]]) for part in (table, judged))
+    mined = mine(table, judged, all_wanted(judged, params), documents, params)
+    both = pd.concat([mined.from_ranks, mined.at_random])
+    read = {(int(query_id) % queries, number(name) % texts) for query_id, name in pairs(both)}
+    may_be = judged[judged["relevant"].ne(False)]
+    assert not read & set(zip(may_be["asked"], may_be["text"], strict=True))
+
+
 def test_first_of_more_documents_moves_no_other() -> None:
     few, more = (pd.DataFrame({"query_id": "1", "document_id": [f"d{i}" for i in range(n)]}) for n in (20, 21))
     for count in (0, 3, 20):

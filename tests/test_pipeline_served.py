@@ -40,11 +40,12 @@ def measured_again(folder: Path, depth: int) -> dict[str, dict[str, float]]:
             listed = rows[[system, "document_id"]].to_numpy().tolist()
             names = [name for _, name in sorted(listed[:depth], reverse=True) + listed[depth:]]
             gain = sum(grades.get(name, 0) / log2(i + 2) for i, name in enumerate(names[:10]))
-            judged = sum(name in grades for name in names[:10]) / max(len(names[:10]), 1)
+            judged = sum(name in grades for name in names[:10]) / len(names[:10]) if names else float("nan")
             found[system].append((gain / ideal, len(relevant & set(names[:depth])) / len(relevant), judged))
     measures = ("nDCG@10", f"R@{depth}", "Judged@10")
     return {
-        system: dict(zip(measures, np.mean(values, axis=0).tolist(), strict=True)) for system, values in found.items()
+        system: dict(zip(measures, np.nanmean(values, axis=0).tolist(), strict=True))
+        for system, values in found.items()
     }
 
 
@@ -139,7 +140,7 @@ def fused(runs: list[dict[str, list[str]]], query_id: str) -> list[str]:
     for run in runs:
         for rank, name in enumerate(run.get(query_id, []), 1):
             scores[name] = scores.get(name, 0) + 1 / (60 + rank)
-    return sorted(scores, key=lambda name: (np.float32(scores[name]), name), reverse=True)
+    return sorted(scores, key=lambda name: (scores[name], name), reverse=True)
 
 
 def test_first_stage_by_each_of_its_ways(
@@ -195,7 +196,7 @@ def test_first_stage_by_each_of_its_ways(
 def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     clean: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every system has 0 then, and judged pairs among themselves decide."""
+    """Every system has 0 then, and nothing that was found lacks a judgement."""
     monkeypatch.chdir(clean)
     held_out = set(pd.read_parquet(paths.SCORED_PAIRS)["query_id"])
     (trained_on, *_) = sorted(set(pd.read_parquet(paths.QUERIES)["query_id"]) - held_out)
@@ -207,9 +208,9 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     (paths.RUNS / "mine.trec").unlink()
     assert {values["nDCG@10"]["mean"] for values in reranked(clean)["systems"].values()} == {0}
     assert json.loads(paths.COMPARISON.read_text())["decides"] == {
-        "table": "judged",
+        "table": "reranked",
         "system": "cross_encoder",
-        "judged": 0.0,
+        "judged": 1.0,
     }
     assert pd.read_csv(paths.TO_JUDGE).empty
     assert "No depth gains over the first stage" in paths.REPORT.read_text()
