@@ -65,7 +65,7 @@ class LearningCurves(TrainerCallback):
 
     def _evaluate(self, step: int, model: CrossEncoder) -> None:
         precision = resolve_precision(self.params.precision)
-        self.logger.log_eval(step, score(model, self.logger.encoded, self.params.eval_batch_tokens, precision))
+        self.logger.log_eval(step, score(model, self.logger.encoded, precision=precision))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
