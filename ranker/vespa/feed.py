@@ -88,10 +88,10 @@ def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: 
     fields = " and ".join(names)
     if out.suffix == ".jsonl" and not ray_address:
         return f"{out}: {write_feed(read_documents(source, names), out, names)} documents of {fields}"
-    from ranker.serving import shards  # pyarrow takes a while to import
+    from ranker.serving import run, shards  # pyarrow takes a while to import
 
     columns = ("document_id", *names)
     plan = shards.plan(source, columns, out, ".jsonl")
     left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    shards.run(left, columns, partial(feeder, names), ray_address, "doc")
+    run.run(left, columns, partial(feeder, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"
