@@ -21,7 +21,7 @@ from ranker.evaluation.crossval import (
     seed_runs,
 )
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.systems import undefined_and_tied
+from ranker.evaluation.systems import undefined
 from ranker.evaluation.to_judge import write_list
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
@@ -49,7 +49,7 @@ def main() -> None:
     judged, queries = relevant_queries(run), tables.read_judged_texts(paths.SPLIT_QUERIES)
     fixed, by_seed = measure(judged, {name: relevant_queries(rows) for name, rows in seeds.items()})
     measured = {"cross_encoder": mean_over_seeds(by_seed)} | fixed.systems
-    compared |= undefined_and_tied(run, judged, fixed)
+    compared |= undefined(run, judged, fixed)
     reranked = rerank_seeds(judged, seed_runs(hits_of(run, params), params), params)
     compared |= reranked.comparison
     per_query = per_query_table(judged, queries, measured, compared["headline"]["strongest"])

@@ -64,11 +64,11 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
     settings = params.train
     if settings.trainable != "head":
         fine_tune(model, training, settings, name=name)
-        return score(model, held_out, settings.eval_batch_tokens)
+        return score(model, held_out)
     model = cast(BertForSequenceClassification, model)
-    pooled = features(model, training, settings.eval_batch_tokens, resolve_precision(settings.precision))
+    pooled = features(model, training, resolve_precision(settings.precision))
     # Scores are of fp32 whatever training computes in, because what is exported is.
-    scored = features(model, held_out, settings.eval_batch_tokens, "fp32")
+    scored = features(model, held_out, "fp32")
     if recipe == "head_only":
         return converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), scored)
     train_head(model, Featured(pooled, training.targets, training.lengths), settings)

@@ -58,7 +58,7 @@ def main() -> None:
     write_json(paths.NEGATIVES, counts | {"false_negatives": measured})
     print(
         f"negatives: {len(lacking)} of {pairs['query_id'].nunique()} queries have few judged negatives: mined "
-        f"{len(mined.from_ranks)} from ranks {params.from_rank} to {params.to_rank}, {len(mined.at_random)} at random"
+        f"{len(mined.from_ranks)} from rank {params.from_rank} on, {len(mined.at_random)} at random"
     )
     print(f"negatives: {told(measured)}")
 

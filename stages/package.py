@@ -21,9 +21,7 @@ def main() -> None:
         asked.language, asked.rerank_count, asked.timeout_ms, read_document_fields(paths.RANKER / CONTRACT_FILE)
     )
     with atomic(paths.VESPA) as partial:
-        model = write_application(
-            partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
-        )
+        model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
     if params.first_stage.by != "bm25":
         print(f"package: its first phase is BM25, and figures are of first_stage.by {params.first_stage.by}")

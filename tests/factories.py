@@ -43,7 +43,6 @@ TRAIN = Train(
     targets="binary",
     epochs=2,
     batch_size=8,
-    eval_batch_tokens=256,
     learning_rate=1e-3,
     warmup_steps=2,
     weight_decay=0.01,

@@ -126,6 +126,15 @@ def test_wings_do_not_import_upwards() -> None:
         assert {found.relative_to(ROOT).parts[0] for found in imports(file)} <= {"ranker"}, file
 
 
+def test_no_files_import_each_other() -> None:
+    """In a circle of any length, an import within a function among them."""
+    files = {file for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
+    left = {file: imports(file) & files for file in files}
+    while done := {file for file, needed in left.items() if not needed & left.keys()}:
+        left = {file: needed for file, needed in left.items() if file not in done}
+    assert not left
+
+
 def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
     for folder in {file.parent for file in (ROOT / "ranker").rglob("*.py")} - {ROOT / "ranker"}:
         assert 2 <= len([file for file in folder.iterdir() if file.stem not in ("__init__", "__pycache__")]) <= 8

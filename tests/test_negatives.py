@@ -19,7 +19,7 @@ from ranker.retrieval.negatives import (
     wanted,
 )
 
-PARAMS = Negatives(from_rank=2, to_rank=9, per_positive=2, random_share=0, margin=0.1)
+PARAMS = Negatives(from_rank=2, per_positive=2)
 IDS = [f"d{i}" for i in range(30)]
 
 
@@ -59,33 +59,31 @@ def test_wanted_are_negatives_of_queries_with_fewer_than_one_for_four_positives(
 
 def test_ceilings_are_the_margin_below_the_median() -> None:
     judged = judgements(("1", "d1", True, 0.2), ("1", "d2", True, 0.6), ("1", "d3", True, 0.9), ("2", "d1", True, -0.5))
-    assert ceilings(judged, 0.1).to_dict() == pytest.approx({"1": 0.54, "2": -0.55})
+    assert ceilings(judged).to_dict() == pytest.approx({"1": 0.57, "2": -0.525})
 
 
 def test_mine_takes_hits_that_no_judgement_nor_the_guard_refuses() -> None:
     judged = judgements(("1", "d1", True, 0.5), ("1", "d2", False, 0.1), ("1", "d3", None, np.nan))
-    near = {"d10": 0.1, "d1": 0.5, "d2": 0.1, "d3": 0.2, "d4": 0.46, "d5": 0.45, "d6": 0.44, "d7": 0.2, "d8": 0.1}
-    table = hits("1", near | {"d9": 0.0})
+    near = {"d10": 0.1, "d1": 0.5, "d2": 0.1, "d3": 0.2, "d4": 0.48, "d5": 0.475, "d6": 0.47, "d7": 0.2, "d8": 0.1}
+    table = hits("1", near)
     table.loc[table["document_id"] == "d8", "text"] = number("d1")  # a preprint, say
     table.loc[table["document_id"] == "d7", "text"] = number("d2")
     found = mine(table, judged, pd.Series({"1": 4}), DOCUMENTS, PARAMS)
-    assert pairs(found.from_ranks) == {("1", "d6"), ("1", "d7")}  # d10 and d9 are not between the ranks
+    assert pairs(found.from_ranks) == {("1", "d6"), ("1", "d7")}  # d10 is before the first rank
     assert found.refused == {"judged": 3, "reads_like_a_positive": 1, "near_a_positive": 2}
     taken = {"d1", "d2", "d3", "d6", "d7"}
     assert len(found.at_random) == 2, "what the ranks lack"
     assert not taken & set(found.at_random["document_id"])
     free = mine(table, judged, pd.Series({"1": 4}), DOCUMENTS, PARAMS, guarded=False)
     assert pairs(free.from_ranks) < {("1", name) for name in ("d4", "d5", "d6", "d7", "d8")}
-    assert (free.refused, len(free.from_ranks), len(free.at_random)) == ({"judged": 3}, 4, 0)
+    assert (free.refused, len(free.from_ranks), len(free.at_random)) == ({"judged": 3}, 3, 1)
 
 
 def test_mine_draws_a_share_at_random() -> None:
     judged = judgements(("1", "d1", True, 0.9))
     table = hits("1", {f"d{i}": 0.1 for i in range(2, 20)})
-    for share, drawn in ((0.25, 2), (0.5, 4), (1.0, 8)):
-        params = PARAMS.model_copy(update={"random_share": share})
-        found = mine(table, judged, pd.Series({"1": 8}), DOCUMENTS, params)
-        assert (len(found.from_ranks), len(found.at_random)) == (8 - drawn, drawn)
+    found = mine(table, judged, pd.Series({"1": 8}), DOCUMENTS, PARAMS)
+    assert (len(found.from_ranks), len(found.at_random)) == (6, 2)
 
 
 def test_mine_of_no_query_is_empty() -> None:
@@ -110,14 +108,7 @@ def collections(draw: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table, judgements(*rows)
 
 
-all_params = st.builds(
-    lambda low, more, *others: Negatives(**dict(zip(Negatives.model_fields, (low, low + more, *others), strict=True))),
-    st.integers(1, 9),
-    st.integers(0, 20),
-    st.integers(0, 5),
-    st.floats(0, 1),
-    st.floats(0, 1),
-)
+all_params = st.builds(Negatives, from_rank=st.integers(1, 9), per_positive=st.integers(0, 5))
 
 
 def all_wanted(judged: pd.DataFrame, params: Negatives) -> "pd.Series[int]":
@@ -137,18 +128,18 @@ def test_mine_holds_to_ranks_judgements_guard_and_counts(
     assert not both.duplicated().any()
     assert not pairs(both) & pairs(judged), "never a judged one of any grade, dropped ones among them"
     rows = found.from_ranks.merge(table, how="left")
-    assert rows["rank"].between(params.from_rank, params.to_rank).all()
+    assert (rows["rank"] >= params.from_rank).all()
     positives = judged[judged["relevant"].eq(True)]
     for query_id, of_query in rows.groupby("query_id"):
         own = positives[positives["query_id"] == query_id]
         median = np.median(own["base_cosine"].to_numpy(np.float64))
-        assert (of_query["base_cosine"] < median - params.margin * abs(median) + 1e-6).all()
+        assert (of_query["base_cosine"] < median - 0.05 * abs(median) + 1e-6).all()
         assert not set(of_query["text"]) & set(own["text"])
-        assert len(of_query) <= lacking[query_id] - round(lacking[query_id] * params.random_share)
+        assert len(of_query) <= lacking[query_id] - round(lacking[query_id] / 4)
     for query_id, count in zip(lacking.index, lacking, strict=True):
         drawable = len(IDS) - (judged["query_id"] == query_id).sum()
         assert (both["query_id"] == query_id).sum() == min(count, drawable)  # each document reads like no other
-    refused = len(table[table["rank"].between(params.from_rank, params.to_rank)]) - sum(found.refused.values())
+    refused = len(table[table["rank"] >= params.from_rank]) - sum(found.refused.values())
     assert len(found.from_ranks) <= refused
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ranker.common.files import read_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
-from ranker.judging.listing import write_list
+from ranker.evaluation.to_judge import write_list
 from ranker.project import paths, tables
 from tests.factories import ROOT, run_module, set_base_model, set_params
 

@@ -167,14 +167,14 @@ def test_dvc_repro_mends_a_dvc_lock_that_was_written_by_half(repository: Path, t
 # What `python -m stages.train` does, and the kernel where memory is out, as soon as there is a checkpoint.
 KILLED = """
 import os, signal
-from ranker.training import callbacks
+from ranker.training import callbacks, checkpoints
 
 class Killed(callbacks.CheckpointCallback):
     def on_save(self, *arguments, **given):
         super().on_save(*arguments, **given)
         os.kill(os.getpid(), signal.SIGKILL)
 
-callbacks.EVERY = 10
+checkpoints.EVERY = 10
 import ranker.training.trainer
 ranker.training.trainer.CheckpointCallback = Killed
 from stages.train import main, run_stage

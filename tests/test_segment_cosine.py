@@ -212,8 +212,8 @@ def test_cross_encoder_of_sentence_transformers_reads_a_classifiers_checkpoint(
     save_model(classifier, fetched_plain_model, tmp_path)
     theirs = sentence_transformers().CrossEncoder(str(tmp_path), device="cpu")
     found = theirs.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
-    sides = [tokenize(load_tokenizer(fetched_plain_model), side) for side in zip(*pairs, strict=True)]
-    expected = logits(classifier, lay_out(load_layout(fetched_plain_model, 32, 96), *sides, multiple_of=1))
+    queries, documents = (tokenize(load_tokenizer(fetched_plain_model), side) for side in zip(*pairs, strict=True))
+    expected = logits(classifier, lay_out(load_layout(fetched_plain_model, 32, 96), queries, documents))
     assert found == pytest.approx(expected, abs=1e-5)
 
 

@@ -101,7 +101,7 @@ def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("vespa")
     others = QuerySettings("de", 50, 700)
     assert write_application(folder / "int8", ranker_folder, "cord19-ranker", "0.1.0", "int8", SETTINGS) == "int8"
-    assert write_application(folder / "fp32", ranker_folder, "other", "1.20.3", "fp32", others, threads=2) == "fp32"
+    assert write_application(folder / "fp32", ranker_folder, "other", "1.20.3", "fp32", others) == "fp32"
     return {"int8": folder / "int8", "fp32": folder / "fp32"}
 
 
@@ -204,7 +204,6 @@ rank-profile ranker_1_20_3 inherits bm25 {
         input query_token_ids: query(query_token_ids)
         input doc_token_ids: attribute(doc_token_ids)
         output score: score
-        intraop-threads: 2
     }
     # Why a hit was found: its relevance is the model's score
     match-features: bm25(title)
@@ -217,10 +216,9 @@ rank-profile ranker_1_20_3 inherits bm25 {
 """
 
 
-def test_write_application_names_language_version_count_and_threads(packages: dict[Model, Path]) -> None:
+def test_write_application_names_language_version_and_count(packages: dict[Model, Path]) -> None:
     assert (packages["fp32"] / "schemas/doc.sd").read_text() == SCHEMA
     assert (packages["fp32"] / "schemas/doc/ranker_1_20_3.profile").read_text() == RANK_PROFILE
-    assert "intraop-threads" not in (packages["int8"] / "schemas/doc/ranker_0_1_0.profile").read_text()
     services = ElementTree.parse(packages["fp32"] / "services.xml").getroot()
     component = services.find("container/component")
     assert component is not None
@@ -320,7 +318,6 @@ def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: P
         ("language", 'en"', "vespa.language: expected a language's tag, such as en or zh-hans, found 'en\"'"),
         ("timeout_ms", 0, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
         ("latency_ms", 0, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
-        ("threads", -1, "vespa.threads: expected greater than or equal to 0, found -1"),
     ],
 )
 def test_params_of_the_package_are_checked(name: str, value: object, message: str) -> None:

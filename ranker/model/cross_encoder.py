@@ -48,7 +48,7 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
     """
     base = load_base_model(folder)
     with torch.random.fork_rng():  # initial weights are overwritten: no random numbers that others would miss
-        model = kind(SegmentCosineConfig(**base.config.to_diff_dict(), attn_implementation="eager"))
+        model = kind(SegmentCosineConfig(**base.config.to_diff_dict() | {"attn_implementation": "eager"}))
     base.pooler = None
     model.bert = base
     with torch.no_grad():
@@ -83,7 +83,9 @@ def load_base_model(folder: Path) -> BertModel:
 def load_checkpoint(folder: Path) -> CrossEncoder:
     """The cross-encoder that stage train wrote, in fp32 and evaluation mode."""
     (architecture,) = read_json(folder / "config.json")["architectures"]
-    return _load(KINDS.get(architecture, BertForSequenceClassification), folder).eval()
+    if architecture in KINDS:
+        return _load(KINDS[architecture], folder).eval()
+    return _load(BertForSequenceClassification, folder).eval()
 
 
 def _load(kind: type[Bert], folder: Path) -> Bert:

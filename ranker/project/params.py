@@ -13,7 +13,6 @@ PARAMS_FILE = Path("params.yaml")
 
 # A pattern's description is what a value is told that it should be.
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
-Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
 # Columns, what `rank` prints, and fields in Vespa
@@ -141,16 +140,7 @@ class Negatives(Section):
     """Stage negatives."""
 
     from_rank: Annotated[int, Field(ge=1)]
-    to_rank: Annotated[int, Field(ge=1)]
     per_positive: Annotated[int, Field(ge=0)]
-    random_share: Share
-    margin: Share
-
-    @model_validator(mode="after")
-    def _ranks_are_in_order(self) -> Self:
-        if self.from_rank > self.to_rank:
-            raise ValueError(f"from_rank: expected at most to_rank ({self.to_rank}), found {self.from_rank}")
-        return self
 
 
 class Train(Section):
@@ -170,7 +160,6 @@ class Train(Section):
     targets: Literal["graded", "binary"]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
-    eval_batch_tokens: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -191,12 +180,6 @@ class Export(Section):
             description="MAJOR.MINOR.PATCH",
         ),
     ]
-    opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
-    target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.export.onnx.VESPA_TARGETS
-    int8_min_tau: Share
-    int8_min_overlap: Share
-    int8_max_score_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    int8_max_ndcg_loss: Share
 
 
 class Vespa(Section):
@@ -209,7 +192,6 @@ class Vespa(Section):
     ]
     timeout_ms: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[int, Field(ge=1)]
-    threads: Annotated[int, Field(ge=0)]
 
 
 class Crossval(Section):
@@ -299,9 +281,9 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
-    depth, found, count = params.first_stage.depth, params.negatives.to_rank, params.vespa.rerank_count
-    if found > depth:
-        raise InputError(f"{path}: negatives.to_rank: expected at most first_stage.depth ({depth}), found {found}")
+    depth, first, count = params.first_stage.depth, params.negatives.from_rank, params.vespa.rerank_count
+    if first > depth:
+        raise InputError(f"{path}: negatives.from_rank: expected at most first_stage.depth ({depth}), found {first}")
     if count > depth:
         raise InputError(
             f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "

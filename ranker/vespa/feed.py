@@ -92,10 +92,10 @@ def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: 
         if ray_address:
             raise InputError(f"--ray-address: expected Parquet, found {source}")
         raise InputError(f"--out: expected a file .jsonl for {source}, found {out}")
-    from ranker.serving import shards  # pyarrow takes a while to import
+    from ranker.serving import run, shards  # pyarrow takes a while to import
 
     columns = ("document_id", *names)
     plan = shards.plan(source, columns, out, ".jsonl")
     left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    shards.run(left, columns, partial(feeder, names), ray_address, "doc")
+    run.run(left, columns, partial(feeder, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"

@@ -69,7 +69,7 @@ rank-profile $profile inherits bm25 {{
         file: files/$profile.onnx
         input {QUERY_INPUT}: query({QUERY_INPUT})
         input {DOCUMENT_INPUT}: attribute({DOCUMENT_INPUT})
-        output {SCORE}: {SCORE}$threads
+        output {SCORE}: {SCORE}
     }}
     # Why a hit was found: its relevance is the model's score
     match-features: $features
@@ -80,7 +80,6 @@ rank-profile $profile inherits bm25 {{
     }}
 }}
 """)
-THREADS = "\n        intraop-threads: "
 SERVICES = Template(f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <services version="1.0">
@@ -106,12 +105,12 @@ SERVICES = Template(f"""\
 
 
 def write_application(
-    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings, threads: int = 0
+    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings
 ) -> Model:
     """Write the application package of an exported ranker to `folder`; returns the model that is in it.
 
-    Where int8 is asked for and no scheme passed export's gate, it is the exact one. `threads` are those of one run of
-    it, 0 for Vespa's own choice. InputError where Vespa would drop this tokenizer's tokens.
+    Where int8 is asked for and no scheme passed export's gate, it is the exact one. InputError where Vespa would drop
+    this tokenizer's tokens.
     """
     if not (ranker / MODEL_FILES[model]).is_file():
         model = "fp32"
@@ -120,7 +119,7 @@ def write_application(
     if layout.pad_id != PAD:
         found = f"expected the padding's id to be {PAD}, which Vespa fills tensors up with, found {layout.pad_id}"
         raise InputError(f"{ranker / TOKENIZER_FILE}: {found}")
-    for place, text in _texts(layout, name, versioned(version), settings, threads).items():
+    for place, text in _texts(layout, name, versioned(version), settings).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8", newline="\n")
     (folder / "files").mkdir()
@@ -136,7 +135,7 @@ def model_file(folder: Path, version: str) -> Path:
     return folder / "files" / f"{versioned(version)}.onnx"
 
 
-def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, threads: int) -> dict[str, str]:
+def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> dict[str, str]:
     """What is written where."""
     names = settings.document_fields
     found_by = [f"bm25({name})" for name in names]
@@ -154,7 +153,6 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, thr
         profile=profile,
         features=" ".join(found_by),
         query_tokens=layout.max_query_tokens,
-        threads=f"{THREADS}{threads}" if threads else "",
         rerank_count=settings.rerank_count,
     )
     return {
