@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 
 from ranker.common.errors import run_stage
 from ranker.project import paths, tables
-from ranker.project.documents import read_documents, read_some_documents, read_some_tokens, read_token_parts
+from ranker.project.documents import (
+    read_documents,
+    read_fields,
+    read_some_documents,
+    read_some_tokens,
+    read_token_parts,
+)
 from ranker.project.params import FirstStage, load_params
 from ranker.project.tables import Tokens
 from ranker.project.versions import say_other_versions
@@ -59,7 +65,7 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
         return bi_encoder_hits(params, queries)
     found = []
     if params.by in ("bm25", "fusion"):
-        found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), params.depth))
+        found.append(bm25_hits(queries, read_fields(), params.language, params.depth))
     if params.by in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
         parts = map(vectors.documents, read_token_parts())

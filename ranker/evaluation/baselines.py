@@ -1,5 +1,7 @@
 """What a ranker has to beat and what costs nothing: BM25, the base model untrained, and a random order."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,21 +12,28 @@ from ranker.retrieval.hits import cosine_scores
 SCORED = ("bm25", "base_cosine")  # the untrained systems that give a score to each pair
 UNTRAINED = (*SCORED, "random")  # random by its expectation (ranker.metrics.ranking.expected_measures)
 
+Fields = Mapping[str, Sequence[str]]  # the texts of each document's fields, by its id
+
 
 def baseline_scores(
-    run: pd.DataFrame, texts: tuple[pd.DataFrame, pd.DataFrame], embedded: tuple[Embeddings, Embeddings]
+    run: pd.DataFrame,
+    queries: pd.DataFrame,
+    documents: Fields,
+    embedded: tuple[Embeddings, Embeddings],
+    language: str,
 ) -> pd.DataFrame:
     """Scores of each of SCORED for each pair, float32 columns in the order of `run`.
 
-    `texts` and `embedded` are those of the queries and of the documents.
+    `embedded` are the vectors of the queries and of the documents.
     """
-    return pd.DataFrame({"bm25": bm25_scores(run, *texts), "base_cosine": cosine_scores(run, *embedded)}, run.index)
+    found = {"bm25": bm25_scores(run, queries, documents, language), "base_cosine": cosine_scores(run, *embedded)}
+    return pd.DataFrame(found, run.index)
 
 
-def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
+def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: Fields, language: str) -> np.ndarray:
     """BM25 score of each pair's document for its query, float32 [pairs]."""
-    index = Bm25(queries, documents["text"])
-    column = pd.Series(range(len(documents)), index=documents["document_id"])
+    index = Bm25(queries, documents.values(), language)
+    column = pd.Series(range(len(documents)), index=list(documents))
     scores = np.zeros(len(run), dtype=np.float32)
     for query_id, rows in run.groupby("query_id").indices.items():
         scores[rows] = index.scores(str(query_id))[column[run["document_id"].iloc[rows]]]

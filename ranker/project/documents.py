@@ -29,10 +29,16 @@ def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fiel
 
 def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
     """Ids, titles (the first field) and whole texts (all fields) of all documents, CHUNK at a time."""
+    for ids, fields in read_fields(path):
+        yield ids, [texts[0] for texts in fields], [whole_text(texts) for texts in fields]
+
+
+def read_fields(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[tuple[str, ...]]]]:
+    """Ids and the texts of each field of all documents, CHUNK at a time."""
     with tables.reading(path):
         for batch in _batches(path):
             ids, *texts = (column.to_pylist() for column in batch.columns)
-            yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
+            yield ids, list(zip(*texts, strict=True))
 
 
 def read_ids_at(rows: np.ndarray) -> np.ndarray:
@@ -61,6 +67,13 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
         if row[0] in wanted
     ]
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
+
+
+def read_some_fields(wanted: Container[str]) -> dict[str, tuple[str, ...]]:
+    """The texts of each field of the documents whose ids are `wanted`."""
+    return {
+        name: texts for ids, fields in read_fields() for name, texts in zip(ids, fields, strict=True) if name in wanted
+    }
 
 
 def read_paired_tokens() -> Tokens:
