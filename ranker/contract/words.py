@@ -8,7 +8,13 @@ CONTROLS = [chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"]
 _NO_CHARACTERS = [plane << 16 | end for plane in range(17) for end in (0xFFFE, 0xFFFF)]
 NOT_TEXT = frozenset([*CONTROLS, *map(chr, [*range(0xD800, 0xE000), *range(0xFDD0, 0xFDE0), *_NO_CHARACTERS])])
 # Soft hyphens, spaces of no width and the like, at which Vespa's tokenizer parts a word.
-_NEWER = {0x890, 0x891, *range(0x13430, 0x13440)}  # than the Unicode of BERT's normaliser, which leaves them
+_NEWER = {
+    0x890,
+    0x891,
+    0x8E2,
+    0x110CD,
+    *range(0x13430, 0x13440),
+}  # than the Unicode of BERT's normaliser, which leaves them
 INVISIBLE = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == "Cf" and ord(c) not in _NEWER]
 # Dropped from documents and queries, not made spaces, as BERT's normaliser drops them: the tokens stay those of the
 # whole text. Of code points that are no characters, which no text should have, it makes [UNK].
