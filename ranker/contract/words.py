@@ -14,7 +14,7 @@ _NEWER = {
     0x8E2,
     0x110CD,
     *range(0x13430, 0x13440),
-}  # than the Unicode of BERT's normaliser, which leaves them
+}  # BERT's normaliser leaves these
 INVISIBLE = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) == "Cf" and ord(c) not in _NEWER]
 # Dropped from documents and queries, not made spaces, as BERT's normaliser drops them: the tokens stay those of the
 # whole text. Of code points that are no characters, which no text should have, it makes [UNK].
