@@ -5,6 +5,7 @@ tests/engines/test_vespa_words.py compares the words with those of Vespa's own c
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from math import log
 
 import numpy as np
@@ -21,7 +22,7 @@ def asked(*texts: str) -> pd.DataFrame:
     return pd.DataFrame({"query_id": [str(i) for i in range(len(texts))], "query": texts})
 
 
-def ranked(query: str, documents: list[tuple[str, ...]], language: str = "en") -> list[int]:
+def ranked(query: str, documents: Sequence[tuple[str, ...]], language: str = "en") -> list[int]:
     """Rows of what is found, best first."""
     scores = Bm25(asked(query), documents, language).scores("0")
     return [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
