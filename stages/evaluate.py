@@ -35,6 +35,7 @@ from ranker.metrics.classification import (
 )
 from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
 from ranker.project import paths, tables
+from ranker.project.documents import read_some_fields
 from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_pairs, unseen_by_training
@@ -86,7 +87,8 @@ def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
     run = tables.read_run(paths.SCORED_PAIRS)
     if not run[tables.IDS].equals(held_out[tables.IDS]):
         raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
-    run = run.join(baseline_scores(run, (queries, documents), embedded))
+    fields = read_some_fields(documents["document_id"])
+    run = run.join(baseline_scores(run, queries, fields, embedded, params.first_stage.language))
     unseen = unseen_by_training(held_out, tables.read_table(paths.MINED_PAIRS))
     return run, run[unseen]
 

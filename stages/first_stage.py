@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 from ranker.common.errors import run_stage
 from ranker.project import paths, tables
 from ranker.project.alike import itself, with_readings
-from ranker.project.documents import read_documents, read_some_documents, read_some_tokens, read_token_parts
+from ranker.project.documents import (
+    read_documents,
+    read_fields,
+    read_some_documents,
+    read_some_tokens,
+    read_token_parts,
+)
 from ranker.project.params import FirstStage, load_params
 from ranker.project.tables import Tokens
 from ranker.project.versions import say_other_versions
@@ -61,7 +67,7 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
     if params.by == "bi_encoder":
         found.append(bi_encoder_hits(queries, depth))
     if params.by in ("bm25", "fusion"):
-        found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), depth))
+        found.append(bm25_hits(queries, read_fields(), params.language, depth))
     if params.by in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
         parts = map(vectors.documents, read_token_parts())

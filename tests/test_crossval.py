@@ -19,6 +19,7 @@ from ranker.model.features import features
 from ranker.model.predict import score
 from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from ranker.project.params import Params
 from ranker.training.head import Featured, converged_head_scores, train_head
 from ranker.training.trainer import fine_tune
@@ -110,6 +111,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
     documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})
     tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
+    write_documents(paths.DOCUMENTS, [("a", ["Masks"]), ("b", ["Bats"])], ["title"])
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
     tables.write_table(paths.EMBEDDED_QUERIES, embedded)

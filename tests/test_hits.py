@@ -13,7 +13,7 @@ from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import bm25_hits, cosine_hits, fuse, ordered
 
 Row = tuple[str, str, float]
-QUERIES = pd.DataFrame({"query_id": ["9", "10", "2"], "query": ["masks in wards", "bats", "of the"]})
+QUERIES = pd.DataFrame({"query_id": ["9", "10", "2"], "query": ["masks in wards", "bats", "birds"]})
 TEXTS = ["masks", "bats", "masks bats", "ward", "masks ward", "", "masks", "bats bats"]
 DEPTH = st.integers(1, 10)
 
@@ -35,39 +35,39 @@ def ranks(hits: pd.DataFrame) -> list[tuple[str, str, int]]:
     return list(hits[["query_id", "document_id", "rank"]].itertuples(index=False, name=None))
 
 
-def cut(names: list[str], values: list[str], places: list[int]) -> list[tuple[list[str], list[str]]]:
-    """Both lists in parts that begin at places."""
+def cut(names: list[str], values: list[str], places: list[int]) -> list[tuple[list[str], list[tuple[str]]]]:
+    """Ids and documents of one field in parts that begin at places."""
     bounds = sorted({0, len(names), *(place % (len(names) + 1) for place in places)})
-    return [(names[low:high], values[low:high]) for low, high in pairwise(bounds)]
+    return [(names[low:high], [(value,) for value in values[low:high]]) for low, high in pairwise(bounds)]
 
 
 @given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=12), st.lists(st.integers(0, 20), max_size=4), DEPTH)
 def test_bm25_hits_are_the_best_of_all_documents(texts: list[str], places: list[int], depth: int) -> None:
     """Of equal scores at the cut, as everywhere, those of the largest ids; a document without a word is none."""
     names = [f"d{(i * 7) % 12}" for i in range(len(texts))]  # in no order
-    index = Bm25(QUERIES, texts)
+    index = Bm25(QUERIES, [(text,) for text in texts], "en")
     rows = [
         (query_id, name, float(score))
         for query_id in QUERIES["query_id"]
         for name, score in zip(names, index.scores(query_id), strict=True)
         if score > 0
     ]
-    found = bm25_hits(QUERIES, cut(names, texts, places), depth)
+    found = bm25_hits(QUERIES, cut(names, texts, places), "en", depth)
     assert ranks(found) == brute(rows, depth)
     assert found["score"].dtype == np.float32
 
 
 def test_bm25_hits_of_equal_documents_are_those_of_the_largest_ids() -> None:
-    found = bm25_hits(QUERIES[1:2], [(["b", "d"], ["Bats", "Bats"]), (["c", "a"], ["Bats", "Masks"])], depth=2)
+    found = bm25_hits(QUERIES[1:2], cut(list("bdca"), ["Bats", "Bats", "Bats", "Masks"], [2]), "en", depth=2)
     assert ranks(found) == [("10", "d", 1), ("10", "c", 2)]
     assert found["score"].nunique() == 1
 
 
 def test_bm25_hits_may_be_none() -> None:
-    found = bm25_hits(QUERIES[2:], [(["a", "b"], ["Bats", "Masks"])], depth=2)
+    found = bm25_hits(QUERIES[2:], cut(list("ab"), ["Bats", "Masks"], []), "en", depth=2)
     assert list(found) == ["query_id", "document_id", "score", "rank"]
     assert found.empty
-    mixed = bm25_hits(QUERIES, [(["a"], ["Bats"])], depth=2)
+    mixed = bm25_hits(QUERIES, cut(["a"], ["Bats"], []), "en", depth=2)
     assert ranks(mixed) == [("10", "a", 1)]
 
 

@@ -82,6 +82,12 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
             "first_stage.run: expected the name of a file in data/runs, because by is run, found ''",
         ),
         (changed("first_stage", by="run", run="../mine"), "first_stage.run: expected the name of a file in data/runs"),
+        (
+            changed("first_stage", language="English"),
+            "first_stage.language: expected a language's tag, such as en or zh-hans, found 'English'",
+        ),
+        (changed("first_stage", language='en"'), "first_stage.language: expected a language's tag, such as en or zh-h"),
+        (changed("vespa", language="de"), "vespa.language: "),
         (changed("first_stage", by="splade"), "first_stage.by: expected 'bm25', 'cosine', 'fusion', 'bi_encoder' or"),
         (changed("first_stage", depth=9), "first_stage.depth: expected greater than or equal to 10, found 9"),
         (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),

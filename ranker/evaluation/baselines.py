@@ -12,18 +12,24 @@ UNTRAINED = (*SCORED, "random")  # random by its expectation (ranker.metrics.ran
 
 
 def baseline_scores(
-    run: pd.DataFrame, texts: tuple[pd.DataFrame, pd.DataFrame], embedded: tuple[Embeddings, Embeddings]
+    run: pd.DataFrame,
+    queries: pd.DataFrame,
+    documents: pd.DataFrame,
+    embedded: tuple[Embeddings, Embeddings],
+    language: str,
 ) -> pd.DataFrame:
     """Scores of each of SCORED for each pair, float32 columns in the order of `run`.
 
-    `texts` and `embedded` are those of the queries and of the documents.
+    `documents` has document_id and the fields. `embedded` are the vectors of the queries and of the documents.
     """
-    return pd.DataFrame({"bm25": bm25_scores(run, *texts), "base_cosine": cosine_scores(run, *embedded)}, run.index)
+    found = {"bm25": bm25_scores(run, queries, documents, language), "base_cosine": cosine_scores(run, *embedded)}
+    return pd.DataFrame(found, run.index)
 
 
-def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
+def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, language: str) -> np.ndarray:
     """BM25 score of each pair's document for its query, float32 [pairs]."""
-    index = Bm25(queries, documents["text"])
+    fields = documents.drop(columns="document_id")
+    index = Bm25(queries, fields.itertuples(index=False, name=None), language)
     column = pd.Series(range(len(documents)), index=documents["document_id"])
     scores = np.zeros(len(run), dtype=np.float32)
     for query_id, rows in run.groupby("query_id").indices.items():

@@ -19,6 +19,7 @@ from ranker.evaluation.significance import Table, compare, seed_spread
 from ranker.evaluation.systems import Measured, measure_systems, withheld
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.project import paths, tables
+from ranker.project.documents import read_some_fields
 from ranker.project.params import Params
 from ranker.splits.folds import unseen_by_training
 
@@ -33,11 +34,12 @@ def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
 
 def pool(params: Params) -> pd.DataFrame:
     """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
-    texts = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
+    queries = tables.read_judged_texts(paths.SPLIT_QUERIES)
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     run = tables.read_table(paths.SPLIT_PAIRS)
     run["unseen"] = unseen_by_training(run, tables.read_table(paths.MINED_PAIRS))
-    run = run.join(baseline_scores(run, texts, embedded))
+    fields = read_some_fields(run["document_id"])
+    run = run.join(baseline_scores(run, queries, fields, embedded, params.first_stage.language))
     for recipe in ONCE:
         run = _with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))
     return run

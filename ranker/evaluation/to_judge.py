@@ -11,7 +11,7 @@ from ranker.common.table import on_one_line, shown, write_table
 from ranker.metrics.ranking import DISCOUNTS
 from ranker.project import paths, tables
 from ranker.project.alike import among, with_readings
-from ranker.project.documents import read_fields
+from ranker.project.documents import read_some_fields
 from ranker.project.tables import IDS
 
 DEPTH = len(DISCOUNTS)  # ranks that nDCG@10 sees
@@ -55,7 +55,7 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     dropped = found.loc[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text"), IDS]
     ordered = ordered[~among(ordered, dropped, IDS)]
     run = ordered.merge(judged[[*IDS, "grade"]], how="outer").astype({"grade": "Int32"})
-    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), read_fields(run["document_id"])
+    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), read_some_fields(run["document_id"])
     listed = to_judge(run, systems, queries, documents, max(scale, default=1))
     listed = listed[~_known(listed, dropped)]
     _write(path, listed)

@@ -29,10 +29,16 @@ def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fiel
 
 def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
     """Ids, titles (the first field) and whole texts (all fields) of all documents, CHUNK at a time."""
+    for ids, fields in read_fields(path):
+        yield ids, [texts[0] for texts in fields], [whole_text(texts) for texts in fields]
+
+
+def read_fields(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[tuple[str, ...]]]]:
+    """Ids and the texts of each field of all documents, CHUNK at a time."""
     with tables.reading(path):
         for batch in _batches(path):
             ids, *texts = (column.to_pylist() for column in batch.columns)
-            yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
+            yield ids, list(zip(*texts, strict=True))
 
 
 def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
@@ -63,7 +69,7 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
 
 
-def read_fields(wanted: Iterable[str]) -> pd.DataFrame:
+def read_some_fields(wanted: Iterable[str]) -> pd.DataFrame:
     """document_id and each field of the documents whose ids are `wanted`, in the table's order."""
     ids = pa.array(sorted(set(wanted)), pa.string())
     with tables.reading(paths.DOCUMENTS):

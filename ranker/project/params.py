@@ -126,6 +126,9 @@ class FirstStage(Section):
     """Stage first_stage."""
 
     by: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
+    language: Annotated[
+        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
+    ]
     run: str
     depth: Annotated[int, Field(ge=10)]
 
@@ -187,9 +190,6 @@ class Vespa(Section):
 
     model: Literal["int8", "fp32"]
     rerank_count: Annotated[int, Field(ge=1)]
-    language: Annotated[
-        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
-    ]
     timeout_ms: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[int, Field(ge=1)]
 

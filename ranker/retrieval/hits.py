@@ -1,6 +1,6 @@
 """Hits: of each query the best documents of the whole collection, as columns query_id, document_id and score."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,19 +13,21 @@ RRF = 60  # Cormack, Clarke and Büttcher's constant, SIGIR 2009
 Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
 
 
-def bm25_hits(queries: pd.DataFrame, documents: Iterable[tuple[list[str], list[str]]], depth: int) -> pd.DataFrame:
+def bm25_hits(
+    queries: pd.DataFrame, documents: Iterable[tuple[list[str], Iterable[Sequence[str]]]], language: str, depth: int
+) -> pd.DataFrame:
     """The `depth` best documents of each query by BM25, of those that share a word with it.
 
-    `documents` are parts of the collection, each ids and texts.
+    `documents` are parts of the collection, each ids and the texts of each document's fields.
     """
     ids: list[pa.Array] = []
 
-    def texts() -> Iterator[str]:
+    def texts() -> Iterator[Sequence[str]]:
         for names, part in documents:
             ids.append(pa.array(names, pa.string()))
             yield from part
 
-    index = Bm25(queries, texts())
+    index = Bm25(queries, texts(), language)
     names = pa.chunked_array(ids, pa.string())
     found = []
     for query_id in queries["query_id"]:

@@ -12,7 +12,7 @@ from ranker.common.errors import InputError
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests
 from ranker.contract.layout import Layout, read_contract
 from ranker.contract.tokens import load_tokenizer, tokenize
-from ranker.vespa.feed import CONTROLS
+from ranker.contract.words import CONTROLS, INVISIBLE, stemmer_of
 from ranker.vespa.names import (
     DOCUMENT_INPUT,
     DOCUMENT_TYPE,
@@ -27,7 +27,7 @@ from ranker.vespa.pack import pack
 from ranker.vespa.query import QuerySettings, write_settings
 
 SCHEMA = Template(f"""\
-schema {DOCUMENT_TYPE} {{
+schema {DOCUMENT_TYPE} {{$stemming
     # Else a language is detected for each title, and its words are stemmed as that language's
     field language type string {{
         indexing: "$language" | set_language
@@ -80,6 +80,7 @@ rank-profile $profile inherits bm25 {{
     }}
 }}
 """)
+NO_STEMMING = "\n    stemming: none  # else, where Vespa has no stemmer for a language, it has English's"
 SERVICES = Template(f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <services version="1.0">
@@ -87,6 +88,10 @@ SERVICES = Template(f"""\
         <search/>
         <document-api/>
         <document-processing/>
+        <!-- Figures are of this stemmer; Vespa's own for English is kStem -->
+        <config name="ai.vespa.opennlp.open-nlp">
+            <snowballStemmingForEnglish>true</snowballStemmingForEnglish>
+        </config>
         <component id="{TOKENIZER}" type="hugging-face-tokenizer">
             <model path="{TOKENIZER}/{TOKENIZER_FILE}"/>
         </component>
@@ -140,6 +145,7 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> 
     names = settings.document_fields
     found_by = [f"bm25({name})" for name in names]
     schema = SCHEMA.substitute(
+        stemming="" if stemmer_of(settings.language) else NO_STEMMING,
         language=settings.language,
         document_tokens=layout.max_document_tokens,
         profile=profile,
@@ -174,9 +180,10 @@ def whole(names: Sequence[str]) -> str:
 
 
 def kept_by_tokenizer(ranker: Path) -> list[str]:
-    """Control characters of which this tokenizer makes something, although the feed has to drop them.
+    """Control and format characters of which this tokenizer makes something, although the feed drops them.
 
     Vespa's tokens of titles that have them are others than `Ranker`'s. BERT's own normaliser drops all of them.
     """
-    plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{control}b" for control in CONTROLS)])
-    return [control for control, tokens in zip(CONTROLS, found, strict=True) if tokens != plain]
+    dropped = [*CONTROLS, *INVISIBLE]
+    plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{character}b" for character in dropped)])
+    return [character for character, tokens in zip(dropped, found, strict=True) if tokens != plain]

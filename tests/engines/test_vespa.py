@@ -19,12 +19,13 @@ from scipy.stats import kendalltau
 
 from bench.studies.vespa import measure
 from ranker.contract.folder import Model
+from ranker.contract.words import NOT_TEXT
 from ranker.export.golden import TEXTS
 from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
 from ranker.splits.folds import held_out_pairs
-from ranker.vespa.feed import NOT_TEXT, write_feed
+from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import SEARCHED, query_body, read_settings
 from tests.factories import PARAMS, ROOT
@@ -61,7 +62,7 @@ GRAMMAR: dict[str, list[str | int]] = {
     "title:masks": ["title", "mask"],
     "foo:bar": ["foo", "bar"],
     '"covid vaccine" trial': ["covid", "vaccine", "trial"],
-    "(bats or civets) virus": ["bats", "or", "civet", "virus"],
+    "(bats or civets) virus": ["bat", "or", "civet", "virus"],
     '"unclosed': ["unclosed"],
     "(x": ["x"],
     "a AND b": ["a", "and", "b"],
@@ -69,7 +70,7 @@ GRAMMAR: dict[str, list[str | int]] = {
     "what is R0?": ["what", "is", "r0"],
     "SARS-CoV-2: a review": ["sar", "cov", 2, "a", "review"],
     "naïve Ångström": ["naive", "angstrom"],
-    "bats\u0007and\u0000birds": ["bats", "and", "bird"],
+    "bats\u0007and\u0000 birds": ["batsand", "bird"],
     "中国 病毒": ["中国", "病毒"],
     "🦠": ["🦠"],
     "saliva and urine": ["saliva", "and", "urine"],
