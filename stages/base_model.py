@@ -12,10 +12,10 @@ from ranker.project.params import load_params
 
 def main() -> None:
     params = load_params().fetch
-    fetch_base_model(params.base_model, paths.BASE_MODEL, params.base_model_sha256)
+    fetch_base_model(params.base_model, paths.BASE_MODEL, params.base_sha256)
     encoder = read_json(paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE)
     kind = f"a sentence encoder ({encoder['pooling']})" if encoder["is_one"] else "no sentence encoder"
-    print(f"base_model: {params.base_model}: {kind}; sha256 {params.base_model_sha256}")
+    print(f"base_model: {params.base_model}: {kind}; sha256 {params.base_sha256}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def made_of(params: Params) -> dict[str, Any]:
     trained = read_json(paths.CHECKPOINT / paths.TRAINING_FILE)
     return {
         "data": trained.pop("data"),
-        "base_model": params.fetch.base_model_sha256,
+        "base_model": params.fetch.base_sha256,
         "code": code_digest(*(Path(dep) for dep in deps if dep.startswith(("ranker/", "stages/")))),
         "trained_on": trained,
     }

@@ -100,15 +100,15 @@ def set_params(folder: Path, **values: object) -> None:
     text = (folder / "params.yaml").read_text()
     for name, value in values.items():
         section, _, key = name.partition("__")
-        pattern = rf"(?ms)^({section}:[^\n]*\n(?:  [^\n]*\n)*?  {key}: )[^\n]*?((?: +#[^\n]*)?)$"
+        pattern = rf"(?m)^({section}:[^\n]*\n(?:  [^\n]*\n)*?  {key}:)[^\n]*?((?: +#[^\n]*)?)\n(?:  - [^\n]*\n)*"
         assert re.search(pattern, text), name
-        text = re.sub(pattern, lambda found, value=value: f"{found[1]}{value}{found[2]}", text)  # type: ignore[misc]
+        text = re.sub(pattern, lambda found, value=value: f"{found[1]} {value}{found[2]}\n", text)  # type: ignore[misc]
     (folder / "params.yaml").write_text(text)
 
 
 def set_base_model(folder: Path, base_model: Path) -> None:
     """Make a folder's params.yaml name a base model by its path, with its digest."""
-    set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_model_sha256=folder_digest(base_model))
+    set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_sha256=folder_digest(base_model))
 
 
 def run_module(name: str, *arguments: str) -> str | int | None:

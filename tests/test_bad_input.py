@@ -117,8 +117,8 @@ def test_base_model_refuses_one(folder: Path, name: str) -> None:
 
 
 def test_base_model_refuses_one_of_another_digest(folder: Path) -> None:
-    set_params(folder, fetch__base_model_sha256=f'"{"0" * 64}"')
-    expected = f"fetch.base_model_sha256: expected {'0' * 64}, found {folder_digest(Path('model'))}"
+    set_params(folder, fetch__base_sha256=f'"{"0" * 64}"')
+    expected = f"fetch.base_sha256: expected {'0' * 64}, found {folder_digest(Path('model'))}"
     refused(folder, "base_model: path:model", expected)
 
 

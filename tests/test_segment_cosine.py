@@ -78,7 +78,7 @@ def test_bi_encoder_before_training_is_the_base_models_own_cosine(fetched_model:
 def test_score_before_training_ranks_as_well_as_the_base_models_cosine(tmp_path: Path) -> None:
     """By nDCG@10 over twenty of the sample's queries, with its own base model, and far better than chance."""
     folder = tmp_path / "model"
-    fetch_base_model(PARAMS.fetch.base_model, folder, PARAMS.fetch.base_model_sha256)
+    fetch_base_model(PARAMS.fetch.base_model, folder, PARAMS.fetch.base_sha256)
     found, titles = join_tutorial(SAMPLE)
     twenty = found.pairs["query_id"].isin(found.queries["query_id"][:20])
     tokenizer, judged = load_tokenizer(folder), relevant_queries(found.pairs[twenty])

@@ -33,7 +33,7 @@ def fetch_base_model(reference: str, destination: Path, expected_sha256: str) ->
         check_files(reference, partial)
         if (found := folder_digest(partial)) != expected_sha256:
             expected = expected_sha256 or "its digest, because DVC cannot watch what a name stands for"
-            raise InputError(f"{reference}: fetch.base_model_sha256: expected {expected}, found {found}")
+            raise InputError(f"{reference}: fetch.base_sha256: expected {expected}, found {found}")
         try:
             config = check_config(partial / "config.json")
             check_weights(partial / WEIGHTS, config)

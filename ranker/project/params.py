@@ -56,7 +56,7 @@ class Fetch(Section):
             description="hub:OWNER/NAME@COMMIT with 40 hex digits, package:NAME or path:FOLDER",
         ),
     ]
-    base_model_sha256: Sha256
+    base_sha256: Sha256
 
     @model_validator(mode="after")
     def _id_is_that_of_a_catalogue(self) -> Self:
