@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ranker.common.errors import run_stage
+from ranker.contract.words import STEMMERS, stemmer_of
 from ranker.project import paths, tables
 from ranker.project.alike import itself, with_readings
 from ranker.project.documents import (
@@ -67,6 +68,7 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
     if params.by == "bi_encoder":
         found.append(bi_encoder_hits(queries, depth))
     if params.by in ("bm25", "fusion"):
+        say_unstemmed(params.language)
         found.append(bm25_hits(queries, read_fields(), params.language, depth))
     if params.by in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
@@ -74,6 +76,12 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
         found.append(cosine_hits(queries["query_id"], asked, parts, depth))
     found = [first_ranks(without_itself(hits), params.depth) for hits in found]
     return found[0] if len(found) == 1 else fuse(found, params.depth)
+
+
+def say_unstemmed(language: str) -> None:
+    """A line where BM25 stems no word: a tag of three letters, such as deu, is accepted, but no stemmer's."""
+    if not stemmer_of(language):
+        print(f"first_stage: BM25 stems no words of language {language}: it has stemmers for {', '.join(STEMMERS)}")
 
 
 def without_itself(hits: pd.DataFrame) -> pd.DataFrame:

@@ -78,8 +78,8 @@ def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
 
 def main() -> None:
     params = load_params()
-    collection = read_collection(params)
-    collection = with_judgements(collection, Path(params.fetch.judgements), params.join.document_fields)
+    source = read_collection(params)
+    collection = with_judgements(source, Path(params.fetch.judgements), params.join.document_fields)
     check_grades(collection.judgements, params.join.grades)
     census = Census()
     tokenizer = load_tokenizer(paths.BASE_MODEL)
@@ -101,7 +101,8 @@ def main() -> None:
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))
-    splits = collection.judgements[["query_id", "qrels_split"]].drop_duplicates()
+    # The source's: a query whose judgements in the test are all revised by a user's own is still a query of the test.
+    splits = source.judgements[["query_id", "qrels_split"]].drop_duplicates()
     tables.write_table(paths.QRELS_SPLITS, splits[splits["qrels_split"] != ""])
     tables.write_csv(paths.JOIN_FINDINGS, joined.findings)
     write_json(paths.JOIN_COUNTS, joined.counts)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ranker.retrieval.bm25 import Bm25, analyser
 from ranker.vespa.feed import feed_lines
+from stages.first_stage import say_unstemmed
 
 
 def asked(*texts: str) -> pd.DataFrame:
@@ -136,3 +137,11 @@ def test_documents_are_read_once_in_whatever_comes() -> None:
     assert (index.scores("0") > 0).tolist() == [True, False, True]
     assert index.scores("1").tolist() == [0, 0, 0]
     assert (index.scores("2") > 0).tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("language", ["deu", "pl", "zh-hans"])
+def test_a_language_that_no_stemmer_is_for_is_said(language: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_unstemmed(language)
+    assert capsys.readouterr().out.startswith(f"first_stage: BM25 stems no words of language {language}: it has ")
+    say_unstemmed("de-at")
+    assert capsys.readouterr().out == ""

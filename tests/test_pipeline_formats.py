@@ -32,9 +32,9 @@ def write_beir(folder: Path) -> None:
     write_qrels(folder, GRADES)
 
 
-def write_qrels(folder: Path, grades: list[tuple[str, str, int]]) -> None:
+def write_qrels(folder: Path, grades: list[tuple[str, str, int]], split: str = "test") -> None:
     lines = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in grades)]
-    (folder / "qrels/test.tsv").write_text("\n".join(lines))
+    (folder / f"qrels/{split}.tsv").write_text("\n".join(lines))
 
 
 def write_trec(folder: Path) -> None:
@@ -102,6 +102,16 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     assert pd.read_parquet(paths.ENCODED_DOCUMENTS)["paired"].tolist() == [False, True, False, False]
 
 
+def test_a_query_stays_in_its_split_where_own_judgements_revise_all_that_the_split_has(folder: Path) -> None:
+    """Query 2 has one judgement in test: in the user's file, it would be trained on."""
+    write_qrels(folder / "beir", [("2", "b", 1)])
+    write_qrels(folder / "beir", [("1", "a", 1), ("1", "b", 0)], "train")
+    Path("data/judged.csv").write_text("query_id,document_id,grade\n2,b,2\n")
+    run(folder, fetch__format="beir", fetch__folder="beir", split__held_out="test")
+    found = pd.read_parquet(paths.QRELS_SPLITS)
+    assert sorted(found.itertuples(index=False, name=None)) == [("1", "train"), ("2", "test")]
+
+
 def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Query 2 has stand-ins; to query 1 all four documents are relevant."""
     grades = [*(("1", name, 1) for name in DOCUMENTS), ("2", "b", 1)]
@@ -159,13 +169,10 @@ def positives(folder: Path) -> set[tuple[str, str]]:
         folder,
         split__folds=2,
         negatives__from_rank=1,
-        negatives__margin=0,
         negatives__per_positive=4,
         train__head="classifier",
     )
-    # A pair a batch: beside others, its features can differ in their last bit.
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
-    set_params(folder, train__eval_batch_tokens=1)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
     for stage in ("embed", "split", "first_stage", "negatives"):
         assert run_module(f"stages.{stage}") == 0
