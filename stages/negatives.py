@@ -30,7 +30,7 @@ def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def texts(*files: Any) -> "pd.Series[int]":
     """A number for each document of some tables, by document_id, equal for those that read alike."""
-    both = pd.concat(map(tables.read_judged_texts, files)).drop_duplicates("document_id")
+    both = pd.concat(map(tables.read_texts, files)).drop_duplicates("document_id")
     return pd.Series(pd.factorize(words(both["text"]))[0], index=both["document_id"])
 
 
@@ -42,7 +42,7 @@ def write(mined: Mined, pairs: pd.DataFrame) -> None:
     found = found.assign(grade=0, relevant=False, judged=False, unseen=False, fold=found["query_id"].map(folds))
     tables.write_table(paths.MINED_PAIRS, found)
     ids = pa.array(found["document_id"].unique(), pa.string())
-    tables.write_judged_texts(paths.MINED_DOCUMENTS, read_some_documents(set(ids.to_pylist())), read_some_tokens(ids))
+    tables.write_texts(paths.MINED_DOCUMENTS, read_some_documents(set(ids.to_pylist())), read_some_tokens(ids))
 
 
 def main() -> None:

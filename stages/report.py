@@ -3,14 +3,18 @@
 python -m stages.report
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, read_json, sha256
+from ranker.common.files import read_json, sha256
+from ranker.contract.folder import MANIFEST_FILE
+from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
+from ranker.report.files import read_results, write_page
 from ranker.report.page import Results, render, render_unmeasured
 from ranker.vespa.latency import ms_per_hit, read_figures
 
@@ -26,17 +30,19 @@ def note(params: Params) -> str:
     )
 
 
-def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def counts() -> dict[str, dict[str, Any]]:
     """Small tables of what was dropped, what leaks, what is undefined or tied, and what probabilities are worth."""
-    split = measures["split"]
-    joined = split.pop("joined")
-    found = {f"join: {group}": values for group, values in joined.items()}
-    found |= {f"split: {group}": values for group, values in split.items()}
+    measures: Measures = read_json(paths.MEASURES)
+    found = {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
+    found |= {f"split: {group}": values for group, values in read_json(paths.SPLIT_COUNTS).items()}
     found["negatives"] = mined(read_json(paths.NEGATIVES))
-    found["trained with"] = trained_with(measures["manifest"])
+    found["trained with"] = trained_with(read_manifest())
     ties = measures["nDCG@10_by_order_of_ties"].items()
     found["cut"] = measures["cut"]
-    found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
+    found["queries"] = {
+        "queries": measures["queries"],
+        "queries_without_a_relevant_pair": measures["queries_without_a_relevant_pair"],
+    }
     found["nDCG@10 by the order of ties"] = {name: "{low:.3f} to {high:.3f}".format(**span) for name, span in ties}
     for system, values in measures["over_all_pairs"].items():
         found[f"over all pairs: {system}"] = {
@@ -44,6 +50,11 @@ def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
             for name, value in values.items()
         }
     return found
+
+
+def read_manifest() -> Any:
+    """What stage export recorded."""
+    return read_json(paths.RANKER / MANIFEST_FILE)
 
 
 def mined(found: dict[str, Any]) -> dict[str, Any]:
@@ -73,51 +84,42 @@ def digests(manifest: dict[str, Any]) -> dict[str, str]:
     return made_of | files | run
 
 
-def reranking(comparison: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of what is served, where queries were held out."""
-    if "reranked" not in comparison:
-        return {}
-    curve, figures = pd.read_csv(paths.DEPTH_CURVE), read_figures()
-    gains = {"reranked_gains": pd.read_csv(paths.RERANKED_PER_QUERY)["gain"].tolist()}
-    ms = ms_per_hit(figures, comparison["reranked"]["model_bytes"])
+def timed(results: Results) -> Results:
+    """The results with milliseconds in the depth curve, where a model of this size was measured."""
+    figures, reranked = read_figures(), results.comparison.get("reranked")
+    ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
     if figures is None or ms is None:
-        return gains | {"depths": curve.to_dict("records")}
-    timed = curve.assign(ms=curve["depth"] * ms).to_dict("records")
-    return gains | {"depths": timed, "ms_of": figures["tokens_per_pair"]["mean"]}
+        return results
+    depths = [row | {"ms": row["depth"] * ms} for row in results.depths]
+    return replace(results, depths=depths, ms_of=figures["tokens_per_pair"]["mean"])
 
 
-def write_page(page: str) -> None:
-    with atomic(paths.REPORT) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-    print(f"report: {paths.REPORT}")
-
-
-def main() -> None:
-    params = load_params()
-    measures = read_json(paths.MEASURES)
+def page(params: Params) -> str:
+    """The page as HTML."""
     if params.split.held_out == "none":
-        write_page(render_unmeasured(digests(measures["manifest"])))
-        return
-    comparison = read_json(paths.COMPARISON)
-    results = Results(
+        return render_unmeasured(digests(read_manifest()))
+    results = read_results(
+        *(paths.COMPARISON, paths.PER_QUERY, paths.RERANKED_PER_QUERY, paths.DEPTH_CURVE),
         title=f"Held-out fold {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
-        comparison=comparison,
-        per_query=pd.read_csv(paths.PER_QUERY, dtype={"query_id": str, "query": str}, keep_default_na=False),
         run=tables.read_run(paths.RUN),
-        documents=pd.read_csv(paths.TITLES, dtype=str, keep_default_na=False),
+        documents=tables.read_texts(paths.SPLIT_DOCUMENTS),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
             "roc": pd.read_csv(paths.ROC_CURVE),
             "precision_recall": pd.read_csv(paths.PRECISION_RECALL_CURVE),
         },
-        counts=counts(measures),
+        counts=counts(),
         params=params.model_dump(exclude={"crossval"}),
-        digests=digests(measures["manifest"]),
-        **reranking(comparison),
+        digests=digests(read_manifest()),
     )
-    write_page(render(results))
+    return render(timed(results))
+
+
+def main() -> None:
+    write_page(paths.REPORT, page(load_params()))
+    print(f"report: {paths.REPORT}")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ from typing import Any, get_args
 
 import pytest
 
-from ranker.evaluation.baselines import UNTRAINED
-from ranker.evaluation.crossval import ONCE
-from ranker.evaluation.reranking import OPPONENTS
+from ranker.metrics.systems import BASELINES, EXPORTED, FIRST_STAGES, RECIPES, SYSTEMS, opponents
 from ranker.project.params import FirstStage
-from ranker.report.answer import FIRST_STAGES, LABELS, SPOKEN, answer, basis, beside, beside_bi_encoder, deciding
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
 from ranker.report.page import browser_data, render
-from ranker.report.plots import COLOURS, DASHES, plots
+from ranker.report.plots import plots
 from tests.example_report import (
     COMPARISON,
     DEPTHS,
@@ -88,7 +86,7 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
 )
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
     difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
-    comparison = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
+    comparison: Any = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
     shown = beside_bi_encoder(comparison)
     assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
     assert shown.endswith(f"when they are fed. {worth}")
@@ -111,10 +109,22 @@ def test_answer_no_significant_difference(found: list[str], headline: str) -> No
     assert "the base model's cosine is best with 0.437: +0.052 (95% interval \N{MINUS SIGN}0.013 to" in figures
 
 
-def test_labels_name_every_system() -> None:
-    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE, *OPPONENTS, "perfect"}
-    assert set(LABELS) == set(SPOKEN) == systems
-    assert set(COLOURS) == set(DASHES) == systems
+def test_systems_differ_in_all_that_tells_them_apart() -> None:
+    for values in zip(*((s.label, s.spoken, s.colour, s.dash) for s in SYSTEMS.values()), strict=True):
+        assert len(set(values)) == len(SYSTEMS)
+    assert all(name == system.name for name, system in SYSTEMS.items())
+
+
+def test_systems_take_part_in_what_they_can() -> None:
+    assert EXPORTED == ("cross_encoder", "cross_encoder_int8")
+    assert RECIPES == ("cross_encoder", "bi_encoder", "tutorial", "head_only")
+    assert BASELINES == ("bm25", "base_cosine")
+    assert set(opponents("judged")) == {*BASELINES, "random"}
+    assert set(opponents("reranked")) == {"first_stage", "base_cosine"}
+    assert not {*RECIPES, *EXPORTED} & {
+        *opponents("judged"),
+        *opponents("reranked"),
+    }
 
 
 def test_render_of_equal_results_gives_equal_pages(page: str) -> None:
@@ -170,7 +180,7 @@ def test_render_shows_every_figure(page: str) -> None:
 
 
 def test_render_leaves_out_what_is_absent() -> None:
-    comparison = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
+    comparison: Any = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
     text = Elements(render(replace(example(), comparison=comparison, curves={}))).text
     assert "ROC" not in text
     assert "The same training from other random numbers" not in text
@@ -184,7 +194,7 @@ def test_render_leaves_out_what_is_absent() -> None:
 def test_render_says_what_gains_are_over(strongest: str, gain: str) -> None:
     headline = COMPARISON["headline"] | {"strongest": strongest}
     page = render(replace(example(), comparison=COMPARISON | {"headline": headline}))
-    label = LABELS[strongest]
+    label = SYSTEMS[strongest].label
     assert f"Gain of each query over {label}" in Elements(page).text
     assert f"largest loss against {label}" in Elements(page).text
     assert f'["{gain}", query.gain]' in page.replace("&#39;", "'")
@@ -199,7 +209,7 @@ def test_render_says_whose_order_documents_moved_against() -> None:
     assert "against base model's cosine\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(results)).text
 
 
-def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> dict[str, Any]:
+def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> Any:
     """The example's comparison with both tables, of which one decides."""
     return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
 
@@ -243,7 +253,7 @@ def test_every_first_stage_has_words() -> None:
     assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["by"].annotation))
 
 
-def shown(comparison: dict[str, Any], depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
+def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
     results = replace(example(), comparison=comparison, reranked_gains=[0.2, -0.1, 0.3], depths=depths, ms_of=25.6)
     page = render(results)
     text = " ".join(Elements(page).text.split())

@@ -22,7 +22,7 @@ from bench.data import SAMPLE, Pairs, read_pairs
 from bench.runner import Case, Job, command, run_case
 from bench.table import OURS, case_rows, page
 from ranker.common.files import atomic
-from ranker.contract.folder import MODEL_FILES
+from ranker.contract.folder import served_model
 from ranker.project import paths
 
 Rows = list[dict[str, Any]]
@@ -60,7 +60,7 @@ def feeding(pairs: Pairs, work: Path, sizes: Sequence[int]) -> Rows:
 
 def scoring(pairs: Pairs, work: Path, sizes: Sequence[int], engines: dict[str, tuple[str, ...]]) -> Rows:
     """Rows of a corpus scored by each engine, in int8 where a model passed export's gate."""
-    model = "int8" if (paths.RANKER / MODEL_FILES["int8"]).is_file() else "fp32"
+    model = served_model(paths.RANKER, "int8")
     rows: Rows = []
     for size in sizes:
         write_corpus(pairs, size, work / "pairs.parquet")

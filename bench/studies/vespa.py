@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ranker.common.files import atomic, write_json
-from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.folder import MODEL_FILES, Model, served_model
 from ranker.contract.layout import INPUTS, Layout, read_contract
 from ranker.model.hardware import chip
 from ranker.project import paths
@@ -183,7 +183,7 @@ def main() -> None:
     settings = read_settings(paths.VESPA)
     with tempfile.TemporaryDirectory() as work:
         measured, tokens = measure(paths.RANKER, paths.DOCUMENTS, settings, DEPTHS, LENGTHS, Path(work))
-    model = params.vespa.model if (paths.RANKER / MODEL_FILES[params.vespa.model]).is_file() else "fp32"
+    model = served_model(paths.RANKER, params.vespa.model)
     (ships,) = [row for row in measured if (row["case"], row["model"], row["way"]) == ("100 hits", model, "packed")]
     size = model_file(paths.VESPA, params.export.version).stat().st_size
     found = chip()

@@ -1,4 +1,4 @@
-"""What stage export writes: its files' names, and whether they are those that its manifest seals."""
+"""What stage export writes: its files' names, their seal in the manifest, and the model that is served."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,11 @@ Model = Literal["fp32", "int8"]
 
 
 MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+
+
+def served_model(folder: Path, asked: Model) -> Model:
+    """The model that is served where `asked` is asked for: fp32 where no int8 model passed export's gate."""
+    return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
 
 def check_digests(folder: Path, *names: str) -> None:

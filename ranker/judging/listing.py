@@ -19,7 +19,7 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     dropped = pd.MultiIndex.from_frame(found.loc[found["kept"] == "False", tables.IDS])
     ordered = ordered[~pd.MultiIndex.from_frame(ordered[tables.IDS]).isin(dropped)]
     run = ordered.merge(judged[[*tables.IDS, "grade"]], how="outer").astype({"grade": "Int32"})
-    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
+    queries, documents = tables.read_texts(paths.SPLIT_QUERIES), tables.read_texts(paths.HIT_DOCUMENTS)
     tables.write_csv(path, to_judge(run, systems, queries, documents[["document_id", "title"]]))
 
 

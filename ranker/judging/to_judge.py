@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ranker.common.errors import InputError
-from ranker.metrics.ranking import DISCOUNTS
+from ranker.metrics.ranking import DISCOUNTS, trec_order
 from ranker.project.tables import IDS
 
 DEPTH = len(DISCOUNTS)  # ranks that nDCG@10 sees
@@ -54,8 +54,7 @@ def unmerged(path: Path, judged: pd.DataFrame) -> int:
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":
     """Ranks from 1 as in trec_eval, missing where a system does not have the document."""
-    scored = run[["query_id", "document_id"]].assign(score=run[system].astype(np.float32)).dropna(subset="score")
-    scored = scored.sort_values(["score", "document_id"], ascending=False)
+    scored = trec_order(run[IDS].assign(score=run[system]).dropna(subset="score"))
     return (scored.groupby("query_id").cumcount() + 1).reindex(run.index)
 
 

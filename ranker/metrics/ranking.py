@@ -92,6 +92,15 @@ def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
     }
 
 
+def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.DataFrame:
+    """The rows by the columns `by`, rising, and then as trec_eval ranks: score and then document_id, both falling.
+
+    `table` has `by`, score and document_id. Scores become float32, because trec_eval compares in single precision.
+    """
+    table = table.assign(score=table["score"].astype(np.float32))
+    return table.sort_values([*by, "score", "document_id"], ascending=[True] * len(by) + [False, False])
+
+
 def tie_range(run: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
     """The lowest and the highest mean nDCG@10 that an order of equal scores could give; equal in single precision."""
     found = []

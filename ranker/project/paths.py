@@ -62,7 +62,6 @@ PER_QUERY = Path("results/evaluation/per_query.csv")
 RERANKED_PER_QUERY = Path("results/evaluation/reranked.csv")
 TO_JUDGE = Path("results/to_judge.csv")  # which its user fills in
 DEPTH_CURVE = Path("results/evaluation/depth.csv")
-TITLES = Path("results/evaluation/titles.csv")
 TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
 ROC_CURVE = Path("results/evaluation/roc.csv")

@@ -9,22 +9,23 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ranker.report.answer import LABELS, MEASURE, answer, basis, deciding, p_value, served, signed
+from ranker.metrics.comparison import Comparison
+from ranker.metrics.ranking import MAIN, trec_order
+from ranker.metrics.systems import BASELINES, SYSTEMS
+from ranker.report.answer import answer, basis, deciding, p_value, served, signed
 from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
 
-SIDE_BY_SIDE = ("bm25", "base_cosine", "cross_encoder")  # the browser's columns
+SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns
 
 
 @dataclass(frozen=True)
 class Results:
     """All that the page shows.
 
-    `comparison` is what ranker.evaluation.significance.compare gives; it may hold "seeds" ({system: {measure: {seed:
-    value, "spread": their deviation}}}), "unseen_documents" (the same comparison of a slice, with "queries" and
-    "pairs"), "reranked" (that of what is served) with "decides", and "left_out" ({system: reason}). `per_query` has
+    `per_query` has
     one row per query: query_id, query, pairs, relevant, "SYSTEM nDCG@10" for each of SIDE_BY_SIDE that is there, and
     gain over the strongest baseline. `run` has one row per judged pair: query_id, document_id, grade, relevant and the
     systems' scores; `documents` has document_id and title. `curves` may hold "reliability" (probability,
@@ -35,7 +36,7 @@ class Results:
     title: str
     scope: str  # what the answer is of, such as "on this split and seed"
     note: str
-    comparison: dict[str, Any]
+    comparison: Comparison
     per_query: pd.DataFrame
     run: pd.DataFrame
     documents: pd.DataFrame
@@ -59,24 +60,24 @@ class Results:
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: LABELS[name]}
+    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
     strongest = results.comparison["headline"]["strongest"]
-    curve = pd.DataFrame(results.depths, columns=["depth", "cross_encoder", "base_cosine", "perfect"])
-    depth = {"depth": curve} if results.depths else {}
+    curve = pd.DataFrame(results.depths)
+    depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
         answer=answer(deciding(results.comparison), results.gains, results.scope),
         basis=basis(results.comparison),
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
-        strongest=LABELS[strongest],
-        systems=list(LABELS),
+        strongest=SYSTEMS[strongest].label,
+        systems=list(SYSTEMS),
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
-        plots=plots(results.per_query, results.curves | depth, LABELS[strongest]),
+        plots=plots(results.per_query, results.curves | depth, SYSTEMS[strongest].label),
         browser=browser_data(results),
     )
 
 
-UNMEASURED = """\
+UNMAIND = """\
 <!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Trained on all judgements</title></head>
@@ -96,7 +97,7 @@ the cross-validation: <code>make crossval</code>, then <code>results/crossval/re
 
 def render_unmeasured(digests: dict[str, str]) -> str:
     """The page of a model that was trained on every fold."""
-    return Environment(autoescape=True).from_string(UNMEASURED).render(digests=digests)
+    return Environment(autoescape=True).from_string(UNMAIND).render(digests=digests)
 
 
 def number(value: Any) -> str:
@@ -118,7 +119,7 @@ def browser_data(results: Results) -> dict[str, Any]:
     """
     systems = [name for name in SIDE_BY_SIDE if name in results.run and name in results.comparison["systems"]]
     runs = {str(query_id): rows for query_id, rows in results.run.groupby("query_id", sort=False)}
-    worst_first = results.per_query.sort_values([f"cross_encoder {MEASURE}", "gain"], kind="stable")
+    worst_first = results.per_query.sort_values([f"cross_encoder {MAIN}", "gain"], kind="stable")
     by_gain = worst_first["gain"].rank(method="first").astype(int)
     queries = [
         {
@@ -126,8 +127,8 @@ def browser_data(results: Results) -> dict[str, Any]:
             "text": row["query"],
             "pairs": number(row["pairs"]),
             "relevant": number(row["relevant"]),
-            "values": [f"{row[f'{name} {MEASURE}']:.3f}" for name in systems],
-            "ranker": f"{row[f'cross_encoder {MEASURE}']:.3f}",
+            "values": [f"{row[f'{name} {MAIN}']:.3f}" for name in systems],
+            "ranker": f"{row[f'cross_encoder {MAIN}']:.3f}",
             "gain": signed(row["gain"]),
             "by_gain": place,
             "tops": top_documents(runs[str(row["query_id"])], systems),
@@ -137,7 +138,7 @@ def browser_data(results: Results) -> dict[str, Any]:
     shown = {document for query in queries for top in query["tops"] for document, _, _ in top}
     titles = zip(results.documents["document_id"], results.documents["title"], strict=True)
     return {
-        "systems": [LABELS[name] for name in systems],
+        "systems": [SYSTEMS[name].label for name in systems],
         "queries": queries,
         "titles": {document: title for document, title in titles if document in shown},
     }
@@ -146,13 +147,10 @@ def browser_data(results: Results) -> dict[str, Any]:
 def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[str, int, str]]]:
     """Of one query's run, the first TOP documents of each system as (document_id, grade, move).
 
-    Equal scores are ordered by document_id, falling, as in trec_eval, which compares in single precision. A move is
-    told from the first system's order; in its own column, it is where the cross-encoder puts what it moves out of TOP.
+    A move is told from the first system's order; in its own column, it is where the cross-encoder puts what it moves
+    out of TOP.
     """
-    ordered = run.assign(**{name: run[name].astype(np.float32) for name in systems})
-    orders = {
-        name: ordered.sort_values([name, "document_id"], ascending=False)["document_id"].tolist() for name in systems
-    }
+    orders = {name: trec_order(run.assign(score=run[name]))["document_id"].tolist() for name in systems}
     ranks = {name: {document: rank for rank, document in enumerate(order, 1)} for name, order in orders.items()}
     grades = dict(zip(run["document_id"], run["grade"].astype(int).tolist(), strict=True))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from ranker.metrics.ranking import trec_order
 from ranker.project.tables import Embeddings
 from ranker.retrieval.bm25 import Bm25
 
@@ -80,10 +81,8 @@ def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The `depth` best hits of each query with their ranks from 1, queries in the order of first appearance.
 
-    By falling score in single precision, then by falling document_id, as trec_eval has it.
+    Hits of a query are in `trec_order`.
     """
-    place = pd.factorize(hits["query_id"])[0]
-    hits = hits.assign(place=place, score=hits["score"].astype(np.float32))
-    hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False]).drop(columns="place")
+    hits = trec_order(hits.assign(place=pd.factorize(hits["query_id"])[0]), ["place"]).drop(columns="place")
     hits["rank"] = hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1
     return hits[hits["rank"] <= depth].reset_index(drop=True)
