@@ -11,6 +11,7 @@ from ranker.evaluation.baselines import JudgedTexts, baseline_scores
 from ranker.evaluation.compare import Runs, evaluate, undefined_and_tied
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems
+from ranker.evaluation.significance import seed_spread
 from ranker.judging.listing import check_merged, write_list
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES, ONCE
@@ -86,8 +87,9 @@ def main() -> None:
     found = evaluate(seeds, seed_runs(hits_of(run, params), params), params)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
+    spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
     counts = {**undefined_and_tied(run, found.judged, found.measures), "pairs": len(found.judged)}
-    write_json(paths.CROSSVAL, {**counts, **found.comparison})
+    write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
     tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
     strongest = found.comparison["headline"]["strongest"]
     tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query_table(found.judged, queries, means, strongest))

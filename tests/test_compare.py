@@ -67,7 +67,6 @@ def test_evaluate_of_one_split_without_hits_is_of_judged_pairs() -> None:
     assert found.served is None
     assert found.comparison["decides"] == {"table": "judged", "system": None, "judged": None}
     assert found.comparison["unseen_documents"] == {"queries": 0, "pairs": 0}
-    assert "seeds" not in found.comparison
     assert "reranked" not in found.comparison
 
 

@@ -12,7 +12,7 @@ from crossval.compare import hits_of, long_run, pool, seed_runs
 from crossval.report import curves, wide
 from crossval.train import TUTORIAL, recipe_params, start, to_score, train_and_score
 from ranker.evaluation.compare import compare_slice, evaluate, rerank
-from ranker.evaluation.significance import compare_systems
+from ranker.evaluation.significance import compare_systems, seed_spread
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.metrics.systems import RECIPES, opponents
 from ranker.metrics.verdict import deciding_table
@@ -70,7 +70,7 @@ def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_docume
         pd.testing.assert_frame_equal(tables["cross_encoder"][seed], expected)
     expected_comparison = compare_systems(tables, opponents("judged"), PARAMS.split.seed)
     assert {name: comparison[name] for name in expected_comparison} == expected_comparison  # type: ignore[literal-required]
-    spread = comparison["seeds"]["cross_encoder"]["RR@10"]
+    spread = seed_spread(tables["cross_encoder"])["RR@10"]
     assert spread == pytest.approx({"13": 1, "14": 3 / 4, "spread": 1 / 4 / 2**0.5})
 
 

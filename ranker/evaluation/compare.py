@@ -7,7 +7,7 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
-from ranker.evaluation.significance import Tables, compare_systems, seed_spread
+from ranker.evaluation.significance import Tables, compare_systems
 from ranker.metrics.comparison import Compared, Comparison, Decided, Reranked, Slice, Undefined
 from ranker.metrics.ranking import (
     expected_measures,
@@ -80,8 +80,6 @@ def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
         "unseen_documents": compare_slice({name: run[run["unseen"]] for name, run in pairs.items()}, seed),
         **decide(served),
     }
-    if len(pairs) > 1:
-        comparison["seeds"] = {"cross_encoder": seed_spread(measures.tables["cross_encoder"])}
     return Evaluation(comparison, first, measures, served)
 
 
@@ -148,7 +146,9 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
     comparison: Reranked = {
         "first_stage": params.first_stage.by,
         "count": count,
-        **compared,
+        "systems": compared["systems"],
+        "differences": compared["differences"],
+        "headline": compared["headline"],
         "perfect": mean_measures(means["perfect"]),
         "smallest_depth": smallest_depth(curve),
     }

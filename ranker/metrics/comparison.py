@@ -113,4 +113,3 @@ class Comparison(Compared, Decided):
 
     left_out: dict[str, str]  # {system: reason}
     unseen_documents: Slice
-    seeds: NotRequired[dict[str, dict[str, dict[str, float]]]]  # {system: {measure: {seed: value, "spread": value}}}

@@ -17,8 +17,9 @@ def basis(comparison: Comparison) -> str:
     """What the verdict is of, and why; empty where there is one table alone."""
     if "decides" not in comparison:
         return ""
-    table, system, share = (comparison["decides"][name] for name in ("table", "system", "judged"))
-    if table == "reranked":
+    decides = comparison["decides"]
+    system, share = decides["system"], decides["judged"]
+    if decides["table"] == "reranked":
         judged = f"of each compared system's first ten, {share:.1%} or more are judged"
         return f"This is of {served(comparison['reranked'])}: {judged}."
     if not system:
@@ -33,11 +34,12 @@ def beside(comparison: Comparison) -> str:
     """What the other table says, in a sentence; empty where there is one table alone."""
     if "reranked" not in comparison:
         return ""
-    other = comparison if deciding(comparison) is not comparison else comparison["reranked"]
+    reranked = comparison["reranked"]
+    by_judged = deciding(comparison) is comparison
+    other: Compared = reranked if by_judged else comparison
     names = [name for name in SYSTEMS if name in other["systems"] and name != "random"]
     means = ", ".join(f"{SYSTEMS[name].spoken} {other['systems'][name][MAIN]['mean']:.3f}" for name in names)
-    what = "judged pairs among themselves" if other is comparison else served(other)
-    return f"Of {what}: {means}."
+    return f"Of {served(reranked) if by_judged else 'judged pairs among themselves'}: {means}."
 
 
 def served(reranked: Reranked) -> str:
