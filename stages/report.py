@@ -10,7 +10,7 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json, sha256
-from ranker.contract.folder import MANIFEST_FILE
+from ranker.contract.folder import MANIFEST_FILE, Manifest
 from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
@@ -30,15 +30,16 @@ def note(params: Params) -> str:
     )
 
 
-def counts() -> dict[str, dict[str, Any]]:
+def counts() -> dict[str, dict[str, object]]:
     """Small tables of what was dropped, what leaks, what is undefined or tied, and what probabilities are worth."""
     measures: Measures = read_json(paths.MEASURES)
-    found = {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
+    found: dict[str, dict[str, object]] = {}
+    found |= {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
     found |= {f"split: {group}": values for group, values in read_json(paths.SPLIT_COUNTS).items()}
     found["negatives"] = mined(read_json(paths.NEGATIVES))
     found["trained with"] = trained_with(read_manifest())
     ties = measures["nDCG@10_by_order_of_ties"].items()
-    found["cut"] = measures["cut"]
+    found["cut"] = {**measures["cut"]}
     found["queries"] = {
         "queries": measures["queries"],
         "queries_without_a_relevant_pair": measures["queries_without_a_relevant_pair"],
@@ -52,12 +53,13 @@ def counts() -> dict[str, dict[str, Any]]:
     return found
 
 
-def read_manifest() -> Any:
+def read_manifest() -> Manifest:
     """What stage export recorded."""
-    return read_json(paths.RANKER / MANIFEST_FILE)
+    manifest: Manifest = read_json(paths.RANKER / MANIFEST_FILE)
+    return manifest
 
 
-def mined(found: dict[str, Any]) -> dict[str, Any]:
+def mined(found: dict[str, Any]) -> dict[str, object]:
     """What stage negatives mined, and how much of what it would mine was relevant: of positives that were hidden."""
     hidden = found["false_negatives"]
     rates = {name: hidden[name]["from_ranks"]["rate"] for name in ("guarded", "unguarded")}
@@ -69,14 +71,15 @@ def mined(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def trained_with(manifest: dict[str, Any]) -> dict[str, Any]:
+def trained_with(manifest: Manifest) -> dict[str, object]:
     """What the model's weights depend on beside its inputs, as stage train recorded it."""
     recorded = manifest["made_of"]["trained_on"]
     chip = {"processor": recorded["chip"]["processor"], "instructions": " ".join(recorded["chip"]["instructions"])}
-    return {name: recorded[name] for name in ("precision", "processes", "threads")} | chip | recorded["versions"]
+    settings = {name: recorded[name] for name in ("precision", "processes", "threads")}
+    return {**settings, **chip, **recorded["versions"]}
 
 
-def digests(manifest: dict[str, Any]) -> dict[str, str]:
+def digests(manifest: Manifest) -> dict[str, str]:
     """SHA-256 of what the figures were made from."""
     made_of = {"base model": manifest["made_of"]["base_model"], **manifest["made_of"]["data"]}
     files = {f"{paths.RANKER.as_posix()}/{name}": digest for name, digest in manifest["files"].items()}

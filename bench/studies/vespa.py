@@ -30,7 +30,7 @@ from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.serving.ranker import TextEncoder
 from ranker.vespa.feed import write_feed
-from ranker.vespa.latency import FIGURES, misfits
+from ranker.vespa.latency import FIGURES, misfits, read_figures
 from ranker.vespa.package import model_file, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
 from tests.vespa import harness
@@ -201,7 +201,7 @@ def main() -> None:
         file.write_text(markdown(measured, shown), "utf-8")
     print(markdown(measured, shown))
     bounds = params.vespa.rerank_count, params.vespa.latency_ms, params.vespa.timeout_ms
-    for line in misfits(facts, size, *bounds):
+    for line in misfits(read_figures(), size, *bounds):
         print(line)
 
 

@@ -41,8 +41,8 @@ class Results:
     run: pd.DataFrame
     documents: pd.DataFrame
     curves: dict[str, pd.DataFrame]
-    counts: dict[str, Any]  # {section: {name: number}}
-    params: dict[str, Any]  # {section: {name: value}}
+    counts: dict[str, dict[str, object]]  # {section: {name: number}}
+    params: dict[str, dict[str, object]]  # {section: {name: value}}
     digests: dict[str, str]  # {file or thing: hex SHA-256}
     ms_of: float = 0.0  # mean tokens of the pairs whose milliseconds `depths` has
     reranked_gains: list[float] = field(default_factory=list)  # of each query, where comparison has "reranked"
