@@ -10,7 +10,7 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json, sha256
-from ranker.contract.folder import MANIFEST_FILE, Manifest
+from ranker.contract.folder import Manifest
 from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
@@ -55,7 +55,7 @@ def counts() -> dict[str, dict[str, object]]:
 
 def read_manifest() -> Manifest:
     """What stage export recorded."""
-    manifest: Manifest = read_json(paths.RANKER / MANIFEST_FILE)
+    manifest: Manifest = read_json(paths.MANIFEST)
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MANIFEST_FILE
 
 RAW = Path("data/raw")
 RAW_LABELLED_DATA = RAW / "labelled_data_all.json"
@@ -46,6 +46,7 @@ CURVES = Path("results/train")
 TRAIN_METRICS = CURVES / "metrics.json"
 
 RANKER = DEFAULT_FOLDER
+MANIFEST = RANKER / MANIFEST_FILE
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION
