@@ -69,7 +69,7 @@ clean:
 	@touch $@
 
 # The page of `dvc plots` loads Vega from the web; with this template it carries it, and draws without a connection.
-.venv/plots.html: .venv/installed scripts/plots_page.py
+.venv/plots.html: .venv/installed scripts/plots_page.py scripts/plots_page.html
 	@$(BIN)/python -m scripts.plots_page $@
 	@$(BIN)/dvc config --local plots.html_template ../$@  # from .dvc/
 

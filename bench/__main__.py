@@ -9,16 +9,13 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import BertConfig
 
 from bench import data, this_project
 from bench.cases import Setup, all_cases
-from bench.data import Pairs
 from bench.runner import run_case
-from bench.studies import dvc_trials, scaling
 from bench.table import case_rows, page
 from ranker.common.files import write_json
 from ranker.contract.folder import MANIFEST_FILE
@@ -59,12 +56,6 @@ def describe(setup: Setup, source: Path) -> dict[str, str]:
     }
 
 
-def try_studies(pairs: Pairs, work: Path) -> list[dict[str, Any]]:
-    """The studies, as small as they get: without Ray, which takes long to start, and of a stage that needs no torch."""
-    rows = scaling.feeding(pairs, work, [1000]) + scaling.scoring(pairs, work, [100], {"one process": ()})
-    return rows + dvc_trials.trial_rows(work, None, {"a trial": ["split"]}, repeats=1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder with the tutorial's two files; else the sample")
@@ -81,8 +72,6 @@ def main() -> None:
         rows = []
         for case in all_cases(setup):
             rows += case_rows(case, run_case(case, 1 if args.quick else args.repeats, here=args.quick))
-        if args.quick:
-            rows += try_studies(setup.pairs, Path(folder))
         table = page("Side by side", describe(setup, args.data or data.SAMPLE), rows)
     print(table)
     if not args.quick:

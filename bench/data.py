@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-LABELLED = "labelled_data_all.json"
-JUDGEMENTS = "training_all_jugdments_data.csv"
+from ranker.data.tutorial import JUDGEMENTS_FILE as JUDGEMENTS
+from ranker.data.tutorial import LABELLED_DATA_FILE as LABELLED
+
 SAMPLE = Path("data/sample")
 SEED = 13
 

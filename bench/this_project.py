@@ -37,8 +37,9 @@ def encode(folder: Path, base_model: Path) -> Calls:
     """Raw files to stored encodings: stages join and encode, in a new folder where stage fetch seems to have run."""
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
-    files = {paths.RAW_LABELLED_DATA: folder / LABELLED, paths.RAW_JUDGEMENTS: folder / JUDGEMENTS}
-    for path, source in (files | {paths.BASE_MODEL: base_model}).items():
+    files = {paths.RAW / name: folder / name for name in (LABELLED, JUDGEMENTS)}
+    judged = Path(load_params().fetch.judgements)
+    for path, source in (files | {paths.BASE_MODEL: base_model, judged: judged}).items():
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).symlink_to(source.absolute())
     os.chdir(workspace)
@@ -71,7 +72,7 @@ def train_head(pairs: Pairs, base_model: Path) -> Calls:
     encoded = encode_texts(pairs, base_model)
 
     def run() -> None:
-        pooled = features(model, encoded, params.eval_batch_tokens, resolve_precision("auto"))
+        pooled = features(model, encoded, resolve_precision("auto"))
         fit_head(model, Featured(pooled, encoded.targets, encoded.lengths), params)
 
     return [run]
@@ -87,9 +88,8 @@ def train(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
 def score(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
     """Scores of every pair, from texts, in PyTorch."""
     model = new_segment_cosine(base_model)
-    tokens = load_params().train.eval_batch_tokens
-    predict(model, encode_texts(pairs.some(64), base_model), tokens, precision)
-    return [lambda: predict(model, encode_texts(pairs, base_model), tokens, precision)]
+    predict(model, encode_texts(pairs.some(64), base_model), precision=precision)
+    return [lambda: predict(model, encode_texts(pairs, base_model), precision=precision)]
 
 
 def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:

@@ -7,12 +7,12 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import write_json
-from ranker.evaluation.baselines import JudgedTexts, baseline_scores
-from ranker.evaluation.compare import Runs, evaluate, undefined_and_tied
+from ranker.evaluation.baselines import baseline_scores, read_judged
+from ranker.evaluation.compare import Runs, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
-from ranker.evaluation.reranking import compared_systems
+from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.significance import seed_spread
-from ranker.judging.listing import check_merged, write_list
+from ranker.evaluation.to_judge import write_list
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES, ONCE
 from ranker.project import paths, tables
@@ -27,15 +27,9 @@ def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
 
 def pool(params: Params) -> pd.DataFrame:
     """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
-    texts = JudgedTexts(
-        tables.read_texts(paths.SPLIT_QUERIES),
-        tables.read_texts(paths.SPLIT_DOCUMENTS),
-        tables.read_embeddings(paths.EMBEDDED_QUERIES),
-        tables.read_embeddings(paths.EMBEDDED_DOCUMENTS),
-    )
     run = tables.read_table(paths.SPLIT_PAIRS)
     run["unseen"] = unseen_by_training(run, tables.read_table(paths.MINED_PAIRS))
-    return with_recipes(run.join(baseline_scores(run, texts)), params)
+    return with_recipes(run.join(baseline_scores(run, read_judged(run, params.first_stage.language))), params)
 
 
 def hits_of(run: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -81,14 +75,13 @@ def long_run(seeds: Runs) -> pd.DataFrame:
 
 def main() -> None:
     params = load_crossval_params()
-    check_merged(paths.CROSSVAL_TO_JUDGE)
     run = pool(params)
     seeds = seed_runs(run, params)
     found = evaluate(seeds, seed_runs(hits_of(run, params), params), params)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
     spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
-    counts = {**undefined_and_tied(run, found.judged, found.measures), "pairs": len(found.judged)}
+    counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
     write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
     tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
     strongest = found.comparison["headline"]["strongest"]
@@ -98,7 +91,9 @@ def main() -> None:
     per_query = per_query_table(served.judged, queries, served.means, strongest)
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, served.curve)
-    write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, compared_systems(strongest))
+    tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(served.judged, served.ordered))
+    systems, scale = compared_systems(strongest), params.join.grades
+    write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
 
     write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
     write_means(paths.CROSSVAL_METRICS, means)

@@ -62,11 +62,11 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
     settings = params.train
     if settings.trainable != "head":
         fine_tune(model, training, settings, name=name)
-        return score(model, held_out, settings.eval_batch_tokens)
+        return score(model, held_out)
     model = cast(BertForSequenceClassification, model)
-    pooled = features(model, training, settings.eval_batch_tokens, resolve_precision(settings.precision))
+    pooled = features(model, training, resolve_precision(settings.precision))
     # Scores are of fp32 whatever training computes in, because what is exported is.
-    scored = features(model, held_out, settings.eval_batch_tokens, "fp32")
+    scored = features(model, held_out, "fp32")
     if recipe == "head_only":
         return converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), scored)
     train_head(model, Featured(pooled, training.targets, training.lengths), settings)
@@ -94,7 +94,7 @@ def main() -> None:
     params = recipe_params(load_crossval_params(), asked.recipe, asked.seed)
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_training_pairs(params)
-    encoded = encoded.with_targets(targets(pairs, params.train.targets))
+    encoded = encoded.with_targets(targets(pairs, params.train.targets, params.join.grades))
     training, held_out = training_sides(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)

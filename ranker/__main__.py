@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ranker.common.errors import run_stage
+from ranker.common.errors import InputError, run_stage
 from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MODEL_FILES
 from ranker.serving.documents import STDIN
 
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
+EXTRAS = {"pyarrow": "parquet", "filelock": "parquet", "tqdm": "vespa", "ray": "ray"}  # the wheel's, by module
 DOCUMENTS = "CSV, JSON lines or Parquet with document_id and join.document_fields: title, say (- : standard input)"
 
 
@@ -118,9 +119,20 @@ def _folder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help="the folder that stage export wrote")
 
 
+def run(asked: argparse.Namespace) -> None:
+    """Run a command; InputError names the wheel's extra that it needs, where that is not installed."""
+    try:
+        asked.run(asked)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise InputError(f"needs {module}: pip install '{COMMAND}[{EXTRAS[module]}]'") from error
+
+
 def main() -> None:
     asked = parser().parse_args()
-    run_stage(asked.command, partial(asked.run, asked))
+    run_stage(asked.command, partial(run, asked), params=None)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,68 @@
-"""Merge a filled-in list of judgements into the files of fetch.folder, which older judgements of it stay in.
+"""Merge a table of grades into the file of your own judgements (fetch.judgements), or make a form to fill in.
 
-python -m scripts.judge results/to_judge.csv
+python -m scripts.judge grades.csv --form              # a new file: the rows of results/to_judge.csv, without grades
+python -m scripts.judge grades.csv [--dry-run]         # merge it, or show what it would change
 """
 
 import argparse
 from pathlib import Path
 
-from ranker.common.errors import run_stage
-from ranker.judging.judged import merge_judgements
-from ranker.project.params import load_params
+from ranker.common.errors import InputError, one_line, run_stage
+from ranker.data.judged import write_judgements
+from ranker.data.merge import Merged, merge, write_form
+from ranker.project import paths
+from ranker.project.params import Params, load_params
+from stages.join import read_collection
+
+
+def report(merged: Merged, relevant_from: int) -> list[str]:
+    """Lines that count what a table changes, and list the grades that it revises."""
+    relevant = sum(row.grade >= relevant_from for row in merged.new)
+    return [
+        f"{len(merged.new)} new judgements ({relevant} relevant, {merged.of_new_queries} of new queries), "
+        f"{len(merged.revised)} revised, {merged.known} known already, {merged.without_grade} rows without a grade",
+        *(
+            f"revised: query {row.query_id} ({row.query}), document {row.document_id} ({row.title}): "
+            f"{row.earlier.split()[-1]} -> {row.grade}"
+            for row in merged.revised
+        ),
+    ]
+
+
+def judge(table: Path, params: Params, dry_run: bool) -> None:
+    if not paths.RAW.is_dir():
+        raise InputError(f"{paths.RAW}: expected the collection that was judged, found none: dvc repro fetch")
+    file = Path(params.fetch.judgements)
+    merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades)
+    for line in report(merged, params.join.relevant_from):
+        print(f"judge: {one_line(line)}")
+    if dry_run or not merged.new + merged.revised:
+        print(f"judge: {file}: {'dry run, ' if dry_run else ''}nothing written")
+        return
+    write_judgements(file, merged.rows)
+    print(f"judge: -> {file}: commit it, because dvc exp apply undoes what is not committed; then dvc repro")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("judged", type=Path, help="a CSV file with the columns query_id, document_id and grade")
-    for line in merge_judgements(parser.parse_args().judged, load_params()):
-        print(f"judge: {line}")
+    parser.add_argument(
+        "file", type=Path, help="a CSV or Parquet file: query_id or query, document_id, grade (or their usual names)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+    parser.add_argument(
+        "--form",
+        type=Path,
+        nargs="?",
+        const=paths.TO_JUDGE,
+        metavar="LIST",
+        help="make FILE of a list of what to judge",
+    )
+    arguments = parser.parse_args()
+    if arguments.form:
+        count = write_form(arguments.form, arguments.file)
+        print(f"judge: {arguments.file}: {count} rows; fill in the column grade, then merge the file")
+    else:
+        judge(arguments.file, load_params(), arguments.dry_run)
 
 
 if __name__ == "__main__":

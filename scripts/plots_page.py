@@ -7,17 +7,26 @@ import sys
 from pathlib import Path
 
 import vl_convert
-from dvc_render.html import PAGE_HTML
 
+from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+SNIPPET = "window.vegaEmbed = vegaEmbed;"  # of an empty one the bundle is empty
+
+
+def template(vega: str) -> str:
+    """The page with this script in it; InputError where it does not define `vegaEmbed` or would end its element."""
+    if "vegaEmbed=" not in vega or "</script" in vega:
+        raise InputError(f"vl_convert: expected a script of vegaEmbed, found {vega[:60]!r}")
+    return TEMPLATE.read_text(encoding="utf-8").replace("{vega}", vega)
 
 
 def main() -> None:
-    destination = Path(sys.argv[1])
-    vega = vl_convert.javascript_bundle("", vl_version="5.20")
-    with atomic(destination) as partial:
-        partial.write_text(PAGE_HTML.replace("{scripts}", f"<script>(() => {{{vega}}})()</script>"), encoding="utf-8")
+    page = template(vl_convert.javascript_bundle(SNIPPET, vl_version="5.20"))
+    with atomic(Path(sys.argv[1])) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("plots_page", main)

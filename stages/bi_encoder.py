@@ -22,7 +22,7 @@ def train(params: Params, folder: Path) -> None:
     from ranker.training.trainer import fine_tune
 
     pairs, encoded = load_pairs(params)
-    encoded = encoded.with_targets(targets(pairs, params.train.targets))
+    encoded = encoded.with_targets(targets(pairs, params.train.targets, params.join.grades))
     training, _ = held_out_rows(pairs, params.split.held_out)
     print(f"bi_encoder: {len(training)} pairs", flush=True)
     model = new_bi_encoder(params.train.trainable)

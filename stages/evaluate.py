@@ -9,18 +9,16 @@ from sklearn.metrics import roc_auc_score
 from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic, write_json
 from ranker.contract.folder import MODEL_FILES, served_model
-from ranker.evaluation.baselines import JudgedTexts, baseline_scores
-from ranker.evaluation.compare import Evaluation, Served, evaluate, undefined_and_tied
+from ranker.evaluation.baselines import baseline_scores, read_judged
+from ranker.evaluation.compare import Evaluation, Served, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
-from ranker.evaluation.reranking import compared_systems
+from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.shipped import cut_audit
+from ranker.evaluation.to_judge import write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
-from ranker.judging.listing import check_merged, write_empty_list, write_list
 from ranker.metrics.classification import (
-    calibration_noise,
     classification_measures,
     precision_recall,
-    prior_measures,
     reliability_curve,
     roc,
 )
@@ -33,18 +31,13 @@ from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_pairs, unseen_by_training
 
+ONE = 0  # seed of the exported model: it is the only one that is measured here
 
-def classify(run: pd.DataFrame, training: pd.DataFrame, seed: int) -> OverAllPairs:
-    """What is measured over all pairs, whatever their query: probabilities, and what they have to beat."""
+
+def classify(run: pd.DataFrame) -> OverAllPairs:
+    """Measures over all pairs, whatever their query: the cross-encoder's probabilities, and the baselines' order."""
     relevant = run["relevant"].to_numpy()
-    scores = run["cross_encoder"].to_numpy()
-    found: OverAllPairs = {
-        "cross_encoder": {
-            **classification_measures(relevant, scores),
-            "calibration error of honest probabilities": calibration_noise(scores, seed),
-        },
-        "topic_prior": {**prior_measures(run, training)},
-    }
+    found = {"cross_encoder": classification_measures(relevant, run["cross_encoder"].to_numpy())}
     return found | {system: {"ROC AUC": float(roc_auc_score(relevant, run[system]))} for system in BASELINES}
 
 
@@ -56,29 +49,26 @@ def write_curves(run: pd.DataFrame) -> None:
     tables.write_csv(paths.PRECISION_RECALL_CURVE, precision_recall(run, ("cross_encoder", *BASELINES)))
 
 
-def held_out_run(params: Params) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training pairs, and held-out pairs with the scores of every system and whether training has seen the document."""
-    texts = JudgedTexts(
-        tables.read_texts(paths.SPLIT_QUERIES),
-        tables.read_texts(paths.SPLIT_DOCUMENTS),
-        tables.read_embeddings(paths.EMBEDDED_QUERIES),
-        tables.read_embeddings(paths.EMBEDDED_DOCUMENTS),
-    )
-    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
+def held_out_run(params: Params) -> pd.DataFrame:
+    """Held-out pairs with the scores of every system and whether training has seen the document."""
+    pairs = tables.read_table(paths.SPLIT_PAIRS)
+    _, held_out = held_out_pairs(pairs, params.split.held_out)
     run = tables.read_run(paths.SCORED_PAIRS)
     if not run[tables.IDS].equals(held_out[tables.IDS]):
         raise InputError(f"{paths.SCORED_PAIRS}: expected the held-out pairs of {paths.SPLIT_PAIRS}, found others")
     unseen = unseen_by_training(held_out, tables.read_table(paths.MINED_PAIRS))
-    return training, run.join(baseline_scores(run, texts)).assign(unseen=unseen)
+    texts = read_judged(pairs, params.first_stage.language)
+    return run.join(baseline_scores(run, texts)).assign(unseen=unseen)
 
 
 def write_served(served: Served, queries: pd.DataFrame, params: Params) -> None:
-    """Write what is measured of what is served, and add to its comparison the model that serves it."""
+    """Write what is measured of what is served."""
     write_means(paths.RERANKED_METRICS, served.means)
     strongest = served.comparison["headline"]["strongest"]
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(served.judged, queries, served.means, strongest))
     tables.write_csv(paths.DEPTH_CURVE, served.curve)
-    write_list(paths.TO_JUDGE, served.judged, served.ordered, compared_systems(strongest))
+    tables.write_run(paths.RERANKED_RUN, reranked_run(served.judged, served.ordered))
+    write_list(paths.TO_JUDGE, served.judged, served.ordered, compared_systems(strongest), params.join.grades)
 
 
 def write_evaluation(found: Evaluation, params: Params) -> None:
@@ -132,23 +122,15 @@ def write_nothing_measured() -> None:
 def main() -> None:
     params = load_params()
     say_other_versions("evaluate")
-    check_merged(paths.TO_JUDGE)
     if params.split.held_out == "none":
         write_nothing_measured()
         return
-    training, run = held_out_run(params)
+    run = held_out_run(params)
     hits = tables.read_table(paths.SCORED_HITS) if params.split.by == "query" else None
-    seed = params.train.seed
-    found = evaluate({seed: run}, {seed: hits} if hits is not None else {}, params)
+    found = evaluate({ONE: run}, {} if hits is None else {ONE: hits}, params)
     write_evaluation(found, params)
-    write_json(
-        paths.MEASURES,
-        {
-            **undefined_and_tied(run, found.judged, found.measures),
-            "cut": audit_cut(run),
-            "over_all_pairs": classify(run, training, params.split.seed),
-        },
-    )
+    counts = undefined(run, found.judged, found.measures)
+    write_json(paths.MEASURES, {**counts, "cut": audit_cut(run), "over_all_pairs": classify(run)})
     write_curves(run)
     tables.write_run(paths.RUN, run.drop(columns=["uncut", "unseen"]))
     print(means_table(found.measures.means))

@@ -12,6 +12,7 @@ import yaml
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, read_json, sha256, write_json
+from ranker.contract.batching import TOKENS
 from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE, MadeOf
 from ranker.contract.layout import contract
 from ranker.export.gate import WAYS, compare_ways, gate, judged, sampled_rows
@@ -40,7 +41,7 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
     export_onnx(model, folder / MODEL_FILES["fp32"], params.export)
     exact = Ranker(folder, trusted=True)
     compared = encoded.take(held if len(held) else drawn)
-    differences = compare(model, exact, compared, params.train.eval_batch_tokens)
+    differences = compare(model, exact, compared, TOKENS)
     prepared = prepare(folder / MODEL_FILES["fp32"], model.config)
     tried = gate(model, prepared, folder, judged(exact, pairs, encoded, drawn), params.export)
     if not len(held):
@@ -102,7 +103,7 @@ def main() -> None:
 
 
 def _brief(ways: Mapping[str, Any]) -> str:
-    """What `agreement` tells, in the order of its bounds in params.yaml; of a loss, its interval."""
+    """What `agreement` tells, in the order of the gate's bounds; of a loss, its interval."""
     names = ("Kendall's tau", "overlap of top 10", "score difference")
     return "; ".join(
         f"{way}, "

@@ -31,7 +31,7 @@ def extract(params: Params, folder: Path) -> None:
     tokens = pairs.lengths.sum()
     print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}", flush=True)
     model = cast(BertForSequenceClassification, initial_model(params))  # preflight says so
-    write_features(folder / FEATURES_FILE, model, pairs, params.train.eval_batch_tokens, precision)
+    write_features(folder / FEATURES_FILE, model, pairs, precision)
 
 
 def main() -> None:

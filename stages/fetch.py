@@ -6,8 +6,8 @@ python -m stages.fetch
 from ranker.common.errors import run_stage
 from ranker.common.files import sha256
 from ranker.data.beir import CORPUS, QRELS, QUERIES
-from ranker.data.source import take_files
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from ranker.fetch.source import take_files
 from ranker.project import paths
 from ranker.project.params import Fetch, load_params
 
@@ -24,7 +24,7 @@ def files_of(params: Fetch) -> tuple[str, ...]:
 def main() -> None:
     params = load_params().fetch
     if params.format == "ir_datasets":
-        from ranker.data.catalogue import fetch_catalogue  # takes seconds to import
+        from ranker.fetch.catalogue import fetch_catalogue  # takes seconds to import
 
         fetch_catalogue(params.id, params.query_field, paths.RAW)
     else:

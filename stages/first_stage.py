@@ -13,11 +13,18 @@ import pyarrow.compute as pc
 
 from ranker.common.errors import run_stage
 from ranker.project import paths, tables
-from ranker.project.documents import read_documents, read_some_documents, read_some_tokens, read_token_parts
+from ranker.project.alike import itself, with_readings
+from ranker.project.documents import (
+    read_documents,
+    read_fields,
+    read_some_documents,
+    read_some_tokens,
+    read_token_parts,
+)
 from ranker.project.params import FirstStage, load_params
 from ranker.project.tables import Tokens
 from ranker.project.versions import say_other_versions
-from ranker.retrieval.hits import Part, bm25_hits, cosine_hits, fuse, ordered
+from ranker.retrieval.hits import Part, bm25_hits, cosine_hits, first_ranks, fuse
 from ranker.retrieval.run_file import read_run_file
 
 if TYPE_CHECKING:
@@ -52,22 +59,35 @@ class Vectors:
 
 
 def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.DataFrame:
-    """query_id, document_id, score and rank of each query's best documents."""
-    if params.by == "run":
-        return own_hits(params, queries)
-    if params.by == "bi_encoder":
-        return bi_encoder_hits(params, queries)
+    """query_id, document_id, score and rank of each query's best documents, of which none is the query itself."""
+    depth = params.depth + 1  # one of them may be it
     found = []
+    if params.by == "run":
+        found.append(own_hits(params, queries))
+    if params.by == "bi_encoder":
+        found.append(bi_encoder_hits(queries, depth))
     if params.by in ("bm25", "fusion"):
-        found.append(bm25_hits(queries, ((ids, texts) for ids, _, texts in read_documents()), params.depth))
+        found.append(bm25_hits(queries, read_fields(), params.language, depth))
     if params.by in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
         parts = map(vectors.documents, read_token_parts())
-        found.append(cosine_hits(queries["query_id"], asked, parts, params.depth))
+        found.append(cosine_hits(queries["query_id"], asked, parts, depth))
+    found = [first_ranks(without_itself(hits), params.depth) for hits in found]
     return found[0] if len(found) == 1 else fuse(found, params.depth)
 
 
-def bi_encoder_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
+def without_itself(hits: pd.DataFrame) -> pd.DataFrame:
+    """The hits but for those that are their query, by id and text, of which a line says how many there are."""
+    same = hits[hits["query_id"] == hits["document_id"]]
+    asked = tables.read_as(tables.read_tokens(paths.ENCODED_QUERIES))
+    texts = tables.read_as(read_some_tokens(pa.array(same["document_id"], pa.string())))
+    left_out = same.index[itself(with_readings(same, asked, texts))]
+    if len(left_out):
+        print(f"first_stage: {len(left_out)} hits are the query itself, by id and text, and are left out")
+    return hits.drop(left_out)
+
+
+def bi_encoder_hits(queries: pd.DataFrame, depth: int) -> pd.DataFrame:
     """Hits by the vectors of what stage bi_encoder trained."""
     from ranker.model.embedding import Embedder
 
@@ -75,7 +95,7 @@ def bi_encoder_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
     tokens = tables.read_tokens(paths.ENCODED_QUERIES)
     asked = embed(tokens.take(tokens.rows(queries["query_id"]).tolist()), "query")
     parts = ((part.ids, embed(part, "document")) for part in read_token_parts())
-    return cosine_hits(queries["query_id"], asked, parts, params.depth)
+    return cosine_hits(queries["query_id"], asked, parts, depth)
 
 
 def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +105,7 @@ def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
     if run.unknown_queries or run.unknown_documents:
         counts = f"{run.unknown_queries} hits of other queries and {run.unknown_documents} of other documents"
         print(f"first_stage: warning: {paths.RUNS / params.run}: {counts} are left out", flush=True)
-    return ordered(run.hits, params.depth)
+    return run.hits
 
 
 def cosines(hits: pd.DataFrame, wanted: pa.Array, vectors: Vectors) -> np.ndarray:

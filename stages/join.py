@@ -3,20 +3,27 @@
 python -m stages.join
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from tokenizers import Tokenizer
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
 from ranker.contract.document import whole_text
+from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
+from ranker.data.grades import check_grades, doubts
 from ranker.data.join import join, stand_ins
+from ranker.data.judged import with_judgements
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
-from ranker.project.documents import read_ids_at, write_documents
+from ranker.project.alike import with_readings
+from ranker.project.documents import read_documents_at, write_documents
 from ranker.project.params import Params, load_params
 
 
@@ -39,6 +46,25 @@ def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str,
         yield document_id, fields
 
 
+def readings(tokenizer: Tokenizer, texts: Mapping[str, str]) -> "pd.Series[int]":
+    """The readings of texts by id."""
+    return tables.read_as(tables.pack(texts, tokenize(tokenizer, list(texts.values()))))
+
+
+def say_alike(noted: Mapping[str, int]) -> None:
+    """A line where queries read alike, and one where they are documents."""
+    if count := noted["query_under_another_id"]:
+        print(
+            f"join: warning: {count} queries read like an earlier one under another id: what was judged of one is no "
+            "negative of the other, but each is measured by its own judgements alone"
+        )
+    if count := noted["query_is_a_document"]:
+        print(
+            f"join: warning: {count} queries are documents of the collection, by id and text: no query is a hit, a "
+            "negative or a stand-in of itself"
+        )
+
+
 def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
     """A line where queries have no judged negatives, and for how many of them no document was left to stand in."""
     positives = int(pairs.groupby("query_id")["relevant"].all().sum())
@@ -53,21 +79,44 @@ def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params()
     collection = read_collection(params)
+    collection = with_judgements(collection, Path(params.fetch.judgements), params.join.document_fields)
+    check_grades(collection.judgements, params.join.grades)
     census = Census()
-    judged, texts = set(collection.judgements["document_id"]), dict[str, str]()
+    tokenizer = load_tokenizer(paths.BASE_MODEL)
+    queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
+    known, texts = {*queries, *collection.judgements["document_id"]}, dict[str, str]()
     with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
-        documents = keep_texts(census.distinct(collection.documents), judged, texts)
+        documents = keep_texts(census.distinct(collection.documents), known, texts)
         write_documents(partial, documents, params.join.document_fields)
         census.check_fields(params.join.document_fields)
-        joined = join(collection, census, pd.Series(texts, dtype=str), params.join.relevant_from)
-    added = stand_ins(joined.pairs, collection.judgements, census.kept, read_ids_at)
+        read = readings(tokenizer, queries), readings(tokenizer, texts)
+        joined = join(collection, census, *read, params.join.relevant_from)
+
+    def drawn(rows: np.ndarray) -> pd.DataFrame:
+        found = read_documents_at(rows)
+        texts = readings(tokenizer, dict(zip(found["document_id"], found["text"], strict=True)))
+        return found.assign(text=texts.reindex(found["document_id"]).to_numpy())
+
+    added = stand_ins(joined.pairs, with_readings(collection.judgements, *read), census.kept, drawn)
     joined.counts["kept"]["unjudged_stand_ins"] = len(added)
     tables.write_table(paths.QUERIES, joined.queries)
     tables.write_table(paths.PAIRS, pd.concat([joined.pairs, added], ignore_index=True))
+    splits = collection.judgements[["query_id", "qrels_split"]].drop_duplicates()
+    tables.write_table(paths.QRELS_SPLITS, splits[splits["qrels_split"] != ""])
     tables.write_csv(paths.JOIN_FINDINGS, joined.findings)
     write_json(paths.JOIN_COUNTS, joined.counts)
     for group, counts in joined.counts.items():
-        print(f"join: {group}: {', '.join(f'{count} {name}' for name, count in counts.items() if count) or 'nothing'}")
+        of = " of " if group == "grades" else " "
+        print(
+            f"join: {group}: {', '.join(f'{count}{of}{name}' for name, count in counts.items() if count) or 'nothing'}"
+        )
+    if count := joined.counts["dropped"]["other_subtopic"]:
+        print(
+            f"join: {count} judgements are of another subtopic (column 2 of the qrels): a pair's largest grade counts"
+        )
+    for line in doubts(joined.counts["grades"], params.join.grades):
+        print(f"join: warning: {line}")
+    say_alike(joined.counts["noted"])
     say_stand_ins(joined.pairs, added)
 
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from ranker.common.errors import run_stage
 from ranker.common.files import write_json
-from ranker.data.join import words
 from ranker.project import paths, tables
-from ranker.project.documents import read_documents, read_some_documents, read_some_tokens
+from ranker.project.alike import with_readings
+from ranker.project.documents import read_some_documents, read_some_tokens, read_token_parts
 from ranker.project.params import load_params
 from ranker.retrieval.hits import cosine_scores
 from ranker.retrieval.negatives import Mined, false_negatives, mine, wanted
@@ -26,12 +26,6 @@ def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
     dropped = dropped.merge(kept[tables.IDS], how="left", indicator=True).query("_merge == 'left_only'")[tables.IDS]
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
     return pd.concat([kept.assign(base_cosine=cosine_scores(kept, *embedded)), dropped], ignore_index=True)
-
-
-def texts(*files: Any) -> "pd.Series[int]":
-    """A number for each document of some tables, by document_id, equal for those that read alike."""
-    both = pd.concat(map(tables.read_texts, files)).drop_duplicates("document_id")
-    return pd.Series(pd.factorize(words(both["text"]))[0], index=both["document_id"])
 
 
 def write(mined: Mined, pairs: pd.DataFrame) -> None:
@@ -48,13 +42,14 @@ def write(mined: Mined, pairs: pd.DataFrame) -> None:
 def main() -> None:
     params = load_params().negatives
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
-    judged, read_as = judgements(pairs), texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
-    hits, judged = (table.assign(text=table["document_id"].map(read_as)) for table in (hits, judged))
-    document_ids = np.array([name for ids, _, _ in read_documents() for name in ids], object)
+    asked = tables.read_as(tables.read_tokens(paths.SPLIT_QUERIES))
+    texts = pd.concat([tables.read_as(part) for part in read_token_parts()])
+    hits, judged = (with_readings(table, asked, texts) for table in (hits, judgements(pairs)))
+    documents = texts.rename_axis("document_id").rename("text").reset_index()
     lacking = wanted(pairs[pairs["judged"]], params.per_positive)
-    mined = mine(hits, judged, lacking, document_ids, params)
+    mined = mine(hits, judged, lacking, documents, params)
     write(mined, pairs)
-    measured = false_negatives(hits, judged, document_ids, params)
+    measured = false_negatives(hits, judged, documents, params)
     counts = {
         "queries": {"all": pairs["query_id"].nunique(), "mined": len(lacking)},
         "mined": {"from_ranks": len(mined.from_ranks), "at_random": len(mined.at_random)},
@@ -63,7 +58,7 @@ def main() -> None:
     write_json(paths.NEGATIVES, counts | {"false_negatives": measured})
     print(
         f"negatives: {len(lacking)} of {pairs['query_id'].nunique()} queries have few judged negatives: mined "
-        f"{len(mined.from_ranks)} from ranks {params.from_rank} to {params.to_rank}, {len(mined.at_random)} at random"
+        f"{len(mined.from_ranks)} from rank {params.from_rank} on, {len(mined.at_random)} at random"
     )
     print(f"negatives: {told(measured)}")
 

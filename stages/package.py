@@ -18,12 +18,13 @@ def main() -> None:
     params = load_params()
     asked, version = params.vespa, params.export.version
     settings = QuerySettings(
-        asked.language, asked.rerank_count, asked.timeout_ms, read_document_fields(paths.RANKER / CONTRACT_FILE)
+        params.first_stage.language,
+        asked.rerank_count,
+        asked.timeout_ms,
+        read_document_fields(paths.RANKER / CONTRACT_FILE),
     )
     with atomic(paths.VESPA) as partial:
-        model = write_application(
-            partial, paths.RANKER, params.export.name, version, asked.model, settings, asked.threads
-        )
+        model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
     if params.first_stage.by != "bm25":
         print(f"package: its first phase is BM25, and figures are of first_stage.by {params.first_stage.by}")
@@ -31,7 +32,10 @@ def main() -> None:
     for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")
     if kept := kept_by_tokenizer(paths.RANKER):
-        print(f"package: {paths.RANKER}: documents with {kept} have other tokens in Vespa, which takes no such text")
+        some = ", ".join(f"U+{ord(character):04X}" for character in kept[:5]) + (" …" if len(kept) > 5 else "")
+        print(
+            f"package: {paths.RANKER}: documents with {some} have other tokens in Vespa, because the feed drops these"
+        )
 
 
 if __name__ == "__main__":

@@ -31,26 +31,19 @@ def note(params: Params) -> str:
 
 
 def counts() -> dict[str, dict[str, object]]:
-    """Small tables of what was dropped, what leaks, what is undefined or tied, and what probabilities are worth."""
+    """Small tables of what was dropped, what leaks, what is undefined, and what probabilities are worth."""
     measures: Measures = read_json(paths.MEASURES)
     found: dict[str, dict[str, object]] = {}
     found |= {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
     found |= {f"split: {group}": values for group, values in read_json(paths.SPLIT_COUNTS).items()}
     found["negatives"] = mined(read_json(paths.NEGATIVES))
     found["trained with"] = trained_with(read_manifest())
-    ties = measures["nDCG@10_by_order_of_ties"].items()
     found["cut"] = {**measures["cut"]}
     found["queries"] = {
         "queries": measures["queries"],
         "queries_without_a_relevant_pair": measures["queries_without_a_relevant_pair"],
     }
-    found["nDCG@10 by the order of ties"] = {name: "{low:.3f} to {high:.3f}".format(**span) for name, span in ties}
-    for system, values in measures["over_all_pairs"].items():
-        found[f"over all pairs: {system}"] = {
-            name: value if isinstance(value, float) else "{mean:.3f} ({low:.3f} to {high:.3f})".format(**value)
-            for name, value in values.items()
-        }
-    return found
+    return found | {f"over all pairs: {system}": {**values} for system, values in measures["over_all_pairs"].items()}
 
 
 def read_manifest() -> Manifest:
@@ -102,12 +95,12 @@ def page(params: Params) -> str:
     if params.split.held_out == "none":
         return render_unmeasured(digests(read_manifest()))
     results = read_results(
-        *(paths.COMPARISON, paths.PER_QUERY, paths.RERANKED_PER_QUERY, paths.DEPTH_CURVE),
-        title=f"Held-out fold {params.split.held_out}",
+        *(paths.COMPARISON, paths.PER_QUERY, (paths.RERANKED_PER_QUERY, paths.RERANKED_RUN), paths.DEPTH_CURVE),
+        title=f"Held-out {'split' if params.split.named else 'fold'} {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
         run=tables.read_run(paths.RUN),
-        documents=tables.read_texts(paths.SPLIT_DOCUMENTS),
+        documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
             "roc": pd.read_csv(paths.ROC_CURVE),
@@ -116,6 +109,7 @@ def page(params: Params) -> str:
         counts=counts(),
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(read_manifest()),
+        to_judge=paths.TO_JUDGE,
     )
     return render(timed(results))
 

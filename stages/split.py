@@ -1,4 +1,4 @@
-"""Assign queries to folds, so that more data move nobody, and audit what the held-out side leaks.
+"""Assign each query to a fold by a hash of its own tokens, and audit what the held-out side leaks.
 
 python -m stages.split
 """
@@ -10,23 +10,52 @@ from ranker.common.files import write_json
 from ranker.project import paths, tables
 from ranker.project.documents import read_paired_tokens, read_some_documents
 from ranker.project.params import Split, load_params
-from ranker.splits.folds import assign_folds, fold_shares, group_queries, held_out_rows, query_folds
-from ranker.splits.leakage import NEAR_QUERIES, audit, check_queries, near_queries, seen_documents, unseen_pairs
+from ranker.project.tables import Tokens
+from ranker.splits.folds import assign_folds, fold_number, fold_shares, held_out_rows, named_folds, query_folds
+from ranker.splits.leakage import NEAR_QUERIES, audit, near_queries, seen_documents, unseen_pairs
+
+TEST = "test"  # what BEIR calls the split that its figures are of
+
+
+def folded(pairs: pd.DataFrame, queries: pd.DataFrame, tokens: Tokens, params: Split) -> pd.DataFrame:
+    """The pairs with a column fold; where a split is held out by name, without what must not be trained on."""
+    read = tokens.take(tokens.rows(queries["query_id"]).tolist())
+    if not params.named:
+        by_query = pd.Series(query_folds(read, params.folds, params.seed), index=queries["query_id"])
+        return pairs.assign(fold=assign_folds(pairs, by_query, params.folds, params.seed, params.by))
+    splits = tables.read_table(paths.QRELS_SPLITS)
+    by_query = named_folds(queries.assign(tokens=[text.tobytes() for text in read]), splits, str(params.held_out))
+    say_named(by_query, len(queries), splits, str(params.held_out))
+    pairs = pairs[pairs["query_id"].isin(by_query.index)].reset_index(drop=True)
+    return pairs.assign(fold=pairs["query_id"].map(by_query).astype("int8"))
+
+
+def say_named(by_query: "pd.Series[int]", queries: int, splits: pd.DataFrame, name: str) -> None:
+    """Lines where queries of the split that is held out are in others too, by their id or as the model reads them."""
+    held_out = by_query.index[by_query == fold_number(name)]
+    several = splits.loc[splits["query_id"].isin(held_out) & (splits["qrels_split"] != name), "query_id"].nunique()
+    if several:
+        print(f"split: {several} queries of split {name} are judged by other splits too: held out with all judgements")
+    if dropped := queries - len(by_query):
+        print(f"split: {dropped} queries of other splits dropped: the model reads them as it does one of split {name}")
+
+
+def say_test(params: Split) -> None:
+    """A line where a benchmark's test is trained on."""
+    splits = set(tables.read_table(paths.QRELS_SPLITS)["qrels_split"])
+    if TEST in splits and not params.named:
+        but = "" if params.held_out == "none" else f", but for its queries of fold {params.held_out}"
+        others = ", ".join(sorted(splits - {TEST}))
+        hint = f"to train on {others} alone, -S split.held_out={TEST}" if others else "there is no other"
+        print(f"split: warning: split {TEST} of the judgements is trained on{but}: {hint}")
 
 
 def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     """Write the judged pairs with their folds, and their texts; returns the pairs, and what the held-out fold leaks."""
-    pairs, queries = tables.read_table(paths.PAIRS), tables.read_table(paths.QUERIES)
-    tokens, documents = tables.read_tokens(paths.ENCODED_QUERIES), read_paired_tokens()
-    embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
-    vectors = embedded.values[[embedded.index[query_id] for query_id in queries["query_id"]]]
-    read = [tokens[row].tobytes() for row in tokens.rows(queries["query_id"])]
-    groups = group_queries(read, vectors, params.near)
-    by_query = query_folds(queries, groups, params.folds, params.seed)
-    check_queries(queries, groups, by_query)
-    pairs["fold"] = assign_folds(pairs, by_query, params.folds, params.seed, params.by)
+    queries, tokens = tables.read_table(paths.QUERIES), tables.read_tokens(paths.ENCODED_QUERIES)
+    pairs, documents = folded(tables.read_table(paths.PAIRS), queries, tokens, params), read_paired_tokens()
     rows = {name: row for row, name in enumerate(documents.ids.to_pylist())}
-    seen = {fold: seen_documents(pairs, fold, documents, rows) for fold in range(params.folds)}
+    seen = {fold: seen_documents(pairs, fold, documents, rows) for fold in sorted(pairs["fold"].unique())}
     pairs["unseen"] = unseen_pairs(pairs, seen)
     held_out_rows(pairs, params.held_out)
     tables.write_table(paths.SPLIT_PAIRS, pairs)
@@ -34,9 +63,17 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     tables.write_texts(paths.SPLIT_DOCUMENTS, read_some_documents(set(pairs["document_id"])), documents)
     if params.held_out == "none":
         return pairs, {}
-    held = queries["query_id"].map(by_query).to_numpy() == params.held_out
-    leaks: dict[str, float | int] = {**audit(pairs, params.held_out, seen[params.held_out])}
-    return pairs, leaks | {f"query_pairs_of_cosine_{NEAR_QUERIES}_across": near_queries(vectors, held)}
+    fold = fold_number(params.held_out)
+    leaks: dict[str, float | int] = {**audit(pairs, fold, seen[fold])}
+    return pairs, leaks | {f"query_pairs_of_cosine_{NEAR_QUERIES}_across": near_across(pairs, fold)}
+
+
+def near_across(pairs: pd.DataFrame, fold: int) -> int:
+    """`near_queries` of the queries that have pairs of a fold, and of all others."""
+    embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
+    by_query = pairs.drop_duplicates("query_id")
+    vectors = embedded.values[[embedded.index[query_id] for query_id in by_query["query_id"]]]
+    return near_queries(vectors, (by_query["fold"] == fold).to_numpy())
 
 
 def side_counts(side: pd.DataFrame) -> dict[str, int]:
@@ -47,10 +84,12 @@ def main() -> None:
     params = load_params().split
     pairs, leaks = split(params)
     shares = fold_shares(pairs)
-    held_out = pairs["fold"] == params.held_out
+    shares["fold"] = [params.held_out if fold == fold_number(params.held_out) else fold for fold in shares["fold"]]
+    held_out = pairs["fold"] == fold_number(params.held_out)
     counts = {
         "training": side_counts(pairs[~held_out]),
         "held_out": side_counts(pairs[held_out]),
+        "queries_per_fold": dict(zip(shares["fold"].map(str), shares["queries"].tolist(), strict=True)),
         "relevant_share": {
             "lowest_fold": float(shares["relevant_share"].min()),
             "highest_fold": float(shares["relevant_share"].max()),
@@ -62,6 +101,7 @@ def main() -> None:
     for name, value in leaks.items():
         shown = f"{value:.1%}" if isinstance(value, float) else str(value)
         print(f"split: held out: {name.replace('_', ' ')}: {shown}")
+    say_test(params)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
     say_other_versions("train")
     check_params_fit_model(paths.BASE_MODEL, params)
     pairs, encoded = load_training_pairs(params)
-    encoded = encoded.with_targets(targets(pairs, params.train.targets))
+    encoded = encoded.with_targets(targets(pairs, params.train.targets, params.join.grades))
     training, held_out = training_sides(pairs, params.split.held_out)
     mined = int(pairs["mined"].iloc[training].sum())
     of_them = f", {mined} of them mined" if mined else ""

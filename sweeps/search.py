@@ -95,6 +95,11 @@ def main() -> None:
     parser.add_argument("--storage", type=Path, default=STORAGE, help=f"where the search is kept ({STORAGE})")
     asked = parser.parse_args()
     params = load_params()
+    if params.split.named:
+        raise InputError(
+            "split.held_out: expected a fold or none, because trials hold out folds and would train on the split, "
+            f"found {params.split.held_out}: leave that split out by fetch.qrels_splits"
+        )
     if not 0 <= asked.fold < params.split.folds or asked.fold == params.split.held_out:
         raise InputError(
             f"--fold: expected one of {params.split.folds} folds, but not split.held_out ({params.split.held_out}), "

@@ -25,6 +25,7 @@ from ranker.base.base_model import fetch_base_model, folder_digest
 from ranker.base.sentence_encoder import MODULES, POOLING
 from ranker.common.files import sha256, write_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from tests.browser import Browser, browser
 from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params, write_encoder
 from tests.factories import ROOT as ROOT
 from tests.pipeline import recorded
@@ -69,6 +70,12 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         }.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium")) as running:
+        yield running
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -1,6 +1,8 @@
 """Results for a report that are made to be hard on it."""
 
 from collections.abc import Hashable
+from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -107,6 +109,7 @@ def example() -> Results:
             "title": [*titles, HOSTILE_TITLE, HOSTILE, LONG, "A title that no top ten has"],
         }
     )
+    fields = [*(f"{title} Ward {number}." for number, title in enumerate(titles)), HOSTILE_TITLE, HOSTILE, LONG, ""]
     return Results(
         title=f"Held-out fold 0 {HOSTILE}",
         scope="on this split and seed",
@@ -114,7 +117,7 @@ def example() -> Results:
         comparison=COMPARISON,
         per_query=per_query,
         run=run.assign(relevant=run["grade"] > 0),
-        documents=documents,
+        documents=documents.assign(text=fields),
         curves={
             "reliability": pd.DataFrame(
                 {"probability": [0.1, 0.9, None], "relevant_share": [0.2, 0.7, None], "pairs": [9, 6, 0]}
@@ -125,4 +128,29 @@ def example() -> Results:
         counts={"kept": {"pairs": 69318, "relevant_share": 0.24137931}, "leaks": {"queries_on_both_sides": 0}},
         params={"join": {"relevant_from": 1}, "fetch": {"judgements": f"https://example.org/{LONG}"}},
         digests={"models/ranker/model.onnx": "0123abcd" * 8},
+        to_judge=PurePath("results/to_judge.csv"),
     )
+
+
+def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> Any:
+    """The example's comparison with both tables, of which one decides."""
+    return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
+
+
+def served_example() -> Results:
+    """The same where what is served decides: hits of query 1, of which nobody judged d03, and of query 9, none."""
+    per_query = pd.DataFrame(
+        {
+            "query_id": ["1", "9"],
+            "query": ["masks in wards", "what no document has"],
+            "pairs": [11, 4],
+            "relevant": [3, 2],
+            "cross_encoder nDCG@10": [0.5, 0.0],
+            "first_stage nDCG@10": [0.25, 0.0],
+            "base_cosine nDCG@10": [0.375, 0.0],
+            "gain": [0.125, 0.0],
+        }
+    )
+    run = example().run[:12].drop(columns="bm25").assign(first_stage=range(12, 0, -1))
+    run["grade"] = run["grade"].astype(float).where(run["document_id"] != "d03")
+    return replace(example(), comparison=decided("reranked"), per_query=per_query, run=run, depths=DEPTHS, ms_of=25.6)

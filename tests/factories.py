@@ -5,7 +5,8 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ import pytest
 
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256, write_json
+from ranker.contract.document import whole_text
 from ranker.contract.layout import Layout, contract
-from ranker.data.collection import Census
+from ranker.data.collection import Census, Collection
 from ranker.data.join import Joined, join
 from ranker.data.tutorial import read_tutorial
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.project.params import Train, load_params
-from ranker.project.tables import pack
+from ranker.project.tables import pack, read_as
 from ranker.training.curves import EvalLogger
 
 if TYPE_CHECKING:  # torch takes seconds to import, which not every test needs
@@ -41,7 +43,6 @@ TRAIN = Train(
     targets="binary",
     epochs=2,
     batch_size=8,
-    eval_batch_tokens=256,
     learning_rate=1e-3,
     warmup_steps=2,
     weight_decay=0.01,
@@ -124,9 +125,21 @@ def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
     return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
 
 
+def readings(texts: Mapping[str, str]) -> "pd.Series[int]":
+    """`ranker.contract.tokens.readings` by id, of a tokenizer to which each word in lower case is a token."""
+    words = [[zlib.crc32(word.encode()) & 0x7FFFFFFF for word in text.lower().split()] for text in texts.values()]
+    return read_as(pack(texts, words))
+
+
+def join_texts(collection: Collection, relevant_from: int = 1) -> tuple[Joined, dict[str, str], Census]:
+    """What stage join makes of a collection, the texts of its documents, and what was seen of them."""
+    census = Census()
+    texts = {name: whole_text(fields) for name, fields in census.distinct(collection.documents)}
+    queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
+    return join(collection, census, readings(queries), readings(texts), relevant_from), texts, census
+
+
 def join_tutorial(folder: Path, relevant_from: int = 1) -> tuple[Joined, pd.DataFrame]:
     """What stage join makes of the tutorial's two files in a folder, and its documents: document_id and title."""
-    collection, census = read_tutorial(folder, ["title"]), Census()
-    kept = [(document_id, title) for document_id, (title,) in census.distinct(collection.documents)]
-    documents = pd.DataFrame(kept, columns=["document_id", "title"], dtype=str)
-    return join(collection, census, documents.set_index("document_id")["title"], relevant_from), documents
+    result, texts, _ = join_texts(read_tutorial(folder, ["title"]), relevant_from)
+    return result, pd.DataFrame(list(texts.items()), columns=["document_id", "title"], dtype=str)

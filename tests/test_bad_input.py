@@ -14,8 +14,8 @@ import pytest
 
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
-from ranker.data import download
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from ranker.fetch import download
 from ranker.project import paths
 from tests.factories import ROOT, run_module, set_base_model, set_params
 from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
@@ -46,7 +46,8 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name in ("params.yaml", "requirements.txt"):
+        Path("data").mkdir()
+        for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
             shutil.copyfile(ROOT / name, name)
         shutil.copytree(base_model, "model")
         LABELLED.parent.mkdir()
@@ -91,19 +92,20 @@ def refused(folder: Path, where: str, message: str) -> None:
 def test_join_refuses_labelled_data(folder: Path, name: str) -> None:
     content, message = JSON[name]
     LABELLED.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, f"join: {paths.RAW_LABELLED_DATA}", message)
+    refused(folder, f"join: {paths.RAW / LABELLED_DATA_FILE}", message)
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_join_refuses_judgements(folder: Path, name: str) -> None:
     content, message = TABLE[name]
     JUDGEMENTS.write_bytes(content if isinstance(content, bytes) else content.encode())
-    refused(folder, f"join: {paths.RAW_JUDGEMENTS}", message)
+    refused(folder, f"join: {paths.RAW / JUDGEMENTS_FILE}", message)
 
 
-def test_split_counts_queries_that_read_the_same_as_one(folder: Path) -> None:
+def test_split_has_queries_that_read_the_same_in_one_fold(folder: Path) -> None:
     LABELLED.write_text(json.dumps([{**query, "query": " Masks"} for query in QUERIES]))
-    refused(folder, "split: split.folds", "expected at most 1, the number of queries that differ, found 3")
+    line = "expected queries in each of 3 folds, found none of 6 in fold 0: ask for fewer folds or another split.seed"
+    refused(folder, "split: split.folds", line)
 
 
 @pytest.mark.parametrize("name", MODEL)

@@ -237,6 +237,19 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         (lambda folder: _change_config(folder, type_vocab_size=1), "type_vocab_size: .* equal to 2, found 1"),
         (lambda folder: _change_config(folder, type_vocab_size=None), "type_vocab_size: .* integer, found None"),
         (lambda folder: _change_config(folder, hidden_size="32"), "hidden_size: .* integer, found '32'"),
+        (
+            lambda folder: _change_config(folder, position_embedding_type="relative_key"),
+            "config.json: position_embedding_type: expected 'absolute', found 'relative_key'",
+        ),
+        (lambda folder: _change_config(folder, is_decoder=True), "config.json: is_decoder: expected False, found True"),
+        (
+            lambda folder: _change_config(folder, auto_map={"AutoModel": "own.Bert"}),
+            "config.json: auto_map: expected transformers' own BERT, found code of its own, own.Bert",
+        ),
+        (
+            lambda folder: write_json(folder / "added_tokens.json", {"covid-19": 1500}),
+            "tokenizer.json: expected ids below 1500, found 1500",
+        ),
         (lambda folder: _change_config(folder, hidden_size=64), "word_embeddings.weight of shape .*, found"),
         (lambda folder: _change_config(folder, num_hidden_layers=4), "model.safetensors: expected 4 layers, found 2"),
         (

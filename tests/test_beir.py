@@ -31,20 +31,33 @@ def folder(tmp_path: Path) -> Path:
 def test_read_beir_has_everything_as_it_is(folder: Path) -> None:
     found = read_beir(folder, ["title", "text"], [])
     assert found.queries.to_numpy().tolist() == [["1", "masks"], ["2", "bats"]]
-    assert found.judgements.astype(object).replace({pd.NA: None}).to_numpy().tolist() == [
-        ["2", "b", 1],
-        ["1", "a", 2],
-        ["1", "nowhere", 1],
-        ["2", "a", -1],
-        ["2", "b", None],
+    assert found.judgements.drop(columns="subtopic").astype(object).replace({pd.NA: None}).to_numpy().tolist() == [
+        ["2", "b", 1, "dev"],
+        ["1", "a", 2, "test"],
+        ["1", "nowhere", 1, "test"],
+        ["2", "a", -1, "test"],
+        ["2", "b", None, "test"],
     ]
     documents = [("a", ["Masks in wards", "A trial."]), ("b", ["", "Bats."]), ("7", ["", "No title."])]
     assert list(found.documents()) == documents
     assert list(found.documents()) == documents  # again: they are read, not held
 
 
+def test_read_beir_passes_over_what_macos_writes_beside_a_file(folder: Path) -> None:
+    (folder / "qrels/._test.tsv").write_bytes(b"\0\5\26\7\xff")
+    assert set(read_beir(folder, ["title"], []).judgements["qrels_split"]) == {"dev", "test"}
+
+
+def test_read_beir_of_subtopics(folder: Path) -> None:
+    (folder / "qrels/test.tsv").write_text("query-id\tcorpus-id\tscore\tsubtopic\n1\ta\t2\t7\n")
+    found = read_beir(folder, ["title"], []).judgements
+    assert found[["query_id", "grade", "subtopic"]].to_numpy().tolist() == [["2", 1, ""], ["1", 2, "7"]]
+
+
 def test_read_beir_of_some_splits(folder: Path) -> None:
-    assert read_beir(folder, ["title"], ["dev"]).judgements.to_numpy().tolist() == [["2", "b", 1]]
+    assert read_beir(folder, ["title"], ["dev"]).judgements.drop(columns="subtopic").to_numpy().tolist() == [
+        ["2", "b", 1, "dev"]
+    ]
     with pytest.raises(InputError, match="qrels: expected the split train, found dev, test"):
         read_beir(folder, ["title"], ["train"])
 

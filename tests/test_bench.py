@@ -7,17 +7,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from bench import data, runner
 from bench.runner import Calls, Case, Cost, Job
-from bench.studies.scaling import write_corpus
 from bench.table import OURS, PEER, TUTORIAL, case_rows, markdown
 from ranker.project.params import load_params
 from tests.factories import ROOT
-
-PAIRS = data.Pairs(["masks", "bats"], ["a", "b"], [1, 0])
 
 
 @pytest.fixture
@@ -129,11 +125,3 @@ def test_seconds_are_scaled_to_the_whole_case(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner, "measure_apart", lambda _: Cost(2, 1))
     case = Case("scoring", 100, {TUTORIAL: Job(partial(wait), share=25), OURS: Job(partial(wait))})
     assert runner.run_case(case, 2) == [{TUTORIAL: Cost(8, 1), OURS: Cost(2, 1)}] * 2
-
-
-def test_a_corpus_of_any_size(tmp_path: Path) -> None:
-    write_corpus(PAIRS, 30_000, tmp_path / "pairs.parquet")
-    assert pq.read_metadata(tmp_path / "pairs.parquet").num_row_groups == 3
-    table = pq.read_table(tmp_path / "pairs.parquet").to_pydict()
-    assert table["title"] == ["a", "b"] * 15_000
-    assert table["query"] == ["masks", "bats"] * 15_000

@@ -1,4 +1,4 @@
-"""ranker.data.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
+"""ranker.fetch.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
 
 import hashlib
 import json
@@ -13,19 +13,17 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import ir_datasets
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ir_datasets.formats import TrecSubQrel
 from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
-from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
-from ranker.data.collection import Census
-from ranker.data.join import Joined, join
-from tests.factories import ROOT
+from ranker.data.join import Joined
+from ranker.fetch.catalogue import fetch_catalogue
+from tests.factories import ROOT, join_texts
 
 TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
 <topic number="1"><query>coronavirus origin</query><question>what is it?</question><narrative>n</narrative></topic>
@@ -51,9 +49,8 @@ for name in [name for name in ir_datasets.registry._registered if name.startswit
 cord19._init()
 from ranker.common.errors import run_stage
 from ranker.common.errors import InputError
-from ranker.contract.document import whole_text
 from ranker.data.beir import read_beir
-from ranker.data.catalogue import fetch_catalogue
+from ranker.fetch.catalogue import fetch_catalogue
 run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
 """
 
@@ -80,9 +77,7 @@ def fetch(
 
 def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
     """What stage join makes of the folder, and the texts of all its documents."""
-    collection, census = read_beir(folder, ["title", "text"], []), Census()
-    texts = {document_id: whole_text(texts) for document_id, texts in census.distinct(collection.documents)}
-    return join(collection, census, pd.Series(texts, dtype=str), relevant_from=1), texts
+    return join_texts(read_beir(folder, ["title", "text"], []))[:2]
 
 
 def dropped(found: Joined) -> dict[str, int]:
@@ -102,7 +97,7 @@ def test_fetch_catalogue_writes_a_beir_folder(httpserver: HTTPServer, tmp_path: 
         "title": "Bats, again",
         "text": "x",
     }
-    assert (raw / "qrels/all.tsv").read_text() == (
+    assert (raw / "qrels/trec-covid.tsv").read_text() == (
         "query-id\tcorpus-id\tscore\n1\taaaaaaaa\t2\n1\tbbbbbbbb\t-1\n2\taaaaaaaa\t0\n2\tcccccccc\t1\n2\tnotthere\t1\n"
     )
     found, texts = joined(raw)
@@ -130,6 +125,18 @@ def test_fetch_catalogue_leaves_every_decision_to_join(httpserver: HTTPServer, t
         "grade_below_0": 1,
     }
     assert found.counts["noted"]["document_with_two_texts"] == 1
+
+
+def test_fetch_catalogue_writes_the_subtopics_of_a_diversity_track(tmp_path: Path) -> None:
+    data = Catalogue(["masks"], ["Masks", "Bats"])
+    judged = [TrecSubQrel("0", "d0", 0, "1"), TrecSubQrel("0", "d0", 2, "2"), TrecSubQrel("0", "d1", 0, "1")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ir_datasets, "load", lambda _: data)
+        patch.setattr(data, "qrels_iter", lambda: iter(judged), raising=False)
+        fetch_catalogue("any", "title", tmp_path / "raw")
+    found, _ = joined(tmp_path / "raw")
+    assert found.pairs[["document_id", "grade"]].to_numpy().tolist() == [["d0", 2], ["d1", 0]]
+    assert dropped(found) == {"other_subtopic": 1}
 
 
 @pytest.mark.parametrize(("field", "text"), [("question", "what is it?"), ("narrative", "n")])

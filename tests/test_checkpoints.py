@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertForSequenceClassification, TrainerControl, TrainerState, TrainingArguments
+from transformers import BertForSequenceClassification
 
 from ranker.common.files import sha256
 from ranker.model.cross_encoder import new_classifier
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.project.params import Train
-from ranker.training import callbacks
-from ranker.training.callbacks import CheckpointCallback
+from ranker.training import checkpoints
 from ranker.training.checkpoints import UNFINISHED, WHOLE, open_run, remove_checkpoints, run_digest
 from ranker.training.curves import EvalLogger
 from ranker.training.trainer import fine_tune
 from tests.factories import TRAIN, make_logger, make_pairs
 
-QUERIES, STEPS = 20, 2 * 25  # ten pairs a query, in batches of 8, twice
+QUERIES = 16  # ten pairs each: in batches of 8, two epochs of 20 steps
 EVERY = 10
 
 
@@ -43,7 +42,7 @@ def stopping(pairs: EncodedPairs, after: int) -> Stopped:
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(callbacks, "EVERY", EVERY)
+    monkeypatch.setattr(checkpoints, "EVERY", EVERY)
 
 
 def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
@@ -68,15 +67,18 @@ def undisturbed(
         return train(base_model, make_pairs(QUERIES), folder / "curves"), folder / "curves"
 
 
-@pytest.mark.parametrize("after", [3, 26, 37, 49])
+@pytest.mark.parametrize(("after", "every"), [(3, 10), (15, 10), (26, 10), (39, 10), (28, 20)])
 def test_fine_tune_that_was_stopped_comes_to_the_same_weights_and_curves(
     base_model: Path,
     undisturbed: tuple[BertForSequenceClassification, Path],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     after: int,
+    every: int,
 ) -> None:
-    """Stopped in each epoch, before and after checkpoints, and twice over."""
+    """Stopped in each epoch, before and after checkpoints, and twice over; every 20, at an epoch's last step."""
+    monkeypatch.setattr(checkpoints, "EVERY", every)
     pairs = make_pairs(QUERIES)
     for more in (after, 1):
         with pytest.raises(KeyboardInterrupt):
@@ -84,7 +86,7 @@ def test_fine_tune_that_was_stopped_comes_to_the_same_weights_and_curves(
     capsys.readouterr()
     again = train(base_model, pairs, tmp_path / "curves")
     reached = capsys.readouterr().out
-    assert ("goes on from" in reached) == (after > EVERY)
+    assert ("goes on from" in reached) == (after > every)
     for name, tensor in undisturbed[0].state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     assert files(tmp_path / "curves") == files(undisturbed[1])
@@ -181,29 +183,3 @@ def test_run_digest_sees_all_that_weights_and_curves_depend_on(
     monkeypatch.setenv("WORLD_SIZE", "2")
     found.add(digest(0, usual))
     assert len(found) == len(changes) + 3
-
-
-def kept(tmp_path: Path, epoch: int, steps: int) -> list[int]:
-    """The steps at which a CheckpointCallback keeps, in epochs of so many, of which every tenth is logged."""
-    keeper, control = CheckpointCallback(None, epoch), TrainerControl()
-    arguments, found = TrainingArguments(str(tmp_path), logging_steps=10), []
-    for step in range(1, steps + 1):
-        keeper.on_step_end(arguments, TrainerState(global_step=step), control)
-        found += [step] if control.should_save else []
-    return found
-
-
-@pytest.mark.parametrize(
-    ("epoch", "steps"), [(25, [10, 20, 30, 40, 60]), (10, []), (20, [10, 30, 50]), (1000, [10, 20, 30, 40, 50, 60])]
-)
-def test_checkpoint_callback_keeps_an_epochs_last_step_a_little_later(
-    tmp_path: Path, epoch: int, steps: list[int]
-) -> None:
-    assert kept(tmp_path, epoch, 60) == steps
-
-
-def test_checkpoint_callback_where_every_falls_on_the_ends_of_epochs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(callbacks, "EVERY", 200)
-    assert kept(tmp_path, 100, 1000) == [210, 410, 610, 810]

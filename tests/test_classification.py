@@ -6,10 +6,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ranker.metrics.classification import (
-    calibration_noise,
     classification_measures,
     precision_recall,
-    prior_measures,
     probability,
     reliability_curve,
     roc,
@@ -30,30 +28,6 @@ def test_classification_measures_by_hand() -> None:
     assert measures == pytest.approx(
         {"log loss": loss, "accuracy": 2 / 3, "ROC AUC": 1 / 2, "calibration error": error}
     )
-
-
-def test_prior_measures_by_hand() -> None:
-    """Query 1 has 1/4 in training, query 2 all of one, query 3 nothing: the share of all, 2/5."""
-    training = pd.DataFrame({"query_id": ["1"] * 4 + ["2"], "relevant": [True, False, False, False, True]})
-    run = pd.DataFrame({"query_id": ["1", "1", "3", "3"], "relevant": [True, False, True, False]})
-    loss = -(np.log(1 / 4) + np.log(3 / 4) + np.log(2 / 5) + np.log(3 / 5)) / 4
-    assert prior_measures(run, training) == pytest.approx({"log loss": loss, "accuracy": 1 / 2, "ROC AUC": 1 / 2})
-    sure = pd.DataFrame({"query_id": ["2", "1"], "relevant": [True, False]})
-    assert prior_measures(sure, training) == pytest.approx(
-        {"log loss": -np.log(3 / 4) / 2, "accuracy": 1, "ROC AUC": 1}
-    )
-
-
-def test_prior_measures_tell_a_split_by_pair_from_one_by_query() -> None:
-    """Queries of 5% to 75% relevant pairs: by query it orders nothing, by pair it finds most of the relevant."""
-    random = np.random.default_rng(1)
-    shares = np.repeat(random.uniform(0.05, 0.75, size=50), 60)
-    pairs = pd.DataFrame(
-        {"query_id": np.repeat(np.arange(50), 60).astype(str), "relevant": random.random(3000) < shares}
-    )
-    by_pair, by_query = np.arange(3000) % 5 == 0, pairs["query_id"].astype(int) % 5 == 0
-    assert prior_measures(pairs[by_pair], pairs[~by_pair])["ROC AUC"] > 0.65
-    assert prior_measures(pairs[by_query], pairs[~by_query])["ROC AUC"] == 0.5
 
 
 def test_reliability_curve_by_hand() -> None:
@@ -84,28 +58,6 @@ def test_reliability_curve_of_honest_probabilities_is_the_diagonal() -> None:
     assert (bins["probability"] - bins["relevant_share"]).abs().max() < 0.05
     assert classification_measures(relevant, scores)["calibration error"] < 0.03
     assert classification_measures(relevant, scores + 2)["calibration error"] > 0.2
-
-
-def test_calibration_noise_is_what_honest_probabilities_show() -> None:
-    """Of 200 pairs, the errors of other draws: their mean, most of them within its bounds; a bias is beyond them."""
-    scores, _ = honest(200, 1)
-    noise = calibration_noise(scores, seed=13)
-    random = np.random.default_rng(2)
-    errors = [
-        classification_measures(random.random(200) < probability(scores), scores)["calibration error"]
-        for _ in range(200)
-    ]
-    assert noise["mean"] == pytest.approx(np.mean(errors), abs=0.005)
-    assert 0.9 <= np.mean([noise["low"] <= error <= noise["high"] for error in errors]) <= 0.99
-    biased = classification_measures(random.random(200) < probability(scores - 1), scores)["calibration error"]
-    assert biased > noise["high"]
-    assert 0 < noise["low"] < noise["mean"] < noise["high"]
-    assert calibration_noise(scores, seed=13) == noise
-
-
-def test_calibration_noise_falls_with_the_pairs() -> None:
-    few, many = (calibration_noise(honest(count, 1)[0], seed=13)["mean"] for count in (100, 1600))
-    assert many == pytest.approx(few / 4, rel=0.3)  # as one over the root of their number
 
 
 def test_roc_by_hand() -> None:

@@ -1,12 +1,10 @@
-"""ranker.evaluation.compare: what is left out, what is undefined, what ties could do, what a slice has."""
-
-from math import log2
+"""ranker.evaluation.compare: what is left out, what is undefined, what a slice has."""
 
 import pandas as pd
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.evaluation.compare import NO_ORDER, compare_slice, evaluate, measure_pairs, undefined_and_tied
+from ranker.evaluation.compare import NO_ORDER, compare_slice, evaluate, measure_pairs, undefined
 from ranker.metrics.ranking import expected_measures, ranking_measures, relevant_queries
 from tests.factories import PARAMS
 
@@ -33,15 +31,10 @@ def test_measure_pairs_leaves_out_what_has_no_order_and_says_why() -> None:
     pd.testing.assert_frame_equal(measures.means["random"], expected_measures(RUN))
 
 
-def test_undefined_and_tied_by_hand() -> None:
-    """Of query 1 the cosine ties both documents: the relevant one may be first or second."""
-    found = undefined_and_tied(WHOLE, RUN, measure_pairs({13: RUN}))
+def test_undefined_by_hand() -> None:
+    found = undefined(WHOLE, RUN, measure_pairs({13: RUN}))
     assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
     assert found["left_out"] == {"bm25": NO_ORDER}
-    ties = found["nDCG@10_by_order_of_ties"]
-    assert set(ties) == {"cross_encoder", "base_cosine"}
-    assert ties["cross_encoder"] == {"low": 1, "high": 1}
-    assert ties["base_cosine"] == pytest.approx({"low": (1 / log2(3) + 1) / 2, "high": 1})
 
 
 def test_measure_pairs_asks_every_seed_for_the_cross_encoder_alone() -> None:

@@ -23,8 +23,7 @@ from ranker.model.cross_encoder import (
 )
 from ranker.model.segment_cosine import BertForSegmentCosine
 from ranker.project import paths
-from ranker.training.trainer import collator
-from tests.factories import LAYOUT, PARAMS, make_pairs, weights
+from tests.factories import LAYOUT, PARAMS, weights
 
 CLASSIFIER = {"classifier.weight", "classifier.bias"}
 
@@ -157,21 +156,3 @@ def test_initial_model_takes_no_cosine_of_means_where_the_base_model_pools_other
     settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
     write_json(settings, read_json(settings) | {"pooling": pooling})
     assert isinstance(initial_model(PARAMS), BertForSequenceClassification)
-
-
-def test_first_token_layer_gives_transformers_logits_and_gradients(base_model: Path) -> None:
-    """The last layer computes the first token alone: logits and gradients are those of transformers' own model."""
-    model = new_classifier(base_model, 7).eval()
-    plain = BertForSequenceClassification.from_pretrained(base_model, num_labels=2).eval()
-    plain.load_state_dict(model.state_dict())
-    batch = collator(LAYOUT)([make_pairs(2)[row] for row in range(20)])
-    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-    found, expected = model(**inputs).logits, plain(**inputs).logits
-    assert found.detach().numpy() == pytest.approx(expected.detach().numpy(), abs=1e-5)
-    for logits in (found, expected):
-        (logits[:, 1] - logits[:, 0]).sum().backward()
-    gradients = {name: tensor.grad for name, tensor in plain.named_parameters()}
-    for name, tensor in model.named_parameters():
-        torch.testing.assert_close(tensor.grad, gradients[name], atol=1e-4, rtol=1e-3)
-    assert model(**inputs).hidden_states is None
-    assert model.bert(**inputs).last_hidden_state.shape[1] == 1

@@ -21,6 +21,7 @@ from ranker.model.features import features
 from ranker.model.predict import score
 from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from ranker.project.params import Params
 from ranker.training.head import Featured, converged_head_scores, train_head
 from ranker.training.trainer import fine_tune
@@ -107,6 +108,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
     documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})
     tables.write_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
+    write_documents(paths.DOCUMENTS, [("a", ["Masks"]), ("b", ["Bats"])], ["title"])
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
     tables.write_table(paths.EMBEDDED_QUERIES, embedded)
@@ -170,14 +172,13 @@ def test_recipe_params_of_the_cross_encoder_are_the_pipelines_own() -> None:
 
 @pytest.mark.parametrize("recipe", ["tutorial", "head_only"])
 def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> None:
-    """But for its seed, its precision and how many tokens are scored at a time."""
-    other = TRAIN.model_copy(update={"precision": "bf16", "eval_batch_tokens": 64})
+    """But for its seed and its precision."""
+    other = TRAIN.model_copy(update={"precision": "bf16"})
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
     assert found.train.model_dump() == TUTORIAL | {
         "launcher": "python",
         "seed": 21,
         "precision": "bf16",
-        "eval_batch_tokens": 64,
     }
     assert (TUTORIAL["trainable"], TUTORIAL["epochs"], TUTORIAL["warmup_steps"]) == ("head", 3, 500)
     assert recipe in RECIPES
@@ -209,11 +210,11 @@ def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precis
     params = tiny(trainable="head", precision=precision)
     found = train_and_score(params, "tutorial", (training, held_out), "")
     model = tiny_classifier(params)
-    pooled = features(model, training[1], 256, precision)
+    pooled = features(model, training[1], precision)
     train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
-    expected = score(model, held_out[1], 256, "fp32")
+    expected = score(model, held_out[1])
     assert found == pytest.approx(expected, abs=5e-3)  # of half precision
-    rounded = score(model, held_out[1], 256, "bf16")
+    rounded = score(model, held_out[1], precision="bf16")
     assert np.abs(rounded - expected).max() > 2e-2  # bf16 would tell
 
 
@@ -222,7 +223,7 @@ def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     (pairs, encoded), held_out = make_data(20), make_data(6, seed=1)
     found = train_and_score(tiny(trainable="head"), "head_only", ((pairs, encoded), held_out), "")
     model = tiny_classifier(tiny(trainable="head"))
-    pooled, others = (features(model, side, 256, "fp32") for side in (encoded, held_out[1]))
+    pooled, others = (features(model, side, "fp32") for side in (encoded, held_out[1]))
     expected = converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), others)
     assert found.tolist() == expected.tolist()
 
@@ -242,9 +243,9 @@ def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertFor
     found = train_and_score(params, recipe, (training, held_out), "")
     model = start(params, recipe)
     assert type(model) is kind
-    untrained = score(model, held_out[1], 256)
+    untrained = score(model, held_out[1])
     fine_tune(model, training[1], params.train)
-    assert found.tolist() == score(model, held_out[1], 256).tolist() != untrained.tolist()
+    assert found.tolist() == score(model, held_out[1]).tolist() != untrained.tolist()
 
 
 def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(

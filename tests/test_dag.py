@@ -34,11 +34,11 @@ CODE = ("ranker/", "stages/", "crossval/")
 # From the ground: a wing imports those of the rows above its own, never one beside or below it.
 FLOORS = (
     {"common", "metrics"},
-    {"contract", "report"},
+    {"contract"},
     {"project", "serving", "splits"},
-    {"base", "data", "model", "vespa"},
-    {"retrieval"},
-    {"training", "evaluation", "export", "judging"},
+    {"base", "data", "model", "report", "vespa"},
+    {"fetch", "retrieval"},
+    {"training", "evaluation", "export"},
 )
 BEFORE_EXPORT = (
     *("fetch", "base_model", "join", "encode", "embed", "split"),
@@ -126,6 +126,15 @@ def test_wings_do_not_import_upwards() -> None:
         assert {found.relative_to(ROOT).parts[0] for found in imports(file)} <= {"ranker"}, file
 
 
+def test_no_files_import_each_other() -> None:
+    """In a circle of any length, an import within a function among them."""
+    files = {file for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
+    left = {file: imports(file) & files for file in files}
+    while done := {file for file, needed in left.items() if not needed & left.keys()}:
+        left = {file: needed for file, needed in left.items() if file not in done}
+    assert not left
+
+
 def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
     for folder in {file.parent for file in (ROOT / "ranker").rglob("*.py")} - {ROOT / "ranker"}:
         assert 2 <= len([file for file in folder.iterdir() if file.stem not in ("__init__", "__pycache__")]) <= 8
@@ -188,7 +197,7 @@ def test_deps_declare_the_tables_that_a_stage_reads(stage: str) -> None:
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, set[str]]) -> None:
     """What was read where the scratch repository was made; test_pipeline_crossval.py sees to the other stages."""
-    used = read_params.get(stage, set()) - {"fetch.folder"}  # which is a dependency itself
+    used = read_params.get(stage, set()) - {"fetch.folder", "fetch.judgements"}  # which are dependencies themselves
     if stage in ("export", "report"):  # their manifest and page list all that a model depends on
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
     # Where features and bi_encoder are not idle, and for other formats, they read more.
@@ -196,8 +205,9 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
 
-def test_fetch_watches_what_its_folder_holds() -> None:
+def test_stages_watch_what_a_user_names() -> None:
     assert "${fetch.folder}" in STAGES["fetch"]["deps"]
+    assert "${fetch.judgements}" in STAGES["join"]["deps"]
 
 
 def test_pins_are_a_dependency_of_every_stage_that_says_where_others_are_installed() -> None:

@@ -48,6 +48,8 @@ def test_targets_by_hand() -> None:
     pairs = pd.DataFrame({"grade": [0, 1, 2, 4, -1], "relevant": [False, False, True, True, False]})
     assert targets(pairs, "binary").tolist() == [0, 0, 1, 1, 0]
     assert targets(pairs, "graded").tolist() == [0, 0.25, 0.5, 1, 0]
+    assert targets(pairs, "graded", [0, 1, 2, 4, 8]).tolist() == [0, 0.125, 0.25, 0.5, 0]
+    assert targets(pairs, "binary", [0, 1, 2, 4, 8]).tolist() == [0, 0, 1, 1, 0]
     assert {targets(pairs, "binary").dtype, targets(pairs, "graded").dtype} == {np.dtype(np.float32)}
 
 

@@ -42,6 +42,11 @@ def test_read_documents_from_standard_input(tmp_path: Path, suffix: str, monkeyp
     assert list(read_documents(STDIN)) == DOCUMENTS
 
 
+def test_read_documents_of_a_cell_of_any_length(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"document_id,title\na,{'masks ' * 25_000}\n")
+    assert list(read_documents(tmp_path / "a.csv")) == [("a", "masks " * 25_000)]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -53,7 +58,7 @@ def test_read_documents_from_standard_input(tmp_path: Path, suffix: str, monkeyp
         ("a.csv", b"document_id,title\na\n", "a.csv: line 2: expected 2 cells, found 1"),
         ("a.csv", b'document_id,title\na,"b\n', "a.csv: line 2: expected CSV, found: unexpected end of data"),
         ("a.csv", b"document_id,title\n,b\n", "a.csv: line 2: expected a document_id in text, found ''"),
-        ("a.csv", b"document_id,title\na,\xff\n", "a.csv: expected UTF-8, found byte 0xff"),
+        ("a.csv", b"document_id,title\na,\xff\n", "a.csv: line 2: expected UTF-8, found byte 0xff"),
         ("a.jsonl", b'{"document_id": "a"', "a.jsonl: line 1: expected a JSON object, found: "),
         ("a.jsonl", b"[]\n", "a.jsonl: line 1: expected a JSON object, found list"),
         ("a.jsonl", b'{"document_id": "a"}\n', "a.jsonl: line 1: expected document_id and either title"),

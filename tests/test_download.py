@@ -1,4 +1,4 @@
-"""ranker.data.download: paths, and a web server that misbehaves; what was there stays there when anything fails."""
+"""ranker.fetch.download: paths, and a web server that misbehaves; what was there stays there when anything fails."""
 
 import contextlib
 import hashlib
@@ -13,8 +13,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from ranker.common.errors import InputError
-from ranker.data import download
-from ranker.data.download import fetch_file
+from ranker.fetch import download
+from ranker.fetch.download import fetch_file
 
 CONTENT = b"document_id,query_id,label,title-full\n" * 5000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

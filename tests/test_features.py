@@ -21,7 +21,7 @@ def model(base_model: Path) -> BertForSequenceClassification:
 def test_features_are_the_poolers_output(model: BertForSequenceClassification) -> None:
     """One pair at a time, without padding, by transformers alone."""
     pairs = make_pairs(3)
-    found = features(model, pairs, 256, "fp32")
+    found = features(model, pairs, "fp32")
     assert found.dtype == np.float16
     assert found.shape == (30, 32)
     for row in range(30):
@@ -33,7 +33,7 @@ def test_features_are_the_poolers_output(model: BertForSequenceClassification) -
 
 def test_features_in_bf16_are_nearly_those_in_fp32(model: BertForSequenceClassification) -> None:
     """The tiny model's weights are large, and so are its roundings."""
-    exact, rounded = (features(model, make_pairs(3), 256, precision).astype(float) for precision in ("fp32", "bf16"))
+    exact, rounded = (features(model, make_pairs(3), precision).astype(float) for precision in ("fp32", "bf16"))
     assert 0 < np.abs(exact - rounded).max() < 0.3
     assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.99
 
@@ -44,7 +44,7 @@ def test_write_features_gives_the_same_whatever_its_parts(
     pairs = make_pairs(5)
     for part in (2**16, 7):
         monkeypatch.setattr(features_module, "PART", part)
-        write_features(tmp_path / "pooled.npy", model, pairs, 256, "fp32")
+        write_features(tmp_path / "pooled.npy", model, pairs, "fp32")
         found = np.load(tmp_path / "pooled.npy")
         assert found.dtype == np.float16
-        assert found.astype(float) == pytest.approx(features(model, pairs, 256, "fp32").astype(float), abs=1e-3)
+        assert found.astype(float) == pytest.approx(features(model, pairs, "fp32").astype(float), abs=1e-3)

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.contract.tokens import load_tokenizer, tokenize
+from ranker.contract.words import DROPPED, NOT_TEXT
 from ranker.serving.documents import Document
-from ranker.vespa.feed import DROPPED, NOT_TEXT, feed_lines, write_feed
+from ranker.vespa.feed import feed_lines, write_feed
 
 
-@given(st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b"])).map("".join))
+@given(
+    st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b\u00ad\u200d\ufeff"])).map("".join)
+)
 def test_titles_that_are_fed_have_the_tokens_that_they_had(ranker_folder: Path, text: str) -> None:
     """But for code points that are no characters."""
     if not any(character in NOT_TEXT and character > "\x20" for character in text):

@@ -1,4 +1,4 @@
-"""ranker.splits.folds: whole groups of queries unless asked otherwise, in places that more data do not move."""
+"""ranker.splits.folds: whole queries unless asked otherwise, which no addition moves."""
 
 import hashlib
 
@@ -9,14 +9,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
-from ranker.splits import folds as folds_module
 from ranker.splits.folds import (
+    NAMED,
     assign_folds,
     fold_shares,
-    group_queries,
     held_out_pairs,
     held_out_rows,
-    near_pairs,
+    named_folds,
     query_folds,
     training_sides,
 )
@@ -32,128 +31,84 @@ def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["query_id", "document_id", "relevant"])
 
 
-def texts(*queries: str) -> pd.DataFrame:
-    return pd.DataFrame({"query_id": [f"q{i}" for i in range(len(queries))], "query": queries})
-
-
-def numbered(pairs: pd.DataFrame) -> pd.DataFrame:
-    """A text of its own for each query."""
+def own(pairs: pd.DataFrame, folds: int, seed: int) -> "pd.Series[int]":
+    """The folds of queries by id, each of tokens of its own."""
     query_ids = pairs["query_id"].unique()
-    return pd.DataFrame({"query_id": query_ids, "query": [f"query {query_id}" for query_id in query_ids]})
+    return pd.Series(query_folds([np.array([int(name)]) for name in query_ids], folds, seed), index=query_ids)
 
 
-def own(queries: pd.DataFrame, folds: int, seed: int) -> "pd.Series[int]":
-    """The folds of queries of which each is a group of its own."""
-    return query_folds(queries, np.arange(len(queries)), folds, seed)
-
-
-# Of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
-VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
-
-
-def test_near_pairs_by_hand() -> None:
-    def found(near: float) -> list[tuple[int, int]]:
-        return list(zip(*(rows.tolist() for rows in near_pairs(VECTORS, near)), strict=True))
-
-    assert found(0.9) == [(0, 1)]
-    assert found(0.79) == [(0, 1), (1, 2)]
-    assert found(0.5) == [(0, 1), (0, 2), (1, 2)]
-    assert near_pairs(np.zeros((0, 3)), 0.5)[0].tolist() == []
-
-
-def test_near_pairs_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    random = np.random.default_rng(1).normal(size=(50, 4))
-    vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
-    cosines = vectors @ vectors.T
-    expected = {(i, j) for i in range(50) for j in range(i + 1, 50) if cosines[i, j] >= 0.8}
-    assert len(expected) > 10
-    for rows in (1024, 7):
-        monkeypatch.setattr(folds_module, "ROWS", rows)
-        one, other = near_pairs(vectors, 0.8)
-        assert set(zip(one.tolist(), other.tolist(), strict=True)) == expected
-        assert len(one) == len(expected)
-
-
-@pytest.mark.parametrize(
-    ("tokens", "near", "groups"),
-    [
-        ([b"a", b"b", b"c", b"d"], 1.0, [{0}, {1}, {2}, {3}]),
-        ([b"a", b"b", b"c", b"a"], 1.0, [{0, 3}, {1}, {2}]),  # equal ids, whatever the vectors
-        ([b"a", b"b", b"c", b"d"], 0.9, [{0, 1}, {2}, {3}]),
-        ([b"a", b"b", b"c", b"d"], 0.79, [{0, 1, 2}, {3}]),  # q0 and q2 through q1
-        ([b"a", b"b", b"c", b"a"], 0.79, [{0, 1, 2, 3}]),
-        ([b"a", b"b", b"b", b"a"], 0.97, [{0, 3}, {1, 2}]),
-    ],
-)
-def test_group_queries_by_hand(tokens: list[bytes], near: float, groups: list[set[int]]) -> None:
-    found = group_queries(tokens, VECTORS, near)
-    by_group = [set(np.flatnonzero(found == group).tolist()) for group in np.unique(found)]
-    assert sorted(by_group, key=min) == groups
-
-
-def test_query_folds_are_parts_in_the_order_of_a_hash() -> None:
-    """By sha256 of the seed and the text: seven queries in folds of 3, 2 and 2."""
-    queries = texts("bats", "masks", "wards", "vaccines", "schools", "origin", "children")
+def test_query_folds_are_a_hash_of_the_seed_and_the_tokens() -> None:
     for seed in (13, 14):
-        order = sorted(queries["query"], key=lambda text: hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest())
-        expected = {text: fold for fold, part in enumerate((order[:3], order[3:5], order[5:])) for text in part}
-        found = own(queries, 3, seed)
+        expected = [
+            int(hashlib.sha256(f"{seed} {tokens}".encode()).hexdigest()[:16], 16) % 5
+            for tokens in ("101", "101 7", "7 101", "1017")
+        ]
+        found = query_folds([np.array(tokens, np.int32) for tokens in ([101], [101, 7], [7, 101], [1017])], 5, seed)
         assert found.dtype == np.int8
-        assert found.to_dict() == {row["query_id"]: expected[row["query"]] for row in queries.to_dict("records")}
-    assert own(queries, 3, 13).tolist() != own(queries, 3, 14).tolist()
+        assert found.tolist() == expected
+    assert expected != query_folds([np.array(tokens) for tokens in ([101], [101, 7], [7, 101], [1017])], 5, 13).tolist()
 
 
-def test_query_folds_are_of_how_a_query_reads() -> None:
-    """Case, spaces and the composition of characters move nobody; nor do ids, nor the order of the table."""
-    queries = texts("étude of bats", "masks", "wards", "ÉTUDE II", "schools", "origin")
-    written = texts("E\u0301TUDE  of\tbats", " Masks", "WARDS", "e\u0301tude ii", "Schools ", "\uff4frigin")
-    assert not set(queries["query"]) & set(written["query"])
-    assert own(queries, 3, 13).tolist() == own(written, 3, 13).tolist()
-    turned = queries[::-1].assign(query_id=list("fedcba"))
-    assert own(turned, 3, 13).tolist() == own(queries, 3, 13).tolist()[::-1]
+queries = st.lists(st.integers(0, 30), max_size=4).map(tuple)  # few tokens, so that some queries are equal
 
 
-def test_query_folds_keep_a_group_together() -> None:
-    queries = texts(*(f"query {i}" for i in range(40)))
-    groups = np.arange(40) % 10
-    found = query_folds(queries, groups, 5, 13)
-    assert found.groupby(groups).nunique().eq(1).all()
-    assert found.groupby(found).size().tolist() == [8] * 5  # two groups of four each
-
-
-words = st.text("abcdefgh ", min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(bool)
-
-
-@given(
-    st.lists(words, min_size=3, max_size=40, unique=True), words, st.integers(2, 5), st.integers(0, 50), st.integers(1)
-)
-@settings(max_examples=200)
-def test_query_folds_of_one_query_more_move_one_group_at_most_across_each_border(
-    queries: list[str], more: str, folds: int, seed: int, place: int
+@given(st.data(), st.lists(queries, max_size=40), st.lists(queries, max_size=200), st.integers(2, 10), st.integers(0))
+def test_query_folds_of_any_addition_in_any_order_move_no_query(
+    data: st.DataObject, before: list[tuple[int, ...]], more: list[tuple[int, ...]], folds: int, seed: int
 ) -> None:
-    """Wherever in the table it is, and whatever of the others are groups."""
-    assume(more not in queries)
-    groups = np.arange(len(queries)) // 2  # two a group
-    assume(groups.max() + 1 >= folds)
-    before = dict(zip(queries, query_folds(texts(*queries), groups, folds, seed), strict=True))
-    at = place % (len(queries) + 1)
-    grown, their_groups = [*queries[:at], more, *queries[at:]], np.insert(groups, at, len(queries))
-    after = dict(zip(grown, query_folds(texts(*grown), their_groups, folds, seed), strict=True))
-    moved = {(groups[i], before[text], after[text]) for i, text in enumerate(queries) if before[text] != after[text]}
-    assert {abs(there - here) for _, here, there in moved} <= {1}
-    borders = [min(here, there) for _, here, there in moved]
-    assert len(borders) == len(set(borders))
+    """New queries, and queries that are there already under other ids: equal tokens share a fold."""
+
+    def folds_of(asked: list[tuple[int, ...]]) -> list[tuple[tuple[int, ...], int]]:
+        found = query_folds([np.array(tokens, np.int32) for tokens in asked], folds, seed)
+        return list(zip(asked, found.tolist(), strict=True))
+
+    grown = data.draw(st.permutations([*before, *more]))
+    fold_of = dict(folds_of(grown))
+    assert dict(folds_of(before)).items() <= fold_of.items()
+    assert all(fold_of[tokens] == fold for tokens, fold in folds_of(grown))
+    assert set(fold_of.values()) <= set(range(folds))
+
+
+def test_query_folds_are_as_uneven_as_params_yaml_says() -> None:
+    """Of fifty queries in five folds: 3 to 18, but for one draw in forty at either end."""
+    sizes = np.array(
+        [np.bincount(query_folds([np.array([i]) for i in range(50)], 5, seed), minlength=5) for seed in range(2000)]
+    )
+    assert np.mean(sizes.min(axis=1) < 3) < 0.025 < np.mean(sizes.min(axis=1) < 4)
+    assert np.mean(sizes.max(axis=1) > 18) < 0.025 < np.mean(sizes.max(axis=1) > 16)
+
+
+SPLITS = pd.DataFrame(
+    [("1", "test"), ("2", "dev"), ("3", "train"), ("4", "test"), ("4", "train")], columns=["query_id", "qrels_split"]
+)
+
+
+def test_named_folds_hold_out_a_split_and_nothing_that_reads_like_it_is_trained_on() -> None:
+    """4 is of two splits; 3 and 6 read like queries of test; 5 is of no split, as where judgements were dropped."""
+    queries = pd.DataFrame({"query_id": list("123456"), "tokens": [b"a", b"b", b"a", b"c", b"d", b"c"]})
+    found = named_folds(queries, SPLITS, "test")
+    assert found.dtype == np.int8
+    assert found.to_dict() == {"1": NAMED, "2": 0, "4": NAMED, "5": 0}
+    assert named_folds(queries, SPLITS, "dev").to_dict() == {"1": 0, "2": NAMED, "3": 0, "4": 0, "5": 0, "6": 0}
+
+
+def test_named_folds_refuse_a_split_that_is_not_there() -> None:
+    queries = pd.DataFrame({"query_id": ["1"], "tokens": [b"a"]})
+    for splits, has in ((SPLITS, "dev, test, train"), (SPLITS[:0], "the judgements have none")):
+        message = rf"split.held_out: expected a fold, none or a split's name \({has}\), found tests"
+        with pytest.raises(InputError, match=message):
+            named_folds(queries, splits, "tests")
 
 
 def test_assign_folds_of_one_judgement_more_move_no_query() -> None:
     """Of any query, or of a document that is new: all other pairs stay where they are, whatever the seed."""
     pairs, random = make_pairs(50), np.random.default_rng(1)
     for seed in range(20):
-        by_query = own(numbered(pairs), 5, seed)
+        by_query = own(pairs, 5, seed)
         more = pd.DataFrame({"query_id": [str(random.integers(50))], "document_id": ["new"], "relevant": [True]})
         before = assign_folds(pairs, by_query, 5, seed, "query")
         grown = pd.concat([more, pairs], ignore_index=True)
-        after = assign_folds(grown, own(numbered(grown), 5, seed), 5, seed, "query")
+        after = assign_folds(grown, own(grown, 5, seed), 5, seed, "query")
         assert after[1:].tolist() == before.tolist()
 
 
@@ -161,10 +116,10 @@ def test_assign_folds_of_one_judgement_more_move_no_query() -> None:
 @settings(max_examples=25)
 def test_assign_folds_puts_no_query_on_both_sides(queries: int, folds: int, seed: int) -> None:
     pairs = make_pairs(queries, seed)
-    pairs["fold"] = assign_folds(pairs, own(numbered(pairs), folds, seed), folds, seed, "query")
-    sizes = pairs.groupby("fold")["query_id"].nunique()
-    assert sizes.sum() == queries
-    assert sizes.max() - sizes.min() <= 1
+    by_query = own(pairs, folds, seed)
+    assume(by_query.nunique() == folds)
+    pairs["fold"] = assign_folds(pairs, by_query, folds, seed, "query")
+    assert pairs.groupby("query_id")["fold"].nunique().eq(1).all()
     for fold in range(folds):
         training, held_out = held_out_pairs(pairs, fold)
         assert not set(training["query_id"]) & set(held_out["query_id"])
@@ -173,12 +128,12 @@ def test_assign_folds_puts_no_query_on_both_sides(queries: int, folds: int, seed
 
 def test_assign_folds_by_pair_puts_a_query_on_both_sides() -> None:
     pairs = make_pairs(50)
-    pairs["fold"] = assign_folds(pairs, own(numbered(pairs), 5, 13), 5, 13, "pair")
+    pairs["fold"] = assign_folds(pairs, own(pairs, 5, 13), 5, 13, "pair")
     training, held_out = held_out_pairs(pairs, 0)
     assert set(training["query_id"]) == set(held_out["query_id"])
     assert len(held_out) == pytest.approx(len(pairs) / 5, abs=1)
     assert held_out["relevant"].mean() == pytest.approx(pairs["relevant"].mean(), abs=0.001)
-    again, other = (assign_folds(pairs, own(numbered(pairs), 5, 13), 5, seed, "pair") for seed in (13, 14))
+    again, other = (assign_folds(pairs, own(pairs, 5, 13), 5, seed, "pair") for seed in (13, 14))
     assert again.tolist() == pairs["fold"].tolist() != other.tolist()
 
 
@@ -196,7 +151,7 @@ def test_fold_shares_by_hand() -> None:
 
 def test_held_out_rows_of_none_train_on_all() -> None:
     pairs = make_pairs(4)
-    pairs["fold"] = assign_folds(pairs, own(numbered(pairs), 2, 13), 2, 13, "query")
+    pairs["fold"] = assign_folds(pairs, own(pairs, 2, 13), 2, 13, "query")
     training, held_out = held_out_rows(pairs, "none")
     assert training.tolist() == list(range(len(pairs)))
     assert held_out.tolist() == []
@@ -204,17 +159,12 @@ def test_held_out_rows_of_none_train_on_all() -> None:
         held_out_rows(pairs.assign(relevant=False), "none")
 
 
-def test_query_folds_refuse_more_folds_than_queries_that_differ() -> None:
-    queries = texts("bats", "masks", "BATS")
-    with pytest.raises(InputError, match="split.folds: expected at most 2, the number of queries that differ, found 3"):
-        query_folds(queries, np.array([0, 1, 0]), 3, 13)
-
-
 def test_assign_folds_refuses_a_fold_without_pairs() -> None:
     pairs = make_pairs(4)
-    by_query = own(numbered(pairs), 4, 13)
+    by_query = pd.Series([0, 1, 2, 3], index=list("0123"))
     empty = pairs[pairs["query_id"].map(by_query) != 2]
-    with pytest.raises(InputError, match="split.folds: expected pairs in each of 4 folds, found none in fold 2"):
+    message = "expected queries in each of 4 folds, found none of 4 in fold 2: ask for fewer folds or another"
+    with pytest.raises(InputError, match=message):
         assign_folds(empty, by_query, 4, 13, "query")
 
 
@@ -222,7 +172,7 @@ def test_assign_folds_refuses_a_fold_without_pairs() -> None:
 def test_assign_folds_by_pair_refuses_more_folds_than_pairs_of_a_kind(most: bool, found: str) -> None:
     pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "relevant": [not most] + [most] * 4})
     with pytest.raises(InputError, match=f"split.folds: expected at least 3 pairs of both kinds, found {found} pairs"):
-        assign_folds(pairs, own(numbered(pairs), 3, 13), 3, 13, "pair")
+        assign_folds(pairs, own(pairs, 3, 13), 3, 13, "pair")
 
 
 def test_training_sides_have_mined_pairs_in_place_of_stand_ins_and_measure_none() -> None:

@@ -17,14 +17,24 @@ from transformers import BertForSequenceClassification
 
 from ranker.contract.layout import relevance
 from ranker.export import gate as gate_module
-from ranker.export.gate import WAYS, Judged, agreement, compare_ways, gate, judged, passes, sampled_rows, score_queries
+from ranker.export.gate import (
+    WAYS,
+    Bounds,
+    Judged,
+    agreement,
+    compare_ways,
+    gate,
+    judged,
+    passes,
+    sampled_rows,
+    score_queries,
+)
 from ranker.export.int8 import REDUCED, SCHEMES, quantise, worst_matrices
 from ranker.model.cross_encoder import new_classifier
-from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
 from tests.factories import PARAMS, make_data, write_encoder
 
-LOOSE = {"int8_min_tau": -1.0, "int8_min_overlap": 0.0, "int8_max_score_difference": 1e9, "int8_max_ndcg_loss": 1.0}
+LOOSE = Bounds(tau=-1.0, overlap=0.0, score_difference=1e9, ndcg_loss=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +48,6 @@ def sample(exact: Ranker) -> Judged:
     return judged(exact, pairs, encoded, np.arange(len(pairs)))
 
 
-def bounds(**values: float) -> Export:
-    return PARAMS.export.model_copy(update=LOOSE | values)
-
-
 def worst_of(tried: dict[str, Any]) -> float:
     """What decides where scores alone are bounded."""
     return max(tried[way]["score difference"] for way in WAYS)
@@ -51,12 +57,12 @@ def test_gate_takes_the_first_scheme_that_passes(
     model: BertForSequenceClassification, prepared: onnx.ModelProto, encoder_folder: Path, sample: Judged
 ) -> None:
     tried: Any
-    (tried,) = gate(model, prepared, encoder_folder, sample, bounds())
+    (tried,) = gate(model, prepared, encoder_folder, sample, PARAMS.export, LOOSE)
     assert (tried["scheme"], tried["passed"], tried["left_out"]) == ("U8S8", True, [])
     ranker = Ranker(encoder_folder, "int8", trusted=True)
     assert {way: tried[way] for way in WAYS} == compare_ways(ranker, dict.fromkeys(WAYS, sample))
     assert tried["one by one"]["score difference"] > 0  # it is another model
-    quantise(prepared, SCHEMES[0], encoder_folder / "again.onnx", bounds())
+    quantise(prepared, SCHEMES[0], encoder_folder / "again.onnx", PARAMS.export)
     assert (encoder_folder / "again.onnx").read_bytes() == (encoder_folder / "model.int8.onnx").read_bytes()
 
 
@@ -76,7 +82,7 @@ def all_measured(
     schemes = [*SCHEMES, *(replace(REDUCED, left_out=tuple(worst[:count])) for count in (2, 3, 6))]  # of twelve
     measured = []
     for scheme in schemes:
-        quantise(prepared, scheme, folder / "model.int8.onnx", bounds())
+        quantise(prepared, scheme, folder / "model.int8.onnx", PARAMS.export)
         ways = compare_ways(Ranker(folder, "int8", trusted=True), dict.fromkeys(WAYS, sample))
         measured.append({"left_out": list(scheme.left_out), **ways})
     return measured
@@ -90,7 +96,7 @@ def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
     all_measured: list[dict[str, Any]],
 ) -> None:
     """An eighth, a quarter and a half of twelve matrices, in seven bits; a trial ends where it fails."""
-    tried = gate(model, prepared, encoder_folder, sample, bounds(int8_max_score_difference=0.0))
+    tried = gate(model, prepared, encoder_folder, sample, PARAMS.export, replace(LOOSE, score_difference=0.0))
     assert not (encoder_folder / "model.int8.onnx").exists()
     names = [scheme.name for scheme in SCHEMES]
     names += [f"U8S8, reduced range, {count} matrices left out" for count in (2, 3, 6)]
@@ -110,7 +116,7 @@ def test_gate_stops_at_the_first_that_is_within_its_bounds(
     """Bounds are what this chip makes of the schemes: the smallest difference, a middling one, the largest but one."""
     bound = sorted(map(worst_of, all_measured))[place]
     first = next(number for number, found in enumerate(all_measured) if worst_of(found) <= bound)
-    tried = gate(model, prepared, encoder_folder, sample, bounds(int8_max_score_difference=bound))
+    tried = gate(model, prepared, encoder_folder, sample, PARAMS.export, replace(LOOSE, score_difference=bound))
     assert [trial["passed"] for trial in tried] == [False] * first + [True]
     assert {key: tried[-1][key] for key in all_measured[first]} == all_measured[first]
     metadata = {entry.key: entry.value for entry in onnx.load(encoder_folder / "model.int8.onnx").metadata_props}
@@ -128,17 +134,17 @@ FOUND: Any = {
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("int8_min_tau", 0.91),
-        ("int8_min_overlap", 0.81),
-        ("int8_max_score_difference", 0.49),
-        ("int8_max_ndcg_loss", 0.009),
+        ("tau", 0.91),
+        ("overlap", 0.81),
+        ("score_difference", 0.49),
+        ("ndcg_loss", 0.009),
     ],
 )
 def test_passes_by_each_bound(name: str, value: float) -> None:
     """A loss of nDCG@10 counts by the lower end of its interval: the mean of 0.05 passes a bound of 0.01."""
-    exactly = dict(zip(LOOSE, (0.9, 0.8, 0.5, 0.01), strict=True))
-    assert passes(FOUND, bounds(**exactly))
-    assert not passes(FOUND, bounds(**exactly | {name: value}))
+    exactly = Bounds(0.9, 0.8, 0.5, 0.01)
+    assert passes(FOUND, exactly)
+    assert not passes(FOUND, replace(exactly, **{name: value}))
 
 
 def test_agreement_is_that_of_scipy_and_scikit_learn() -> None:
@@ -201,7 +207,7 @@ def test_agreement_with_itself_is_whole_whatever_the_scores_scale(sample: Judged
 def test_agreement_of_a_score_that_is_not_finite_passes_no_bound(sample: Judged, spoilt: float) -> None:
     rounded = sample.exact.copy()
     rounded[3] = spoilt
-    assert not passes(agreement(sample, rounded), bounds())
+    assert not passes(agreement(sample, rounded), LOOSE)
 
 
 def test_agreement_without_a_relevant_document_has_no_loss(sample: Judged) -> None:

@@ -31,12 +31,12 @@ def model(base_model: Path) -> BertForSequenceClassification:
 
 def featured(model: BertForSequenceClassification) -> Featured:
     pairs = make_pairs(20)
-    return Featured(features(model, pairs, 256, "fp32"), pairs.targets, pairs.lengths)
+    return Featured(features(model, pairs, "fp32"), pairs.targets, pairs.lengths)
 
 
 def test_score_features_scores_as_the_model_does(model: BertForSequenceClassification) -> None:
     pairs = make_pairs(5)
-    found = score_features(model, features(model, pairs, 256, "fp32"))
+    found = score_features(model, features(model, pairs, "fp32"))
     assert found == pytest.approx(score(model, pairs, 256), abs=5e-3)  # of half precision
 
 
@@ -72,7 +72,7 @@ def test_train_head_depends_on_every_parameter(model: BertForSequenceClassificat
 
 def test_train_head_learns_and_writes_its_curves(model: BertForSequenceClassification, tmp_path: Path) -> None:
     logger = make_logger(6, 1, tmp_path / "curves")
-    held_out = features(model, logger.encoded, 256, "fp32")
+    held_out = features(model, logger.encoded, "fp32")
     train_head(model, featured(model), HEAD.model_copy(update={"epochs": 4}), held_out, logger)
     curves = tmp_path / "curves/plots/metrics"
     loss = pd.read_csv(curves / "training/loss.tsv", sep="\t")
@@ -123,7 +123,7 @@ def test_converged_head_scores_beat_a_few_steps(model: BertForSequenceClassifica
     """Where a head can tell relevant pairs, a recipe of three epochs leaves it unfinished."""
     frame, pairs = make_data(20)
     other_frame, others = make_data(10, seed=1)
-    pooled, held_out = (features(model, side, 256, "fp32") for side in (pairs, others))
+    pooled, held_out = (features(model, side, "fp32") for side in (pairs, others))
     relevant = frame["relevant"].to_numpy()
     converged = converged_head_scores(pooled, relevant, frame["query_id"].to_numpy(), held_out)
     train_head(model, Featured(pooled, pairs.targets, pairs.lengths), HEAD.model_copy(update={"learning_rate": 5e-5}))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.data.join import Joined
+from ranker.data.join import NOTED, Joined
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from tests.factories import ROOT, join_tutorial
 
@@ -85,6 +85,7 @@ def test_join_decides_what_is_relevant(tmp_path: Path, relevant_from: int, relev
         ('aa,1,2,A\nbb,1,0,"  "\n', "empty_document", [("aa", 2)]),
         ("aa,1,2,A\nbb,1,-1,B\n", "grade_below_0", [("aa", 2)]),
         ("aa,1,2,A\naa,1,2,A\n", "duplicate_pair", [("aa", 2)]),
+        ("aa,1,2,A\n1,1,1,Coronavirus  origin\n", "query_itself", [("aa", 2)]),
     ],
 )
 def test_join_counts_what_it_drops(tmp_path: Path, rows: str, finding: str, pairs: list[tuple[str, int]]) -> None:
@@ -106,7 +107,7 @@ def test_join_keeps_no_row_of_a_pair_with_conflicting_grades(tmp_path: Path) -> 
         ("cc,1,1,C\n", "pair_not_in_labelled_data"),
         ("aa,1,1,A\n", "grade_not_that_of_labelled_data"),
         ("aa,1,2,A\naa,2,0,Another A\n", "document_with_two_texts"),
-        ("aa,1,2,Bats: a review\nbb,1,2,bats -- A review.\n", "repeated_text"),
+        ("aa,1,2,Bats: a review\nbb,1,2,bats:  A review\n", "repeated_text"),
         ("aa,1,2,A\nbb,1,0,a\n", "repeated_text_other_grade"),
     ],
 )
@@ -120,6 +121,23 @@ def test_join_counts_what_is_odd_but_kept(tmp_path: Path, rows: str, finding: st
 def test_join_counts_a_pair_that_labelled_data_judges_twice(tmp_path: Path) -> None:
     twice = [{"query_id": 1, "query": "q", "relevant_docs": [{"id": "aa", "score": 1}, {"id": "aa", "score": 0}]}]
     assert joined(tmp_path, "aa,1,1,A\n", twice).counts["noted"]["judged_twice_in_labelled_data"] == 1
+
+
+def test_join_notes_queries_that_read_alike_and_queries_that_are_documents(tmp_path: Path) -> None:
+    """And texts of a query's two ids that were judged twice; the ids 2 of a query and a document say nothing."""
+    queries = [
+        {"query_id": name, "query": text, "relevant_docs": []}
+        for name, text in (("7", "Bats in caves"), ("2", "masks"), ("7b", "bats in  caves"), ("aa", "From bats"))
+    ]
+    rows = "bb,7,1,Caves\nbb,7b,0,Caves\n2,2,1,Pigs\naa,2,1,From Bats\nbb,aa,1,Caves\n"
+    result = joined(tmp_path, rows, queries)
+    assert [row for row in found(result) if row[0] in NOTED and "labelled" not in row[0]] == [
+        ("query_is_a_document", "aa", "aa", "kept"),
+        ("query_under_another_id", "7b", "", "kept"),
+        ("repeated_text", "7b", "bb", "kept"),
+        ("repeated_text_other_grade", "7", "bb", "kept"),
+    ]
+    assert result.counts["kept"]["pairs"] == 5
 
 
 def test_join_keeps_or_drops_every_row(tmp_path: Path) -> None:
@@ -150,7 +168,7 @@ def test_join_of_the_real_judgements() -> None:
     }
     assert {name: n for name, n in result.counts["dropped"].items() if n} == {"judgement_without_document": 64_425}
     assert {name: n for name, n in result.counts["noted"].items() if n} == {
-        "repeated_text": 33,
-        "repeated_text_other_grade": 6,
+        "repeated_text": 27,
+        "repeated_text_other_grade": 3,
     }
     assert pd.Index(documents["document_id"]).is_unique

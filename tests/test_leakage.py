@@ -10,36 +10,18 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
-from ranker.common.errors import InputError
 from ranker.contract.tokens import Ragged, ragged, tokenize
+from ranker.splits import leakage
 from ranker.splits.leakage import (
     NEAR_QUERIES,
     NEAR_TITLES,
     audit,
-    check_queries,
     near_duplicates,
+    near_pairs,
     near_queries,
     seen_documents,
     unseen_pairs,
 )
-
-QUERIES = pd.DataFrame({"query_id": ["1", "2", "3"], "query": ["bat origin", "masks", "Bat  Origin"]})
-
-
-def folds(*numbers: int) -> "pd.Series[int]":
-    return pd.Series(numbers, index=QUERIES["query_id"])
-
-
-def test_check_queries_refuses_two_that_the_model_reads_alike_in_two_folds() -> None:
-    message = r"query 1 \('bat origin'\): expected in one fold with query 3, .*, found in folds 0 and 1: "
-    with pytest.raises(InputError, match=message):
-        check_queries(QUERIES, np.array([0, 1, 0]), folds(0, 0, 1))
-
-
-def test_check_queries_lets_those_of_one_fold_pass() -> None:
-    check_queries(QUERIES, np.array([0, 1, 0]), folds(1, 0, 1))
-    check_queries(QUERIES, np.array([0, 1, 2]), folds(0, 1, 2))
-
 
 tokens = st.lists(st.integers(0, 12), max_size=12)
 
@@ -117,6 +99,33 @@ def test_audit_counts_queries_on_both_sides() -> None:
     seen = {fold: seen_documents(pairs, fold, DOCUMENTS, ROWS) for fold in (0, 1)}
     pairs["unseen"] = unseen_pairs(pairs, seen)
     assert audit(pairs, 1, seen[1])["queries_seen"] == pytest.approx(1 / 3)
+
+
+# Of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
+VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
+
+
+def test_near_pairs_by_hand() -> None:
+    def found(near: float) -> list[tuple[int, int]]:
+        return list(zip(*(rows.tolist() for rows in near_pairs(VECTORS, near)), strict=True))
+
+    assert found(0.9) == [(0, 1)]
+    assert found(0.79) == [(0, 1), (1, 2)]
+    assert found(0.5) == [(0, 1), (0, 2), (1, 2)]
+    assert near_pairs(np.zeros((0, 3)), 0.5)[0].tolist() == []
+
+
+def test_near_pairs_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1).normal(size=(50, 4))
+    vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    expected = {(i, j) for i in range(50) for j in range(i + 1, 50) if cosines[i, j] >= 0.8}
+    assert len(expected) > 10
+    for rows in (1024, 7):
+        monkeypatch.setattr(leakage, "QUERY_ROWS", rows)
+        one, other = near_pairs(vectors, 0.8)
+        assert set(zip(one.tolist(), other.tolist(), strict=True)) == expected
+        assert len(one) == len(expected)
 
 
 def test_near_queries_by_hand() -> None:

@@ -12,8 +12,8 @@ from ranker.common.errors import InputError
 from ranker.common.files import sha256
 from ranker.contract.layout import INPUTS, lay_out
 from ranker.export.int8 import SCHEMES, prepare, quantise
-from ranker.export.onnx import check_onnx, check_target, compare, describe, export_onnx
-from ranker.model.cross_encoder import new_classifier, read_first_token
+from ranker.export.onnx import check_onnx, compare, describe, export_onnx
+from ranker.model.cross_encoder import new_classifier
 from ranker.serving.ranker import Ranker
 from tests.factories import LAYOUT, PARAMS, make_pairs, write_encoder
 
@@ -144,21 +144,23 @@ def test_compare_refuses_logits_that_are_not_finite(
 
 def test_check_onnx_refuses_another_signature(folder: Path) -> None:
     proto = onnx.load(folder / "model.onnx")
-    check_onnx(proto, EXPORT)
-    with pytest.raises(ValueError, match="expected versions .*18, .*, found .*17"):
-        check_onnx(proto, EXPORT.model_copy(update={"opset": 18}))
+    check_onnx(proto)
+    proto.opset_import[0].version = 18
+    with pytest.raises(ValueError, match="expected versions .*17, .*, found .*18"):
+        check_onnx(proto)
+    proto.opset_import[0].version = 17
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(ValueError, match="expected inputs"):
-        check_onnx(proto, EXPORT)
+        check_onnx(proto)
     inputs = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]) for name in INPUTS
     ]
     logits = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", "sequence"])
     cast = onnx.helper.make_node("Cast", ["input_ids"], ["logits"], to=onnx.TensorProto.FLOAT)
     graph = onnx.helper.make_graph([cast], "graph", inputs, [logits])
-    other = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", EXPORT.opset)], ir_version=8)
+    other = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(ValueError, match=r"expected output logits float32 \[batch, 2\], found {'logits': .*sequence"):
-        check_onnx(other, EXPORT)
+        check_onnx(other)
 
 
 def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: Path) -> None:
@@ -167,10 +169,9 @@ def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: P
     config = BertConfig(
         vocab_size=1500, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048
     )
-    model = read_first_token(BertForSequenceClassification._from_config(config, attn_implementation="eager")).eval()
-    params = EXPORT.model_copy(update={"opset": 18, "target_vespa": "2026-08"})
-    export_onnx(model, tmp_path / "model.onnx", params)
-    quantise(prepare(tmp_path / "model.onnx", config), SCHEMES[1], tmp_path / "model.int8.onnx", params)
+    model = BertForSequenceClassification._from_config(config, attn_implementation="eager").eval()
+    export_onnx(model, tmp_path / "model.onnx", EXPORT)
+    quantise(prepare(tmp_path / "model.onnx", config), SCHEMES[1], tmp_path / "model.int8.onnx", EXPORT)
     write_encoder(base_model, tmp_path)
     inputs = make_pairs(1).inputs(range(10))
     expected = torch_logits(model, inputs)
@@ -179,13 +180,8 @@ def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: P
     sizes = [(tmp_path / name).stat().st_size for name in ("model.int8.onnx", "model.onnx")]
     assert sizes[0] < 0.27 * sizes[1]
     assert onnx.load(tmp_path / "model.onnx").ir_version == 8
-    assert describe(tmp_path / "model.onnx")["opsets"] == {"ai.onnx": 18}
-    assert describe(tmp_path / "model.int8.onnx")["opsets"] == {"ai.onnx": 18, "com.microsoft": 1}
-
-
-def test_check_target_refuses_an_opset_that_vespa_does_not_read() -> None:
-    with pytest.raises(InputError, match="export.opset: expected at most 21 for target_vespa 2024-12, found 22"):
-        check_target(EXPORT.model_copy(update={"target_vespa": "2024-12", "opset": 22}))
+    assert describe(tmp_path / "model.onnx")["opsets"] == {"ai.onnx": 17}
+    assert describe(tmp_path / "model.int8.onnx")["opsets"] == {"ai.onnx": 17, "com.microsoft": 1}
 
 
 def test_compare_refuses_a_graph_to_which_mask_and_types_are_one(

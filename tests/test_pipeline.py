@@ -19,6 +19,7 @@ from ranker.common.files import read_json, sha256, write_json
 from ranker.metrics.ranking import MEASURES, relevant_queries
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
+from tests.browser import Browser, marks
 from tests.conftest import QUERIES
 from tests.factories import ROOT, Run, set_params
 from tests.pipeline import STAGES, metrics, ran
@@ -107,14 +108,7 @@ def test_evaluate_tells_what_tables_do_not_show(repository: Path) -> None:
     found = json.loads((repository / paths.MEASURES).read_text())
     run_table = pd.read_parquet(repository / paths.RUN)
     assert found["queries"] + found["queries_without_a_relevant_pair"] == run_table["query_id"].nunique()
-    for system, ties in found["nDCG@10_by_order_of_ties"].items():
-        assert ties["low"] <= metrics(repository)[system]["nDCG@10"] + 1e-9
-        assert metrics(repository)[system]["nDCG@10"] <= ties["high"] + 1e-9
-    over_all = found["over_all_pairs"]
-    assert list(over_all) == ["cross_encoder", "topic_prior", "bm25", "base_cosine"]
-    assert over_all["topic_prior"]["ROC AUC"] == 0.5  # of queries that training has not seen
-    noise = over_all["cross_encoder"]["calibration error of honest probabilities"]
-    assert 0 < noise["low"] < noise["mean"] < noise["high"] < 1
+    assert list(found["over_all_pairs"]) == ["cross_encoder", "bm25", "base_cosine"]
 
 
 def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run) -> None:
@@ -306,11 +300,24 @@ def test_dvc_plots_draw_what_dvc_yaml_has(clean: Path, run: Run) -> None:
     assert {value["field"] for value in values["ROC"]} == {"cross_encoder", "bm25", "base_cosine"}
 
 
-def test_dvc_plots_pages_load_nothing(clean: Path, run: Run) -> None:
+@pytest.mark.parametrize("drawn", ["show", "diff"])
+def test_dvc_plots_pages_draw_every_plot(clean: Path, run: Run, chromium: Browser, drawn: str) -> None:
     run(f"python -m scripts.plots_page {clean / 'plots.html'}", clean)  # as make does once
     run(f"dvc config --local plots.html_template {clean / 'plots.html'}", clean)
-    for drawn in (command("dvc plots show"), command("dvc plots diff")):
-        run(drawn, clean)
-        page = (clean / "dvc_plots/index.html").read_text()
-        assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", page)  # nothing is loaded from elsewhere
-        assert page.count("vegaEmbed(") >= len(PLOTS)
+    run(command(f"dvc plots {drawn}"), clean)
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    names = {values["title"]: name for plot in declared for name, values in plot.items()}
+    for width in (1280, 400):
+        drew = marks(chromium, clean / "dvc_plots/index.html", width)
+        shown = {names[caption]: count for caption, count in drew.items()}
+        assert set(shown) == PLOTS
+        assert all(shown.values()), shown
+        lines = 3 if drawn == "show" else 6
+        assert shown["ROC"] == shown["depth"] == shown["precision and recall"] == lines
+
+
+def test_report_draws_every_plot(repository: Path, chromium: Browser) -> None:
+    for width in (1280, 400):
+        shown = marks(chromium, repository / paths.REPORT, width)
+        assert len(shown) == 5
+        assert all(shown.values()), shown

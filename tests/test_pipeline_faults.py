@@ -167,14 +167,14 @@ def test_dvc_repro_mends_a_dvc_lock_that_was_written_by_half(repository: Path, t
 # What `python -m stages.train` does, and the kernel where memory is out, as soon as there is a checkpoint.
 KILLED = """
 import os, signal
-from ranker.training import callbacks
+from ranker.training import callbacks, checkpoints
 
 class Killed(callbacks.CheckpointCallback):
     def on_save(self, *arguments, **given):
         super().on_save(*arguments, **given)
         os.kill(os.getpid(), signal.SIGKILL)
 
-callbacks.EVERY = 10
+checkpoints.EVERY = 10
 import ranker.training.trainer
 ranker.training.trainer.CheckpointCallback = Killed
 from stages.train import main, run_stage
@@ -263,7 +263,10 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
     set_params(clean, train__trainable="top-9", split__folds=60)
     for stage, message in (
         ("features", "features: params.yaml: train.trainable: expected at most top-2"),
-        ("split", "split: split.folds: expected at most 20, the number of queries that differ, found 60"),
+        (
+            "split",
+            "split: split.folds: expected queries in each of 60 folds, found none of 20 in",
+        ),
     ):
         result = run(f"dvc repro --single-item {stage}", clean, check=False)
         assert result.returncode != 0
@@ -271,3 +274,15 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
         assert "Traceback" not in result.stderr
     run("git checkout -q . && dvc checkout -q dvc.yaml", clean)
     assert outputs(clean) == before
+
+
+def test_stages_name_what_a_refused_trial_has_left_in_params_yaml(clean: Path, run: Run) -> None:
+    """`-S` writes before a stage can refuse, and the next trial, of something else, starts from it."""
+    refused = run("dvc exp run -S split.folds=60 -S 'join.document_fields=[title]' split", clean, check=False)
+    assert refused.returncode != 0
+    hint = "\nparams.yaml differs from the last commit in split.folds (git checkout params.yaml takes it back)\n"
+    assert hint in refused.stderr
+    again = run("dvc exp run -S train.epochs=2 split", clean, check=False)
+    assert again.returncode != 0
+    assert hint.replace("split.folds", "split.folds, train.epochs") in again.stderr
+    run("git checkout params.yaml && dvc repro -q split", clean)

@@ -57,7 +57,8 @@ def write_corpus(path: Path, name: str) -> None:
 def folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folder with the collection as mine-beir, mine-trec and a zip of the first."""
     monkeypatch.chdir(tmp_path)
-    for name in ("params.yaml", "requirements.txt"):
+    Path("data").mkdir()
+    for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
         shutil.copyfile(ROOT / name, name)
     set_base_model(tmp_path, base_model)
     write_beir(tmp_path / "beir")
@@ -90,6 +91,7 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     assert pd.read_parquet(paths.QUERIES).to_numpy().tolist() == [list(query) for query in QUERIES.items()]
     counts = read_json(paths.JOIN_COUNTS)
     assert counts["read"] == {"queries": 2, "document_rows": 4, "judgements": 5}
+    assert counts.get("qrels_splits") == ({"test": 5} if form == "beir" else None)
     assert counts["kept"]["unjudged_stand_ins"] == 2
     assert {name: count for name, count in counts["dropped"].items() if count} == {"judgement_without_document": 1}
     encoded = pd.read_parquet(paths.ENCODED_DOCUMENTS)
@@ -111,6 +113,25 @@ def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys
     ) in capsys.readouterr().out
     pairs = pd.read_parquet(paths.PAIRS)
     assert sorted(pairs.loc[~pairs["judged"], "query_id"]) == ["2"] * 3
+
+
+def test_join_counts_grades_and_says_that_the_largest_has_few_judgements(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_qrels(folder / "beir", [("1", "a", 1), ("1", "b", 0), ("2", "b", 12), ("2", "c", 1)])
+    run(folder, fetch__format="beir", fetch__folder="beir")
+    printed = capsys.readouterr().out
+    assert "join: grades: 1 of 0, 2 of 1, 1 of 12\n" in printed
+    assert "join: warning: grade 12, the largest, has 1 of 3 judgements above 0, and the next one is 1: gr" in printed
+    assert read_json(paths.JOIN_COUNTS)["grades"] == {"0": 1, "1": 2, "12": 1}
+    before = sha256(paths.PAIRS)
+    set_params(folder, join__grades="[0, 1, 2]")
+    line = "join: query 2, document b: expected a grade of join.grades (0, 1, 2), found 12"
+    assert run_module("stages.join") == line
+    assert sha256(paths.PAIRS) == before
+    set_params(folder, join__grades="[0, 1, 12]")
+    assert run_module("stages.join") == 0
+    assert "the largest" not in capsys.readouterr().out
 
 
 def write_positives(folder: Path) -> set[tuple[str, str]]:
@@ -142,7 +163,9 @@ def positives(folder: Path) -> set[tuple[str, str]]:
         negatives__per_positive=4,
         train__head="classifier",
     )
+    # A pair a batch: beside others, its features can differ in their last bit.
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
+    set_params(folder, train__eval_batch_tokens=1)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
     for stage in ("embed", "split", "first_stage", "negatives"):
         assert run_module(f"stages.{stage}") == 0
@@ -229,7 +252,7 @@ def test_fetch_refuses_an_archive_that_leads_out_of_it(folder: Path) -> None:
 
 def test_fetch_bounds_what_an_archive_unpacks_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip bomb: its megabyte of zeros is a kilobyte there."""
-    monkeypatch.setattr("ranker.data.source.MAX_BYTES", 2**16)
+    monkeypatch.setattr("ranker.fetch.source.MAX_BYTES", 2**16)
     (folder / "beir/corpus.jsonl").write_bytes(b"\0" * 2**20)
     bomb = shutil.make_archive("bomb", "zip", folder, "beir")
     assert Path(bomb).stat().st_size < 2**12

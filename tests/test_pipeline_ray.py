@@ -32,7 +32,8 @@ DEADLY = """
 import os, sys
 from pathlib import Path
 from ranker.common.errors import run_stage
-from ranker.serving.shards import pending, plan, run
+from ranker.serving.run import run
+from ranker.serving.shards import pending, plan
 
 def worker():
     return lambda table, path, name: os._exit(1)

@@ -10,19 +10,22 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from onnxruntime import InferenceSession
 from pytest_httpserver import HTTPServer
 from safetensors.numpy import load_file
 
 from crossval.train import TUTORIAL
 from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
+from ranker.data.tutorial import JUDGEMENTS_FILE
 from ranker.project import paths
 from ranker.project.params import load_params
 from tests.conftest import QUERIES
-from tests.factories import Run, set_params
+from tests.factories import PARAMS, ROOT, Run, set_params
 from tests.hub import REVISION, serve_model
-from tests.pipeline import ran
+from tests.pipeline import STAGES, ran
 from tests.readme import command
 
 
@@ -63,12 +66,12 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
 
 
 def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
-    """Its base model by hub name, with commit and digest; its split over pairs; a head alone, on labels."""
+    """The base model by hub name, the split over pairs, a head alone on labels, and the ONNX file at the end."""
     serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
     asked = command("dvc exp run -S fetch.base_model=hub")
     given = {"COMMIT": REVISION, "DIGEST": folder_digest(base_model)}
-    result = run(f"{asked} train", clean, HF_ENDPOINT=httpserver.url_for("").rstrip("/"), **given)
-    assert {"base_model", "split", "features", "train"} <= set(ran(result.stdout))
+    result = run(f"{asked} export", clean, HF_ENDPOINT=httpserver.url_for("").rstrip("/"), **given)
+    assert {"base_model", "split", "features", "train", "export"} <= set(ran(result.stdout))
     assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
     params = load_params(clean / "params.yaml")
     assert params.fetch.base_model == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"
@@ -77,8 +80,28 @@ def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: 
     assert params.split.by == "pair"
     fetched = clean / paths.BASE_MODEL / "model.safetensors"
     assert sha256(fetched) == sha256(base_model / "model.safetensors")
-    head = load_file(clean / paths.CHECKPOINT / "model.safetensors")
-    assert {"classifier.weight", "bert.pooler.dense.weight"} <= head.keys()
+    trained, base = (load_file(clean / folder / "model.safetensors") for folder in (paths.CHECKPOINT, paths.BASE_MODEL))
+    frozen = {name: values for name, values in base.items() if f"bert.{name}" in trained}
+    assert "pooler.dense.weight" in frozen
+    assert all((trained[f"bert.{name}"] == values).all() for name, values in frozen.items())
+    session = InferenceSession(clean / paths.RANKER / "model.onnx")
+    assert [entry.name for entry in session.get_inputs()] == ["input_ids", "token_type_ids", "attention_mask"]
+    (output,) = session.get_outputs()
+    ones = np.ones((3, 5), np.int64)
+    (logits,) = session.run(["logits"], {"input_ids": ones, "token_type_ids": ones, "attention_mask": ones})
+    assert (output.name, output.shape[1], logits.shape) == ("logits", 2, (3, 2))
+
+
+def test_the_mission_stays() -> None:
+    """Stages, the default format and the core packages, each pinned and imported (DVC by its command)."""
+    assert {"fetch", "join", "encode", "split", "train", "export"} <= set(STAGES)
+    assert PARAMS.fetch.format == "tutorial"
+    modules = {"transformers": "transformers", "torch": "torch", "pandas": "pandas", "onnx": "onnx"}
+    code = "".join(file.read_text() for folder in ("ranker", "stages") for file in (ROOT / folder).rglob("*.py"))
+    for package, module in (modules | {"scikit-learn": "sklearn", "pyyaml": "yaml"}).items():
+        assert re.search(rf"(?m)^ *(import|from) {module}\b", code), package
+    pins = (ROOT / "requirements.txt").read_text()
+    assert all(re.search(rf"(?m)^{package}==", pins) for package in ("dvc", "scikit-learn", "pyyaml", *modules))
 
 
 JUDGEMENTS = "training_all_jugdments_data.csv"
@@ -109,7 +132,7 @@ def test_dvc_never_takes_the_data_of_another_user_of_its_cache(clean: Path, run:
     assert ran(run("dvc repro join", other).stdout) == ["fetch", "join"]
     assert kept(one) < before
     assert kept(other) < kept(one)
-    raw = paths.RAW_JUDGEMENTS
+    raw = paths.RAW / JUDGEMENTS_FILE
     assert (other / raw).read_bytes() == (other / "mine" / JUDGEMENTS).read_bytes() != (one / raw).read_bytes()
     shutil.copyfile(one / "mine" / JUDGEMENTS, other / "mine" / JUDGEMENTS)  # what the cache has indeed
     assert "fetch" not in ran(run("dvc repro join", other).stdout)

@@ -19,7 +19,6 @@ from ranker.metrics.ranking import (
     per_query_table,
     ranking_measures,
     relevant_queries,
-    tie_range,
 )
 
 
@@ -155,44 +154,11 @@ def test_expected_measures_are_the_means_over_all_orders_of_more_than_ten() -> N
     assert found == pytest.approx(mean_over_orders(sorted(orders), 1))
 
 
-def ndcg(grades: tuple[int, ...]) -> float:
-    """nDCG of a whole ranking of at most ten documents, from its definition."""
-    gain, ideal = (
-        sum(grade / log2(rank + 1) for rank, grade in enumerate(order, 1))
-        for order in (grades, sorted(grades, reverse=True))
-    )
-    return gain / ideal
-
-
-@given(
-    st.lists(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=5), min_size=1, max_size=3)
-)
-def test_tie_range_is_that_of_all_orders_of_ties(queries: list[list[tuple[int, int]]]) -> None:
-    assume(all(any(grade for grade, _ in query) for query in queries))
-    run = make_run({str(i): [grade for grade, _ in query] for i, query in enumerate(queries)})
-    scores = np.array([score for query in queries for _, score in query], dtype=float)
-    possible = [
-        [
-            ndcg(tuple(grade for grade, _ in order))
-            for order in permutations(query)
-            if sorted(order, key=_fall) == [*order]
-        ]
-        for query in queries
-    ]
-    lowest, highest = (float(np.mean([pick(values) for values in possible])) for pick in (min, max))
-    assert tie_range(run, scores) == pytest.approx((lowest, highest))
-
-
-def _fall(pair: tuple[int, int]) -> int:
-    return -pair[1]
-
-
-def test_tie_range_is_of_single_precision() -> None:
-    """trec_eval compares floats: what differs in the twelfth digit is tied; in the third it is not."""
+def test_ranking_measures_compare_scores_in_single_precision() -> None:
+    """As trec_eval does: what differs in the twelfth digit is tied, and falls by id; in the third it is not."""
     run = make_run({"1": [1, 0]})
-    assert tie_range(run, np.array([1 + 1e-12, 1])) == pytest.approx((1 / log2(3), 1))
-    assert tie_range(run, np.array([1.001, 1])) == (1, 1)
-    assert tie_range(run, np.array([1, 1.001])) == pytest.approx((1 / log2(3), 1 / log2(3)))
+    for scores, expected in (([1 + 1e-12, 1], 1 / log2(3)), ([1.001, 1], 1.0), ([1, 1.001], 1 / log2(3))):
+        assert ranking_measures(run, np.array(scores))["nDCG@10"].tolist() == pytest.approx([expected])
 
 
 def test_has_no_order_where_all_scores_of_each_query_are_equal() -> None:

@@ -1,17 +1,20 @@
 """ranker.report, answer, page and plots: the page's text, without a browser."""
 
 import json
+import re
 from collections.abc import Hashable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import PurePath
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 
 from ranker.metrics.systems import BASELINES, EXPORTED, FIRST_STAGES, RECIPES, SYSTEMS, opponents
 from ranker.project.params import FirstStage
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
-from ranker.report.page import browser_data, render
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
+from ranker.report.page import browser_data, looks, render
 from ranker.report.plots import plots
 from tests.example_report import (
     COMPARISON,
@@ -20,7 +23,9 @@ from tests.example_report import (
     HOSTILE,
     HOSTILE_TITLE,
     RERANKED,
+    decided,
     example,
+    served_example,
 )
 
 
@@ -149,7 +154,7 @@ def test_render_shows_hostile_texts_as_text(page: str) -> None:
     assert "img" not in names
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert data["queries"][1]["text"] == HOSTILE
-    assert data["titles"]["h1"] == HOSTILE_TITLE
+    assert data["texts"]["h1"] == [HOSTILE_TITLE, ""]
 
 
 def test_render_shows_every_figure(page: str) -> None:
@@ -160,7 +165,7 @@ def test_render_shows_every_figure(page: str) -> None:
     assert "-0.058 p = 0.030(-0.107 to -0.009) worse" in text
     assert "+0.052 p = 0.074(-0.013 to +0.117) no significant difference" in text
     assert "+0.289 p < 0.001(+0.221 to +0.346) better" in text
-    assert "The same over 1,234 pairs of 2 queries" in text
+    assert "The same over 1,234 judged pairs of 2 queries" in text
     assert "0.610 (0.500-0.720)" in text
     assert "+0.031 p = 0.041(+0.004 to +0.060) better" in text
     assert "head only is left out: all its scores of a query are equal." in text
@@ -202,16 +207,11 @@ def test_render_says_what_gains_are_over(strongest: str, gain: str) -> None:
 
 def test_render_says_whose_order_documents_moved_against() -> None:
     """BM25's, but where it has no order of its own."""
-    assert "against BM25\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(example())).text
+    assert "against the first column, BM25:" in " ".join(Elements(render(example())).text.split())
     systems = {name: by for name, by in COMPARISON["systems"].items() if name != "bm25"}
     results = replace(example(), comparison=COMPARISON | {"systems": systems})
     assert browser_data(results)["systems"] == ["base model's cosine", "cross-encoder"]
-    assert "against base model's cosine\N{RIGHT SINGLE QUOTATION MARK}s order" in Elements(render(results)).text
-
-
-def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> Any:
-    """The example's comparison with both tables, of which one decides."""
-    return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
+    assert "against the first column, base model's cosine:" in " ".join(Elements(render(results)).text.split())
 
 
 JUDGED_ALONE = COMPARISON | {"decides": {"table": "judged", "system": None, "judged": None}}
@@ -254,7 +254,8 @@ def test_every_first_stage_has_words() -> None:
 
 
 def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
-    results = replace(example(), comparison=comparison, reranked_gains=[0.2, -0.1, 0.3], depths=depths, ms_of=25.6)
+    of = served_example() if deciding(comparison) is not comparison else example()
+    results = replace(of, comparison=comparison, depths=depths, ms_of=25.6)
     page = render(results)
     text = " ".join(Elements(page).text.split())
     return text.replace("\N{EN DASH}", "-").replace("\N{MINUS SIGN}", "-")
@@ -267,7 +268,7 @@ def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
     )
     assert f"{answered} cosine is best with 0.337: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
     assert (
-        f"It gains on 2 of 3 queries and loses on 1. This is of {SERVED}: of each compared system's first ten, 91.0%"
+        f"It gains on 1 of 2 queries and loses on 0. This is of {SERVED}: of each compared system's first ten, 91.0%"
         in text
     )
     served, judged = text.split("What is served")[1].split("Judged pairs among themselves")[:2]
@@ -303,12 +304,12 @@ def test_render_has_a_row_for_each_depth() -> None:
     assert "0.700115 1000.389 +0.078 (+0.012 to +0.144) 0.812575" in timed
     assert "milliseconds a query as Vespa took them for pairs of 26 tokens (bench/results/vespa.json)" in timed
     without = shown(decided("reranked") | {"reranked": RERANKED | {"smallest_depth": None}})
-    assert "No depth gains over the first stage\N{RIGHT SINGLE QUOTATION MARK}s own order." in without
+    assert "so no depth is advised" in without
     assert "95% of the best gain" not in without
 
 
 def test_render_draws_depth_and_escapes_all() -> None:
-    page = render(replace(example(), comparison=decided("reranked"), reranked_gains=[0.1], depths=DEPTHS))
+    page = render(replace(example(), comparison=decided("judged"), depths=DEPTHS))
     elements = Elements(page)
     assert "Lines: nDCG@10 by the number of hits that are reordered, of each system" in [
         attributes["aria-label"] for name, attributes in elements.found if name == "svg" and attributes["role"] == "img"
@@ -351,4 +352,92 @@ def test_browser_data_has_top_tens_and_moves() -> None:
         ("d08", 0, "▼2"),
     ]
     assert [document for document, _, _ in data["queries"][1]["tops"][2]] == ["h2", "h1"]
-    assert "never shown" not in data["titles"]
+    assert "never shown" not in data["texts"]
+
+
+def drawn_gains(page: str) -> list[int]:
+    """How many bars of the plot of gains go to the right, and to the left."""
+    plot = page.split("<figure>")[1].split("</figure>")[0]
+    return [len(re.findall(f'fill="{SYSTEMS[name].colour}"', plot)) for name in ("cross_encoder", "bm25")]
+
+
+def test_all_under_a_verdict_is_of_the_table_that_gave_it() -> None:
+    """The gains that are counted, drawn and listed, by the same baseline; the other table's are on no part of it."""
+    judged, served = (
+        render(replace(example(), comparison=decided("judged", "first_stage", 0.4), depths=DEPTHS)),
+        render(served_example()),
+    )
+    assert drawn_gains(judged) == [1, 2]
+    assert "It gains on 1 of 3 queries and loses on 2." in Elements(judged).text
+    assert drawn_gains(served) == [2, 0]
+    text = " ".join(Elements(served).text.split())
+    assert "It gains on 1 of 2 queries and loses on 0." in text
+    assert "Gain of each query over base model's cosine Of what is served: nDCG@10" in text
+    assert f"Of what is served: the ten documents that each system puts first, of {SERVED}." in text
+    assert "Of judged pairs among themselves: the ten documents" not in text
+    data = browser_data(served_example())
+    assert data["systems"] == ["first stage's own order", "base model's cosine", "cross-encoder"]
+    assert [(query["id"], query["gain"]) for query in data["queries"]] == [("9", "±0.000"), ("1", "+0.125")]
+    assert data["queries"][0]["tops"] == [[], [], []]  # without a hit
+    assert data["queries"][1]["values"] == ["0.250", "0.375", "0.500"]
+
+
+def test_a_hit_that_nobody_judged_says_so() -> None:
+    data = browser_data(served_example())
+    assert [grade for document, grade, _ in data["queries"][1]["tops"][0] if document == "d03"] == [None]
+    assert "? not judged, counted as not relevant" in " ".join(Elements(render(served_example())).text.split())
+    assert "not judged" not in Elements(render(example())).text
+
+
+@pytest.mark.parametrize(
+    ("relevant_from", "grades", "expected"),
+    [
+        (1, [0, 1, 2], ["not-relevant", "relevant-1", "relevant-2"]),
+        (2, [0, 1, 2, 3], ["not-relevant", "not-relevant", "relevant-1", "relevant-2"]),
+        (1, [1, 2, 3, 4, 5], ["relevant-1", "relevant-2", "relevant-3", "relevant-3", "relevant-3"]),
+        (3, [0, 1], ["not-relevant", "not-relevant"]),
+    ],
+)
+def test_the_look_of_a_grade_is_that_of_its_relevance(
+    relevant_from: int, grades: list[int], expected: list[str]
+) -> None:
+    run = pd.DataFrame({"grade": grades})
+    run["relevant"] = run["grade"] >= relevant_from
+    assert looks(run) == dict(zip(grades, expected, strict=True))
+    run = example().run.assign(relevant=example().run["grade"] >= 2)
+    page = render(replace(example(), run=run))
+    assert re.findall(r'<span class="grade ([a-z0-9-]+)">(\d)</span> ((?:not )?relevant)', page) == [
+        ("not-relevant", "0", "not relevant"),
+        ("not-relevant", "1", "not relevant"),
+        ("relevant-1", "2", "relevant"),
+    ]
+
+
+def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
+    texts = browser_data(example())["texts"]
+    assert texts["d01"] == ["Title of d01", " Ward 0."]
+    documents = example().documents.assign(title="", text="words " * 100)
+    first, rest = browser_data(replace(example(), documents=documents))["texts"]["d01"]
+    assert (first, rest) == ("", ("words " * 40) + "\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_the_page_says_what_to_judge_where_too_little_is() -> None:
+    """Only there: not of a verdict on what is served, nor where queries are on both sides of the split."""
+    listed = PurePath("results/crossval/to_judge.csv")
+    advice = next_step(decided("judged", "first_stage", 0.412), listed)
+    assert "python -m scripts.judge results/crossval/to_judge.csv" in advice
+    assert (
+        next_step(decided("reranked"), listed) == next_step(JUDGED_ALONE, listed) == next_step(COMPARISON, listed) == ""
+    )
+    assert "fill in grades in results/to_judge.csv, from its top" in shown(decided("judged", "first_stage", 0.412))
+    assert "to_judge.csv" not in shown(decided("reranked"))
+
+
+def test_plots_of_many_queries_keep_their_height() -> None:
+    """A bar each, without names, in a plot no higher than that of 60."""
+    many = pd.concat([example().per_query[:1]] * 700, ignore_index=True)
+    many = many.assign(query_id=range(700), gain=[(350 - i) / 350 for i in range(700)])
+    drawn, sixty = (plots(table, {}, "BM25")["gain"] for table in (many, many[:60]))
+    heights = [float(height) for svg in (drawn, sixty) for height in re.findall(r'<svg .*? height="([0-9.]+)"', svg)]
+    assert heights[0] == pytest.approx(heights[1], abs=5)
+    assert ("59 · masks" in sixty, "699 · masks" in drawn) == (True, False)

@@ -1,61 +1,33 @@
-"""The report's page as headless Chromium shows and works it."""
+"""The report's and DVC's pages as headless Chromium draws and works them."""
 
-import html
-import json
-import os
-import re
-import shutil
-import subprocess
-import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vl_convert
+from dvc_render.html import render_html
+from dvc_render.vega import VegaRenderer
 
-from ranker.report.page import render
-from tests.example_report import HOSTILE, example
+from ranker.common.errors import InputError
+from ranker.report.page import Results, render
+from scripts.plots_page import SNIPPET, template
+from tests.browser import Browser, marks
+from tests.example_report import HOSTILE, example, served_example
 
-CHROMIUM = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is absent: the page is not driven in a browser")
+WIDTHS = (1280, 400)
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
-    return render(example())
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(example(), tmp_path_factory.mktemp("page"))
 
 
-def chromium(folder: Path, page: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Headless Chromium on a page, its profile and HOME in `folder`; nothing of the page may reach its console."""
-    (folder / "page.html").write_text(page, encoding="utf-8")
-    switches = ["no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking", "hide-scrollbars"]
-    switches += ["disable-component-update", "disable-sync", "enable-logging=stderr", "v=0"]
-    switches += [f"user-data-dir={folder}/profile", "virtual-time-budget=3000"]
-    command = [str(CHROMIUM), "--headless", *(f"--{switch}" for switch in switches), *arguments]
-    environment = os.environ | {"HOME": str(folder)}
-    url = (folder / "page.html").as_uri()
-    done = subprocess.run([*command, url], env=environment, capture_output=True, text=True, timeout=300, check=True)
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    return done
+def written(results: Results, folder: Path) -> Path:
+    (folder / "page.html").write_text(render(results), encoding="utf-8")
+    return folder / "page.html"
 
 
-def seen(folder: Path, page: str) -> Any:
-    """What a script on the page gave to `report`, as JSON."""
-    dom = chromium(folder, page, "--dump-dom").stdout
-    found = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
-    assert found is not None, dom[-2000:]
-    return json.loads(html.unescape(found[1]))
-
-
-REPORT = """
-function report(value) {
-  const pre = document.createElement("pre");
-  pre.id = "seen";
-  pre.textContent = JSON.stringify(value);
-  document.body.append(pre);
-}
-"""
-
-DRIVE = """<script>
+DRIVE = """(async () => {
 const get = id => document.getElementById(id);
 function tell(id, type, change) { change(get(id)); get(id).dispatchEvent(new Event(type, {bubbles: true})); }
 function look() {
@@ -100,14 +72,17 @@ for (const details of document.querySelectorAll("details")) details.open = true;
 found.contrasts = [...document.querySelectorAll("body *:not(script, style, noscript, svg *)")]
   .filter(element => [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim()))
   .map(element => [contrast(element), element.outerHTML.slice(0, 90)]).sort((a, b) => a[0] - b[0]).slice(0, 3);
-addEventListener("hashchange", () => { found.by_address = look(); report(found); });
+const moved = new Promise(done => addEventListener("hashchange", done));
 location.hash = "#query=2";
-</script>"""
+await moved;
+found.by_address = look();
+return found;
+})()"""
 
 
-@needs_chromium
-def test_page_browses_queries(page: str, tmp_path: Path) -> None:
-    found = seen(tmp_path, page + f"<script>{REPORT}</script>" + DRIVE)
+def test_page_browses_queries(page: Path, chromium: Browser) -> None:
+    chromium.open(page, 1200)
+    found = chromium.run(DRIVE)
     assert found["title"].startswith("Held-out fold 0 </script><script>document.title = 'owned'</script>{{ 7 * 7 }}")
     first = found["first"]
     assert (first["query"], first["list"], first["address"]) == ("masks in wards", ["1", "2", "3"], "")
@@ -135,49 +110,89 @@ def test_page_browses_queries(page: str, tmp_path: Path) -> None:
     assert found["contrasts"][0][0] >= 4.5, found["contrasts"]
 
 
-WIDTHS = """<script>
+def test_pages_draw_every_plot(page: Path, chromium: Browser, tmp_path: Path) -> None:
+    """A bar for each query, a line for each system; of the table that decides."""
+    gain, three = "Gain of each query over base model's cosine", {"Reliability": 4, "ROC": 3, "Precision and recall": 2}
+    for width in WIDTHS:
+        assert marks(chromium, page, width) == {gain: 3} | three
+        assert marks(chromium, written(served_example(), tmp_path), width) == {gain: 2, "Depth": 3} | three
+
+
+def test_page_does_not_scroll_sideways_nor_break_words(page: Path, chromium: Browser) -> None:
+    """Whatever is opened and chosen; a word that a cell of its own could hold stands on one line."""
+    for width in (*WIDTHS, 360):
+        chromium.open(page, width)
+        assert chromium.run(OPENED) == width
+        assert chromium.run(BROKEN) == []
+    chromium.run(
+        "document.body.append(Object.assign(document.createElement('pre'), {textContent: 'wide '.repeat(99)}))"
+    )
+    assert chromium.run("document.documentElement.scrollWidth") > 360  # the measure
+
+
+OPENED = """(() => {
 for (const details of document.querySelectorAll("details")) details.open = true;
 const widths = [document.documentElement.scrollWidth];
 for (let i = 0; i < 3; i++) {
-  document.getElementById("next")?.click();
+  document.getElementById("next").click();
   widths.push(document.documentElement.scrollWidth);
 }
-parent.postMessage([NAME, innerWidth, Math.max(...widths)], "*");
-</script>"""
+return Math.max(...widths);
+})()"""
+
+BROKEN = """[...document.querySelectorAll("th, td, dd, dt")].flatMap(cell => {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), broken = [];
+  while (walker.nextNode()) {
+    for (const word of walker.currentNode.data.matchAll(/[\\w.]{2,16}(?![\\w.])/g)) {
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      const before = walker.currentNode.data[word.index - 1] ?? " ";
+      if (/[\\s(]/.test(before) && range.getClientRects().length > 1) broken.push(word[0]);
+    }
+  }
+  return broken;
+})"""
 
 
-@needs_chromium
-def test_page_on_a_phone_does_not_scroll_sideways(page: str, tmp_path: Path) -> None:
-    """In frames of 360 px, since Chromium's window is never so narrow; the second, too wide, proves the measure."""
-    (tmp_path / "narrow.html").write_text(page + WIDTHS.replace("NAME", "'page'"), encoding="utf-8")
-    wide = "<!doctype html><body><div style='width: 400px'>wide</div>"
-    (tmp_path / "wide.html").write_text(wide + WIDTHS.replace("NAME", "'wide'"))
-    wrapper = f"""<!doctype html><body><script>{REPORT}
-    const found = {{}};
-    addEventListener("message", event => {{
-      const [name, inner, width] = event.data;
-      found[name] = [inner, width];
-      if (Object.keys(found).length === 2) report(found);
-    }});
-    </script>
-    <iframe src="narrow.html" style="width: 360px; height: 800px; border: 0"></iframe>
-    <iframe src="wide.html" style="width: 360px; height: 800px; border: 0"></iframe>"""
-    found = seen(tmp_path, wrapper)
-    assert found["page"] == [360, 360]
-    assert found["wide"][1] > 400
+def test_plots_stand_beside_each_other(page: Path, chromium: Browser) -> None:
+    """Where there is room for two columns, neither is much longer than the other."""
+    chromium.open(page, 1280)
+    ends = chromium.run(ENDS)
+    assert len(ends) == 2
+    assert abs(ends[0] - ends[1]) < 450  # a plot's height
 
 
-@needs_chromium
-def test_page_is_not_blank(page: str, tmp_path: Path) -> None:
-    def distinct(page: str) -> int:
-        """Distinct bytes of the picture's rows, still filtered."""
-        chromium(tmp_path, page, f"--screenshot={tmp_path}/page.png", "--window-size=1200,900")
-        content, at, packed = (tmp_path / "page.png").read_bytes(), 8, b""
-        while at < len(content):  # chunks: length, type, data, checksum
-            length = int.from_bytes(content[at : at + 4], "big")
-            packed += content[at + 8 : at + 8 + length] if content[at + 4 : at + 8] == b"IDAT" else b""
-            at += length + 12
-        return len(set(zlib.decompress(packed)))
+ENDS = """Object
+  .values(Object.groupBy(document.querySelectorAll("figure"), figure => figure.getBoundingClientRect().left))
+  .map(column => Math.max(...column.map(figure => figure.getBoundingClientRect().bottom)))"""
 
-    assert distinct("<!doctype html>") < 10
-    assert distinct(page) > 100
+
+@pytest.fixture(scope="module")
+def dvc_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("dvc") / "plots.html"
+    file.write_text(template(vl_convert.javascript_bundle(SNIPPET, vl_version="5.20")), encoding="utf-8")
+    return file
+
+
+def test_dvc_page_draws_hostile_texts_as_text(dvc_template: Path, chromium: Browser, tmp_path: Path) -> None:
+    points: list[dict[str, Any]] = [
+        {"name": text, "gain": gain, "rev": "workspace"}
+        for text, gain in (
+            (f"{HOSTILE} --> </plaintext><script>document.title = 'owned'</script>", 0.1),
+            ("masks", -0.2),
+        )
+    ]
+    properties = {"x": "gain", "y": "name", "template": "bar_horizontal_sorted", "title": HOSTILE}
+    plots = [VegaRenderer(points, name, **properties) for name in ("one", "two")]
+    render_html(plots, tmp_path / "index.html", dvc_template)
+    for width in WIDTHS:
+        assert marks(chromium, tmp_path / "index.html", width) == {HOSTILE: 2}
+        assert chromium.run("document.title") == "Plots"
+        assert chromium.run("document.querySelectorAll('figure').length") == 2
+
+
+@pytest.mark.parametrize("script", ["", "(() => {})()", "window.vegaEmbed=1</script>"])
+def test_dvc_page_is_not_written_without_vega(script: str) -> None:
+    with pytest.raises(InputError, match="expected a script of vegaEmbed, found "):
+        template(script)

@@ -20,6 +20,7 @@ from ranker.evaluation.reranking import (
 )
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.ranking import mean_measures
+from ranker.metrics.verdict import deciding_table
 from tests.test_trec_files import by_command_line
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
@@ -105,7 +106,7 @@ def test_a_query_without_a_hit_counts_as_nothing() -> None:
     measured = measure_hits(judged, make_hits({"1": "pn"}, [2.0, 1.0]), 100)
     for table in measured.values():
         assert table["query_id"].tolist() == ["2", "1"]
-        assert table.iloc[0].drop("query_id").tolist() == [0] * 6
+        assert table.iloc[0].drop(["query_id", "Judged@10"]).tolist() == [0] * 5
         assert table.iloc[1]["nDCG@10"] == 1
         assert mean_measures(table)["nDCG@10"] == 0.5
 
@@ -114,10 +115,14 @@ def test_no_hit_at_all_counts_as_nothing() -> None:
     """Of the held-out queries, an engine's run has none."""
     judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
     measured = measure_hits(judged, none, 100)
-    assert {value for table in measured.values() for value in mean_measures(table).values()} == {0}
+    means = pd.DataFrame([mean_measures(table) for table in measured.values()])
+    assert set(means.pop("Judged@10")) == {1}, "nothing that was found lacks a judgement"
+    assert set(means.to_numpy().ravel()) == {0}
     curve = depth_curve(judged, [none])
     assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
     assert smallest_depth(curve) is None
+    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
+    assert deciding_table(compared)["table"] == "reranked"
 
 
 def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
@@ -127,6 +132,22 @@ def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
     shares = {name: table["Judged@10"].tolist() for name, table in measure_hits(judged, hits, 100).items()}
     assert shares["first_stage"] == [0.1, 0.5]
     assert shares["cross_encoder"] == [0.2, 0.5]  # l and k
+
+
+TEN = "abcdefghij"
+
+
+def test_judged_is_a_share_of_what_was_found() -> None:
+    """Two of ten queries have no hit: they are zeros of every measure, and no share, so what is served decides."""
+    judged = make_judged({f"q{number}": {name: int(name == "b") for name in TEN} for number in range(10)})
+    found = make_hits({f"q{number}": TEN for number in range(8)}, [float(place) for place in range(80)])
+    measured = measure_hits(judged, found, 100)
+    assert measured["first_stage"]["Judged@10"].isna().tolist() == [False] * 8 + [True] * 2
+    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
+    decides = deciding_table(compared)
+    assert (decides["table"], decides["judged"]) == ("reranked", 1.0)
+    assert compared["systems"]["first_stage"]["nDCG@10"]["mean"] == pytest.approx(0.8 / log2(3))
+    assert mean_measures(measured["first_stage"])["Judged@10"] == 1.0
 
 
 def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
@@ -201,9 +222,10 @@ def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) ->
     assert depth_curve(make_judged({"1": {"d000": 1}}), [hits])["depth"].tolist() == depths
 
 
-def gains(*values: float) -> pd.DataFrame:
-    depths = [0, 10, 20, 50][: len(values)]
-    return pd.DataFrame({"depth": depths, "gain": values}).assign(gain_low=-0.5, gain_high=0.5)
+def gains(*values: float, low: float = 0.01) -> pd.DataFrame:
+    """Each with an interval that lies above 0 where it is larger than `low`."""
+    curve = pd.DataFrame({"depth": [0, 10, 20, 50][: len(values)], "gain": values})
+    return curve.assign(gain_low=curve["gain"] - low, gain_high=curve["gain"] + low)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +236,8 @@ def gains(*values: float) -> pd.DataFrame:
         (gains(0.0, 0.2, 0.0, -0.1), 10),
         (gains(0.0, -0.1, -0.2), None),
         (gains(0.0), None),
+        (gains(0.0, 0.007, 0.006, low=0.049), None),  # an interval of -0.042 to +0.056 advises nothing
+        (gains(0.0, 0.96, 1.0, low=0.98), 20),
     ],
 )
 def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: int | None) -> None:
@@ -240,6 +264,5 @@ def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Pa
     write_trec_files(judged, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
     for system, table in measure_hits(judged, hits, 15).items():
         ours = mean_measures(table)
-        assert ours["RR@10"] > 0.3  # no query's first is beyond ten, where RR@10 is cut to 0
-        ours["RR"] = ours.pop("RR@10")
+        ours["Judged@10"] *= 7 / 8  # to ir_measures, of a query without hits nothing is judged
         assert by_command_line(tmp_path / "trec", f"reranked-{system}", list(ours)) == pytest.approx(ours, abs=1e-9)

@@ -1,17 +1,21 @@
-"""ranker.retrieval.run_file: a run as trec_eval reads it, and every mistake in one line."""
+"""ranker.retrieval.run_file: the engine's own order, and every mistake in one line."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.evaluation.trec_files import write_trec_files
-from ranker.retrieval.hits import ordered
 from ranker.retrieval.run_file import read_run_file
 
 QUERIES, DOCUMENTS = {"1", "2"}, {"a", "b", "c"}
-GOOD = "1 Q0 a 1 0.25 mine\n1 Q0 b 2 12.5 mine\n\n2\tQ0\tc\t1\t-3e-1\tmine\n"
+GOOD = "1 Q0 b 2 0.25 mine\n1 Q0 a 1 12.5 mine\n\n2\tQ0\tc\t1\t-3e-1\tmine\n"
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -22,14 +26,82 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def test_read_run_file_has_queries_documents_and_scores(tmp_path: Path) -> None:
     found = read_run_file(write(tmp_path, GOOD), QUERIES, DOCUMENTS)
-    assert list(found.hits) == ["query_id", "document_id", "score"]
-    assert found.hits.to_numpy().tolist() == [["1", "a", 0.25], ["1", "b", 12.5], ["2", "c", -0.3]]
+    assert found.hits[["query_id", "document_id", "score", "rank"]].to_numpy().tolist() == [
+        ["1", "a", 12.5, 1],
+        ["1", "b", 0.25, 2],
+        ["2", "c", -0.3, 1],
+    ]
     assert (found.unknown_queries, found.unknown_documents) == (0, 0)
 
 
-def test_a_runs_order_is_that_of_its_scores(tmp_path: Path) -> None:
-    hits = ordered(read_run_file(write(tmp_path, GOOD), QUERIES, DOCUMENTS).hits, 10)
-    assert hits[["document_id", "rank"]].to_numpy().tolist() == [["b", 1], ["a", 2], ["c", 1]]
+def order(folder: Path, ranks: Sequence[object], scores: Sequence[object], names: str = "abc") -> list[str]:
+    rows = [f"1 Q0 {name} {rank} {score} mine\n" for name, rank, score in zip(names, ranks, scores, strict=True)]
+    found = read_run_file(write(folder, "".join(rows)), QUERIES, DOCUMENTS).hits
+    assert found["rank"].tolist() == [*range(1, len(found) + 1)]
+    return found["document_id"].tolist()
+
+
+STAMP = 1_700_000_000  # which is equal to the numbers beside it in single precision
+
+
+@pytest.mark.parametrize(
+    ("ranks", "scores", "expected"),
+    [
+        ((2, 3, 1), (0, 0, 0), "cab"),  # no scores
+        ((1, 2, 3), (STAMP + 2, STAMP + 1, STAMP), "abc"),
+        ((0, 5, 9), (3, 2, 2), "abc"),  # from 0, with gaps, a tie
+        ((9, 5, 0), (-3, -2, -2), "cba"),
+        ((1, 1, 1), (0.1, 0.3, 0.2), "bca"),  # no ranks
+        ((0, 0, 0), (STAMP, STAMP + 1, STAMP + 2), "cba"),
+        ((0, 0, 0), (1, 2, 1), "bac"),  # neither tells a from c: their lines do
+        ((1, 2, 2), (3, 1, 2), "acb"),  # of one rank, by score
+    ],
+)
+def test_a_runs_order_is_that_of_its_ranks_then_scores_then_lines(
+    tmp_path: Path, ranks: Sequence[object], scores: Sequence[object], expected: str
+) -> None:
+    assert order(tmp_path, ranks, scores) == list(expected)
+
+
+numbers = st.integers(-(2**60), 2**60) | st.floats(-1e6, 1e6)
+
+
+@given(st.lists(numbers, min_size=1, max_size=30), st.integers(0, 3), st.integers(1, 4), st.randoms())
+def test_a_run_is_read_in_the_order_that_wrote_it_whatever_its_scores_and_lines(
+    scores: list[float], first: int, step: int, random: Random
+) -> None:
+    """Falling scores of any size, ties among them, ranks from any number on."""
+    names = [f"d{(place * 7) % 31}" for place in range(len(scores))]
+    rows = [
+        f"1 Q0 {name} {first + step * place} {score!r} mine\n"
+        for place, (name, score) in enumerate(zip(names, sorted(scores, reverse=True), strict=True))
+    ]
+    random.shuffle(rows)
+    with TemporaryDirectory() as folder:
+        if len(names) > 1 and len({float(score) for score in scores}) > 1:
+            found = read_run_file(write(Path(folder), "".join(rows)), {"1"}, set(names)).hits
+            assert found["document_id"].tolist() == names
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            "1 Q0 a 1 0.1 d\n1 Q0 b 2 0.2 d\n2 Q0 a 1 0.3 d\n2 Q0 b 2 0.2 d\n",
+            "expected scores that fall as ranks rise, found the order by score to be another one in 1 of 2 queries: "
+            "write a distance with a minus sign; where the ranks are wrong, write 0 for each",
+        ),
+        (
+            "1 Q0 a 0 0 d\n1 Q0 b 0 0 d\n2 Q0 a 0 1 d\n",
+            "expected ranks or scores that order the hits of a query, found them all equal",
+        ),
+    ],
+)
+def test_a_run_without_one_order_is_refused(tmp_path: Path, rows: str, message: str) -> None:
+    file = write(tmp_path, rows)
+    with pytest.raises(InputError) as raised:
+        read_run_file(file, QUERIES, DOCUMENTS)
+    assert str(raised.value) == f"{file}: {message}"
 
 
 @pytest.mark.parametrize("text", [GOOD.replace("\n", "\r\n"), "\ufeff" + GOOD, GOOD.removesuffix("\n")])
@@ -50,9 +122,10 @@ def test_read_run_file_of_what_was_written_here(tmp_path: Path) -> None:
     run = pd.DataFrame(rows, columns=["query_id", "document_id", "score"])
     write_trec_files(run.assign(grade=1, judged=True), {"mine": run}, tmp_path / "trec")
     found = read_run_file(tmp_path / "trec/mine.trec", {"q 1", "q%201"}, {"a b", "100%", "a\u2003b"})
-    assert sorted(found.hits.itertuples(index=False, name=None)) == sorted(rows)
-    kept = read_run_file(write(tmp_path, "1 Q0 a%20b 1 2.0 mine\n"), {"1"}, {"a%20b"})
-    assert kept.hits["document_id"].tolist() == ["a%20b"]
+    kept = found.hits[["query_id", "document_id", "score"]]
+    assert sorted(kept.itertuples(index=False, name=None)) == sorted(rows)
+    other = read_run_file(write(tmp_path, "1 Q0 a%20b 1 2.0 mine\n"), {"1"}, {"a%20b"})
+    assert other.hits["document_id"].tolist() == ["a%20b"]
 
 
 COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"
@@ -64,6 +137,7 @@ COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"
         ("1 Q0 a 1 0.5\n", f"line 1: {COLUMNS} 5"),
         (GOOD + "1 Q0 my document 1 0.5 mine\n", f"line 5: {COLUMNS} 7"),
         ("1,Q0,a,1,0.5,mine\n", f"line 1: {COLUMNS} 1"),
+        ("1 Q0 a - 0.5 mine\n", "line 1: expected a rank, found '-'"),
         ("1 Q0 a 1 high mine\n", "line 1: expected a score, found 'high'"),
         ("1 Q0 a 1 0,5 mine\n", "line 1: expected a score, found '0,5'"),
         ("1 Q0 a 1 nan mine\n", "line 1: expected a score, found 'nan'"),

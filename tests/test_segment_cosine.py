@@ -1,23 +1,32 @@
 """ranker.model.segment_cosine: what it starts from, against transformers and the base model's own vectors."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
-from transformers import BertModel
+from transformers import AutoModelForSequenceClassification, BertModel, pipeline
 
 from ranker.base.base_model import fetch_base_model
 from ranker.contract.layout import lay_out
 from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
 from ranker.export.onnx import compare, export_onnx
 from ranker.metrics.ranking import ranking_measures, relevant_queries
-from ranker.model.cross_encoder import load_checkpoint, new_segment_cosine, save_model, set_trainable
+from ranker.model.cross_encoder import (
+    load_checkpoint,
+    new_bi_encoder,
+    new_classifier,
+    new_segment_cosine,
+    save_encoder,
+    save_model,
+    set_trainable,
+)
 from ranker.model.dataset import encode_pairs
 from ranker.model.embedding import Embedder
 from ranker.model.predict import score
 from ranker.model.segment_cosine import OFFSET, SCALE, BertForBiEncoder, BertForSegmentCosine
+from ranker.project import paths
 from ranker.project.tables import pack
 from ranker.serving.ranker import Ranker
 from ranker.training.trainer import fine_tune
@@ -171,3 +180,55 @@ def test_scale_and_offset_move_faster_than_weights(model: BertForSegmentCosine) 
     moved = abs(20 * model.scale.item() - SCALE), abs(20 * model.offset.item() - OFFSET)
     assert max(moved) > 5 * TRAIN.learning_rate
     assert max(moved) < 20 * 10 * 1.5 * TRAIN.learning_rate  # ten steps
+
+
+OTHERS = {
+    "transformers": lambda folder: AutoModelForSequenceClassification.from_pretrained(folder),
+    "its pipelines": lambda folder: pipeline("text-classification", folder),
+    "CrossEncoder": lambda folder: sentence_transformers().CrossEncoder(folder, device="cpu"),
+    "SentenceTransformer": lambda folder: sentence_transformers().SentenceTransformer(folder, device="cpu"),
+}
+
+
+def sentence_transformers() -> Any:
+    return pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
+
+
+@pytest.mark.parametrize("library", OTHERS)
+def test_no_other_library_loads_a_checkpoint(
+    model: BertForSegmentCosine, fetched_model: Path, tmp_path: Path, library: str
+) -> None:
+    """They would put a head of random weights over it, or pool it as another model."""
+    save_model(model, fetched_model, tmp_path)
+    with pytest.raises(ValueError, match="model type `cord19_ranker_segment_cosine`"):
+        OTHERS[library](str(tmp_path))
+
+
+def test_cross_encoder_of_sentence_transformers_reads_a_classifiers_checkpoint(
+    fetched_plain_model: Path, tmp_path: Path
+) -> None:
+    pairs = [("masks in wards", "Masks and gloves"), ("origin of the virus", "Bats")]
+    classifier = new_classifier(fetched_plain_model, 3).eval()
+    save_model(classifier, fetched_plain_model, tmp_path)
+    theirs = sentence_transformers().CrossEncoder(str(tmp_path), device="cpu")
+    found = theirs.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+    queries, documents = (tokenize(load_tokenizer(fetched_plain_model), side) for side in zip(*pairs, strict=True))
+    expected = logits(classifier, lay_out(load_layout(fetched_plain_model, 32, 96), queries, documents))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_sentence_transformers_reads_a_bi_encoder(
+    fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths.BASE_MODEL.parent.mkdir()
+    paths.BASE_MODEL.symlink_to(fetched_model)
+    trained = new_bi_encoder("layers")
+    fine_tune(trained, make_pairs(4), TRAIN)
+    Path("bi_encoder").mkdir()
+    save_encoder(trained, Path("bi_encoder"))
+    texts = ["masks in wards", "The origin of the virus in bats, again"]
+    theirs = sentence_transformers().SentenceTransformer("bi_encoder", device="cpu")
+    expected = theirs.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    tokens = tokenize(load_tokenizer(Path("bi_encoder")), texts)
+    np.testing.assert_allclose(Embedder(Path("bi_encoder"))(tokens, "document"), expected, atol=2e-5)

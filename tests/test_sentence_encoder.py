@@ -27,6 +27,7 @@ TEXTS = [
     "e\u0301tude U\u0308ber",
     "冠状病毒 origin of the virus",
     "",
+    "covid-19, COVID-19 and xCovid-19",
     "the virus in bats and in birds (again) " * 20,  # longer than any model here takes
 ]
 RETRIEVAL = "Represent this sentence for searching relevant passages: "
@@ -44,6 +45,7 @@ class Folder:
     lowercase: bool = True  # of tokenizer.json
     strip_accents: bool | None = None
     file: bool = True  # whether there is a tokenizer.json, or vocab.txt alone
+    more: dict[str, Any] = field(default_factory=dict)  # other files of the tokenizer
 
 
 def legacy(mode: str) -> dict[str, Any]:
@@ -95,7 +97,23 @@ OTHERS = {
     "settings beside a tokenizer.json": Folder(tokenizer={"do_lower_case": False, "strip_accents": False}),
     "settings beside a vocab.txt": Folder(tokenizer={"do_lower_case": True, "strip_accents": False}, file=False),
 }
-FOLDERS = PUBLIC | OTHERS
+ADDED = len(VOCABULARY)  # the id of a token that is added
+DECODER = {str(ADDED): {"content": "covid-19", "normalized": True, "lstrip": False, "rstrip": False, "special": False}}
+TOKENS = {
+    "an added token": Folder(more={"added_tokens.json": {"covid-19": ADDED}}),
+    "an added token beside a vocab.txt": Folder(more={"added_tokens.json": {"covid-19": ADDED}}, file=False),
+    "an added token, as transformers writes it now": Folder(tokenizer={"added_tokens_decoder": DECODER}),
+    "a special token more": Folder(
+        more={"special_tokens_map.json": {"additional_special_tokens": ["covid-19"]}},
+        prompts={"prompts": {"query": "covid-19 "}},
+    ),
+    "a special token more, as transformers writes it now": Folder(tokenizer={"extra_special_tokens": ["covid-19"]}),
+    "special tokens by another name": Folder(
+        more={"special_tokens_map.json": {"cls_token": "[SEP]", "sep_token": "[CLS]"}}, tokenizer={}
+    ),
+}
+MODULES = "modules.json: expected modules of Transformer, Pooling, Normalize, found"
+FOLDERS = PUBLIC | OTHERS | TOKENS
 
 
 def write(folder: Path, settings: Folder) -> Path:
@@ -109,7 +127,7 @@ def write(folder: Path, settings: Folder) -> Path:
         "num_attention_heads": 2,
         "intermediate_size": 64,
     }
-    config = BertConfig(vocab_size=len(VOCABULARY), max_position_embeddings=96, initializer_range=0.3, **sizes)
+    config = BertConfig(vocab_size=ADDED + 1, max_position_embeddings=96, initializer_range=0.3, **sizes)
     BertModel(config).save_pretrained(folder)
     if settings.file:
         vocabulary = {token: number for number, token in enumerate(VOCABULARY)}
@@ -130,6 +148,7 @@ def write(folder: Path, settings: Folder) -> Path:
         "sentence_bert_config.json": settings.transformer,
         "config_sentence_transformers.json": settings.prompts,
         "tokenizer_config.json": settings.tokenizer,
+        **settings.more,
     }.items():
         if content is not None:
             write_json(folder / name, content)
@@ -180,8 +199,43 @@ def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
         ["gte-base", "msmarco-bert-base-dot-v5", "mean over a root", "a prompt by default"],
         ["gbert-base, cased", "settings beside a tokenizer.json"],
         ["uncased with accents", "lower case of a cased tokenizer", "settings beside a vocab.txt"],
+        list(TOKENS)[:3],
     ]
-    assert len(groups) == 13
+    assert len(groups) == 17
+
+
+def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
+    """sentence-transformers writes modules.json for each kind of its models; a cross-encoder's has no pooling."""
+    peer = pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
+    source = write(tmp_path / "source", Folder())
+    peer.CrossEncoder(str(source), num_labels=1, device="cpu").save_pretrained(str(tmp_path / "saved"))
+    assert (tmp_path / "saved/modules.json").is_file()
+    fetch_base_model(f"path:{tmp_path}/saved", tmp_path / "model", folder_digest(tmp_path / "saved"))
+    assert not read_json(tmp_path / "model/sentence_encoder.json")["is_one"]
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (
+            {"path": "", "type": "custom_st.Transformer"},
+            f"{MODULES} custom_st.Transformer",
+        ),
+        (
+            {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+            "modules.json: expected its model beside it, found it in 0_Transformer",
+        ),
+    ],
+)
+def test_read_sentence_encoder_refuses_a_model_that_is_elsewhere(
+    tmp_path: Path, module: dict[str, str], message: str
+) -> None:
+    source = write(tmp_path / "source", Folder())
+    first, *others = read_json(source / "modules.json")
+    write_json(source / "modules.json", [first | module, *others])
+    with pytest.raises(InputError) as error:
+        fetch_base_model(f"path:{source}", tmp_path / "model", folder_digest(source))
+    assert str(error.value) == f"path:{source}: {message}"
 
 
 @pytest.mark.parametrize(
@@ -189,11 +243,11 @@ def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
     [
         (
             Folder(modules=("Transformer", "Pooling", "Dense")),
-            "modules.json: expected modules of Transformer, Pooling, Normalize, found Dense",
+            f"{MODULES} sentence_transformers.models.Dense",
         ),
         (
             Folder(modules=("Transformer", "Pooling", "CNN", "Normalize")),
-            "modules.json: expected modules of Transformer, Pooling, Normalize, found CNN",
+            f"{MODULES} sentence_transformers.models.CNN",
         ),
         (
             Folder(pooling={"pooling_mode_weightedmean_tokens": True}),

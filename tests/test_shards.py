@@ -15,7 +15,8 @@ import pytest
 from ranker.common.errors import InputError
 from ranker.common.files import sha256, sole
 from ranker.serving.ranker import Ranker
-from ranker.serving.shards import make_shard, plan, run
+from ranker.serving.run import run
+from ranker.serving.shards import make_shard, plan
 from tests.factories import run_module
 
 PAIRS, ROWS = 90, 20  # and rows a row group: three in one file, two in the other

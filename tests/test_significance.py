@@ -32,15 +32,15 @@ def test_interval_holds_the_truth_as_often_as_it_says_at_ten_queries() -> None:
 
 
 def test_interval_adds_the_variance_over_queries_to_that_over_seeds() -> None:
-    """Two seeds of three queries, by hand: means by query 2, 4, 9 over ten; by seed 4 and 6."""
-    values = np.array([[1.0, 3, 8], [3, 5, 10]]) / 10
-    queries, seeds = 0.13 / 3, 0.02 / 2  # 0.13: (9 + 1 + 16) / 2 / 100; 0.02: (1 + 1) / 1 / 100
+    """Two seeds of three queries, by hand: means by query 2, 4, 9 over a hundred; by seed 4 and 6."""
+    values = np.array([[1.0, 3, 8], [3, 5, 10]]) / 100
+    queries, seeds = 0.0013 / 3, 0.0002 / 2  # 0.0013: (9 + 1 + 16) / 2 / 100^2; 0.0002: (1 + 1) / 1 / 100^2
     freedom = (queries + seeds) ** 2 / (queries**2 / 2 + seeds**2 / 1)
     half = t.ppf(0.975, freedom) * sqrt(queries + seeds)
-    found = interval(values, lowest=-9, highest=9)
-    assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))
-    one = interval(values[:1], lowest=-9, highest=9)
-    assert one == interval(values[0], lowest=-9, highest=9)
+    found = interval(values, lowest=-1)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.05, 0.05 - half, 0.05 + half))
+    one = interval(values[:1], lowest=-1)
+    assert one == interval(values[0], lowest=-1)
 
 
 def test_interval_over_seeds_too_holds_the_truth_as_often_as_it_says() -> None:

@@ -1,4 +1,4 @@
-"""ranker.data.source: the named files of a folder, an archive or an archive's URL; all of them or none."""
+"""ranker.fetch.source: the named files of a folder, an archive or an archive's URL; all of them or none."""
 
 import io
 import shutil
@@ -11,8 +11,8 @@ from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256
-from ranker.data import download, source
-from ranker.data.source import take_files
+from ranker.fetch import download, source
+from ranker.fetch.source import take_files
 
 NAMES = ("a.json", "b.csv")
 CONTENT = {"a.json": b"[1]", "b.csv": b"x,y\r\n"}
@@ -72,6 +72,20 @@ def test_take_files_from_an_archive_of_the_folder_or_of_what_is_in_it(
     made = shutil.make_archive(str(folder.parent / "packed"), kind, root, base)
     take_files(made, NAMES, destination, sha256(Path(made)))
     assert taken(destination) == CONTENT
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_take_files_passes_over_hidden_files_that_a_pattern_does_not_name(
+    folder: Path, destination: Path, packed: bool
+) -> None:
+    """macOS writes a `._test.tsv` beside a test.tsv on foreign disks, and into a tar."""
+    for name in ("qrels/test.tsv", "qrels/._test.tsv", "._a.json", ".b.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    place = shutil.make_archive(str(folder), "gztar", folder) if packed else str(folder)
+    take_files(place, ("a.json", "qrels/*.tsv", ".b.csv"), destination)
+    files = {file.relative_to(destination).as_posix() for file in destination.rglob("*") if file.is_file()}
+    assert files == {"a.json", "qrels/test.tsv", ".b.csv"}
 
 
 def test_take_files_refuses_what_lacks_one(folder: Path, archive: Path, destination: Path) -> None:

@@ -3,8 +3,8 @@
 import json
 import shutil
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ from ranker.common.files import read_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_documents, write_documents
-from ranker.splits.folds import query_folds
+from ranker.splits.folds import NAMED, held_out_pairs
 from tests.factories import ROOT, set_params
 
 TEXTS = ["études cliniques", "über masques", "naïveté des virus", "façade à risque"]
+WORDS = ["bats", "masks", "wards", "origin", "virus", "schools", "vaccines", "children"]  # in each of two folds some
 TWINS = [*TEXTS, *(unicodedata.normalize("NFD", text) for text in TEXTS)]  # as the case of two keyboards has them
 
 
@@ -34,7 +35,7 @@ def project(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-def write(queries: list[str], vectors: list[list[float]]) -> None:
+def write(queries: list[str], vectors: list[list[float]], splits: Sequence[tuple[str, str]] = ()) -> None:
     """Six judgements of each query, two of them relevant; all titles differ."""
     pairs = pd.DataFrame(
         [(str(q), f"d{q}-{i}", i % 3, i % 3 > 1, True) for q in range(len(queries)) for i in range(6)],
@@ -44,6 +45,7 @@ def write(queries: list[str], vectors: list[list[float]]) -> None:
     frame = pd.DataFrame({"query_id": pairs["query_id"].unique(), "query": queries})
     tables.write_table(paths.PAIRS, pairs)
     tables.write_table(paths.QUERIES, frame)
+    tables.write_table(paths.QRELS_SPLITS, pd.DataFrame(splits, columns=["query_id", "qrels_split"]))
     write_documents(
         paths.DOCUMENTS, ((name, [title]) for name, title in zip(pairs["document_id"], titles, strict=True)), ["title"]
     )
@@ -66,7 +68,7 @@ def fold_of() -> dict[str, int]:
 def test_split_puts_twins_that_the_model_reads_alike_in_one_fold(project: Path) -> None:
     """NFC and NFD: equal token ids, whatever the vectors; no query of the held-out side was seen."""
     set_params(project, split__folds=2)
-    write(TWINS, [[1.0, 0.0], [0.0, 1.0]] * 4)
+    write([*TWINS, *WORDS], [[1.0, 0.0], [0.0, 1.0]] * 8)
     tokens = tables.read_tokens(paths.ENCODED_QUERIES)
     assert all(tokens[i].tolist() == tokens[i + 4].tolist() != [] for i in range(4))
     for seed in range(8):
@@ -74,35 +76,38 @@ def test_split_puts_twins_that_the_model_reads_alike_in_one_fold(project: Path) 
         stages.split.main()
         folds = fold_of()
         assert [folds[str(i)] for i in range(4)] == [folds[str(i + 4)] for i in range(4)]
-    with pytest.raises(InputError, match="expected at most 4, the number of queries that differ, found 5"):
-        set_params(project, split__folds=5)
+
+
+def test_split_refuses_a_fold_without_queries(project: Path) -> None:
+    """Eight queries of which the model tells four apart: the fifth fold, at least, has none."""
+    set_params(project, split__folds=5)
+    write(TWINS, [[1.0, 0.0]] * 8)
+    with pytest.raises(InputError, match=r"expected queries in each of 5 folds, found none of 8 in fold \d: ask for"):
         stages.split.main()
+    assert not paths.SPLIT_PAIRS.parent.exists()
+    assert not paths.SPLIT_COUNTS.exists()
 
 
-def test_split_groups_near_queries_where_asked_and_counts_them_where_not(project: Path) -> None:
+def test_split_counts_near_queries_in_two_folds(project: Path) -> None:
     """Four queries in a row, each at a cosine of 0.87 to the next one, and four that are far from all."""
     vectors = np.zeros((8, 6))
     vectors[:4, :2] = [[np.cos(angle), np.sin(angle)] for angle in np.linspace(0, np.pi / 2, 4)]
     vectors[4:, 2:] = np.eye(4)
-    pairs = [(0, 1), (1, 2), (2, 3)]
-    texts = ["bats", "masks", "wards", "origin", "virus", "schools", "vaccines", "children"]
-    write(texts, vectors.tolist())
+    write(WORDS, vectors.tolist())
     set_params(project, split__folds=2)
-    counted: dict[float, list[int]] = {1.0: [], 0.8: []}
-    for near, across in counted.items():
-        for seed in range(6):
-            set_params(project, split__near=near, split__seed=seed)
-            stages.split.main()
-            folds = fold_of()
-            across.append(read_json(paths.SPLIT_COUNTS)["leakage"]["query_pairs_of_cosine_0.75_across"])
-            assert across[-1] == sum(folds[str(one)] != folds[str(other)] for one, other in pairs)
-    assert max(counted[1.0]) > 1
-    assert counted[0.8] == [0] * 6
+    counted = []
+    for seed in range(6):
+        set_params(project, split__seed=seed)
+        stages.split.main()
+        folds = fold_of()
+        counted.append(read_json(paths.SPLIT_COUNTS)["leakage"]["query_pairs_of_cosine_0.75_across"])
+        assert counted[-1] == sum(folds[str(one)] != folds[str(other)] for one, other in [(0, 1), (1, 2), (2, 3)])
+    assert max(counted) > 1
 
 
 def test_split_writes_all_that_training_reads(project: Path) -> None:
-    set_params(project, split__folds=4, split__held_out=1)
-    write([*TWINS[:4], "bats", "masks", "wards", "virus"], [[1.0, 0.0]] * 8)
+    set_params(project, split__folds=2, split__held_out=1)
+    write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     before = tables.read_table(paths.PAIRS)
@@ -117,47 +122,79 @@ def test_split_writes_all_that_training_reads(project: Path) -> None:
         found, expected = tables.read_tokens(split), tables.read_tokens(encoded)
         assert found.values.tolist() == expected.values.tolist()
     counts = read_json(paths.SPLIT_COUNTS)
-    assert (counts["training"], counts["held_out"]) == ({"queries": 6, "pairs": 36}, {"queries": 2, "pairs": 12})
+    assert (counts["training"], counts["held_out"]) == ({"queries": 5, "pairs": 30}, {"queries": 3, "pairs": 18})
+    assert counts["queries_per_fold"] == {"0": 5, "1": 3}
     assert counts["leakage"]["queries_seen"] == counts["leakage"]["documents_seen"] == 0
     assert counts["leakage"]["pairs_of_unseen_documents"] == 1
 
 
-def test_split_of_one_judgement_more_moves_no_query(project: Path) -> None:
-    write(["bats", "masks", "wards", "origin", "virus"], [[1.0, 0.0]] * 5)
+def test_split_of_more_judgements_and_queries_moves_no_query(project: Path) -> None:
+    """Queries that are new, before, among and after the others, and one that is there already under another id."""
+    set_params(project, split__folds=2)
+    write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
-    before = fold_of()
+    before = dict(zip(WORDS, fold_of().values(), strict=True))
     pairs = tables.read_table(paths.PAIRS)
-    more = pd.DataFrame(
-        {"query_id": ["1"], "document_id": ["d4-0"], "grade": [2], "relevant": [True], "judged": [True]}
-    )
+    more = pairs[:1].assign(document_id="d4-0")
     tables.write_table(paths.PAIRS, pd.concat([more, pairs], ignore_index=True))
     stages.split.main()
-    assert fold_of() == before
+    assert dict(zip(WORDS, fold_of().values(), strict=True)) == before
+    grown = [*TEXTS, *WORDS[4:], "wards and schools", " Bats", *reversed(WORDS[:4]), "the origin"]
+    write(grown, [[1.0, 0.0]] * len(grown))
+    stages.split.main()
+    after = dict(zip(grown, fold_of().values(), strict=True))
+    assert before.items() <= after.items()
+    assert after[" Bats"] == before["bats"]
 
 
 def test_split_of_none_holds_nothing_out(project: Path) -> None:
     set_params(project, split__folds=2, split__held_out="none")
-    write(["bats", "masks", "wards", "origin"], [[1.0, 0.0]] * 4)
+    write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
     counts = json.loads(paths.SPLIT_COUNTS.read_text())
     assert counts["held_out"] == {"queries": 0, "pairs": 0}
-    assert counts["training"] == {"queries": 4, "pairs": 24}
+    assert counts["training"] == {"queries": 8, "pairs": 48}
     assert counts["leakage"] == {}
     assert sorted(set(fold_of().values())) == [0, 1]  # which the cross-validation needs
 
 
-def test_split_fails_on_a_planted_leak_and_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage itself, with folds that part one of two twins."""
-    set_params(project, split__folds=2)
-    write(TWINS, [[1.0, 0.0]] * 8)
+BENCHMARK = [*((str(i), "train") for i in range(6)), ("5", "test"), ("6", "test"), ("7", "test")]
 
-    def leaking(queries: pd.DataFrame, *arguments: Any) -> "pd.Series[int]":
-        folds = query_folds(queries, *arguments)
-        folds["5"] = 1 - folds["5"]
-        return folds
 
-    monkeypatch.setattr(stages.split, "query_folds", leaking)
-    with pytest.raises(InputError, match=r"query 1 \('über masques'\): expected in one fold with query 5, which"):
-        stages.split.main()
-    assert not paths.SPLIT_PAIRS.parent.exists()
-    assert not paths.SPLIT_COUNTS.exists()
+def test_split_holds_out_a_split_by_its_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of eight queries 5 is of train too, and 0 reads as 7 does."""
+    set_params(project, split__held_out="test")
+    write(["Children ", *WORDS[1:]], [[1.0, 0.0]] * 8, BENCHMARK)
+    stages.split.main()
+    assert fold_of() == {"1": 0, "2": 0, "3": 0, "4": 0, "5": NAMED, "6": NAMED, "7": NAMED}
+    printed = capsys.readouterr().out
+    assert "split: 1 queries of split test are judged by other splits too: held out with all judgements\n" in printed
+    assert "split: 1 queries of other splits dropped: the model reads them as it does one of split test\n" in printed
+    assert "trained on" not in printed
+    counts = read_json(paths.SPLIT_COUNTS)
+    assert (counts["training"], counts["held_out"]) == ({"queries": 4, "pairs": 24}, {"queries": 3, "pairs": 18})
+    assert counts["queries_per_fold"] == {"test": 3, "0": 4}
+    assert counts["leakage"]["queries_seen"] == 0
+    training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), "test")
+    assert (set(training["query_id"]), set(held_out["query_id"])) == (set("1234"), set("567"))
+
+
+@pytest.mark.parametrize(
+    ("held_out", "splits", "said"),
+    [
+        (0, BENCHMARK, ", but for its queries of fold 0: to train on train alone, -S split.held_out=test\n"),
+        ("none", BENCHMARK, ": to train on train alone, -S split.held_out=test\n"),
+        (0, BENCHMARK[6:], ", but for its queries of fold 0: there is no other\n"),
+        (0, BENCHMARK[:6], ""),
+        (0, [], ""),
+    ],
+)
+def test_split_says_that_a_test_is_trained_on(
+    project: Path, capsys: pytest.CaptureFixture[str], held_out: int | str, splits: list[tuple[str, str]], said: str
+) -> None:
+    set_params(project, split__folds=2, split__held_out=held_out)
+    write(WORDS, [[1.0, 0.0]] * 8, splits)
+    stages.split.main()
+    line = f"split: warning: split test of the judgements is trained on{said}"
+    printed = capsys.readouterr().out
+    assert line in printed if said else "warning" not in printed

@@ -1,4 +1,4 @@
-"""ranker.judging.to_judge, by hand and against what a judgement really moves."""
+"""ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
 
 from pathlib import Path
 
@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ranker.common.errors import InputError
-from ranker.judging.to_judge import COLUMNS, to_judge, unmerged
+from ranker.common.table import read_table
+from ranker.evaluation.to_judge import COLUMNS, to_judge, write_list
 from ranker.metrics.ranking import ranking_measures
+from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 
 SYSTEMS = ["ours", "other", "third"]
 Row = tuple[str, str, int | None, float | None, float | None, float | None]
@@ -21,12 +23,12 @@ def make_run(*rows: Row) -> pd.DataFrame:
     return run.astype({"grade": "Int32"} | dict.fromkeys(SYSTEMS, float))
 
 
-def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS) -> pd.DataFrame:
+def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS, largest: int = 1) -> pd.DataFrame:
     """`to_judge` with made-up texts."""
     queries = pd.DataFrame({"query_id": run["query_id"].unique()}).assign(query=lambda table: "Q " + table["query_id"])
     documents = pd.DataFrame({"document_id": run["document_id"].unique()})
-    documents = documents.assign(title=lambda table: "T " + table["document_id"], text="not shown")
-    return to_judge(run, systems, queries, documents)
+    documents = documents.assign(title=lambda table: "T " + table["document_id"], text="all of it")
+    return to_judge(run, systems, queries, documents, largest)
 
 
 def test_what_a_judgement_could_move_by_hand() -> None:
@@ -42,11 +44,10 @@ def test_what_a_judgement_could_move_by_hand() -> None:
         ("2", "a", 1, 1, 1, 1),
     )
     found = judge(run)
-    assert found.columns.tolist() == COLUMNS
-    assert found["grade"].isna().all()
-    assert found.drop(columns="grade").to_numpy().tolist() == [
-        ["1", "Q 1", "b", "T b", "ours other third", 0.184535],
-        ["1", "Q 1", "c", "T c", "ours", 0.081899],
+    assert found.columns.tolist() == ["query_id", "query", "document_id", "title", "text", "found_by", "could_move"]
+    assert found.to_numpy().tolist() == [
+        ["1", "Q 1", "b", "T b", "all of it", "ours other third", 0.184535],
+        ["1", "Q 1", "c", "T c", "all of it", "ours", 0.081899],
     ]
 
 
@@ -63,6 +64,13 @@ def test_a_query_without_a_relevant_document_counts_as_0() -> None:
     assert judge(run.assign(grade=pd.array([pd.NA] * 2, "Int32")))["could_move"].tolist() == [0.36907] * 2
 
 
+def test_the_largest_grade_of_a_named_scale_may_be_one_that_was_never_given() -> None:
+    """Of 3 in place of 1, at rank 3 of the third system alone: the ideal is 3.63093, and the lead 0.10165 of it."""
+    run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
+    assert judge(run, largest=3)["could_move"].tolist() == [0.267424]
+    assert judge(run.assign(grade=run["grade"] * 3), largest=2).equals(judge(run.assign(grade=run["grade"] * 3)))
+
+
 def test_ties_are_trec_evals() -> None:
     """Eleven equal scores in single precision: the largest id is first, the smallest eleventh and not asked for."""
     rows = [("1", f"d{number:02}", None, 1 + number * 1e-9, None, None) for number in range(11)]
@@ -71,8 +79,35 @@ def test_ties_are_trec_evals() -> None:
 
 def test_nothing_to_judge_is_an_empty_table() -> None:
     found = judge(make_run(("1", "a", 1, 1, 1, 1)))
-    assert (len(found), found.columns.tolist()) == (0, COLUMNS)
+    assert (len(found), [name for name in found if name not in ("title", "text")]) == (0, COLUMNS)
     assert len(judge(make_run())) == 0
+
+
+def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pair that was judged and dropped is not listed; one that was judged with another text is."""
+    monkeypatch.chdir(tmp_path)
+    texts = {"a": ("=1+1", "Two\nlines"), "b": ("", "@home"), "1E5": ("Caves", "-"), "d": ("Dogs", "x")}
+    write_documents(paths.DOCUMENTS, ((name, list(fields)) for name, fields in texts.items()), ["title", "text"])
+    queries = pd.DataFrame({"query_id": ["1"], "query": ["+masks"]})
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], [[7]]))
+    paths.JOIN_FINDINGS.write_text(
+        "query_id,document_id,finding,kept\n1,d,conflicting_grades,False\n1,b,judged_with_another_text,False\n"
+    )
+    rows = [("1", name, score, 1, None) for score, name in enumerate(texts)]
+    ordered = pd.DataFrame(rows, columns=["query_id", "document_id", *SYSTEMS]).astype(dict.fromkeys(SYSTEMS, float))
+    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]})
+    write_list(Path("to_judge.csv"), judged.iloc[:0], ordered, SYSTEMS)
+    lines = Path("to_judge.csv").read_text().splitlines()
+    assert lines[0] == "query_id,query,document_id,title,text,found_by,could_move"
+    assert sorted(line.rpartition(",")[0] for line in lines[1:]) == [
+        "1,'+masks,'1E5,Caves,'-,ours other",
+        "1,'+masks,a,'=1+1,Two lines,ours other",
+        "1,'+masks,b,,'@home,ours other",
+    ]
+    write_list(Path("to_judge.csv"), judged, ordered, SYSTEMS)
+    assert [row["document_id"] for _, row in read_table(Path("to_judge.csv"))] == ["1E5", "b"]
 
 
 grades = st.one_of(st.none(), st.integers(-1, 3))
@@ -119,25 +154,3 @@ def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order
     asked = found[["query_id", "document_id"]].to_numpy().tolist()
     assert sorted(asked) == sorted(run.loc[sorted(wanted), ["query_id", "document_id"]].to_numpy().tolist())
     assert np.isfinite(found["could_move"]).all()
-
-
-def test_unmerged_counts_grades_of_pairs_that_nobody_judged(tmp_path: Path) -> None:
-    file = tmp_path / "to_judge.csv"
-    judged = pd.DataFrame({"query_id": ["1"], "document_id": ["007"], "grade": [2]})
-    assert unmerged(file, judged) == 0
-    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,\n2,C,007, \n")
-    assert unmerged(file, judged) == 0
-    file.write_text("query_id,title,document_id,grade\n1,A,007,2\n1,B,008,0\n2,C,007,1\n")
-    assert unmerged(file, judged) == 2
-    file.write_text("query_id,title,document_id,grade\n1,A,007,1\n1,B,008,two\n")
-    assert unmerged(file, judged) == 2, "of another grade than was merged, and of what is no grade"
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"query_id;document_id;grade\n1;a;2\n", b"query_id,document_id,grade\n1,\xff,2\n"]
-)
-def test_unmerged_refuses_what_a_spreadsheet_made_of_the_file(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "to_judge.csv"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match="to_judge.csv: expected columns query_id, document_id and grade, found: "):
-        unmerged(file, pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]}))

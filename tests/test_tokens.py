@@ -12,7 +12,7 @@ from transformers import BertTokenizer
 from ranker.common.errors import InputError
 from ranker.common.files import write_json
 from ranker.contract.layout import lay_out
-from ranker.contract.tokens import load_layout, load_tokenizer, ragged, tokenize
+from ranker.contract.tokens import load_layout, load_tokenizer, ragged, readings, tokenize
 
 
 def test_tokenize_and_lay_out_are_transformers_pair_encoding(base_model: Path) -> None:
@@ -72,3 +72,13 @@ def test_ragged_gives_back_every_text(texts: list[list[int]]) -> None:
         assert found[-1].tolist() == texts[-1]
     with pytest.raises(IndexError):
         found[len(texts)]
+
+
+@given(st.lists(st.lists(st.integers(0, 3), max_size=4), max_size=30), st.sampled_from([np.int32, np.int64, np.uint16]))
+def test_readings_are_equal_where_all_tokens_are(texts: list[list[int]], dtype: type[np.generic]) -> None:
+    found = readings(ragged(texts, dtype))
+    assert found.dtype == np.int64
+    assert found.tolist() == readings(ragged(texts)).tolist()
+    numbers = dict(zip(map(tuple, texts), found.tolist(), strict=True))
+    assert [numbers[tuple(text)] for text in texts] == found.tolist()
+    assert len(set(numbers.values())) == len(numbers)

@@ -7,6 +7,7 @@ import zipfile
 from email import message_from_string
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.factories import ROOT, Run
@@ -49,13 +50,14 @@ def test_wheel_asks_for_little_and_gives_a_command(wheel: Path) -> None:
     assert "cord19-ranker = ranker.__main__:main" in archive.read(entry).decode()
 
 
-ALLOWED = {"numpy", "onnxruntime", "tokenizers", "ranker"}
-COMMAND = f"""
+ALLOWED = ["numpy", "onnxruntime", "tokenizers", "ranker"]
+COMMAND = """
 import sys
+allowed = {*sys.argv.pop(2).split(","), *sys.stdlib_module_names}
 class Nothing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] not in {ALLOWED!r} | set(sys.stdlib_module_names):
-            raise ModuleNotFoundError(name + " is not here")
+        if name.split(".")[0] not in allowed:
+            raise ModuleNotFoundError(name + " is not here", name=name)
 sys.meta_path.insert(0, Nothing())
 sys.path.insert(0, sys.argv.pop(1))
 import ranker
@@ -66,13 +68,52 @@ main()
 """
 
 
-def test_wheel_ranks_where_nothing_else_is_installed(wheel: Path, ranker_folder: Path, tmp_path: Path) -> None:
-    """In a process where importing anything else of what is installed fails, from the wheel itself."""
+@pytest.fixture
+def folder(tmp_path: Path, ranker_folder: Path) -> Path:
+    """Documents and pairs to serve, and the ranker's folder as `ranker`."""
     (tmp_path / "titles.csv").write_text("document_id,title\na,Masks in wards\nb,Bats\n")
-    asked = ["rank", "masks", "--documents", "titles.csv", "--model-dir", str(ranker_folder)]
-    line = [sys.executable, "-c", COMMAND, str(wheel)]
-    result = subprocess.run([*line, *asked], cwd=tmp_path, capture_output=True, text=True)
+    columns = {"query_id": "1", "query": "masks", "document_id": ["a", "b"], "title": ["Masks in wards", "Bats"]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "pairs.parquet")
+    (tmp_path / "ranker").symlink_to(ranker_folder)
+    return tmp_path
+
+
+def served(wheel: Path, folder: Path, command: str, *installed: str) -> "subprocess.CompletedProcess[str]":
+    """From the wheel itself, in a process where importing fails but for what it asks for and `installed`."""
+    line = [sys.executable, "-c", COMMAND, str(wheel), ",".join([*ALLOWED, *installed]), *command.split()]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True)
+
+
+def test_wheel_ranks_where_nothing_else_is_installed(wheel: Path, folder: Path) -> None:
+    result = served(wheel, folder, "rank masks --documents titles.csv --model-dir ranker")
     assert result.returncode == 0, result.stderr
     assert {row.split()[2] for row in result.stdout.splitlines()[1:]} == {"a", "b"}
-    shown = subprocess.run([*line, "--help"], cwd=tmp_path, capture_output=True, text=True).stdout
-    assert shown.startswith("usage: cord19-ranker ")
+    assert served(wheel, folder, "--help").stdout.startswith("usage: cord19-ranker ")
+
+
+ARROW = ("pyarrow", "tqdm", "pandas", "pytz", "dateutil", "six")  # pyarrow looks for pandas
+
+
+@pytest.mark.parametrize(
+    ("command", "installed", "message"),
+    [
+        ("rank masks --documents pairs.parquet --model-dir ranker", [], "needs pyarrow: {}[parquet]'"),
+        ("feed pairs.parquet --out feed.jsonl", ["tqdm"], "needs pyarrow: {}[parquet]'"),
+        ("feed pairs.parquet --out feed", ["tqdm"], "needs pyarrow: {}[parquet]'"),
+        ("feed titles.csv --out feed.jsonl", [], "needs tqdm: {}[vespa]'"),
+        ("feed titles.csv --out feed", ["tqdm"], "--out: expected a file .jsonl for titles.csv, found feed"),
+        (
+            "feed titles.csv --out feed.jsonl --ray-address local",
+            ["tqdm"],
+            "--ray-address: expected Parquet, found titles.csv",
+        ),
+        ("score pairs.parquet --out scores --model-dir ranker", [], "needs pyarrow: {}[parquet]'"),
+        ("feed pairs.parquet --out feed --ray-address local", [*ARROW, "filelock"], "needs ray: {}[ray]'"),
+    ],
+)
+def test_wheel_names_the_extra_that_a_command_needs(
+    wheel: Path, folder: Path, command: str, installed: list[str], message: str
+) -> None:
+    result = served(wheel, folder, command, *installed)
+    expected = f"{command.split()[0]}: {message.format('pip install ' + chr(39) + 'cord19-ranker')}\n"
+    assert (result.returncode, result.stderr) == (1, expected)

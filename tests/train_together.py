@@ -16,7 +16,7 @@ from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
 from ranker.model.cross_encoder import new_classifier
 from ranker.model.dataset import EncodedPairs, Example
-from ranker.training import callbacks
+from ranker.training import checkpoints
 from ranker.training.trainer import fine_tune
 from tests.factories import TRAIN, make_logger, make_pairs
 
@@ -43,7 +43,7 @@ def main() -> None:
     model = new_classifier(base_model, seed=3).train()
     recorded = Recorded(**{field.name: getattr(pairs, field.name) for field in fields(pairs)})
     logger = make_logger(4, 1, out / "curves") if is_main_process() else None
-    callbacks.EVERY = 10  # type: ignore[attr-defined]  # which it has of checkpoints
+    checkpoints.EVERY = 10
     fine_tune(model, recorded, TRAIN.model_copy(update={"batch_size": batch_size}), logger, name="together")
     number = 0 if is_main_process() else 1
     (out / f"{number}.txt").write_text(" ".join(map(str, read)))

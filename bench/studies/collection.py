@@ -61,7 +61,6 @@ def write_project(collection: Path, folder: Path) -> None:
     params["fetch"] |= {"format": "beir", "folder": str(collection)}
     params["join"] |= {"document_fields": ["title", "text"]}
     params["first_stage"] |= {"depth": HITS}
-    params["negatives"] |= {"to_rank": HITS}
     (folder / PARAMS_FILE).write_text(yaml.safe_dump(params), "utf-8")
     for made in (paths.BASE_MODEL, paths.RANKER, Path("requirements.txt")):
         (folder / made).parent.mkdir(parents=True, exist_ok=True)

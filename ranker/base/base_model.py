@@ -13,8 +13,10 @@ from ranker.common.files import MAX_BYTES, atomic, read_json, remove, sha256, wr
 from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 WEIGHTS = "model.safetensors"
-FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.txt", *SETTINGS_FILES)
-SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token")
+TOKENIZER_SOURCES = ("vocab.txt", "added_tokens.json", "special_tokens_map.json")  # all in tokenizer.json afterwards
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", *TOKENIZER_SOURCES, *SETTINGS_FILES)
+SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token")  # of the layout
+UNSPELT = {*SPECIAL_TOKENS, "mask_token", "unk_token"}  # that no text can spell
 
 
 def fetch_base_model(reference: str, destination: Path, expected_sha256: str) -> None:
@@ -92,9 +94,9 @@ def _package_folder(reference: str, name: str) -> Path:
 def _write_tokenizer(folder: Path) -> None:
     """Write the tokenizer that transformers loads from the folder as tokenizer.json, and name its special tokens.
 
-    So lower-casing, accents and all other settings of the folder's files hold. Left out is what does not turn text into
-    tokens: nothing is cut or padded, and a special token is no text. A title that says [SEP] would otherwise have a
-    separator in it, and one that says [PAD] the id 0, by which Vespa counts tokens.
+    So lower-casing, accents, added tokens and all other settings of the folder's files hold. Left out is what does not
+    turn text into tokens: nothing is cut or padded, and BERT's five special tokens are no text. A title that says [SEP]
+    would otherwise have a separator in it, and one that says [PAD] the id 0, by which Vespa counts tokens.
     """
     from tokenizers.normalizers import Lowercase, Sequence
     from transformers import AutoTokenizer  # takes four seconds, which other modules of this wing need not pay
@@ -110,10 +112,12 @@ def _write_tokenizer(folder: Path) -> None:
     file = folder / "tokenizer.json"
     file.write_text(content, encoding="utf-8")
     plain = read_object(file)
-    added = [token for token in plain.get("added_tokens", []) if not token.get("special")]
+    unspelt = {getattr(tokenizer, name) for name in UNSPELT}
+    added = [token for token in plain.get("added_tokens", []) if token["content"] not in unspelt]
     write_json(file, plain | {"truncation": None, "padding": None, "added_tokens": added})
     names = {name: getattr(tokenizer, name) for name in SPECIAL_TOKENS}
     config_file = folder / "tokenizer_config.json"
     config = read_json(config_file) if config_file.is_file() else {}
     write_json(config_file, config | names)
-    remove(folder / "vocab.txt")
+    for name in TOKENIZER_SOURCES:
+        remove(folder / name)

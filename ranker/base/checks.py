@@ -25,6 +25,8 @@ class BertConfig(BaseModel):
     max_position_embeddings: Size = 512
     hidden_size: Size = 768
     num_hidden_layers: Size = 12
+    position_embedding_type: Literal["absolute"] = "absolute"  # transformers reads others as this
+    is_decoder: Literal[False] = False  # its tokens see what comes before them alone
 
 
 def check_files(reference: str, folder: Path) -> None:
@@ -41,8 +43,11 @@ def check_files(reference: str, folder: Path) -> None:
 
 def check_config(file: Path) -> BertConfig:
     """config.json as far as it is needed; InputError names what is not a BERT's."""
+    content = read_object(file)
+    if code := dict(content.get("auto_map") or {}).get("AutoModel"):
+        raise InputError(f"{file}: auto_map: expected transformers' own BERT, found code of its own, {code}")
     try:
-        return BertConfig.model_validate(read_object(file))
+        return BertConfig.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{file}: {first_mistake(error)}") from error
 

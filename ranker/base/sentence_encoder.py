@@ -14,6 +14,7 @@ TOKENIZER = "tokenizer_config.json"
 SETTINGS_FILES = (MODULES, POOLING, TRANSFORMER, PROMPTS)
 
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")  # the last changes no cosine
+LIBRARY = "sentence_transformers"  # whose modules these are; a folder may name code of its own
 # The names that sentence-transformers gave its settings before version 5.3.
 LEGACY = {
     "pooling_mode_cls_token": "cls",
@@ -36,11 +37,11 @@ def read_sentence_encoder(folder: Path) -> dict[str, Any]:
     InputError names a setting that is not supported.
     """
     transformer, pooling, prompts = (_read(folder / file) for file in (TRANSFORMER, POOLING, PROMPTS))
-    _check_modules(folder)
+    modules = _modules(folder)
     # encode_query and encode_document take these two alone, whatever others there are, a default among them.
     saved = prompts.get("prompts") or {}
     return {
-        "is_one": (folder / MODULES).is_file(),
+        "is_one": "Pooling" in modules and prompts.get("model_type", "SentenceTransformer") == "SentenceTransformer",
         "pooling": _pooling(folder, pooling),
         "include_prompt": bool(pooling.get("include_prompt", True)),
         "query_prompt": saved.get("query") or "",
@@ -58,16 +59,22 @@ def _read(file: Path) -> dict[str, Any]:
     return read_object(file) if file.is_file() else {}
 
 
-def _check_modules(folder: Path) -> None:
+def _modules(folder: Path) -> list[str]:
+    """The kinds of modules.json, in order; a cross-encoder's file has no Pooling."""
     if not (folder / MODULES).is_file():
-        return
+        return []
+    kinds = []
     for module in read_object(folder / MODULES, "array"):
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        if kind not in KNOWN_MODULES:
+        library, _, kind = str(module.get("type", "")).rpartition(".")
+        if kind not in KNOWN_MODULES or library.partition(".")[0] != LIBRARY:
             known = ", ".join(KNOWN_MODULES)
-            raise InputError(f"{folder}/{MODULES}: expected modules of {known}, found {kind or module}")
+            raise InputError(f"{folder}/{MODULES}: expected modules of {known}, found {module.get('type') or module}")
         if kind == "Pooling" and (module.get("path") != Path(POOLING).parent.name or not (folder / POOLING).is_file()):
             raise InputError(f"{folder}/{MODULES}: expected its pooling in {POOLING}, found none there")
+        if kind == "Transformer" and module.get("path"):
+            raise InputError(f"{folder}/{MODULES}: expected its model beside it, found it in {module['path']}")
+        kinds.append(kind)
+    return kinds
 
 
 def _pooling(folder: Path, config: dict[str, Any]) -> str:

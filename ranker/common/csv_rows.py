@@ -1,47 +1,59 @@
 """CSV read strictly, row by row: a quote that is never closed or a cell too many is an error that names its line."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ranker.common.errors import InputError
+from ranker.common.lines import decoded
+
+csv.field_size_limit(2**27)  # characters: of itself it refuses a document of 131,072
 
 
 def csv_rows(
-    name: str, lines: Iterable[str], places: Callable[[list[str]], list[int]]
-) -> Iterator[tuple[int, list[str]]]:
-    r"""The number of its first line and the cells at `places` of each row.
+    name: str, lines: Iterable[bytes], columns: Callable[[list[str]], Sequence[str]], delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, str]]]:
+    r"""The number of its first line and the cells of each row, by column.
 
-    `places` is told the header and says which cells are wanted. InputError calls the file by `name`.
+    `columns` is told the header and says which of them are wanted, in order. InputError calls the file by `name`.
 
-    >>> list(csv_rows("titles.csv", ["id,title\n", "7,\"Masks,\n", "again\"\n", "8,Bats\n"], lambda header: [1]))
-    [(2, ['Masks,\nagain']), (4, ['Bats'])]
+    >>> list(csv_rows("titles.csv", [b"id,title\n", b"7,\"Masks,\n", b"again\"\n", b"8,Bats\n"], lambda _: ["title"]))
+    [(2, {'title': 'Masks,\nagain'}), (4, {'title': 'Bats'})]
     """
     lone: set[int] = set()
-    reader = csv.reader(_text(name, lines, lone), strict=True)
+    reader = csv.reader(_lines(decoded(name, lines), lone), strict=True, delimiter=delimiter)
     line = 1
     try:
         header: list[str] = next(reader, [])
-        wanted = places(header)
+        places = {column: _place(name, header, column) for column in columns(header)}
         line = reader.line_num + 1
         for row in reader:
             if row and len(row) != len(header):
                 why = ": a carriage return in it is not quoted" if reader.line_num in lone else ""
                 raise InputError(f"{name}: line {line}: expected {len(header)} cells, found {len(row)}{why}")
             if row:
-                yield line, [row[place] for place in wanted]
+                yield line, {column: row[place] for column, place in places.items()}
             line = reader.line_num + 1
     except csv.Error as error:
         raise InputError(f"{name}: line {line}: expected CSV, found: {error}") from error
 
 
-def _text(name: str, lines: Iterable[str], lone: set[int]) -> Iterator[str]:
-    """Lines without NUL, which no text has: what was cut off, or is in UTF-16, does.
+def _place(name: str, header: list[str], column: str) -> int:
+    if (count := header.count(column)) != 1:
+        among = ", ".join(header) or "nothing"
+        raise InputError(f"{name}: expected column {column} once, found it {count} times among: {among}")
+    return header.index(column)
 
-    Numbers of lines that a bare carriage return ends go into `lone`: csv takes one that is not quoted for a row's end.
+
+def _lines(lines: Iterable[str], lone: set[int]) -> Iterator[str]:
+    """Lines that end at a bare carriage return, too: csv takes one that is not quoted for a row's end.
+
+    Numbers of the lines around one go into `lone`.
     """
-    for number, line in enumerate(lines, start=1):
-        if line.endswith("\r"):
-            lone.update((number, number + 1))
-        if "\0" in line:
-            raise InputError(f"{name}: line {number}: expected text, found a NUL byte")
-        yield line
+    number = 0
+    for line in lines:
+        for part in re.split(r"(?<=\r)(?=[^\n])", line) if "\r" in line else [line]:
+            number += 1
+            if part.endswith("\r"):
+                lone.update((number, number + 1))
+            yield part

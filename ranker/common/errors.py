@@ -5,9 +5,11 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ranker.common.distributed import is_main_process
+from ranker.common.leftovers import changed_params
 
 if TYPE_CHECKING:  # serving has no pydantic
     from pydantic import ValidationError
@@ -26,15 +28,18 @@ class InputError(Exception):
     """Something the user gave is wrong; the message names where, what was expected and what was found."""
 
 
-def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
-    """Run a stage's `main` and exit: 0 when it worked, 1 with one line for a user's mistake, 130 when interrupted."""
+def run_stage(name: str, main: Callable[[], None], params: Path | None = Path("params.yaml")) -> NoReturn:
+    """Run a stage's `main` and exit: 0 when it worked, 1 with one line for a user's mistake, 130 when interrupted.
+
+    A second line names the `params` that differ from the last commit, because a refused trial leaves them there.
+    """
     try:
         main()
     except InputError as error:  # which each of a training's processes finds: one of them says it
         if not is_main_process():
             time.sleep(1)  # or torchrun would stop the one that says it
             sys.exit(1)
-        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}")
+        sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}{_leftovers(params)}")
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
         sys.exit(1)
@@ -45,9 +50,17 @@ def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
         if UNWRITTEN.search(str(error)):
             sys.exit(f"{name}: expected to write its outputs, found: {one_line(str(error))[:LONGEST]}")
         if isinstance(error, OSError) and error.filename is not None:  # a file that the user can mend
-            sys.exit(f"{name}: {one_line(str(error.filename))}: {error.strerror}")
+            sys.exit(f"{name}: {one_line(str(error.filename))}: {error.strerror}{_leftovers(params)}")
         raise
     sys.exit(0)
+
+
+def _leftovers(params: Path | None) -> str:
+    names = changed_params(params) if params else []
+    if not names:
+        return ""
+    listed = one_line(", ".join(names))[:LONGEST]
+    return f"\n{params} differs from the last commit in {listed} (git checkout {params} takes it back)"
 
 
 def first_mistake(error: "ValidationError", expected: str | None = None) -> str:

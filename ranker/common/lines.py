@@ -1,28 +1,40 @@
 """Text files read line by line; a mistake is said with its file and line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ranker.common.errors import InputError
 
 
+def decoded(name: str, lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines as text, each with its end; InputError calls the file by `name` where one is not UTF-8 or holds a NUL."""
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            found = error.object[error.start]
+            raise InputError(f"{name}: line {number}: expected UTF-8, found byte 0x{found:02x}") from error
+        if "\0" in line:
+            raise InputError(f"{name}: line {number}: expected text, found a NUL byte")
+        yield line
+
+
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not blank, without its end; InputError where a byte is no text."""
+    """Number and text of each line of a file that is not blank, without its end; InputError names a line of no text."""
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{path}: line {number}: expected UTF-8, found byte 0x{raw[error.start]:02x}"
-                ) from error
-            for character, name in (("\0", "NUL"), ("\r", "carriage return")):
-                if character in line:
-                    raise InputError(f"{path}: line {number}: expected text, found a {name} byte")
-            if line.strip():
-                yield number, line
+        yield from numbered(str(path), file)
+
+
+def numbered(name: str, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
+    """`text_lines` of an open file, which InputError calls by `name`."""
+    for number, whole in enumerate(decoded(name, lines), start=1):
+        line = whole.rstrip("\r\n")
+        if "\r" in line:
+            raise InputError(f"{name}: line {number}: expected text, found a carriage return byte")
+        if line.strip():
+            yield number, line
 
 
 def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -30,6 +42,11 @@ def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in text_lines(path):
         where = f"{path}: line {number}"
         yield where, json_object(where, line)
+
+
+def has_surrogate(text: str) -> bool:
+    """Whether text holds half a character, as JSON's escapes can write and UTF-8 cannot."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def json_object(where: str, text: str) -> dict[str, Any]:
@@ -49,7 +66,7 @@ def identifier(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
         raise InputError(f"{where}: {name}: expected an id, found {value!r}")
-    if any("\ud800" <= character <= "\udfff" for character in str(value)):
+    if has_surrogate(str(value)):
         raise InputError(f"{where}: {name}: expected an id, found half a character in {value!r}")
     return str(value)
 
@@ -61,6 +78,6 @@ def text_of(where: str, row: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise InputError(f"{where}: {name}: expected text, found {value!r}")
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if has_surrogate(value):
         raise InputError(f"{where}: {name}: expected text, found half a character in {value[:40]!r}")
     return value

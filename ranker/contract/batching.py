@@ -3,6 +3,7 @@
 import numpy as np
 
 MULTIPLE = 8  # batches are padded up to a multiple of this: few distinct shapes, which bf16 kernels on a CPU ask for
+TOKENS = 2048  # of a batch in PyTorch when nothing is learned, padding included; more leave the cache
 
 
 def scoring_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:

@@ -1,1 +1,1 @@
-"""Stages fetch and join: judgements from elsewhere, as checked tables."""
+"""Stage join: judgements from elsewhere and a user's own, as checked tables."""

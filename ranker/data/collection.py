@@ -20,9 +20,11 @@ class Collection:
     """As it was read: nothing is decided, and nothing dropped."""
 
     queries: pd.DataFrame  # query_id, query: each id once
-    judgements: pd.DataFrame  # query_id, document_id, grade (Int32, missing where none was given)
+    judgements: pd.DataFrame  # as `judgements_table` makes it
     documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts as they are
     listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade: what a second file says
+    own: int = 0  # how many of the judgements are a user's own
+    findings: pd.DataFrame | None = None  # query_id, document_id, finding, kept: of these
 
 
 @dataclass
@@ -76,10 +78,16 @@ def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
     return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
-def judgements_table(rows: list[tuple[str, str, int | None]]) -> pd.DataFrame:
-    """Judgements as `Collection` has them."""
+def judgements_table(
+    rows: list[tuple[str, str, int | None]], qrels_split: str = "", subtopics: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Judgements as they were read, with the split of the qrels and the subtopic, each empty in formats without it.
+
+    query_id, document_id, qrels_split and subtopic are str; grade is Int32, missing where none was given.
+    """
     frame = pd.DataFrame(rows, columns=[*IDS, "grade"], dtype=object)
-    return frame.astype({"query_id": str, "document_id": str, "grade": "Int32"})
+    frame = frame.assign(qrels_split=qrels_split, subtopic=list(subtopics) if subtopics else "")
+    return frame.astype(dict.fromkeys(frame, str) | {"grade": "Int32"})
 
 
 def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.DataFrame:

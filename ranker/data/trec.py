@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,42 +13,69 @@ import pyarrow.parquet as pq
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
-from ranker.common.lines import identifier, json_objects, text_lines, text_of
+from ranker.common.lines import decoded, identifier, json_objects, text_lines, text_of
 from ranker.data.collection import Collection, Document, judgements_table, parse_grade, queries_table
 
 IDS = ("document_id", "docno", "doc_id", "_id", "id", "cord_uid")
+NUMBERS = ("number", "num", "id", "identifier", "qid")  # names of a topic's number, as an attribute or an element
 NUMBER = re.compile(r"(?i)^\s*Number:\s*")
-LABEL = re.compile(r"(?i)^\s*(Topic|Title|Description|Narrative|Question):\s*")  # a text may begin with such a word
-TAGS = {"title": ("title", "query"), "description": ("desc", "description"), "narrative": ("narr", "narrative")}
+TAGS = {
+    "title": ("title", "query", "topic"),
+    "description": ("desc", "description"),
+    "narrative": ("narr", "narrative"),
+}
+LABELS = {  # what a text of TREC's first years begins with, by element: no other text loses its first word
+    "title": "Topic|Title", "desc": "Description", "narr": "Narrative", "question": "Question",
+    "dom": "Domain", "smry": "Summary", "con": r"Concept\(s\)", "fac": r"Factor\(s\)", "def": r"Definition\(s\)",
+}  # fmt: skip
+LANGUAGE = r"(?:[a-z]{1,3}-)?"  # CLEF's EN-title, TREC's E-title
+ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s<>"']+))*\s*/?"""
+ELEMENTS = ("head", "orignum", "nat", "time", "query", "description", "narrative", "summary", *NUMBERS, *LABELS)
+FIELD = re.compile(rf"(?i)<(/?{LANGUAGE}(?:{'|'.join(ELEMENTS)})){ATTRIBUTES}>")  # of SGML
+TAG = re.compile(rf"<(/?)([A-Za-z][\w.:-]*){ATTRIBUTES}>")
+BLOCKS = ("br", "div", "li", "p", "td", "tr")  # elements that part words
+ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|\w+);")
 ROWS = 8192  # of Parquet, in memory at a time
 Cells = list[tuple[str, str]]  # the elements of a topic, by name, in order
 
 
 def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str) -> Collection:
     """The collection of three files; of a topic, the text of `query_field` (title, description, question …)."""
+    judged = list(_qrels(qrels))
     return Collection(
         queries=queries_table(topics, _topics(topics, query_field)),
-        judgements=judgements_table(list(_qrels(qrels))),
+        judgements=judgements_table([row for row, _ in judged], subtopics=[subtopic for _, subtopic in judged]),
         documents=partial(_documents, corpus, fields),
     )
 
 
 def _topics(path: Path, field: str) -> Iterator[tuple[str, str, str]]:
-    text = "\n".join(line for _, line in text_lines(path))
+    with path.open("rb") as file:
+        text = "".join(decoded(str(path), file))
     if not text.lstrip().startswith("<"):
         yield from _tabs(path)
         return
-    names = TAGS.get(field, (field,))
-    for number, cells in _xml(path, text) if re.search(r"</(topic|title|query)>", text) else _sgml(path, text):
+    names = TAGS.get(field.lower(), (field.lower(),))
+    root = _xml(path, text)
+    for number, cells in _sgml(path, text) if root is None else _of_xml(path, root):
         where = f"{path}: topic {number}"
-        by_name = [[content for name, content in cells if name == wanted and content.strip()] for wanted in names]
+        filled = [(name, content) for name, content in cells if content.strip()]
+        by_name = [[cell for cell in filled if wanted in (cell[0], _any_language(cell[0]))] for wanted in names]
         found = next(filter(None, by_name), [])
         if not found:
-            there = ", ".join(name for name, _ in cells)
-            raise InputError(f"{where}: expected {' or '.join(names)}, found {there}")
+            there = ", ".join(name for name, _ in filled)
+            raise InputError(f"{where}: expected {' or '.join(names)}, found {there or 'no text'}")
         if len(found) > 1:
-            raise InputError(f"{where}: expected one {field}, found {len(found)}")
-        yield where, number, " ".join(found[0].split())
+            there = ", ".join(name for name, _ in found)
+            raise InputError(f"{where}: expected one {field}, found {len(found)}: {there}")
+        ((name, content),) = found
+        query = content if root is not None else _without_markup(where, name, content)
+        label = LABELS.get(_any_language(name))
+        yield where, number, " ".join((re.sub(rf"(?i)^\s*({label}):", "", query) if label else query).split())
+
+
+def _any_language(name: str) -> str:
+    return re.sub(f"^{LANGUAGE}", "", name)
 
 
 def _tabs(path: Path) -> Iterator[tuple[str, str, str]]:
@@ -59,33 +86,74 @@ def _tabs(path: Path) -> Iterator[tuple[str, str, str]]:
         yield f"{path}: line {number}", query_id.strip(), text
 
 
-def _xml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
-    """Topics of XML, whose number is an attribute or an element; the list of them may lack a root."""
-    body = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
+def _xml(path: Path, text: str) -> ElementTree.Element | None:
+    """The topics of XML below one root, which their file may lack; None where it is SGML, which XML cannot read."""
+    body = re.sub(r"^\s*<\?xml[^>]*\?>|<!DOCTYPE[^>\[]*>", "", text)
     try:
-        root = ElementTree.fromstring(f"<all>{body}</all>")
+        return ElementTree.fromstring(f"<all>{body}</all>")
     except ElementTree.ParseError as error:
+        if re.match(r"(?is)\s*(<!--.*?-->\s*|<topics[^>]*>\s*)*<top[\s>]", body):
+            return None
         raise InputError(f"{path}: expected topics in XML, found: {error}") from error
-    for element in root.iter():
-        if element.tag.lower() in ("top", "topic"):
-            cells = [(child.tag.lower(), "".join(child.itertext())) for child in element]
-            yield _number(path, element.get("number") or "", cells), cells
+
+
+def _of_xml(path: Path, root: ElementTree.Element) -> Iterator[tuple[str, Cells]]:
+    """Topics whose number is an attribute or an element, and whose text lies in elements, or in the topic itself."""
+    topics = [element for element in root.iter() if _name(element) in ("top", "topic")]
+    if not topics:
+        found = ", ".join(sorted({_name(element) for element in root.iter()} - {"all"}))
+        raise InputError(f"{path}: expected elements top or topic, found {found}")
+    for topic in topics:
+        cells = [(_name(child), _text_of_xml(child)) for child in topic]
+        bare = "".join([topic.text or "", *(child.tail or "" for child in topic)]).strip()
+        if bare and not any(FIELD.fullmatch(f"<{name}>") for name, _ in cells):
+            cells = [("topic", _text_of_xml(topic))]
+        yield _number(path, {name.lower(): value for name, value in topic.attrib.items()}, cells), cells
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2].lower()  # without its namespace
+
+
+def _text_of_xml(element: ElementTree.Element) -> str:
+    text = "".join([element.text or "", *(_text_of_xml(child) + (child.tail or "") for child in element)])
+    return f" {text} " if _name(element) in BLOCKS else text
 
 
 def _sgml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
-    """Topics of TREC's first years, whose elements end where the next begins, and whose texts begin with a label."""
-    blocks = re.findall(r"(?is)<top>(.*?)</top>", text)
-    if len(blocks) != (opened := len(re.findall(r"(?i)<top>", text))):
+    """Topics of TREC's first years, whose elements end where the next that is known begins; texts as they are."""
+    text = re.sub(r"(?s)<!--.*?-->", "", text)
+    text = re.sub(r"(?s)<!\[CDATA\[(.*?)\]\]>", lambda found: escape(found[1], quote=False), text)
+    blocks = re.findall(rf"(?is)<top{ATTRIBUTES}>(.*?)</top>", text)
+    if len(blocks) != (opened := len(re.findall(rf"(?i)<top{ATTRIBUTES}>", text))):
         raise InputError(f"{path}: expected a </top> for each of {opened} <top>, found {len(blocks)} pairs")
     for block in blocks:
-        found = re.findall(r"(?is)<(\w+)>(.*?)(?=</?\w+>|\Z)", block)
-        cells = [(name.lower(), LABEL.sub("", unescape(content))) for name, content in found]
-        yield _number(path, "", cells), cells
+        before, *rest = FIELD.split(block)
+        found = list(zip(map(str.lower, rest[::2]), rest[1::2], strict=True))
+        cells = [(name, content) for name, content in found if not name.startswith("/")]
+        number = _number(path, {}, cells)
+        for name, content in [("top", before), *found]:
+            if content.strip() and (name == "top" or name.startswith("/")):
+                shown = " ".join(content.split())[:40]
+                raise InputError(f"{path}: topic {number}: expected text in an element, found {shown!r} after <{name}>")
+        yield number, cells
 
 
-def _number(path: Path, attribute: str, cells: Cells) -> str:
-    named = dict(reversed(cells))  # the first of a name
-    number = NUMBER.sub("", attribute or named.get("num") or named.get("number") or "").strip()
+def _without_markup(where: str, name: str, content: str) -> str:
+    """A text of SGML without tags; InputError names one that is not closed or begins a line: it may be an element."""
+    for tag in TAG.finditer(content):
+        _, is_later_line, before = content[: tag.start()].rpartition("\n")
+        closed = re.search(rf"(?i)</{re.escape(tag[2])}\s*>", content)
+        if tag[2].lower() not in BLOCKS and not tag[1] and (not closed or (is_later_line and not before.strip())):
+            raise InputError(f"{where}: {name}: expected text, or markup that is closed in a line, found {tag[0]}")
+    text = TAG.sub(lambda tag: " " if tag[2].lower() in BLOCKS else "", content)
+    return ENTITY.sub(lambda found: unescape(found[0]), text)
+
+
+def _number(path: Path, attributes: dict[str, str], cells: Cells) -> str:
+    named = dict(reversed(cells)) | attributes  # the first of a name
+    numbers = (NUMBER.sub("", named.get(name, "")).strip() for name in NUMBERS)
+    number = next(filter(None, numbers), "")
     if not number:
         raise InputError(
             f"{path}: expected a number for each topic, found none beside {', '.join(name for name, _ in cells)}"
@@ -93,13 +161,14 @@ def _number(path: Path, attribute: str, cells: Cells) -> str:
     return number
 
 
-def _qrels(path: Path) -> Iterator[tuple[str, str, int | None]]:
+def _qrels(path: Path) -> Iterator[tuple[tuple[str, str, int | None], str]]:
+    """Judgements, each with the second column, which is the subtopic in a diversity track's qrels."""
     for number, line in text_lines(path):
         cells = line.split()
         where = f"{path}: line {number}"
         if len(cells) != 4:
             raise InputError(f"{where}: expected four columns (query, iteration, document, grade), found {len(cells)}")
-        yield cells[0], cells[2], parse_grade(where, cells[3])
+        yield (cells[0], cells[2], parse_grade(where, cells[3])), cells[1]
 
 
 def _documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:
@@ -111,20 +180,9 @@ def _documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    header: list[str] = []
-
-    def all_columns(found: list[str]) -> list[int]:
-        if len(set(found)) < len(found):
-            raise InputError(f"{path}: expected each column once, found {', '.join(found)}")
-        header.extend(found)
-        return list(range(len(found)))
-
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for line, cells in csv_rows(str(path), file, all_columns):
-                yield f"{path}: line {line}", dict(zip(header, cells, strict=True))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
+    with path.open("rb") as file:
+        for line, row in csv_rows(str(path), file, list):
+            yield f"{path}: line {line}", row
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -77,9 +77,10 @@ def read_tutorial(folder: Path, fields: Sequence[str]) -> Collection:
 
 def _judgements(path: Path) -> Iterator[tuple[str, str, int | None]]:
     grades: dict[str, int | None] = {}  # by label: there are few
-    for line, (document_id, query_id, label, _) in _cells(path):
+    for line, row in _rows(path):
+        document_id, query_id, label, _ = row.values()
         for name, cell in (("document_id", document_id), ("query_id", query_id)):
-            if not cell or cell.isspace():
+            if not cell.strip():
                 raise InputError(f"{path}: line {line}: expected a {name}, found {cell!r}")
         if label not in grades:
             where = f"{path}: line {line} (query_id {query_id!r}, document_id {document_id!r})"
@@ -88,35 +89,10 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, int | None]]:
 
 
 def _documents(path: Path) -> Iterator[Document]:
-    for _, (document_id, _, _, title) in _cells(path):
-        yield document_id, [title]
+    for _, row in _rows(path):
+        yield row["document_id"], [row["title-full"]]
 
 
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The number of its first line and the cells of COLUMNS, for each row of a CSV file."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv_rows(str(path), file, partial(_places, path))
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path) from error
-
-
-def _not_utf8(path: Path) -> InputError:
-    """Where the first byte is that is not UTF-8: read in parts, the file tells its place in a part alone."""
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return InputError(f"{path}: line {line}: expected UTF-8, found byte 0x{content[error.start]:02x}")
-    return InputError(f"{path}: expected UTF-8")
-
-
-def _places(path: Path, header: list[str]) -> list[int]:
-    for column in COLUMNS:
-        if header.count(column) != 1:
-            raise InputError(
-                f"{path}: expected column {column} once, found it {header.count(column)} times among: "
-                f"{', '.join(header) or 'nothing'}"
-            )
-    return [header.index(column) for column in COLUMNS]
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    with path.open("rb") as file:
+        yield from csv_rows(str(path), file, lambda _: COLUMNS)

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from ranker.metrics.systems import BASELINES
+from ranker.project import paths, tables
+from ranker.project.documents import read_some_fields
 from ranker.project.tables import Embeddings
 from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import cosine_scores
@@ -17,9 +19,21 @@ class JudgedTexts:
     """The texts of the queries and documents that were judged, and their embeddings by the base model."""
 
     queries: pd.DataFrame  # query_id and query
-    documents: pd.DataFrame  # document_id and text
+    documents: pd.DataFrame  # document_id and the fields
     embedded_queries: Embeddings
     embedded_documents: Embeddings
+    language: str  # of BM25's words
+
+
+def read_judged(pairs: pd.DataFrame, language: str) -> JudgedTexts:
+    """The texts of all pairs of the split, `pairs`."""
+    return JudgedTexts(
+        tables.read_texts(paths.SPLIT_QUERIES),
+        read_some_fields(pairs["document_id"]),
+        tables.read_embeddings(paths.EMBEDDED_QUERIES),
+        tables.read_embeddings(paths.EMBEDDED_DOCUMENTS),
+        language,
+    )
 
 
 Scorer = Callable[[pd.DataFrame, JudgedTexts], np.ndarray]  # scores of a run's pairs, float32 [pairs]
@@ -39,7 +53,7 @@ def baseline_scores(run: pd.DataFrame, texts: JudgedTexts) -> pd.DataFrame:
 
 @baseline
 def bm25(run: pd.DataFrame, texts: JudgedTexts) -> np.ndarray:
-    return bm25_scores(run, texts.queries, texts.documents)
+    return bm25_scores(run, texts.queries, texts.documents, texts.language)
 
 
 @baseline
@@ -47,9 +61,10 @@ def base_cosine(run: pd.DataFrame, texts: JudgedTexts) -> np.ndarray:
     return cosine_scores(run, texts.embedded_queries, texts.embedded_documents)
 
 
-def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
+def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, language: str) -> np.ndarray:
     """BM25 score of each pair's document for its query, float32 [pairs]."""
-    index = Bm25(queries, documents["text"])
+    fields = documents.drop(columns="document_id")
+    index = Bm25(queries, fields.itertuples(index=False, name=None), language)
     column = pd.Series(range(len(documents)), index=documents["document_id"])
     scores = np.zeros(len(run), dtype=np.float32)
     for query_id, rows in run.groupby("query_id").indices.items():

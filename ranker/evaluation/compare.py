@@ -15,7 +15,6 @@ from ranker.metrics.ranking import (
     mean_measures,
     ranking_measures,
     relevant_queries,
-    tie_range,
 )
 from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
 from ranker.metrics.verdict import deciding_table, without_stand_ins
@@ -162,18 +161,15 @@ def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:
     return pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()
 
 
-def undefined_and_tied(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Undefined:
-    """What the tables do not show: queries without a relevant pair, systems left out, what the order of ties could do.
+def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Undefined:
+    """Counts that the tables do not show: queries without a relevant pair, and the systems that were left out.
 
-    `run` is `relevant_queries(whole)`. Of ties, the lowest and highest nDCG@10 that an order of them could give.
+    `run` is `relevant_queries(whole)`.
     """
-    single = [name for name, by_seed in measures.tables.items() if name in run and len(by_seed) == 1]
-    ties = {name: tie_range(run, run[name].to_numpy()) for name in single}
     return {
         "queries": run["query_id"].nunique(),
         "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
         "left_out": measures.left_out,
-        "nDCG@10_by_order_of_ties": {name: {"low": low, "high": high} for name, (low, high) in ties.items()},
     }
 
 

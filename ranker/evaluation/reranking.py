@@ -44,6 +44,13 @@ def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame
     return ids.assign(**{name: reordered(hits, values.to_numpy(), depth) for name, values in scores.items()})
 
 
+def reranked_run(judged: pd.DataFrame, ordered: pd.DataFrame) -> pd.DataFrame:
+    """`orders` as a run: the same rows, with the grade, null where nobody judged, and whether it is relevant."""
+    columns = ["query_id", "document_id", "grade", "relevant"]
+    run = ordered.merge(judged[columns], how="left", validate="one_to_one").astype({"grade": "Int32"})
+    return run.assign(relevant=run["relevant"].eq(True), judged=run["grade"].notna())
+
+
 def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[str, pd.DataFrame]:
     """Measures per query of each of `orders`. `judged` are the judged pairs of queries that have a relevant one."""
     ordered = orders(judged, hits, depth)
@@ -94,9 +101,12 @@ def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFr
 
 
 def smallest_depth(curve: pd.DataFrame) -> dict[str, float] | None:
-    """The row of the smallest depth that has MOST_OF_THE_GAIN of the best one; None where there is no gain."""
-    best = curve["gain"].max()
-    if best <= 0:
+    """The row of the smallest depth that is shown to gain, and has MOST_OF_THE_GAIN of the best one; None without any.
+
+    A gain is shown where its interval lies above 0.
+    """
+    rows = curve[(curve["gain"] >= MOST_OF_THE_GAIN * curve["gain"].max()) & (curve["gain_low"] > 0)]
+    if rows.empty:
         return None
-    row = curve[curve["gain"] >= MOST_OF_THE_GAIN * best].iloc[0]
+    row = rows.iloc[0]
     return {name: float(row[name]) for name in ("depth", "gain", "gain_low", "gain_high")}

@@ -20,8 +20,9 @@ Tables = Mapping[int, pd.DataFrame]
 def p_value(values: np.ndarray, seed: int) -> float:
     """Two-sided p of a paired randomisation test of differences per query, float [queries].
 
-    It turns the sign of each by chance; exact below 14 queries.
+    It turns the sign of each by chance; exact below 14 queries. NaN is no difference.
     """
+    values = values[~np.isnan(values)]
     if len(values) < 2 or not values.any():
         return 1.0
     test = permutation_test(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ranker.common.files import atomic
@@ -14,8 +15,9 @@ def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], fol
     """Write `NAME.trec`, six columns, for each of `runs`, and `qrels.trec`, four columns.
 
     `judged` has query_id, document_id, grade and judged; what stands in for judged documents is no qrel. A run has
-    query_id, document_id and score. Ranks are those of trec_eval (`trec_order`). White space in an id, which ends a
-    column there, is written as %20 and the like.
+    query_id, document_id and score. Ranks are those of trec_eval (`trec_order`), and no two scores of a query are
+    equal: tools order equal ones in ways of their own, so each is written as the next smaller number. White space in an
+    id, which ends a column there, is written as %20 and the like.
     """
     with atomic(folder) as partial:
         partial.mkdir()
@@ -24,6 +26,7 @@ def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], fol
         for name, run in runs.items():
             table = trec_order(_quoted(run).assign(q0="Q0", score=run["score"], tag=name))
             table["rank"] = table.groupby("query_id").cumcount() + 1
+            table["score"] = table.groupby("query_id")["score"].transform(falling)
             _write(partial / f"{name}.trec", table[["query_id", "q0", "document_id", "rank", "score", "tag"]])
 
 
@@ -31,6 +34,14 @@ def runs_of(table: pd.DataFrame, systems: Iterable[str], prefix: str = "") -> di
     """A run of each of the columns of scores that are named."""
     ids = table[["query_id", "document_id"]]
     return {prefix + system: ids.assign(score=table[system]) for system in systems}
+
+
+def falling(scores: "pd.Series[float]") -> np.ndarray:
+    """Scores that do not rise, float32, each of which is below the one before: by as many last bits as it takes."""
+    bits = (scores.to_numpy(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # of 0.0 where it was -0.0
+    steps = np.arange(len(bits))
+    places = np.minimum.accumulate(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits) + steps) - steps
+    return np.where(places < 0, -places | 0x80000000, places).astype(np.uint32).view(np.float32)
 
 
 def _quoted(table: pd.DataFrame) -> pd.DataFrame:

@@ -54,6 +54,19 @@ LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of all matrices, the worst ones, wher
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """The gate: how far the eight-bit model may rank otherwise than the exact one, on training-side queries."""
+
+    tau: float = 0.95  # Kendall's, at least; mean over queries
+    overlap: float = 0.95  # of the top tens, at least; mean over queries
+    score_difference: float = 0.25  # at most, in standard deviations of the exact scores
+    ndcg_loss: float = 0.01  # of nDCG@10, where the 95% interval of the loss lies above it
+
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
 class Judged:
     """Judged pairs, and the exact model's score of each."""
 
@@ -124,17 +137,24 @@ def agreement(judged: Judged, rounded: np.ndarray) -> Agreement:
     }
 
 
-def passes(found: Agreement, params: Export) -> bool:
-    """Whether rounding is within the gate's bounds; nDCG@10 fails it only where the whole interval of its loss does."""
+def passes(found: Agreement, bounds: Bounds) -> bool:
+    """Whether rounding is within the bounds; nDCG@10 fails it only where the whole interval of its loss does."""
     return (
-        found["Kendall's tau"] >= params.int8_min_tau
-        and found["overlap of top 10"] >= params.int8_min_overlap
-        and found["score difference"] <= params.int8_max_score_difference
-        and found["loss of nDCG@10"]["low"] <= params.int8_max_ndcg_loss
+        found["Kendall's tau"] >= bounds.tau
+        and found["overlap of top 10"] >= bounds.overlap
+        and found["score difference"] <= bounds.score_difference
+        and found["loss of nDCG@10"]["low"] <= bounds.ndcg_loss
     )
 
 
-def gate(model: CrossEncoder, prepared: onnx.ModelProto, folder: Path, sample: Judged, params: Export) -> list[Trial]:
+def gate(
+    model: CrossEncoder,
+    prepared: onnx.ModelProto,
+    folder: Path,
+    sample: Judged,
+    params: Export,
+    bounds: Bounds = BOUNDS,
+) -> list[Trial]:
     """Write model.int8.onnx by the first scheme that passes, or by none; returns what was tried, the last one last.
 
     `sample` are training-side pairs. Each trial has `scheme`, `passed`, `left_out` (matrices in fp32) and, for each of
@@ -148,7 +168,7 @@ def gate(model: CrossEncoder, prepared: onnx.ModelProto, folder: Path, sample: J
         for way in WAYS:
             if passed:
                 found |= compare_ways(ranker, {way: sample})
-                passed = passes(found[way], params)
+                passed = passes(found[way], bounds)
         tried.append({"scheme": scheme.name, "passed": passed, "left_out": list(scheme.left_out), **found})
         if passed:
             return tried

@@ -114,7 +114,7 @@ def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Expo
         nodes_to_exclude=[*head, *scheme.left_out],
     )
     save(onnx.load(path), path, params, quantisation=scheme.name)
-    check_onnx(onnx.load(path), params, fused=True)
+    check_onnx(onnx.load(path), fused=True)
 
 
 @torch.inference_mode()

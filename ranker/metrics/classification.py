@@ -9,7 +9,6 @@ from sklearn.metrics import accuracy_score, log_loss, precision_recall_curve, ro
 
 POINTS = np.arange(101) / 100  # of the curves
 BINS = 10  # of the reliability curve, each with as many pairs
-DRAWS = 1000  # of outcomes, for the calibration error of honest probabilities
 
 
 def probability(scores: np.ndarray) -> np.ndarray:
@@ -30,32 +29,6 @@ def classification_measures(relevant: np.ndarray, scores: np.ndarray) -> dict[st
         "ROC AUC": float(roc_auc_score(relevant, scores)),
         "calibration error": _calibration_error(reliability_curve(relevant, scores)),
     }
-
-
-def prior_measures(run: pd.DataFrame, training: pd.DataFrame) -> dict[str, float]:
-    """Log loss, accuracy and ROC AUC of the topic prior: the share of relevant pairs that a query has in training.
-
-    A query without training pairs gets the share of all of them. It is all that a query alone can tell: a classifier
-    whose figures are no better says nothing of single pairs. Both frames have query_id and relevant (bool).
-    """
-    shares = training.groupby("query_id")["relevant"].mean()
-    probabilities = run["query_id"].map(shares).fillna(training["relevant"].mean()).to_numpy(float)
-    relevant = run["relevant"].to_numpy()
-    return {
-        "log loss": float(log_loss(relevant, probabilities, labels=[False, True])),
-        "accuracy": float(accuracy_score(relevant, probabilities >= 0.5)),
-        "ROC AUC": float(roc_auc_score(relevant, probabilities)),
-    }
-
-
-def calibration_noise(scores: np.ndarray, seed: int) -> dict[str, float]:
-    """The calibration error that honest probabilities would show on so many pairs: mean, and 95% of DRAWS outcomes."""
-    random = np.random.default_rng(seed)
-    probabilities = probability(scores)
-    outcomes = random.random((DRAWS, len(scores))) < probabilities
-    errors = [_calibration_error(reliability_curve(drawn, scores)) for drawn in outcomes]
-    low, high = np.quantile(errors, [0.025, 0.975])
-    return {"mean": float(np.mean(errors)), "low": float(low), "high": float(high)}
 
 
 def _calibration_error(bins: pd.DataFrame) -> float:

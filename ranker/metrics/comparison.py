@@ -69,15 +69,12 @@ class Decides(TypedDict):
     judged: float | None
 
 
-Undefined = TypedDict(
-    "Undefined",
-    {
-        "queries": int,
-        "queries_without_a_relevant_pair": int,
-        "left_out": dict[str, str],  # {system: reason}
-        "nDCG@10_by_order_of_ties": dict[str, dict[str, float]],  # {system: {"low" and "high": value}}
-    },
-)
+class Undefined(TypedDict):
+    """Counts that the tables do not show."""
+
+    queries: int
+    queries_without_a_relevant_pair: int
+    left_out: dict[str, str]  # {system: reason}
 
 
 Cut = TypedDict(
@@ -91,7 +88,7 @@ Cut = TypedDict(
         "nDCG@10_uncut": NotRequired[float],
     },
 )
-OverAllPairs = dict[str, dict[str, float | dict[str, float]]]  # {system: {measure: value}}
+OverAllPairs = dict[str, dict[str, float]]  # {system: {measure: value}}
 
 
 class Measures(Undefined):

@@ -17,8 +17,8 @@ class Interval:
     high: float
 
 
-def interval(values: np.ndarray, lowest: float, highest: float = 1.0) -> Interval:
-    """Mean of one value per query, float [queries] or [seeds, queries], and its t-interval, cut to what is possible.
+def interval(values: np.ndarray, lowest: float) -> Interval:
+    """Mean of one value per query, float [queries] or [seeds, queries], and its t-interval, between `lowest` and 1.
 
     It is over queries and, where there are several, over seeds of training: the two variances are added, and degrees of
     freedom are Welch and Satterthwaite's. Drawn from TREC-COVID's differences, a t-interval holds the truth in 94 to 95
@@ -26,13 +26,14 @@ def interval(values: np.ndarray, lowest: float, highest: float = 1.0) -> Interva
     that is possible.
     """
     values = np.atleast_2d(values)
+    values = values[:, ~np.isnan(values).any(axis=0)]  # a query may have no value
     mean = float(values.mean())
     if values.shape[1] < 2:
-        return Interval(mean, lowest, highest)
+        return Interval(mean, lowest, 1.0)
     parts = [part for part in (values.mean(axis=0), values.mean(axis=1)) if len(part) > 1]
     variances = np.array([part.var(ddof=1) / len(part) for part in parts])
     if not variances.any():
         return Interval(mean, mean, mean)
     freedom = variances.sum() ** 2 / np.sum(variances**2 / [len(part) - 1 for part in parts])
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(variances.sum()))
-    return Interval(mean, max(lowest, mean - half), min(highest, mean + half))
+    return Interval(mean, max(lowest, mean - half), min(1.0, mean + half))

@@ -32,11 +32,15 @@ def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, 
 
     `judged` has query_id, document_id, grade and relevant of all judged pairs, retrieved or not; `hits` query_id and
     document_id; `scores` is float [hits]. Returns one row per query of `judged`: query_id, MEASURES as in
-    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10. A query without hits
-    has 0 of each.
+    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10, the share of what was
+    found. A query without hits has 0 of each, but no share (NaN); where no query has hits, nothing found lacks a
+    judgement, and all have 1.
     """
     recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
-    return _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+    table = _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+    found = table["query_id"].isin(hits["query_id"])
+    table["Judged@10"] = table["Judged@10"].where(found) if found.any() else 1.0
+    return table
 
 
 def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
@@ -99,17 +103,6 @@ def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.Dat
     """
     table = table.assign(score=table["score"].astype(np.float32))
     return table.sort_values([*by, "score", "document_id"], ascending=[True] * len(by) + [False, False])
-
-
-def tie_range(run: pd.DataFrame, scores: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest mean nDCG@10 that an order of equal scores could give; equal in single precision."""
-    found = []
-    for sign in (1, -1):
-        order = np.lexsort((sign * run["grade"].to_numpy(), -scores.astype(np.float32)))
-        places = np.empty(len(order))
-        places[order] = -np.arange(len(order))
-        found.append(float(ranking_measures(run, places)[MAIN].mean()))
-    return found[0], found[1]
 
 
 def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:

@@ -7,12 +7,11 @@ from typing import Any, TypeVar, cast
 import torch
 import transformers
 from torch import nn
-from transformers import BertForSequenceClassification, BertModel, PreTrainedConfig
-from transformers.models.bert.modeling_bert import BertAttention, BertLayer
+from transformers import BertForSequenceClassification, BertModel
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
-from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine, SegmentCosineConfig
 from ranker.project import paths
 from ranker.project.params import Params
 
@@ -27,37 +26,6 @@ CrossEncoder = BertForSequenceClassification | BertForSegmentCosine
 KINDS = {kind.__name__: kind for kind in (BertForSegmentCosine, BertForBiEncoder)}  # by config.json's architectures
 
 
-class FirstTokenLayer(BertLayer):
-    """A last layer whose output is that of [CLS] alone, [batch, 1, hidden size]: all that the pooler reads.
-
-    [CLS] still attends to every token. A seventh of the time of a model of six layers goes; logits stay, to rounding.
-    The weights keep their names.
-    """
-
-    def __init__(self, layer: BertLayer, config: PreTrainedConfig) -> None:
-        super().__init__(config)
-        # Of its query from one place and its keys and values from another, transformers has a class already.
-        self.attention = BertAttention(config, is_cross_attention=True)
-        self.load_state_dict(layer.state_dict())
-
-    def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None, *_: Any, **__: Any
-    ) -> torch.Tensor:
-        mask = attention_mask if attention_mask is None else attention_mask[:, :, :1]
-        attended, _ = self.attention(
-            hidden_states[:, :1], encoder_hidden_states=hidden_states, encoder_attention_mask=mask
-        )
-        return self.feed_forward_chunk(attended)
-
-
-def read_first_token(model: BertForSequenceClassification) -> BertForSequenceClassification:
-    """Give `model` a FirstTokenLayer, in place; it draws no random numbers that others would miss."""
-    layers = model.bert.encoder.layer
-    with torch.random.fork_rng():
-        layers[-1] = FirstTokenLayer(cast(BertLayer, layers[-1]), model.config)
-    return model
-
-
 def new_classifier(folder: Path, seed: int) -> BertForSequenceClassification:
     """A base model, in fp32, under a new two-logit classification head with weights drawn from `seed`.
 
@@ -70,7 +38,7 @@ def new_classifier(folder: Path, seed: int) -> BertForSequenceClassification:
     transformers.set_seed(seed)
     model = BertForSequenceClassification(base.config)
     model.bert = base
-    return read_first_token(model)
+    return model
 
 
 def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForSegmentCosine) -> BertForSegmentCosine:
@@ -80,7 +48,7 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
     """
     base = load_base_model(folder)
     with torch.random.fork_rng():  # initial weights are overwritten: no random numbers that others would miss
-        model = kind(base.config)
+        model = kind(SegmentCosineConfig(**base.config.to_diff_dict() | {"attn_implementation": "eager"}))
     base.pooler = None
     model.bert = base
     with torch.no_grad():
@@ -117,7 +85,7 @@ def load_checkpoint(folder: Path) -> CrossEncoder:
     (architecture,) = read_json(folder / "config.json")["architectures"]
     if architecture in KINDS:
         return _load(KINDS[architecture], folder).eval()
-    return read_first_token(_load(BertForSequenceClassification, folder)).eval()
+    return _load(BertForSequenceClassification, folder).eval()
 
 
 def _load(kind: type[Bert], folder: Path) -> Bert:

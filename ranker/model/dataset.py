@@ -70,21 +70,24 @@ def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.Data
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
 
 
-def load_training_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.DataFrame, EncodedPairs]:
+def load_training_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
     """The pairs of `load_pairs`, then what stage negatives mined for all folds; of these, a column `mined` is true."""
     pairs = tables.read_table(paths.SPLIT_PAIRS).assign(mined=False)
     pairs = pd.concat([pairs, tables.read_table(paths.MINED_PAIRS).assign(mined=True)], ignore_index=True)
     queries = tables.read_tokens(paths.SPLIT_QUERIES)
     documents = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.MINED_DOCUMENTS)
-    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
+    return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
 
 
-def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"]) -> np.ndarray:
-    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest."""
+def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"], scale: Sequence[int] = ()) -> np.ndarray:
+    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest.
+
+    The largest is that of `scale` or, where this is empty, of the pairs.
+    """
     if kind == "binary":
         return pairs["relevant"].to_numpy(np.float32)
     grades = pairs["grade"].clip(lower=0).to_numpy(np.float32)
-    return grades / grades.max()
+    return grades / np.float32(max(scale, default=grades.max()))
 
 
 def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:

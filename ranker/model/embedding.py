@@ -9,13 +9,11 @@ import torch
 from tqdm import tqdm
 
 from ranker.common.files import read_json
-from ranker.contract.batching import MULTIPLE, scoring_batches
+from ranker.contract.batching import MULTIPLE, TOKENS, scoring_batches
 from ranker.contract.layout import TokenIds
 from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
 from ranker.model.cross_encoder import load_base_model
 from ranker.project.paths import SENTENCE_ENCODER_FILE
-
-TOKENS = 2048  # a batch, padding included
 
 
 class Embedder:

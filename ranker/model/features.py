@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from transformers import BertForSequenceClassification
 
+from ranker.contract.batching import TOKENS
 from ranker.model.dataset import EncodedPairs
 from ranker.model.predict import outputs, pooled
 
@@ -15,14 +16,14 @@ FEATURES_FILE = "pooled.npy"
 
 
 def features(
-    model: BertForSequenceClassification, pairs: EncodedPairs, tokens: int, precision: Literal["bf16", "fp32"]
+    model: BertForSequenceClassification, pairs: EncodedPairs, precision: Literal["bf16", "fp32"]
 ) -> np.ndarray:
     """Pooled outputs, float16 [pairs, hidden size], in the order given.
 
     They lie between -1 and 1, where half precision is off by 0.0005 at most.
     """
     array = np.empty((len(pairs), model.config.hidden_size), np.float16)
-    for rows, states in outputs(model, pairs, tokens, precision, partial(pooled, model)):
+    for rows, states in outputs(model, pairs, TOKENS, precision, partial(pooled, model)):
         array[rows] = states.numpy()
     return array
 
@@ -31,7 +32,6 @@ def write_features(
     path: Path,
     model: BertForSequenceClassification,
     pairs: EncodedPairs,
-    tokens: int,
     precision: Literal["bf16", "fp32"],
 ) -> None:
     """Write `features` as one .npy file, PART pairs at a time, so that no number of pairs fills the memory."""
@@ -39,4 +39,4 @@ def write_features(
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(pairs), PART):
-            file.write(features(model, pairs.take(slice(start, start + PART)), tokens, precision).tobytes())
+            file.write(features(model, pairs.take(slice(start, start + PART)), precision).tobytes())

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import InputError
-from ranker.contract.batching import scoring_batches
+from ranker.contract.batching import TOKENS, scoring_batches
 from ranker.contract.layout import relevance
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
@@ -42,7 +42,7 @@ def outputs(
 def score(
     model: CrossEncoder | BertForBiEncoder,
     pairs: EncodedPairs,
-    tokens: int,
+    tokens: int = TOKENS,
     precision: Literal["bf16", "fp32"] = "fp32",
 ) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], in the order given; InputError if one is not finite."""

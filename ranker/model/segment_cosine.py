@@ -19,8 +19,16 @@ OFFSET = -4.0
 PACE = 20.0  # times the learning rate: how much faster these two move than weights, of which each is one of millions
 
 
+class SegmentCosineConfig(BertConfig):
+    """BERT's, of a model type that no other library knows: as `bert`, they would put a random head over the weights."""
+
+    model_type = "cord19_ranker_segment_cosine"
+
+
 class BertForSegmentCosine(BertPreTrainedModel):
     """BERT without a pooler, and two numbers; its config and safetensors are loaded by `from_pretrained`."""
+
+    config_class = SegmentCosineConfig
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)

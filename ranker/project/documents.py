@@ -29,22 +29,28 @@ def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fiel
 
 def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
     """Ids, titles (the first field) and whole texts (all fields) of all documents, CHUNK at a time."""
+    for ids, fields in read_fields(path):
+        yield ids, [texts[0] for texts in fields], [whole_text(texts) for texts in fields]
+
+
+def read_fields(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[tuple[str, ...]]]]:
+    """Ids and the texts of each field of all documents, CHUNK at a time."""
     with tables.reading(path):
         for batch in _batches(path):
             ids, *texts = (column.to_pylist() for column in batch.columns)
-            yield ids, texts[0], [whole_text(values) for values in zip(*texts, strict=True)]
+            yield ids, list(zip(*texts, strict=True))
 
 
-def read_ids_at(rows: np.ndarray) -> np.ndarray:
-    """Ids of some rows of the documents, int64 [rows] in any order: a str array of that order."""
+def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
+    """document_id and whole text of some rows of the documents, int64 [rows] in any order: in that order."""
     wanted, places = np.unique(rows, return_inverse=True)
-    ids, first = [], 0
-    with tables.reading(paths.DOCUMENTS):
-        for batch in _batches(paths.DOCUMENTS, ["document_id"]):
-            start, end = np.searchsorted(wanted, [first, first + len(batch)])
-            ids += batch.column(0).take(pa.array(wanted[start:end] - first)).to_pylist()
-            first += len(batch)
-    return np.array(ids, object)[places]
+    found, first, parts = list[tuple[str, str]](), 0, read_documents()
+    while len(found) < len(wanted):
+        ids, _, texts = next(parts)
+        start, end = np.searchsorted(wanted, [first, first + len(ids)])
+        found += [(ids[row], texts[row]) for row in wanted[start:end] - first]
+        first += len(ids)
+    return pd.DataFrame(found, columns=["document_id", "text"], dtype=str).iloc[places].reset_index(drop=True)
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -61,6 +67,14 @@ def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
         if row[0] in wanted
     ]
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
+
+
+def read_some_fields(wanted: Iterable[str]) -> pd.DataFrame:
+    """document_id and each field of the documents whose ids are `wanted`, in the table's order."""
+    ids = pa.array(sorted(set(wanted)), pa.string())
+    with tables.reading(paths.DOCUMENTS):
+        parts = [batch.filter(pc.is_in(batch.column(0), value_set=ids)) for batch in _batches(paths.DOCUMENTS)]
+        return pa.Table.from_batches(parts).to_pandas()
 
 
 def read_paired_tokens() -> Tokens:

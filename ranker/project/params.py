@@ -13,11 +13,21 @@ PARAMS_FILE = Path("params.yaml")
 
 # A pattern's description is what a value is told that it should be.
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
-Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
 # Columns, what `rank` prints, and fields in Vespa
-OUR_NAMES = ("document_id", "query_id", "query", "language", "doc_token_ids", "rank", "score")
+OUR_NAMES = (
+    "document_id",
+    "query_id",
+    "query",
+    "language",
+    "doc_token_ids",
+    "rank",
+    "score",
+    "grade",
+    "found_by",
+    "could_move",
+)
 
 
 class Section(BaseModel):
@@ -38,6 +48,7 @@ class Fetch(Section):
     corpus: FileName
     query_field: str
     id: str
+    judgements: Annotated[str, Field(pattern=r"\S", description="a CSV file of your own judgements")]
     base_model: Annotated[
         str,
         Field(
@@ -60,6 +71,7 @@ class Join(Section):
 
     document_fields: list[str]
     relevant_from: Annotated[int, Field(ge=1)]
+    grades: list[int]
 
     @model_validator(mode="after")
     def _fields_are_no_names_of_ours(self) -> Self:
@@ -69,6 +81,13 @@ class Join(Section):
                 raise ValueError(f"document_fields: expected {wanted}, found {name!r}")
         if len(set(self.document_fields)) != (len(self.document_fields) or 1):
             raise ValueError(f"document_fields: expected at least one, and each once, found {self.document_fields}")
+        return self
+
+    @model_validator(mode="after")
+    def _grades_are_a_scale(self) -> Self:
+        if len(set(self.grades)) < len(self.grades) or (self.grades and max(self.grades) < self.relevant_from):
+            wanted = f"each once, and one of at least relevant_from ({self.relevant_from})"
+            raise ValueError(f"grades: expected {wanted}, found {self.grades}")
         return self
 
 
@@ -84,21 +103,32 @@ class Split(Section):
 
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
-    held_out: Annotated[int, Field(ge=0)] | Literal["none"]
-    near: Annotated[float, Field(gt=0, le=1)]
+    held_out: int | str
     seed: Seed
 
     @model_validator(mode="after")
     def _held_out_is_a_fold(self) -> Self:
-        if self.held_out != "none" and self.held_out >= self.folds:
+        if self.held_out == "" or (isinstance(self.held_out, int) and self.held_out < 0):
+            raise ValueError(f"held_out: expected a fold, none or a split's name, found {self.held_out!r}")
+        if isinstance(self.held_out, int) and self.held_out >= self.folds:
             raise ValueError(f"held_out: expected a fold below folds ({self.folds}), found {self.held_out}")
+        if self.named and self.by == "pair":
+            raise ValueError(f"held_out: expected a fold or none where by is pair, found {self.held_out}")
         return self
+
+    @property
+    def named(self) -> bool:
+        """Whether a split of the judgements is held out, by its name."""
+        return isinstance(self.held_out, str) and self.held_out != "none"
 
 
 class FirstStage(Section):
     """Stage first_stage."""
 
     by: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
+    language: Annotated[
+        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
+    ]
     run: str
     depth: Annotated[int, Field(ge=10)]
 
@@ -113,16 +143,7 @@ class Negatives(Section):
     """Stage negatives."""
 
     from_rank: Annotated[int, Field(ge=1)]
-    to_rank: Annotated[int, Field(ge=1)]
     per_positive: Annotated[int, Field(ge=0)]
-    random_share: Share
-    margin: Share
-
-    @model_validator(mode="after")
-    def _ranks_are_in_order(self) -> Self:
-        if self.from_rank > self.to_rank:
-            raise ValueError(f"from_rank: expected at most to_rank ({self.to_rank}), found {self.from_rank}")
-        return self
 
 
 class Train(Section):
@@ -142,7 +163,6 @@ class Train(Section):
     targets: Literal["graded", "binary"]
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
-    eval_batch_tokens: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0, lt=1)]
     warmup_steps: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
@@ -163,12 +183,6 @@ class Export(Section):
             description="MAJOR.MINOR.PATCH",
         ),
     ]
-    opset: Annotated[int, Field(ge=17, le=23)]  # below 17 no LayerNormalization, above 23 nothing was tried
-    target_vespa: Literal["2024-12", "2025-06", "2025-11", "2026-08"]  # ranker.export.onnx.VESPA_TARGETS
-    int8_min_tau: Share
-    int8_min_overlap: Share
-    int8_max_score_difference: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    int8_max_ndcg_loss: Share
 
 
 class Vespa(Section):
@@ -176,12 +190,8 @@ class Vespa(Section):
 
     model: Literal["int8", "fp32"]
     rerank_count: Annotated[int, Field(ge=1)]
-    language: Annotated[
-        str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
-    ]
     timeout_ms: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[int, Field(ge=1)]
-    threads: Annotated[int, Field(ge=0)]
 
 
 class Crossval(Section):
@@ -218,6 +228,11 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     params = load_params(path)
     if params.split.by != "query":
         raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
+    if params.split.named:
+        raise InputError(
+            f"{path}: split.held_out: expected a fold or none, for cross-validation holds out each fold in turn, found "
+            f"{params.split.held_out}: leave that split out by fetch.qrels_splits"
+        )
     folds = list(range(params.split.folds))
     if params.crossval.folds != folds:
         raise InputError(
@@ -232,22 +247,23 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
 
 
 class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with YAML 1.2's numbers, for it is YAML 1.2 that DVC writes.
+    """PyYAML with YAML 1.2's numbers and booleans, because DVC writes YAML 1.2.
 
-    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90.
+    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90; no, Norwegian, as false.
     """
 
 
-_NUMBER_TAGS = {
+_TAGS = {
+    "tag:yaml.org,2002:bool": re.compile(r"^(true|True|TRUE|false|False|FALSE)$"),
     "tag:yaml.org,2002:int": re.compile(r"^[-+]?(0|[1-9][0-9]*)$"),
     "tag:yaml.org,2002:float": re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
 }
 _Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBER_TAGS]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TAGS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _tag, _pattern in _NUMBER_TAGS.items():  # tried in order: what is an integer is no float
-    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789"))
+for _tag, _pattern in _TAGS.items():  # tried in order: what is an integer is no float
+    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789tTfF"))
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -265,9 +281,9 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
-    depth, found, count = params.first_stage.depth, params.negatives.to_rank, params.vespa.rerank_count
-    if found > depth:
-        raise InputError(f"{path}: negatives.to_rank: expected at most first_stage.depth ({depth}), found {found}")
+    depth, first, count = params.first_stage.depth, params.negatives.from_rank, params.vespa.rerank_count
+    if first > depth:
+        raise InputError(f"{path}: negatives.from_rank: expected at most first_stage.depth ({depth}), found {first}")
     if count > depth:
         raise InputError(
             f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "

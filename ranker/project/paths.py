@@ -5,14 +5,13 @@ from pathlib import Path
 from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MANIFEST_FILE
 
 RAW = Path("data/raw")
-RAW_LABELLED_DATA = RAW / "labelled_data_all.json"
-RAW_JUDGEMENTS = RAW / "training_all_jugdments_data.csv"
 BASE_MODEL = Path("data/base_model")
 SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vector of a text
 
 QUERIES = Path("data/joined/queries.parquet")
 DOCUMENTS = Path("data/joined/documents.parquet")
 PAIRS = Path("data/joined/pairs.parquet")
+QRELS_SPLITS = Path("data/joined/qrels_splits.parquet")
 JOIN_FINDINGS = Path("data/joined/findings.csv")
 JOIN_COUNTS = Path("results/join.json")
 
@@ -61,7 +60,8 @@ MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
 PER_QUERY = Path("results/evaluation/per_query.csv")
 RERANKED_PER_QUERY = Path("results/evaluation/reranked.csv")
-TO_JUDGE = Path("results/to_judge.csv")  # which its user fills in
+RERANKED_RUN = Path("results/evaluation/reranked.parquet")
+TO_JUDGE = Path("results/to_judge.csv")
 DEPTH_CURVE = Path("results/evaluation/depth.csv")
 TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
@@ -75,7 +75,8 @@ CROSSVAL = Path("results/crossval.json")
 CROSSVAL_METRICS = Path("results/crossval/metrics")
 CROSSVAL_RERANKED_METRICS = Path("results/crossval/reranked")
 CROSSVAL_RERANKED_PER_QUERY = Path("results/crossval/reranked.csv")
-CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")  # which its user fills in
+CROSSVAL_RERANKED_RUN = Path("results/crossval/reranked.parquet")
+CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")
 CROSSVAL_DEPTH_CURVE = Path("results/crossval/depth.csv")
 CROSSVAL_RUN = Path("results/crossval/run.parquet")
 CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")

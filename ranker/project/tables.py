@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
-from ranker.contract.tokens import Ragged, ragged
+from ranker.contract.tokens import Ragged, ragged, readings
 from ranker.project import paths
 
 PAIR = pa.schema(
@@ -52,6 +52,7 @@ FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
     paths.PAIRS: PAIR,
+    paths.QRELS_SPLITS: pa.schema([("query_id", pa.string()), ("qrels_split", pa.string())]),  # which judge a query
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.ENCODED_DOCUMENTS: pa.schema(
         [("document_id", pa.string()), ("paired", pa.bool_()), ("tokens", pa.list_(pa.int32()))]
@@ -105,6 +106,11 @@ class Tokens(Ragged):
         if rows.null_count:
             raise KeyError(f"no token ids for {ids.iloc[rows.is_null().index(True).as_py()]}")
         return rows.to_numpy().astype(np.int64)
+
+
+def read_as(tokens: Tokens) -> "pd.Series[int]":
+    """The texts' `readings` by id: int64."""
+    return pd.Series(readings(tokens), index=tokens.ids.to_pylist())
 
 
 def pack(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
@@ -184,9 +190,10 @@ def as_tokens(table: pa.Table) -> Tokens:
     return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
 
 
-def read_texts(path: Path) -> pd.DataFrame:
-    """Ids and texts of a table that `write_texts` wrote."""
-    return _read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas()
+def read_texts(*files: Path) -> pd.DataFrame:
+    """Ids and texts of tables of one schema that `write_texts` wrote, each id once."""
+    texts = pd.concat([_read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas() for path in files])
+    return texts.drop_duplicates(texts.columns[0], ignore_index=True)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

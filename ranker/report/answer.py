@@ -1,6 +1,7 @@
 """The answer in words: whether the ranker helps, against every system that needs no training."""
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from ranker.metrics.comparison import Compared, Comparison, Reranked
 from ranker.metrics.ranking import MAIN
@@ -27,6 +28,21 @@ def basis(comparison: Comparison) -> str:
     return (
         f"This is of judged pairs among themselves: over the whole collection, {share:.1%} of the first ten of "
         f"{SYSTEMS[system].spoken} are judged, and below {ENOUGH_JUDGED:.0%} what nobody judged would decide."
+    )
+
+
+def next_step(comparison: Comparison, to_judge: PurePath) -> str:
+    """The thing to do where too little is judged for a verdict on what is served; empty elsewhere.
+
+    `to_judge` is the list of what to judge next.
+    """
+    decides = comparison.get("decides")
+    if not decides or decides["table"] != "judged" or not decides["system"]:
+        return ""
+    listed = to_judge.as_posix()
+    return (
+        f"For a verdict on what is served, judge more: fill in grades in {listed}, from its top, merge them "
+        f"(python -m scripts.judge {listed}) and measure again."
     )
 
 

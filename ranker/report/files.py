@@ -6,24 +6,26 @@ from typing import Any
 import pandas as pd
 
 from ranker.common.files import atomic, read_json
+from ranker.project import tables
+from ranker.report.answer import deciding
 from ranker.report.page import Results
 
 
-def read_per_query(path: Path) -> pd.DataFrame:
-    """One row per query, as `per_query_table` gives it."""
-    return pd.read_csv(path, dtype={"query_id": str, "query": str}, keep_default_na=False)
-
-
-def read_results(comparison: Path, per_query: Path, reranked: Path, depths: Path, **about: Any) -> Results:
+def read_results(
+    comparison: Path, per_query: Path, reranked: tuple[Path, Path], depths: Path, run: pd.DataFrame, **about: Any
+) -> Results:
     """The results that these files hold; `about` are all other fields of Results.
 
-    `reranked`, one row per query, and `depths`, the depth curve, are read where the comparison has what is served.
+    `per_query` and `run` are of judged pairs. `reranked` are those of what is served, which the page shows where it
+    gives the verdict, and `depths` is the depth curve, read where the comparison has what is served.
     """
     compared = read_json(comparison)
+    if deciding(compared) is not compared:
+        per_query, run = reranked[0], tables.read_run(reranked[1])
     if "reranked" in compared:
-        about["reranked_gains"] = read_per_query(reranked)["gain"].tolist()
         about["depths"] = pd.read_csv(depths).to_dict("records")
-    return Results(comparison=compared, per_query=read_per_query(per_query), **about)
+    queries = pd.read_csv(per_query, dtype={"query_id": str, "query": str}, keep_default_na=False)
+    return Results(comparison=compared, per_query=queries, run=run, **about)
 
 
 def write_page(path: Path, page: str) -> None:

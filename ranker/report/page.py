@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -11,26 +11,30 @@ from jinja2 import Environment, StrictUndefined
 
 from ranker.metrics.comparison import Comparison
 from ranker.metrics.ranking import MAIN, trec_order
-from ranker.metrics.systems import BASELINES, SYSTEMS
-from ranker.report.answer import answer, basis, deciding, p_value, served, signed
+from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
+from ranker.report.answer import answer, basis, deciding, next_step, p_value, served, signed
 from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
 
-SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns
+SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns, of judged pairs
+SERVED_SIDE_BY_SIDE = (*opponents("reranked"), "cross_encoder")  # and of what is served
+SHADES = 3  # of relevant grades; higher ones have the last
+LONGEST = 240  # characters shown of a document's first field, and of the others together
+LONG_WORD = 16  # characters; a longer one may be broken
 
 
 @dataclass(frozen=True)
 class Results:
     """All that the page shows.
 
-    `per_query` has
-    one row per query: query_id, query, pairs, relevant, "SYSTEM nDCG@10" for each of SIDE_BY_SIDE that is there, and
-    gain over the strongest baseline. `run` has one row per judged pair: query_id, document_id, grade, relevant and the
-    systems' scores; `documents` has document_id and title. `curves` may hold "reliability" (probability,
-    relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a column for
-    each system.
+    `per_query` and `run` are of the table that gives the verdict. `per_query` has one row per query: query_id, query,
+    pairs, relevant, "SYSTEM nDCG@10" for each of the browser's columns that is there, and gain over the strongest
+    baseline. `run` has one row per judged pair or hit: query_id, document_id, grade (null where nobody judged),
+    relevant and the systems' scores; `documents` has document_id, title (the first field) and text (all of them).
+    `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
+    "precision_recall" (recall), these two with a column for each system.
     """
 
     title: str
@@ -44,40 +48,40 @@ class Results:
     counts: dict[str, dict[str, object]]  # {section: {name: number}}
     params: dict[str, dict[str, object]]  # {section: {name: value}}
     digests: dict[str, str]  # {file or thing: hex SHA-256}
+    to_judge: PurePath  # the list of what to judge next
     ms_of: float = 0.0  # mean tokens of the pairs whose milliseconds `depths` has
-    reranked_gains: list[float] = field(default_factory=list)  # of each query, where comparison has "reranked"
-    depths: list[dict[Hashable, Any]] = field(
-        default_factory=list
-    )  # rows of the depth curve, with "ms" where it is known
+    depths: list[dict[Hashable, Any]] = field(default_factory=list)  # of the depth curve, with "ms" where it is known
 
     @property
-    def gains(self) -> list[float]:
-        """Each query's gain in the table that gives the verdict."""
-        reranked = deciding(self.comparison) is not self.comparison
-        return self.reranked_gains if reranked else self.per_query["gain"].tolist()
+    def served(self) -> bool:
+        """Whether the verdict is of what is served."""
+        return deciding(self.comparison) is not self.comparison
 
 
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
-    strongest = results.comparison["headline"]["strongest"]
+    environment.tests["long"] = lambda text: any(len(word) > LONG_WORD for word in text.split())
+    strongest = deciding(results.comparison)["headline"]["strongest"]
     curve = pd.DataFrame(results.depths)
     depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        answer=answer(deciding(results.comparison), results.gains, results.scope),
+        answer=answer(deciding(results.comparison), results.per_query["gain"].tolist(), results.scope),
         basis=basis(results.comparison),
+        next_step=next_step(results.comparison, results.to_judge),
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
         strongest=SYSTEMS[strongest].label,
         systems=list(SYSTEMS),
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
+        unjudged=bool(results.run["grade"].isna().any()),
         plots=plots(results.per_query, results.curves | depth, SYSTEMS[strongest].label),
         browser=browser_data(results),
     )
 
 
-UNMAIND = """\
+UNMEASURED = """\
 <!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Trained on all judgements</title></head>
@@ -97,7 +101,7 @@ the cross-validation: <code>make crossval</code>, then <code>results/crossval/re
 
 def render_unmeasured(digests: dict[str, str]) -> str:
     """The page of a model that was trained on every fold."""
-    return Environment(autoescape=True).from_string(UNMAIND).render(digests=digests)
+    return Environment(autoescape=True).from_string(UNMEASURED).render(digests=digests)
 
 
 def number(value: Any) -> str:
@@ -112,12 +116,13 @@ def number(value: Any) -> str:
 
 
 def browser_data(results: Results) -> dict[str, Any]:
-    """What the query browser's script reads: queries, worst for the ranker first, and the titles they show.
+    """What the query browser's script reads: queries, worst for the ranker first, the texts they show, and the grades.
 
     A query's `tops` hold, for each of `systems`, the documents of ranks 1 to TOP as [document_id, grade, move];
-    `by_gain` is the query's place when gains rise instead.
+    `by_gain` is the query's place when gains rise instead. `grades` names the look of each grade.
     """
-    systems = [name for name in SIDE_BY_SIDE if name in results.run and name in results.comparison["systems"]]
+    columns, measured = SERVED_SIDE_BY_SIDE if results.served else SIDE_BY_SIDE, deciding(results.comparison)["systems"]
+    systems = [name for name in columns if name in results.run and name in measured]
     runs = {str(query_id): rows for query_id, rows in results.run.groupby("query_id", sort=False)}
     worst_first = results.per_query.sort_values([f"cross_encoder {MAIN}", "gain"], kind="stable")
     by_gain = worst_first["gain"].rank(method="first").astype(int)
@@ -131,28 +136,49 @@ def browser_data(results: Results) -> dict[str, Any]:
             "ranker": f"{row[f'cross_encoder {MAIN}']:.3f}",
             "gain": signed(row["gain"]),
             "by_gain": place,
-            "tops": top_documents(runs[str(row["query_id"])], systems),
+            "tops": top_documents(runs.get(str(row["query_id"]), results.run[:0]), systems),
         }
         for row, place in zip(worst_first.to_dict("records"), by_gain.tolist(), strict=True)
     ]
     shown = {document for query in queries for top in query["tops"] for document, _, _ in top}
-    titles = zip(results.documents["document_id"], results.documents["title"], strict=True)
+    texts = results.documents[results.documents["document_id"].isin(shown)]
     return {
         "systems": [SYSTEMS[name].label for name in systems],
         "queries": queries,
-        "titles": {document: title for document, title in titles if document in shown},
+        "texts": {
+            document: [shortened(title), shortened(text.removeprefix(title))]
+            for document, title, text in texts[["document_id", "title", "text"]].itertuples(index=False)
+        },
+        "grades": looks(results.run),
     }
 
 
-def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[str, int, str]]]:
-    """Of one query's run, the first TOP documents of each system as (document_id, grade, move).
+def looks(run: pd.DataFrame) -> dict[int, str]:
+    """The look of each grade: darker the higher, where it is relevant; all others alike."""
+    relevant = run.dropna(subset="grade").groupby("grade")["relevant"].first()
+    shade = relevant.cumsum().clip(upper=SHADES)
+    return {int(grade): f"relevant-{shade[grade]}" if relevant[grade] else "not-relevant" for grade in relevant.index}
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text.
+
+    >>> shortened("Masks"), len(shortened("masks " * 1000))
+    ('Masks', 241)
+    """
+    return text if len(text) <= LONGEST else text[:LONGEST] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[str, int | None, str]]]:
+    """Of one query's run, the first TOP documents of each system as (document_id, grade or None, move).
 
     A move is told from the first system's order; in its own column, it is where the cross-encoder puts what it moves
     out of TOP.
     """
     orders = {name: trec_order(run.assign(score=run[name]))["document_id"].tolist() for name in systems}
     ranks = {name: {document: rank for rank, document in enumerate(order, 1)} for name, order in orders.items()}
-    grades = dict(zip(run["document_id"], run["grade"].astype(int).tolist(), strict=True))
+    given = [None if pd.isna(grade) else int(grade) for grade in run["grade"]]
+    grades = dict(zip(run["document_id"], given, strict=True))
 
     def move(name: str, document: str) -> str:
         if name != systems[0]:

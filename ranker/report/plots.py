@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from ranker.metrics.systems import SYSTEMS
 
+NAMED = 60  # queries that the plot of gains names; more share its height, because a page of bars shows no shape
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
 
 
@@ -17,10 +18,9 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: st
 
     The tables are those of `ranker.report.page.Results`; `baseline` is what gains are over.
     """
-    title = f"nDCG@10, cross-encoder less {baseline}"
-    drawn = {"gain": _svg(_gain(per_query, title), f"Bars: each query's gain in nDCG@10 over {baseline}")}
+    drawn = {"gain": _svg(_gain(per_query), f"Bars: each query's gain in nDCG@10 over {baseline}")}
     if "depth" in curves:
-        lines = _by_system(curves["depth"], "depth", "nDCG@10")
+        lines = _by_system(curves["depth"].rename(columns={"depth": "hits_reordered"}), "hits_reordered", "nDCG@10")
         lines["encoding"]["x"]["scale"] = {}
         drawn["depth"] = _svg(lines, "Lines: nDCG@10 by the number of hits that are reordered, of each system")
     if "reliability" in curves:
@@ -34,13 +34,14 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: st
     return drawn
 
 
-def _gain(per_query: pd.DataFrame, title: str) -> dict[str, Any]:
+def _gain(per_query: pd.DataFrame) -> dict[str, Any]:
     ordered = per_query.sort_values("gain", ascending=False, kind="stable")
     texts = zip(ordered["query_id"], ordered["query"], strict=True)
     names = [NOT_XML.sub("\N{REPLACEMENT CHARACTER}", f"{query_id} · {query}") for query_id, query in texts]
-    axis = {"orient": "top", "format": "+.2~f", "tickCount": 5}
-    x = {"field": "gain", "type": "quantitative", "title": title, "axis": axis}
-    y = {"field": "query", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 190, "ticks": False}}
+    axis = {"orient": "top", "format": "+.2~f", "tickCount": 4, "labelSeparation": 8}
+    x = {"field": "gain", "type": "quantitative", "title": "gain in nDCG@10", "axis": axis}
+    named = {"labelLimit": 170, "ticks": False, "labels": len(names) <= NAMED}
+    y = {"field": "query", "type": "nominal", "sort": None, "title": None, "axis": named}
     gain, loss = SYSTEMS["cross_encoder"].colour, SYSTEMS["bm25"].colour
     colour = {"condition": {"test": "datum.gain < 0", "value": loss}, "value": gain}
     return {
@@ -48,7 +49,7 @@ def _gain(per_query: pd.DataFrame, title: str) -> dict[str, Any]:
         "mark": "bar",
         "encoding": {"x": x, "y": y, "color": colour},
         "width": 260,
-        "height": {"step": 15},
+        "height": {"step": 15 * min(1, NAMED / max(len(names), 1))},
     }
 
 
@@ -97,6 +98,8 @@ def _svg(spec: dict[str, Any], label: str) -> Markup:
         "legend": ink,
         "mark": {"color": SYSTEMS["cross_encoder"].colour},
         "view": {"stroke": None},
+        "axisY": {"titlePadding": 14},
+        "padding": {"left": 20, "right": 20, "top": 5, "bottom": 5},  # a browser's letters may be wider than those here
     }
     size = {"width": 300, "height": 210}
     svg = vl_convert.vegalite_to_svg(size | spec | {"config": config}, vl_version="5.20", allowed_base_urls=[])

@@ -1,52 +1,72 @@
-"""BM25 over all documents: what costs nothing, and what a search engine finds by default."""
+"""BM25 over all documents, as the application package for Vespa has it: its words, its formula, a sum over fields."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 import bm25s
 import numpy as np
 import pandas as pd
 import regex
 import Stemmer
-from bm25s.stopwords import STOPWORDS_EN
 
-# Words as Lucene's and Vespa's analysers have them: one letter or digit is a word (vitamin D, type 2), and where a
-# script puts no spaces between words, each character is.
-_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD = regex.compile(rf"[{_NO_SPACES}]\p{{M}}*|[[\p{{L}}\p{{M}}\p{{N}}_]--[{_NO_SPACES}]]+", regex.VERSION1)
+from ranker.contract.words import DROPPED, stemmer_of
+
+K1, B = 1.2, 0.75  # Vespa's defaults
+# A symbol is a word of its own. Where a script puts no spaces between words, what stands between two spaces is one.
+_WORD = regex.compile(r"\p{So}|[\p{L}\p{Mn}\p{Mc}\p{N}]+")
+_ACCENTS = regex.compile("[\u0300-\u036f]+")
+KEPT = 2**17  # stems that are kept at hand; text has few words often
+
+
+def analyser(language: str) -> Callable[[str], list[str]]:
+    """The function that gives a text's words, as Vespa's OpenNlpLinguistics makes them with Snowball's stemmers.
+
+    >>> analyser("en")("Children's toys, Type-2 (Études)")
+    ['children', 's', 'toy', 'type', '2', 'etud']
+    """
+    algorithm = stemmer_of(language)
+    stem = Stemmer.Stemmer(algorithm).stemWord if algorithm else str
+
+    @lru_cache(KEPT)
+    def term(word: str) -> str:
+        word = unicodedata.normalize("NFKC", word).lower()
+        return stem(_ACCENTS.sub("", unicodedata.normalize("NFD", word)))
+
+    return lambda text: [found for word in _WORD.findall(text.translate(DROPPED)) if (found := term(word))]
 
 
 class Bm25:
-    """BM25 over documents: bm25s's defaults (Lucene's formula, k1 1.5, b 0.75), English stop words, Snowball stemming.
+    """The sum over fields of Vespa's bm25(field): k1 1.2, b 0.75, no stop words, statistics of each field's own.
 
-    `queries` has query_id and query; `texts` are those of all documents, which are read once, a number kept for each
-    word: the same one for all words that no query has, which count for nothing but a document's length. Document
-    frequencies are those of all documents.
+    `queries` has query_id and query; `documents` are the texts of each one's fields, and are read once. Of each text a
+    number is kept for each word: the same one for all words that no query has, which count for nothing but a text's
+    length. Document frequencies and mean lengths are those of all documents.
     """
 
-    def __init__(self, queries: pd.DataFrame, texts: Iterable[str]) -> None:
-        stem = Stemmer.Stemmer("english").stemWord
-        asked = ([stem(word) for word in terms(query)] for query in queries["query"])
-        self.terms = dict(zip(queries["query_id"], asked, strict=True))
-        known = dict.fromkeys(word for words in self.terms.values() for word in words)
+    def __init__(self, queries: pd.DataFrame, documents: Iterable[Sequence[str]], language: str) -> None:
+        words = analyser(language)
+        self.terms = dict(zip(queries["query_id"], map(words, queries["query"]), strict=True))
+        known = dict.fromkeys(word for asked in self.terms.values() for word in asked)
         vocabulary = {word: number for number, word in enumerate(["", *known])}  # no word is empty
-        words = [[vocabulary.get(stem(word), 0) for word in terms(text)] for text in texts]
-        self.index = bm25s.BM25() if any(words) else None
-        if self.index:
-            self.index.index((words, vocabulary), show_progress=False)
-        self.count = len(words)
+        fields: list[list[list[int]]] = []
+        for texts in documents:
+            fields = fields or [[] for _ in texts]
+            for field, text in zip(fields, texts, strict=True):
+                field.append([vocabulary.get(word, 0) for word in words(text)])
+        self.count = len(fields[0]) if fields else 0
+        self.indexes = [_index(field, vocabulary) for field in fields if any(field)]
 
     def scores(self, query_id: str) -> np.ndarray:
         """Score of every document for a query, float32 [documents]."""
-        words = self.terms[query_id]
-        return self.index.get_scores(words) if self.index and words else np.zeros(self.count, np.float32)
+        scores = np.zeros(self.count, np.float32)
+        if asked := self.terms[query_id]:
+            for index in self.indexes:
+                scores += index.get_scores(asked)
+        return scores
 
 
-def terms(text: str) -> list[str]:
-    """The words of a text that count, in lower case.
-
-    >>> terms("Vitamin D and the type 2 of 冠状 (Études)")
-    ['vitamin', 'd', 'type', '2', '冠', '状', 'études']
-    """
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
-    return [word for word in words if word not in STOPWORDS_EN]
+def _index(field: list[list[int]], vocabulary: dict[str, int]) -> bm25s.BM25:
+    index = bm25s.BM25(k1=K1, b=B, method="atire", idf_method="lucene")
+    index.index((field, vocabulary), show_progress=False)
+    return index

@@ -1,12 +1,11 @@
 """Hits: of each query the best documents of the whole collection, as columns query_id, document_id and score."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ranker.metrics.ranking import trec_order
 from ranker.project.tables import Embeddings
 from ranker.retrieval.bm25 import Bm25
 
@@ -14,19 +13,21 @@ RRF = 60  # Cormack, Clarke and Büttcher's constant, SIGIR 2009
 Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
 
 
-def bm25_hits(queries: pd.DataFrame, documents: Iterable[tuple[list[str], list[str]]], depth: int) -> pd.DataFrame:
+def bm25_hits(
+    queries: pd.DataFrame, documents: Iterable[tuple[list[str], Iterable[Sequence[str]]]], language: str, depth: int
+) -> pd.DataFrame:
     """The `depth` best documents of each query by BM25, of those that share a word with it.
 
-    `documents` are parts of the collection, each ids and texts.
+    `documents` are parts of the collection, each ids and the texts of each document's fields.
     """
     ids: list[pa.Array] = []
 
-    def texts() -> Iterator[str]:
+    def texts() -> Iterator[Sequence[str]]:
         for names, part in documents:
             ids.append(pa.array(names, pa.string()))
             yield from part
 
-    index = Bm25(queries, texts())
+    index = Bm25(queries, texts(), language)
     names = pa.chunked_array(ids, pa.string())
     found = []
     for query_id in queries["query_id"]:
@@ -81,8 +82,14 @@ def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The `depth` best hits of each query with their ranks from 1, queries in the order of first appearance.
 
-    Hits of a query are in `trec_order`.
+    By falling score, then by falling document_id. The ranks are the order: single precision may make scores equal.
     """
-    hits = trec_order(hits.assign(place=pd.factorize(hits["query_id"])[0]), ["place"]).drop(columns="place")
-    hits["rank"] = hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1
+    hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
+    hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False])
+    return first_ranks(hits.drop(columns="place").astype({"score": np.float32}), depth)
+
+
+def first_ranks(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
+    """The first `depth` hits of each query, which lie best first, with their ranks from 1."""
+    hits = hits.assign(rank=hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1)
     return hits[hits["rank"] <= depth].reset_index(drop=True)

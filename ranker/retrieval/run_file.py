@@ -1,4 +1,4 @@
-"""A TREC run of the user's own engine: six columns, of which the query, the document and the score count."""
+"""A TREC run of the user's own engine: six columns, of which all but the second and the last count."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -10,36 +10,39 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 from ranker.common.lines import text_lines
+from ranker.project.tables import IDS
 
 COLUMNS = "six columns (query, Q0, document, rank, score, tag)"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Hits of known queries and documents, and how many rows were of others."""
+    """Hits of known queries and documents, best first, and how many rows were of others."""
 
-    hits: pd.DataFrame  # query_id, document_id, score
+    hits: pd.DataFrame  # query_id, document_id, score; rank, from 1
     unknown_queries: int
     unknown_documents: int
 
 
 def read_run_file(path: Path, queries: Container[str], documents: Container[str]) -> Run:
-    """Read a run; its order is that of its scores, as in trec_eval, whatever its ranks say.
+    """Read a run; its order is that of its ranks, or of its scores where the ranks are equal, or else of its lines.
 
-    White space in an id may be written as %20 and the like, as `ranker.evaluation.trec_files` does.
-    InputError names the line that has other columns, no number for a score, or a document twice; and a run of which no
-    hit is of `queries` and `documents`.
+    So scores that are equal, or differ beyond single precision, keep their ranks. White space in an id may be written
+    as %20 and the like, as `ranker.evaluation.trec_files` does. InputError names the line that has other columns, no
+    number for a rank or score, or a document twice; a run of which no hit is of `queries` and `documents`; and one
+    whose scores contradict its ranks, or that has no order.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a TREC run (first_stage.run), found none")
-    found: dict[tuple[str, str], float] = {}
+    found: dict[tuple[str, str], tuple[float, float]] = {}
     unknown = {"queries": 0, "documents": 0}
     for number, line in text_lines(path):
         cells = line.split()
         where = f"{path}: line {number}"
         if len(cells) != 6:
             raise InputError(f"{where}: expected {COLUMNS}, found {len(cells)}")
-        pair, score = (_id(cells[0], queries), _id(cells[2], documents)), _score(where, cells[4])
+        pair = _id(cells[0], queries), _id(cells[2], documents)
+        numbers = _number(where, "rank", cells[3]), _number(where, "score", cells[4])
         if pair in found:
             raise InputError(f"{where}: expected each document once for a query, found {pair[1]} again for {pair[0]}")
         if pair[0] not in queries:
@@ -47,13 +50,29 @@ def read_run_file(path: Path, queries: Container[str], documents: Container[str]
         elif pair[1] not in documents:
             unknown["documents"] += 1
         else:
-            found[pair] = score
+            found[pair] = numbers
     if not found:
         others = f"{unknown['queries']} of other queries, {unknown['documents']} of other documents and no more"
         raise InputError(f"{path}: expected hits of this collection, found {others}")
-    query_ids, document_ids = zip(*found, strict=True)
-    hits = pd.DataFrame({"query_id": query_ids, "document_id": document_ids, "score": list(found.values())})
-    return Run(hits, unknown["queries"], unknown["documents"])
+    hits = pd.DataFrame([(*pair, *numbers) for pair, numbers in found.items()], columns=[*IDS, "rank", "score"])
+    return Run(_in_order(path, hits), unknown["queries"], unknown["documents"])
+
+
+def _in_order(path: Path, hits: pd.DataFrame) -> pd.DataFrame:
+    """The hits, best first, with ranks from 1; InputError where their scores contradict it, or there is no order."""
+    of_query = hits.groupby("query_id")
+    if (of_query.size() > 1).any() and of_query[["rank", "score"]].nunique().le(1).to_numpy().all():
+        raise InputError(f"{path}: expected ranks or scores that order the hits of a query, found them all equal")
+    hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
+    hits = hits.sort_values(["place", "rank", "score"], ascending=[True, True, False])  # is stable: lines stay in turn
+    rises = hits.groupby("place")["score"].diff() > 0
+    if contradicted := hits.loc[rises, "query_id"].nunique():
+        raise InputError(
+            f"{path}: expected scores that fall as ranks rise, found the order by score to be another one in "
+            f"{contradicted} of {hits['query_id'].nunique()} queries: write a distance with a minus sign; where the "
+            "ranks are wrong, write 0 for each"
+        )
+    return hits.assign(rank=hits.groupby("place").cumcount() + 1).drop(columns="place").reset_index(drop=True)
 
 
 def _id(cell: str, known: Container[str]) -> str:
@@ -61,11 +80,11 @@ def _id(cell: str, known: Container[str]) -> str:
     return written if written in known else cell
 
 
-def _score(where: str, text: str) -> float:
+def _number(where: str, name: str, text: str) -> float:
     try:
-        score = float(text)
+        number = float(text)
     except ValueError:
-        score = float("nan")
-    if not isfinite(score):
-        raise InputError(f"{where}: expected a score, found {text!r}")
-    return score
+        number = float("nan")
+    if not isfinite(number):
+        raise InputError(f"{where}: expected a {name}, found {text!r}")
+    return number

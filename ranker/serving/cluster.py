@@ -56,10 +56,8 @@ def on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[],
 
     Ray Data replaces workers that die, and has their shards made again, without bound: `Maker` sets one.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError("--ray-address: expected Ray (requirements-scale.txt), found none installed") from error
+    import ray  # requirements-scale.txt, and an extra of the wheel
+
     _check_address(address)
     try:
         ray.init(address, log_to_driver=False, runtime_env={"py_modules": [str(PACKAGE)]})

@@ -1,15 +1,16 @@
 """Documents to rank or to feed, read one by one: CSV, JSON lines or Parquet with document_id and fields of text."""
 
-import io
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
-from ranker.common.lines import json_object
+from ranker.common.lines import has_surrogate, json_object, numbered
 from ranker.contract.document import TITLE
 
 Document = tuple[str, ...]  # document_id, and the text of each field
@@ -28,12 +29,11 @@ def read_documents(path: Path, fields: Sequence[str] = TITLE) -> Iterator[Docume
     if path == STDIN and sys.stdin is None:
         raise InputError("standard input: expected documents, found it closed")
     if path == STDIN:
-        text = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-        yield from checked("standard input", _standard_input(text, fields), fields)
+        yield from checked("standard input", _standard_input(sys.stdin.buffer, fields), fields)
     elif path.suffix == ".parquet":
         yield from checked(str(path), _parquet(path, fields), fields)
     elif path.suffix in (".csv", ".jsonl"):
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open("rb") as file:
             read = _csv if path.suffix == ".csv" else _jsonl
             yield from checked(str(path), read(str(path), file, fields), fields)
     else:
@@ -42,28 +42,20 @@ def read_documents(path: Path, fields: Sequence[str] = TITLE) -> Iterator[Docume
 
 def checked(name: str, rows: Iterable[Row], fields: Sequence[str] = TITLE) -> Iterator[Document]:
     """Rows whose id and fields are text; InputError names the file and the line of one that has others."""
-    try:
-        for line, (document_id, *texts) in rows:
-            if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):
-                raise InputError(f"{name}: line {line}: expected a document_id in text, found {document_id!r}")
-            for field, text in zip(fields, texts, strict=True):
-                if not isinstance(text, str) or has_surrogate(text):
-                    where = f"{name}: line {line} (document_id {document_id!r})"
-                    raise InputError(f"{where}: expected a {field} in text, found {text!r}")
-            yield document_id, *texts
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: expected UTF-8, found byte 0x{error.object[error.start]:02x}") from error
+    for line, (document_id, *texts) in rows:
+        if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):
+            raise InputError(f"{name}: line {line}: expected a document_id in text, found {document_id!r}")
+        for field, text in zip(fields, texts, strict=True):
+            if not isinstance(text, str) or has_surrogate(text):
+                where = f"{name}: line {line} (document_id {document_id!r})"
+                raise InputError(f"{where}: expected a {field} in text, found {text!r}")
+        yield document_id, *texts
 
 
 def check_query(text: str) -> None:
     """InputError where a query from the command line was not UTF-8."""
     if has_surrogate(text):
         raise InputError(f"query: expected UTF-8, found {text!r}")
-
-
-def has_surrogate(text: str) -> bool:
-    """Whether text holds half a character, as JSON's escapes can write and UTF-8 cannot."""
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _columns(name: str, fields: Sequence[str], found: list[str]) -> list[str]:
@@ -76,25 +68,22 @@ def _columns(name: str, fields: Sequence[str], found: list[str]) -> list[str]:
     return columns
 
 
-def _standard_input(text: io.TextIOWrapper, fields: Sequence[str]) -> Iterator[Row]:
-    first = text.readline()
-    lines = chain([first], text)
-    yield from (_jsonl if first.lstrip().startswith("{") else _csv)("standard input", lines, fields)
+def _standard_input(file: BinaryIO, fields: Sequence[str]) -> Iterator[Row]:
+    first = file.readline()
+    is_json = first.removeprefix(BOM_UTF8).lstrip().startswith(b"{")
+    yield from (_jsonl if is_json else _csv)("standard input", chain([first], file), fields)
 
 
-def _csv(name: str, lines: Iterable[str], fields: Sequence[str]) -> Iterator[Row]:
-    def places(header: list[str]) -> list[int]:
-        return [header.index(column) for column in _columns(name, fields, header)]
-
-    yield from csv_rows(name, lines, places)
+def _csv(name: str, lines: Iterable[bytes], fields: Sequence[str]) -> Iterator[Row]:
+    for line, row in csv_rows(name, lines, partial(_columns, name, fields)):
+        yield line, list(row.values())
 
 
-def _jsonl(name: str, lines: Iterable[str], fields: Sequence[str]) -> Iterator[Row]:
-    for line, text in enumerate(lines, start=1):
-        if text.strip():
-            where = f"{name}: line {line}"
-            row = json_object(where, text)
-            yield line, [row[column] for column in _columns(where, fields, list(row))]
+def _jsonl(name: str, lines: Iterable[bytes], fields: Sequence[str]) -> Iterator[Row]:
+    for line, text in numbered(name, lines):
+        where = f"{name}: line {line}"
+        row = json_object(where, text)
+        yield line, [row[column] for column in _columns(where, fields, list(row))]
 
 
 def _parquet(path: Path, fields: Sequence[str]) -> Iterator[Row]:

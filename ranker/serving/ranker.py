@@ -7,9 +7,9 @@
 A Ranker may be shared by threads: nothing of it changes after it is made.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -124,15 +124,14 @@ class Ranker(TextEncoder):
         queries: Sequence[TokenIds],
         documents: Sequence[TokenIds],
         tokens: int = TOKENS,
-        watch: Callable[[list[Any]], Iterable[Any]] = iter,
     ) -> np.ndarray:
         """Logit 1 - logit 0, float32 [pairs], of pairs of token ids; in the order given, whatever the batches.
 
-        A batch has at most `tokens` tokens. `watch` may show how far it is, as tqdm does.
+        A batch has at most `tokens` tokens.
         """
         lengths = self.layout.lengths(token_counts(queries), token_counts(documents))
         scores = np.empty(len(lengths), dtype=np.float32)
-        for rows in watch(scoring_batches(lengths, tokens)):
+        for rows in scoring_batches(lengths, tokens):
             batch = lay_out(self.layout, [queries[i] for i in rows], [documents[i] for i in rows], multiple_of=MULTIPLE)
             scores[rows] = relevance(self.logits(batch))
         return scores

@@ -12,7 +12,8 @@ from ranker.common.files import sha256
 from ranker.contract.document import whole_text
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model
 from ranker.serving.ranker import Ranker
-from ranker.serving.shards import Make, pending, plan, run
+from ranker.serving.run import run
+from ranker.serving.shards import Make, pending, plan
 
 COLUMNS = ("query_id", "query", "document_id")  # and the document's fields, by the contract
 

@@ -1,4 +1,4 @@
-"""A corpus, shard by shard: on this machine, or on a Ray cluster; what is there already is not made again.
+"""A corpus, shard by shard: what is there already is not made again.
 
 A shard is a row group of a Parquet file; what is made of it is one file, in place whole or not at all. So a run that
 was stopped, or lost a machine, loses the shards that were being made and nothing else, and no row is there twice. A
@@ -7,7 +7,7 @@ worker's memory holds one row group: with smaller ones it holds less. Both ways 
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,13 +15,11 @@ from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from ranker.common.errors import InputError
-from ranker.common.files import code_digest, read_json, remove, sole, write_json
+from ranker.common.files import code_digest, read_json, remove, write_json
 
 PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
-LOCK = ".lock"  # there too: held while they are made
 PACKAGE = Path(__file__).parents[1]
 CODE = tuple(PACKAGE / wing for wing in ("common", "contract", "serving", "vespa"))  # all that makes a shard
 Make = Callable[[pa.Table, Path, str], None]  # makes a file of a shard's rows, which errors call by the last
@@ -100,28 +98,6 @@ def _digest(shards: Sequence[Shard]) -> str:
     return digest.hexdigest()
 
 
-def run(
-    shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], ray_address: str | None, unit: str
-) -> None:
-    """Make all shards, on this machine or, given Ray's address of a cluster, there; shows how far it is, in rows.
-
-    InputError where another run is at it.
-    """
-    if not shards:
-        return
-    out = Path(shards[0].out).parent
-    if ray_address:
-        from ranker.serving.cluster import on_ray
-
-        made = on_ray(shards, columns, worker, ray_address)
-    else:
-        made = _here(shards, columns, worker)
-    total = sum(shard.rows for shard in shards)
-    with sole(out / LOCK), tqdm(total=total, unit=unit, unit_scale=True, disable=None) as bar:
-        for rows in made:
-            bar.update(rows)
-
-
 def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
     """Make one shard's file, in place whole or not at all; returns its rows.
 
@@ -142,9 +118,3 @@ def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
     finally:
         remove(partial)
     return shard.rows
-
-
-def _here(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make]) -> Iterator[int]:
-    make = worker()
-    for shard in shards:
-        yield make_shard(shard, columns, make)

@@ -1,66 +1,51 @@
 """Folds: each query is in one and stays there when data grow; or the split leaks as the tutorial's did."""
 
 import hashlib
-import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedKFold
 
 from ranker.common.errors import InputError
 
-ROWS = 1024  # queries compared with all others at a time
+NAMED = -1  # the fold of queries that are held out because of their split's name
 
 
-def group_queries(tokens: list[bytes], vectors: np.ndarray, near: float) -> np.ndarray:
-    """A number for each query, int [queries], equal for those that must share a fold.
+def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndarray:
+    """The fold of each query, int8 [queries]; `queries` has the token ids of each.
 
-    They are those of equal token ids (`tokens`), because the model sees no other difference; and, where `near` is below
-    1, those whose `vectors`, float [queries, size] of length 1, have a cosine of at least `near`, directly or through
-    others.
+    It is a hash of the seed and the query's own tokens: whatever is added, in whatever order, moves no query, and
+    queries that the model reads alike share a fold. So folds are of uneven size.
     """
-    groups = np.unique(np.array(tokens, dtype=object), return_inverse=True)[1]
-    if near >= 1:
-        return groups
-    close = near_pairs(vectors, near)
-    same = np.arange(len(groups)), np.unique(groups, return_index=True)[1][groups]  # each with the first of its group
-    rows, columns = (np.concatenate([one, other]) for one, other in zip(close, same, strict=True))
-    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(len(groups), len(groups)))
-    return connected_components(graph, directed=False)[1]
+    return np.array([_hash([seed, *tokens.tolist()]) % folds for tokens in queries], dtype=np.int8)
 
 
-def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of rows, the smaller first, whose cosine is at least `near`: int64 [pairs] each."""
-    found = []
-    for start in range(0, len(vectors), ROWS):
-        rows, columns = np.nonzero(vectors[start : start + ROWS] @ vectors.T >= near)
-        found.append(np.stack([rows + start, columns])[:, columns > rows + start])
-    both = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
-    return both[0], both[1]
+def _hash(numbers: list[int]) -> int:
+    return int.from_bytes(hashlib.sha256(" ".join(map(str, numbers)).encode()).digest()[:8])
 
 
-def query_folds(queries: pd.DataFrame, groups: np.ndarray, folds: int, seed: int) -> "pd.Series[int]":
-    """The fold of each query: a Series by query_id. `queries` has query_id and query; InputError for too few groups.
+def named_folds(queries: pd.DataFrame, splits: pd.DataFrame, name: str) -> "pd.Series[int]":
+    """NAMED for the queries that the split `name` judges, 0 for the others: by query_id.
 
-    Groups are put in the order of a hash of the seed and their text and cut into `folds` parts of as many. So a
-    judgement more moves nobody, and a query more moves at most one group across each border between folds.
+    `queries` has query_id and tokens (bytes), `splits` query_id and qrels_split. A query of several splits is held out
+    whole; another one that the model reads like one of these is on neither side, and absent. InputError where there is
+    no such split.
     """
-    count = len(np.unique(groups))
-    if count < folds:
-        raise InputError(f"split.folds: expected at most {count}, the number of queries that differ, found {folds}")
-    keys = queries["query"].map(lambda query: _key(query, seed))
-    first = pd.Series(keys.to_numpy()).groupby(groups).min().sort_values()
-    fold_of = {group: fold for fold, part in enumerate(np.array_split(first.index, folds)) for group in part}
-    return pd.Series([fold_of[group] for group in groups], index=queries["query_id"], dtype="int8")
+    found = sorted(splits["qrels_split"].unique())
+    if name not in found:
+        has = ", ".join(found) or "the judgements have none"
+        raise InputError(f"split.held_out: expected a fold, none or a split's name ({has}), found {name}")
+    held_out = queries["query_id"].isin(splits.loc[splits["qrels_split"] == name, "query_id"])
+    alike = queries["tokens"].isin(queries.loc[held_out, "tokens"]) & ~held_out
+    folds = pd.Series(held_out.to_numpy(np.int8) * NAMED, index=queries["query_id"], dtype="int8")
+    return folds[~alike.to_numpy()]
 
 
-def _key(query: str, seed: int) -> str:
-    """A hash of how a query reads, whatever its case, spaces and composition."""
-    text = " ".join(unicodedata.normalize("NFKC", query).casefold().split())
-    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+def fold_number(held_out: int | str) -> int:
+    """What column fold has where `held_out` is; of `none`, what no pair has."""
+    return held_out if isinstance(held_out, int) else NAMED
 
 
 def assign_folds(
@@ -73,7 +58,10 @@ def assign_folds(
     if by == "query":
         assigned = pairs["query_id"].map(by_query).to_numpy(np.int8)
         if missing := set(range(folds)) - set(assigned.tolist()):
-            raise InputError(f"split.folds: expected pairs in each of {folds} folds, found none in fold {min(missing)}")
+            raise InputError(
+                f"split.folds: expected queries in each of {folds} folds, found none of {len(by_query)} in fold "
+                f"{min(missing)}: ask for fewer folds or another split.seed"
+            )
         return assigned
     counts = pairs["relevant"].value_counts()
     if len(counts) < 2 or counts.min() < folds:
@@ -95,12 +83,12 @@ def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def held_out_rows(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
     """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs.
 
     Of `none`, all pairs are trained on.
     """
-    mask = (pairs["fold"] == held_out).to_numpy()
+    mask = (pairs["fold"] == fold_number(held_out)).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
     for name, rows in sides.items():
         if name == "held-out" and held_out == "none":
@@ -125,7 +113,7 @@ def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
     return pairs["unseen"].to_numpy() & ~np.array(elsewhere, bool)
 
 
-def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[np.ndarray, np.ndarray]:
+def training_sides(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
     """`held_out_rows` of pairs of which some are `mined` (bool), as training has them.
 
     A mined pair is never measured; what is mined of a query takes the place of its random stand-ins.
@@ -136,7 +124,7 @@ def training_sides(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tupl
     return training[~replaced[training]], held[~mined[held]]
 
 
-def held_out_pairs(pairs: pd.DataFrame, held_out: int | Literal["none"]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def held_out_pairs(pairs: pd.DataFrame, held_out: int | str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The pairs of `held_out_rows`."""
     training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, held_out))
     return training, held

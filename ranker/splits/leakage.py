@@ -4,26 +4,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
 
-from ranker.common.errors import InputError
 from ranker.contract.tokens import Ragged
-from ranker.splits.folds import near_pairs
 
 NEAR_TITLES = 0.8  # Jaccard of two titles' tokens: a preprint and its article, a title with and without its subtitle
 NEAR_QUERIES = 0.75  # cosine of the base model: two of TREC-COVID's topics on masks share 43 judged documents
+QUERY_ROWS = 1024  # queries compared with all others at a time
 ROWS = 128  # titles compared with all others at a time: some 130 MiB against 38,000 that share common tokens
-
-
-def check_queries(queries: pd.DataFrame, groups: np.ndarray, folds: "pd.Series[int]") -> None:
-    """InputError if a query, or another one of its group, is in two folds. `queries` has query_id and query."""
-    table = queries.assign(group=groups, fold=queries["query_id"].map(folds))
-    for _, rows in table.groupby("group"):
-        if rows["fold"].nunique() > 1:
-            one, other = (row for _, row in rows.drop_duplicates("fold").iloc[:2].iterrows())
-            raise InputError(
-                f"query {one['query_id']} ({one['query']!r}): expected in one fold with query {other['query_id']}, "
-                f"which the model reads alike, found in folds {one['fold']} and {other['fold']}: its measures would be "
-                "those of a query seen before"
-            )
 
 
 def near_duplicates(titles: Ragged, others: Ragged) -> np.ndarray:
@@ -75,6 +61,16 @@ def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarr
         near = set(table.loc[table["near"], "document_id"])
         unseen |= ((pairs["fold"] == fold) & ~pairs["document_id"].isin(near)).to_numpy()
     return unseen
+
+
+def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of rows, the smaller first, whose cosine is at least `near`: int64 [pairs] each."""
+    found = []
+    for start in range(0, len(vectors), QUERY_ROWS):
+        rows, columns = np.nonzero(vectors[start : start + QUERY_ROWS] @ vectors.T >= near)
+        found.append(np.stack([rows + start, columns])[:, columns > rows + start])
+    both = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
+    return both[0], both[1]
 
 
 def near_queries(vectors: np.ndarray, held_out: np.ndarray) -> int:

@@ -19,7 +19,7 @@ from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
 from ranker.project.params import Train
-from ranker.training.checkpoints import EVERY, SEEN, WHOLE
+from ranker.training.checkpoints import SEEN, WHOLE
 from ranker.training.curves import EvalLogger
 
 LOGGED = ("loss", "grad_norm", "learning_rate")  # not the run times: no two runs would write the same bytes
@@ -58,14 +58,17 @@ class LossLines(TrainerCallback):
 
 
 class LearningCurves(TrainerCallback):
-    """Puts the Trainer's losses on an EvalLogger's curves, and once an epoch the model's scores of its pairs."""
+    """Puts the Trainer's losses on an EvalLogger's curves, and once an epoch the model's scores of its pairs.
 
-    def __init__(self, logger: EvalLogger, params: Train) -> None:
-        self.logger, self.params = logger, params
+    At an epoch's last step, and not at its end, which comes after the checkpoint: it has all curves up to its step.
+    """
+
+    def __init__(self, logger: EvalLogger, params: Train, steps_per_epoch: int) -> None:
+        self.logger, self.params, self.steps_per_epoch = logger, params, steps_per_epoch
 
     def _evaluate(self, step: int, model: CrossEncoder) -> None:
         precision = resolve_precision(self.params.precision)
-        self.logger.log_eval(step, score(model, self.logger.encoded, self.params.eval_batch_tokens, precision))
+        self.logger.log_eval(step, score(model, self.logger.encoded, precision=precision))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -73,8 +76,9 @@ class LearningCurves(TrainerCallback):
         if state.global_step == 0:
             self._evaluate(state.global_step, given["model"])
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
-        self._evaluate(state.global_step, given["model"])
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        if state.global_step % self.steps_per_epoch == 0:
+            self._evaluate(state.global_step, given["model"])
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         logs = given["logs"]
@@ -85,18 +89,10 @@ class LearningCurves(TrainerCallback):
 
 
 class CheckpointCallback(TrainerCallback):
-    """Keeps a checkpoint every EVERY steps, or a little later where an epoch ends: its curves are yet to come then.
+    """Adds the curves to each of the Trainer's checkpoints, and then a mark that it is whole."""
 
-    Always where the loss is logged: what has run up since is in no checkpoint.
-    """
-
-    def __init__(self, logger: EvalLogger | None, steps_per_epoch: int) -> None:
-        self.logger, self.steps_per_epoch = logger, steps_per_epoch
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        step, before = state.global_step, state.global_step - int(args.logging_steps)
-        late = before > 0 and before % EVERY == 0 and before % self.steps_per_epoch == 0
-        control.should_save = (step % EVERY == 0 or late) and step % self.steps_per_epoch != 0
+    def __init__(self, logger: EvalLogger | None) -> None:
+        self.logger = logger
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if torch.distributed.is_initialized():  # each process writes its own part of a checkpoint

@@ -15,7 +15,9 @@ from ranker.project.params import Train
 from ranker.training.curves import EvalLogger
 
 UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
-EVERY = 200  # steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second
+# Steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second. A multiple of
+# the Trainer's logging_steps, because a loss that has run up since the last line is in no checkpoint.
+EVERY = 200
 WHOLE = "whole"  # in each checkpoint: a mark that it was written to its end
 SEEN = "curves"  # and the curves up to it
 

@@ -15,6 +15,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import SaveStrategy
 
 from ranker.common.distributed import is_main_process, world_size
 from ranker.common.errors import InputError
@@ -24,6 +25,7 @@ from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
+from ranker.training import checkpoints
 from ranker.training.batches import shares, training_batches
 from ranker.training.callbacks import CheckpointCallback, LearningCurves, show_progress
 from ranker.training.checkpoints import SEEN, UNFINISHED, open_run, run_digest
@@ -66,13 +68,13 @@ def fine_tune(
                 f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
                 f"found {params.launcher} and {arguments.n_gpu} GPUs"
             )
-        callbacks: list[TrainerCallback] = [LearningCurves(logger, params)] if logger else []
+        callbacks: list[TrainerCallback] = [LearningCurves(logger, params, steps)] if logger else []
         if name:
             folder = UNFINISHED / name / run_digest(model, training, params, logger)
-            arguments.output_dir = str(folder)
+            arguments.output_dir, arguments.save_strategy = str(folder), SaveStrategy.STEPS
             with arguments.main_process_first(local=False):  # the others find what it has left
                 checkpoint = open_run(folder)
-            callbacks.append(CheckpointCallback(logger, steps))
+            callbacks.append(CheckpointCallback(logger))
         if checkpoint and logger:
             logger.restore(checkpoint / SEEN)
         trainer = BucketTrainer(
@@ -109,7 +111,8 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         logging_steps=10,
-        save_strategy="no",  # CheckpointCallback says when
+        save_strategy="no",
+        save_steps=checkpoints.EVERY,
         save_total_limit=2,
         report_to="none",
     )

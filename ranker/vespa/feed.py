@@ -13,7 +13,8 @@ from ranker.common.errors import InputError
 from ranker.common.files import atomic
 from ranker.contract.document import TITLE
 from ranker.contract.folder import DEFAULT_APPLICATION
-from ranker.serving.documents import Document, checked, read_documents
+from ranker.contract.words import DROPPED, NOT_TEXT
+from ranker.serving.documents import STDIN, Document, checked, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
 from ranker.vespa.query import SETTINGS_FILE, read_settings
 
@@ -21,14 +22,6 @@ if TYPE_CHECKING:  # for shards alone
     import pyarrow as pa
 
     from ranker.serving.shards import Make
-
-# What Vespa takes for no text and refuses in a string field: by com.yahoo.text.Text.isTextCharacter.
-CONTROLS = [chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"]
-_NO_CHARACTERS = [plane << 16 | end for plane in range(17) for end in (0xFFFE, 0xFFFF)]
-NOT_TEXT = frozenset([*CONTROLS, *map(chr, [*range(0xD800, 0xE000), *range(0xFDD0, 0xFDE0), *_NO_CHARACTERS])])
-# Dropped, not made spaces, as BERT's normaliser drops control characters: the tokens stay those of the whole title.
-# Of code points that are no characters, which no text should have, it makes [UNK].
-DROPPED = dict.fromkeys(map(ord, NOT_TEXT))
 
 
 def feed_fields(application: Path | None) -> tuple[str, ...]:
@@ -88,10 +81,14 @@ def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: 
     fields = " and ".join(names)
     if out.suffix == ".jsonl" and not ray_address:
         return f"{out}: {write_feed(read_documents(source, names), out, names)} documents of {fields}"
-    from ranker.serving import shards  # pyarrow takes a while to import
+    if source == STDIN or source.suffix in (".csv", ".jsonl"):
+        if ray_address:
+            raise InputError(f"--ray-address: expected Parquet, found {source}")
+        raise InputError(f"--out: expected a file .jsonl for {source}, found {out}")
+    from ranker.serving import run, shards  # pyarrow takes a while to import
 
     columns = ("document_id", *names)
     plan = shards.plan(source, columns, out, ".jsonl")
     left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    shards.run(left, columns, partial(feeder, names), ray_address, "doc")
+    run.run(left, columns, partial(feeder, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"

@@ -12,7 +12,7 @@ from ranker.common.errors import InputError
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests, served_model
 from ranker.contract.layout import Layout, read_contract
 from ranker.contract.tokens import load_tokenizer, tokenize
-from ranker.vespa.feed import CONTROLS
+from ranker.contract.words import CONTROLS, INVISIBLE, stemmer_of
 from ranker.vespa.names import (
     DOCUMENT_INPUT,
     DOCUMENT_TYPE,
@@ -27,7 +27,7 @@ from ranker.vespa.pack import pack
 from ranker.vespa.query import QuerySettings, write_settings
 
 SCHEMA = Template(f"""\
-schema {DOCUMENT_TYPE} {{
+schema {DOCUMENT_TYPE} {{$stemming
     # Else a language is detected for each title, and its words are stemmed as that language's
     field language type string {{
         indexing: "$language" | set_language
@@ -69,7 +69,7 @@ rank-profile $profile inherits bm25 {{
         file: files/$profile.onnx
         input {QUERY_INPUT}: query({QUERY_INPUT})
         input {DOCUMENT_INPUT}: attribute({DOCUMENT_INPUT})
-        output {SCORE}: {SCORE}$threads
+        output {SCORE}: {SCORE}
     }}
     # Why a hit was found: its relevance is the model's score
     match-features: $features
@@ -80,7 +80,7 @@ rank-profile $profile inherits bm25 {{
     }}
 }}
 """)
-THREADS = "\n        intraop-threads: "
+NO_STEMMING = "\n    stemming: none  # else, where Vespa has no stemmer for a language, it has English's"
 SERVICES = Template(f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <services version="1.0">
@@ -88,6 +88,10 @@ SERVICES = Template(f"""\
         <search/>
         <document-api/>
         <document-processing/>
+        <!-- Figures are of this stemmer; Vespa's own for English is kStem -->
+        <config name="ai.vespa.opennlp.open-nlp">
+            <snowballStemmingForEnglish>true</snowballStemmingForEnglish>
+        </config>
         <component id="{TOKENIZER}" type="hugging-face-tokenizer">
             <model path="{TOKENIZER}/{TOKENIZER_FILE}"/>
         </component>
@@ -106,12 +110,12 @@ SERVICES = Template(f"""\
 
 
 def write_application(
-    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings, threads: int = 0
+    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings
 ) -> Model:
     """Write the application package of an exported ranker to `folder`; returns the model that is in it.
 
-    Where int8 is asked for and no scheme passed export's gate, it is the exact one. `threads` are those of one run of
-    it, 0 for Vespa's own choice. InputError where Vespa would drop this tokenizer's tokens.
+    Where int8 is asked for and no scheme passed export's gate, it is the exact one. InputError where Vespa would drop
+    this tokenizer's tokens.
     """
     model = served_model(ranker, model)
     check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
@@ -119,7 +123,7 @@ def write_application(
     if layout.pad_id != PAD:
         found = f"expected the padding's id to be {PAD}, which Vespa fills tensors up with, found {layout.pad_id}"
         raise InputError(f"{ranker / TOKENIZER_FILE}: {found}")
-    for place, text in _texts(layout, name, versioned(version), settings, threads).items():
+    for place, text in _texts(layout, name, versioned(version), settings).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8", newline="\n")
     (folder / "files").mkdir()
@@ -135,11 +139,12 @@ def model_file(folder: Path, version: str) -> Path:
     return folder / "files" / f"{versioned(version)}.onnx"
 
 
-def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, threads: int) -> dict[str, str]:
+def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> dict[str, str]:
     """What is written where."""
     names = settings.document_fields
     found_by = [f"bm25({name})" for name in names]
     schema = SCHEMA.substitute(
+        stemming="" if stemmer_of(settings.language) else NO_STEMMING,
         language=settings.language,
         document_tokens=layout.max_document_tokens,
         profile=profile,
@@ -153,7 +158,6 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings, thr
         profile=profile,
         features=" ".join(found_by),
         query_tokens=layout.max_query_tokens,
-        threads=f"{THREADS}{threads}" if threads else "",
         rerank_count=settings.rerank_count,
     )
     return {
@@ -175,9 +179,10 @@ def whole(names: Sequence[str]) -> str:
 
 
 def kept_by_tokenizer(ranker: Path) -> list[str]:
-    """Control characters of which this tokenizer makes something, although the feed has to drop them.
+    """Control and format characters of which this tokenizer makes something, although the feed drops them.
 
     Vespa's tokens of titles that have them are others than `Ranker`'s. BERT's own normaliser drops all of them.
     """
-    plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{control}b" for control in CONTROLS)])
-    return [control for control, tokens in zip(CONTROLS, found, strict=True) if tokens != plain]
+    dropped = [*CONTROLS, *INVISIBLE]
+    plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{character}b" for character in dropped)])
+    return [character for character, tokens in zip(dropped, found, strict=True) if tokens != plain]

@@ -9,6 +9,7 @@ from typing import Any
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.document import TITLE
+from ranker.contract.words import DROPPED
 from ranker.serving.documents import check_query
 from ranker.vespa.names import DOCUMENT_TYPE, PROFILE, QUERY_INPUT, TOKENIZER
 
@@ -52,6 +53,7 @@ def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, 
     is nothing to search for, which Vespa answers with status 400.
     """
     check_query(text)
+    text = text.translate(DROPPED)  # as the feed drops it
     if not any(unicodedata.category(character).startswith(SEARCHED) for character in text):
         raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")
     if not 1 <= hits <= MOST_HITS:

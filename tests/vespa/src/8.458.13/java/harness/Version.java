@@ -18,7 +18,8 @@ import java.util.Map;
 final class Version {
 
     static Map<String, Main.Step> steps() {
-        return Map.of("deploy", Package::step, "tokens", Texts::step, "scores", Scores::step);
+        return Map.of("deploy", Package::step, "tokens", Texts::step, "scores", Scores::step,
+                      "words", Words::step);
     }
 
     static FilesApplicationPackage read(File folder) { return FilesApplicationPackage.fromFile(folder); }

@@ -9,7 +9,6 @@ import com.yahoo.document.datatypes.StringFieldValue;
 import com.yahoo.document.datatypes.TensorFieldValue;
 import com.yahoo.document.update.FieldUpdate;
 import com.yahoo.language.huggingface.HuggingFaceTokenizer;
-import com.yahoo.language.opennlp.OpenNlpLinguistics;
 import com.yahoo.language.process.Embedder;
 import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Inspector;
@@ -39,7 +38,7 @@ final class Indexing implements AutoCloseable {
     Indexing(Package deployed) throws Exception {
         tokenizer = deployed.tokenizer();
         type = Documents.types(deployed).getDocumentType(Package.SCHEMA);
-        var context = new ScriptParserContext(new OpenNlpLinguistics(), Map.of(),
+        var context = new ScriptParserContext(deployed.linguistics(), Map.of(),
                                               Map.of(Package.TOKENIZER, (Embedder) tokenizer), Map.of());
         List<StatementExpression> statements = new ArrayList<>();
         for (String content : deployed.indexing().content()) {

@@ -19,7 +19,8 @@ final class Version {
 
     static Map<String, Main.Step> steps() {
         return Map.of("deploy", Package::step, "tokens", Texts::step, "scores", Scores::step, "index", Indexing::step,
-                      "rerank", Rerank::step, "ask", Container::step, "characters", Characters::step);
+                      "rerank", Rerank::step, "ask", Container::step, "characters", Characters::step,
+                      "words", Words::step);
     }
 
     static FilesApplicationPackage read(File folder) { return FilesApplicationPackage.fromDir(folder, Map.of()); }

@@ -1,5 +1,6 @@
 package harness;
 
+import ai.vespa.opennlp.OpenNlpConfig;
 import com.yahoo.component.Vtag;
 import com.yahoo.config.ModelReference;
 import com.yahoo.config.application.api.ApplicationPackage;
@@ -14,6 +15,7 @@ import com.yahoo.config.model.deploy.TestProperties;
 import com.yahoo.config.provision.Zone;
 import com.yahoo.language.huggingface.HuggingFaceTokenizer;
 import com.yahoo.language.huggingface.config.HuggingFaceTokenizerConfig;
+import com.yahoo.language.opennlp.OpenNlpLinguistics;
 import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Inspector;
 import com.yahoo.vespa.config.search.AttributesConfig;
@@ -122,6 +124,9 @@ final class Package {
         cluster.getConfig(builder);
         return builder.build().node(0);
     }
+
+    /** What makes words of text, as services.xml configures the container. */
+    OpenNlpLinguistics linguistics() { return new OpenNlpLinguistics(model.getConfig(OpenNlpConfig.class, "default")); }
 
     /** The values that a rank profile has of a property. */
     List<String> properties(String profile, String name) {

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from ranker.common.errors import InputError
 from ranker.common.files import MAX_BYTES, atomic, sha256
-from ranker.data.download import check_digest, fetch_file, has_etag
+from ranker.fetch.download import check_digest, fetch_file, has_etag
 
 URL = re.compile(r"https?://", re.IGNORECASE)
 CHUNK = 2**20
@@ -78,7 +78,7 @@ def _opened(source: str, place: Path, names: tuple[str, ...]) -> Iterator[Iterat
 
 def _of_folder(source: str, folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, BinaryIO]]:
     for name in names:
-        found = sorted(path for path in folder.glob(name) if path.is_file())
+        found = sorted(path for path in folder.glob(name) if path.is_file() and not _is_hidden(path.name, name))
         if not found:
             there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
             raise InputError(f"{source}: expected the file {name}, found {there}")
@@ -125,11 +125,16 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
 
 
 def _matches(path: str, name: str) -> bool:
-    """Whether the end of a path is as a name's pattern says, part by part; what macOS adds to a zip never is."""
+    """Whether the end of a path is as a name's pattern says, part by part; what macOS adds to an archive never is."""
     parts, patterns = path.split("/"), name.split("/")
-    if parts[0] == "__MACOSX" or len(parts) < len(patterns):
+    if parts[0] == "__MACOSX" or len(parts) < len(patterns) or _is_hidden(parts[-1], patterns[-1]):
         return False
     return all(map(fnmatchcase, parts[-len(patterns) :], patterns))
+
+
+def _is_hidden(file: str, pattern: str) -> bool:
+    """As in a shell, where a pattern takes no file whose name begins with a dot: macOS writes a `._x` beside an `x`."""
+    return file.startswith(".") and not pattern.startswith(".")
 
 
 def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tqdm import tqdm
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
-from ranker.data.beir import CORPUS, HEADER, QUERIES
+from ranker.data.beir import CORPUS, HEADER, QUERIES, SUBTOPIC
 
 DEFAULT_FIELDS = ("text", "title", "query")  # of a query, where it lacks the field that is asked for
 
@@ -32,14 +33,22 @@ def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
                 partial / QUERIES,
                 ({"_id": query.query_id, "text": _query_text(query, query_field)} for query in dataset.queries_iter()),
             )
-            with (partial / "qrels/all.tsv").open("w", encoding="utf-8", newline="\n") as file:
-                print(*HEADER, sep="\t", file=file)
-                for qrel in dataset.qrels_iter():
-                    print(qrel.query_id, qrel.doc_id, qrel.relevance, sep="\t", file=file)
+            split = dataset_id.rpartition("/")[2]  # such as test of beir/nfcorpus/test
+            with (partial / f"qrels/{split}.tsv").open("w", encoding="utf-8", newline="\n") as file:
+                qrels = map(_cells, dataset.qrels_iter())
+                first = next(qrels, [])
+                for cells in chain([[*HEADER, SUBTOPIC][: len(first) or len(HEADER)], first], qrels):
+                    print(*cells, sep="\t", file=file)
     except InputError:
         raise
     except Exception as error:  # ir_datasets lets through whatever a source raised
         raise InputError(f"{dataset_id}: expected to load it through ir_datasets, found: {error!r}") from error
+
+
+def _cells(qrel: Any) -> list[Any]:
+    """The cells of a judgement: of a diversity track, its subtopic is the last."""
+    subtopic = [qrel.subtopic_id] if hasattr(qrel, "subtopic_id") else []
+    return [qrel.query_id, qrel.doc_id, qrel.relevance, *subtopic]
 
 
 def _texts(document: Any) -> dict[str, str]:

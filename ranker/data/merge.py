@@ -1,0 +1,168 @@
+"""Tables of grades merged into the file of a user's own judgements: new ones, revised ones, those of new queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ranker.common.errors import InputError
+from ranker.common.files import atomic
+from ranker.common.table import on_one_line, query_id_of, read_table, same_text, shown, write_table
+from ranker.data.collection import Collection
+from ranker.data.judged import (
+    Known,
+    OwnJudgement,
+    Pair,
+    grades_of,
+    known,
+    own_grade,
+    place,
+    read_judgements,
+    with_judgements,
+)
+from ranker.project.tables import IDS
+
+NOT_FOR_JUDGES = ("grade", "found_by", "could_move")
+Rows = list[tuple[str, dict[str, str], int]]  # where a row is, its cells, its grade
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a table changes in the file of judgements."""
+
+    rows: list[OwnJudgement]  # of the file as it would be
+    new: list[OwnJudgement]
+    of_new_queries: int  # of these
+    revised: list[OwnJudgement]
+    known: int
+    without_grade: int
+
+
+def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str], scale: Sequence[int] = ()) -> Merged:
+    """What the grades of `table` change in `file`, the user's own judgements of the collection.
+
+    InputError names the row that is a mistake: a grade that is none, or none of `scale` (an empty one has all), a
+    document or a query that the collection does not have, a text that is not that of the id beside it, a pair with two
+    grades.
+    """
+    existing = read_judgements(file) if file.is_file() else []
+    own, left = place(existing, known(collection, {row.document_id for row in existing}), fields)
+    current = with_judgements(collection, file, fields) if existing else collection
+    filled, without_grade = _filled(table, scale)
+    incoming, of_new_queries = _incoming(filled, current, fields)
+    before = grades_of(current.judgements)
+    new = [row for pair, row in incoming.items() if pair not in before]
+    revised = [
+        replace(row, earlier=_earlier(own.get(pair), before[pair]))
+        for pair, row in incoming.items()
+        if before.get(pair, {row.grade}) != {row.grade}
+    ]
+    changed = {row.pair for row in (*new, *revised)}
+    kept = [row for pair, row in own.items() if pair not in changed]
+    return Merged(
+        rows=kept + [row for row, why in left if why != "duplicate_pair"] + new + revised,
+        new=new,
+        of_new_queries=of_new_queries,
+        revised=revised,
+        known=len(incoming) - len(changed),
+        without_grade=without_grade,
+    )
+
+
+def _earlier(row: OwnJudgement | None, grades: set[int]) -> str:
+    """The grades that a pair had, the oldest first."""
+    return " ".join([*([row.earlier] if row and row.earlier else []), *map(str, sorted(grades))])
+
+
+def _filled(path: Path, scale: Sequence[int]) -> tuple[Rows, int]:
+    """The rows of a table that have a grade, and how many have none."""
+    rows: Rows = []
+    without = 0
+    for where, cells in read_table(path, [["query_id", "query"], ["document_id"], ["grade"]]):
+        grade = own_grade(where, cells["grade"])
+        if grade is None:
+            without += 1
+            continue
+        if scale and grade not in scale:
+            expected = ", ".join(map(str, scale))
+            raise InputError(f"{where}: expected a grade of join.grades ({expected}), found {grade}")
+        rows.append((where, cells, grade))
+    return rows, without
+
+
+def _incoming(rows: Rows, collection: Collection, fields: Sequence[str]) -> tuple[dict[Pair, OwnJudgement], int]:
+    """The rows as judgements of the collection, each pair once, and how many of them are of new queries."""
+    here = known(collection, {cells["document_id"] for _, cells, _ in rows})
+    found: dict[Pair, OwnJudgement] = {}
+    queries = dict(here.queries)
+    for where, cells, grade in rows:
+        query_id, query = _query(where, cells, here)
+        if not same_text(query, queries.setdefault(query_id, query)):
+            raise InputError(f"{where}: query {query_id}: expected {queries[query_id]!r}, found {query!r}")
+        document_id = cells["document_id"]
+        title = _checked_title(where, cells, here, collection, fields)
+        row = OwnJudgement(where, query_id, on_one_line(query), document_id, title, grade)
+        first = found.setdefault(row.pair, row)
+        if first.grade != grade:
+            raise InputError(
+                f"{where}: query {query_id}, document {document_id}: expected one grade, found {first.grade} "
+                f"({first.where}) and {grade}"
+            )
+    return found, sum(query_id not in here.queries for query_id, _ in found)
+
+
+def _query(where: str, cells: dict[str, str], here: Known) -> tuple[str, str]:
+    """Id and text of a row's query: the collection's, or those of a new one."""
+    query_id, query = cells.get("query_id", ""), on_one_line(cells.get("query", ""))
+    if not query_id.strip() and not query:
+        raise InputError(f"{where}: expected the id or the text of a query, found neither")
+    found = here.query_id(query_id if query_id.strip() else query_id_of(query), query)
+    if found is None:
+        expected = here.queries[query_id]
+        raise InputError(f"{where}: query {query_id}: expected {expected!r}, whose id it is, found {query!r}")
+    if found not in here.queries and not query:
+        raise InputError(f"{where}: expected the id of a query, or a text beside it, found {query_id!r}")
+    return found, here.queries.get(found, query)
+
+
+def _checked_title(
+    where: str, cells: dict[str, str], here: Known, collection: Collection, fields: Sequence[str]
+) -> str:
+    """The title of a row's document, or nothing where it has none; each text that the row names is the document's."""
+    document_id = cells["document_id"]
+    if document_id not in here.documents:
+        title = cells.get("title", "") if "title" in fields else ""
+        raise InputError(
+            f"{where}: expected the id of a document, {_that_of(title, collection, fields)}found {document_id!r}"
+        )
+    texts = dict(zip(fields, map(shown, here.documents[document_id]), strict=True))
+    for name, text in texts.items():
+        cell = shown(cells.get(name, ""))
+        if cell and not same_text(cell, text):
+            raise InputError(f"{where}: document {document_id}: expected the {name} {text!r}, found {cell!r}")
+    return texts.get("title", "")
+
+
+def _that_of(title: str, collection: Collection, fields: Sequence[str]) -> str:
+    """The id of the document that has a title, for a message: spreadsheets change ids."""
+    if not title.strip():
+        return ""
+    place = fields.index("title")
+    found = (name for name, texts in collection.documents() if same_text(shown(texts[place]), shown(title)))
+    document_id = next(found, None)
+    return "" if document_id is None else f"such as {document_id!r}, which has this title, "
+
+
+def write_form(listed: Path, form: Path) -> int:
+    """Write a new file with the rows of a list of what to judge and a column to fill in; how many they are.
+
+    Which system found a document is left out, because it must not decide the grade. InputError where the file is there:
+    what was typed in it stays.
+    """
+    if form.exists():
+        raise InputError(f"{form}: expected a file that is not there yet, found one, which stays as it is")
+    rows = [cells for _, cells in read_table(listed, [["query_id", "query"], ["document_id"]])]
+    columns = [name for name in (rows[0] if rows else IDS) if name not in NOT_FOR_JUDGES]
+    with atomic(form) as partial:
+        cells = ([*(row[name] for name in columns), ""] for row in rows)
+        write_table(partial, [*columns, "grade"], cells, encoding="utf-8-sig")
+    return len(rows)

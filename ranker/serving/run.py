@@ -1,0 +1,35 @@
+"""Make all shards of a corpus, on this machine or on a Ray cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ranker.common.files import sole
+from ranker.serving.cluster import on_ray
+from ranker.serving.shards import Make, Shard, make_shard
+
+LOCK = ".lock"  # in the output's folder: held while shards are made
+
+
+def run(
+    shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], ray_address: str | None, unit: str
+) -> None:
+    """Make all shards, on this machine or, given Ray's address of a cluster, there; shows how far it is, in rows.
+
+    InputError where another run is at it.
+    """
+    if not shards:
+        return
+    out = Path(shards[0].out).parent
+    made = on_ray(shards, columns, worker, ray_address) if ray_address else _here(shards, columns, worker)
+    total = sum(shard.rows for shard in shards)
+    with sole(out / LOCK), tqdm(total=total, unit=unit, unit_scale=True, disable=None) as bar:
+        for rows in made:
+            bar.update(rows)
+
+
+def _here(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make]) -> Iterator[int]:
+    make = worker()
+    for shard in shards:
+        yield make_shard(shard, columns, make)

@@ -1,0 +1,137 @@
+"""Debian's Chromium without a screen, driven over its debugging pipe: what a page draws, says and asks for."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+SWITCHES = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking hide-scrollbars
+disable-component-update disable-sync remote-debugging-pipe"""
+ERRORS = {"error", "assert"}  # of what a page writes to its console
+SETTLED = "new Promise(done => setTimeout(() => requestAnimationFrame(done), 300))"
+
+
+class Browser:
+    """One page at a time; `said` holds the errors it wrote to its console, `asked` the URLs it asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        down, self._write = os.pipe()
+        self._read, up = os.pipe()
+        command = [str(CHROMIUM), *(f"--{switch}" for switch in SWITCHES.split()), f"--user-data-dir={folder}/profile"]
+        # Chromium reads its file 3 and writes its file 4
+        shell = ["bash", "-c", f'exec 3<&{down} 4>&{up} "$@"', "bash", *command, "about:blank"]
+        environment = os.environ | {"HOME": str(folder)}
+        self._process = subprocess.Popen(
+            shell, pass_fds=(down, up), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        os.close(down)
+        os.close(up)
+        self._answers = self._messages()
+        self._count = 0
+        self._session: dict[str, str] = {}
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = {"sessionId": self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable")
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        """Chromium's, each ended by a NUL."""
+        with os.fdopen(self._read, "rb") as pipe:
+            rest = b""
+            while part := pipe.read1(1 << 20):
+                *whole, rest = (rest + part).split(b"\0")
+                yield from map(json.loads, whole)
+
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Its answer; of what comes before it, what the page said and asked for is kept."""
+        self._count += 1
+        asked = {"id": self._count, "method": method, "params": params} | self._session
+        os.write(self._write, json.dumps(asked).encode() + b"\0")
+        while (message := next(self._answers)).get("id") != self._count:
+            self._note(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def _note(self, message: dict[str, Any]) -> None:
+        match message.get("method"), message.get("params"):
+            case "Runtime.exceptionThrown", {"exceptionDetails": details}:
+                self.said.append(f"{details['text']} {details.get('exception', {}).get('description', '')}")
+            case "Runtime.consoleAPICalled", {"type": kind, "args": arguments} if kind in ERRORS:
+                self.said.append(" ".join(str(a.get("value", a.get("description"))) for a in arguments))
+            case "Log.entryAdded", {"entry": entry} if entry["level"] in ERRORS:
+                self.said.append(entry["text"])
+            case "Network.requestWillBeSent", {"request": request}:
+                self.asked.append(request["url"])
+            case "Page.loadEventFired", _:
+                self._loaded = True
+
+    def open(self, file: Path, width: int, height: int = 900) -> None:
+        """Load a page in a window of this many pixels, to its end."""
+        self.said, self.asked, self._loaded = [], [], False
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self._call("Page.navigate", url=file.as_uri())
+        while not self._loaded:
+            self._note(next(self._answers))
+        self.run(SETTLED)
+
+    def run(self, expression: str) -> Any:
+        """The value of an expression of the page's own language, awaited."""
+        found = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def picture(self, file: Path) -> None:
+        """The whole page as PNG, however long it is."""
+        taken = self._call("Page.captureScreenshot", captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(taken["data"]))
+
+    def close(self) -> None:
+        os.close(self._write)  # it ends with its pipe
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """A running Chromium; without one the test is skipped in a line, and fails where BROWSER=required, as in CI."""
+    if CHROMIUM is None:
+        missing = "chromium is absent: no page is looked at"
+        (pytest.fail if os.environ.get("BROWSER") == "required" else pytest.skip)(missing)
+    running = Browser(folder)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+MARKS = """[...document.querySelectorAll("figure")].map(figure => [
+  (figure.querySelector("figcaption b") ?? figure.querySelector("figcaption")).textContent,
+  [...figure.querySelectorAll(".role-mark path")].filter(mark => {
+    const {width, height} = mark.getBoundingClientRect();
+    return width + height > 1 && mark.getTotalLength() > 1;
+  }).length])"""
+
+
+def marks(running: Browser, page: Path, width: int) -> dict[str, int]:
+    """How many bars, lines and points each chart of a page shows, by its caption.
+
+    The page must write no error, ask for no other file, and be no wider than its window.
+    """
+    running.open(page, width)
+    assert running.said == []
+    assert [url for url in running.asked if not url.startswith("data:")] == [page.as_uri()]
+    assert running.run("document.documentElement.scrollWidth") <= width
+    return dict(running.run(MARKS))
