@@ -362,8 +362,10 @@ def test_a_form_comes_back_from_a_spreadsheet_with_grades_alone(tmp_path: Path) 
 
 
 @pytest.fixture(params=["tutorial", "beir", "zip", "trec"])
-def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a collection of one format that was fetched and joined; a graded table is beside it."""
+def project(
+    request: pytest.FixtureRequest, fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder with a collection of one format and a base model, both fetched; a graded table is beside it."""
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "data/judged.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -378,6 +380,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     place = "mine.zip" if kind == "zip" else "mine"
     set_params(tmp_path, fetch__format={"zip": "beir"}.get(kind, kind), fetch__folder=place)
     assert run_module("stages.fetch") == 0
+    paths.BASE_MODEL.symlink_to(fetched_model)
     write(
         tmp_path / "grades.csv",
         'query,document_id,title,grade\nMasks in wards,c,Birds,2\nowls,c,,1\n"bats & birds",b,Bats,0\n',

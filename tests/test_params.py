@@ -39,7 +39,7 @@ def test_load_params_reads_as_text_what_yaml_1_1_takes_for_a_boolean(tmp_path: P
     )
     (tmp_path / "params.yaml").write_text(lines)
     params = load_params(tmp_path / "params.yaml")
-    assert (params.first_stage.run, params.vespa.language) == (text, "no")
+    assert (params.first_stage.run, params.first_stage.language) == (text, "no")
 
 
 @pytest.mark.parametrize("text", ["010", "1:30", "0x1F", "1_000"])

@@ -122,7 +122,7 @@ def test_no_text_is_listed_for_judging_twice() -> None:
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
     judged = pairs[pairs["judged"]]
     ordered = hits[tables.IDS].assign(cross_encoder=-hits["rank"], first_stage=hits["base_cosine"].astype(np.float64))
-    write_list(Path("to_judge.csv"), judged, ordered, ["cross_encoder", "first_stage"])
+    write_list(Path("to_judge.csv"), judged, ordered, ["cross_encoder", "first_stage"], [])
     listed = pd.read_csv("to_judge.csv", dtype=str)
     read = texts_of(listed)
     assert len(read) > 50

@@ -84,8 +84,7 @@ def test_shared_words_mislead_as_the_readme_says(sample: Joined, titles: pd.Data
 
 
 def test_neither_shared_words_nor_chance_solve_it(sample: Joined, titles: pd.DataFrame) -> None:
-    fields = {name: (text,) for name, text in zip(titles["document_id"], titles["text"], strict=True)}
-    bm25 = bm25_scores(sample.pairs, sample.queries, fields, "en")
+    bm25 = bm25_scores(sample.pairs, sample.queries, titles[["document_id", "text"]], "en")
     assert roc_auc_score(sample.pairs["relevant"], bm25) < 0.6
     assert mean_measures(ranking_measures(sample.pairs, bm25))["nDCG@10"] < 0.4
     assert mean_measures(expected_measures(sample.pairs))["nDCG@10"] < 0.35

@@ -92,13 +92,18 @@ def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
     write_documents(paths.DOCUMENTS, ((name, list(fields)) for name, fields in texts.items()), ["title", "text"])
     queries = pd.DataFrame({"query_id": ["1"], "query": ["+masks"]})
     tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], [[7]]))
+    pairs = pd.DataFrame(columns=tables.SCHEMAS[paths.SPLIT_PAIRS].names)
+    tables.write_table(paths.SPLIT_PAIRS, pairs.astype({"judged": bool}))
+    for path, ids in ((paths.SPLIT_DOCUMENTS, ["a"]), (paths.HIT_DOCUMENTS, list(texts))):
+        documents = pd.DataFrame({"document_id": ids, "title": "", "text": ""})
+        tables.write_texts(path, documents, tables.pack(ids, [[ord(name[0])] for name in ids]))
     paths.JOIN_FINDINGS.write_text(
         "query_id,document_id,finding,kept\n1,d,conflicting_grades,False\n1,b,judged_with_another_text,False\n"
     )
     rows = [("1", name, score, 1, None) for score, name in enumerate(texts)]
     ordered = pd.DataFrame(rows, columns=["query_id", "document_id", *SYSTEMS]).astype(dict.fromkeys(SYSTEMS, float))
     judged = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [1]})
-    write_list(Path("to_judge.csv"), judged.iloc[:0], ordered, SYSTEMS)
+    write_list(Path("to_judge.csv"), judged.iloc[:0], ordered, SYSTEMS, [])
     lines = Path("to_judge.csv").read_text().splitlines()
     assert lines[0] == "query_id,query,document_id,title,text,found_by,could_move"
     assert sorted(line.rpartition(",")[0] for line in lines[1:]) == [
@@ -106,7 +111,7 @@ def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
         "1,'+masks,a,'=1+1,Two lines,ours other",
         "1,'+masks,b,,'@home,ours other",
     ]
-    write_list(Path("to_judge.csv"), judged, ordered, SYSTEMS)
+    write_list(Path("to_judge.csv"), judged, ordered, SYSTEMS, [])
     assert [row["document_id"] for _, row in read_table(Path("to_judge.csv"))] == ["1E5", "b"]
 
 

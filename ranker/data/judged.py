@@ -169,4 +169,4 @@ def _listed(listed: pd.DataFrame | None, own: pd.DataFrame) -> pd.DataFrame | No
     if listed is None:
         return None
     kept = listed[~pd.MultiIndex.from_frame(listed[IDS]).isin(pd.MultiIndex.from_frame(own[IDS]))]
-    return pd.concat([kept, own.rename(columns={"grade": "labelled_grade"})], ignore_index=True)
+    return pd.concat([kept, own[[*IDS, "grade"]].rename(columns={"grade": "labelled_grade"})], ignore_index=True)
