@@ -251,7 +251,7 @@ def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp
     here = {"STORAGE": str(tmp_path / "storage"), "REPOSITORY": str(clean)}
     run("git checkout -q -b release", clean)
     set_params(clean, vespa__rerank_count=101)  # something to commit
-    lines = (command("dvc remote add"), command("git commit"), command("dvc push"), command("gto register"))
+    lines = (command("dvc remote add"), command("git commit --all"), command("dvc push"), command("gto register"))
     try:
         for line in lines:
             run(line, clean, **here)

@@ -188,7 +188,9 @@ def test_first_stage_by_each_of_its_ways(
     assert set(pd.read_parquet(paths.HIT_DOCUMENTS)["document_id"]) == {known[3], known[8]}
     (paths.RUNS / "mine.trec").write_text("".join(rows) + f"{second} Q0 {known[3]} 1 high mine\n")
     assert run_module("stages.first_stage") == (
-        "first_stage: data/runs/mine.trec: line 5: expected a score, found 'high'"
+        "first_stage: data/runs/mine.trec: line 5: expected a score, found 'high'\n"
+        "params.yaml differs from the last commit in first_stage.by, first_stage.run "
+        "(git checkout params.yaml takes it back)"
     )
     (paths.RUNS / "mine.trec").unlink()
 
@@ -213,4 +215,4 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
         "judged": 1.0,
     }
     assert pd.read_csv(paths.TO_JUDGE).empty
-    assert "No depth gains over the first stage" in paths.REPORT.read_text()
+    assert "No gain over the first stage" in paths.REPORT.read_text()

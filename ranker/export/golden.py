@@ -1,7 +1,5 @@
 """Golden vectors, by which a port in any language can check itself: texts, tokens, the three inputs, logits."""
 
-from typing import Any
-
 from ranker.contract.layout import INPUTS, OUTPUT, lay_out
 from ranker.serving.ranker import Ranker
 
@@ -26,7 +24,7 @@ TEXTS = {
 }
 
 
-def golden(ranker: Ranker) -> dict[str, Any]:
+def golden(ranker: Ranker) -> dict[str, object]:
     """What golden.json holds: for each of TEXTS, all from the texts to the logits, padded to the contract's length."""
     vectors = []
     for name, (query, document) in TEXTS.items():
