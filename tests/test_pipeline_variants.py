@@ -44,7 +44,7 @@ def test_train_says_that_a_base_model_is_no_sentence_encoder(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It gets a classification head, although params.yaml asks for a cosine."""
-    line = "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine\n"
+    line = "train: the base model is no sentence encoder with mean pooling, so it gets a classification head\n"
     assert line not in Path(f"{repository}.log").read_text()
     assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
