@@ -3,71 +3,104 @@
 python -m crossval.compare
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, write_json
-from ranker.evaluation.crossval import (
-    compare_seeds,
-    hits_of,
-    long_run,
-    mean_over_seeds,
-    measure,
-    pool,
-    rerank_seeds,
-    seed_runs,
-)
+from ranker.common.files import write_json
+from ranker.evaluation.baselines import baseline_scores, read_judged
+from ranker.evaluation.compare import Runs, evaluate, undefined
+from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.systems import undefined
+from ranker.evaluation.significance import seed_spread
 from ranker.evaluation.to_judge import write_list
-from ranker.metrics.ranking import mean_measures, per_query_table, relevant_queries
+from ranker.metrics.ranking import per_query_table
+from ranker.metrics.systems import BASELINES, ONCE
 from ranker.project import paths, tables
-from ranker.project.params import load_crossval_params
+from ranker.project.params import Params, load_crossval_params
+from ranker.splits.folds import unseen_by_training
 
 
-def write_means(folder: Path, measured: Mapping[str, pd.DataFrame]) -> None:
-    """One flat file of metrics for each system, and all of them to the screen."""
-    rows = {system: mean_measures(table) for system, table in measured.items()}
-    with atomic(folder) as partial:
-        partial.mkdir()
-        for system, means in rows.items():
-            write_json(partial / f"{system}.json", means)
-    print(pd.DataFrame(rows).T.to_string(float_format="{:.3f}".format))
+def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
+    """query_id, document_id and score of the models of these folds."""
+    return pd.concat(tables.read_table(paths.crossval_scores(recipe, seed, fold), tables.SCORES) for fold in folds)
+
+
+def pool(params: Params) -> pd.DataFrame:
+    """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
+    run = tables.read_table(paths.SPLIT_PAIRS)
+    run["unseen"] = unseen_by_training(run, tables.read_table(paths.MINED_PAIRS))
+    return with_recipes(run.join(baseline_scores(run, read_judged(run, params.first_stage.language))), params)
+
+
+def hits_of(run: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """The first stage's hits of the queries of `run`, with the scores of the systems of one seed."""
+    hits = tables.read_table(paths.HITS)
+    return with_recipes(hits[hits["query_id"].isin(run["query_id"])].reset_index(drop=True), params)
+
+
+def with_recipes(run: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Pairs or hits with the scores of the recipes that are trained once."""
+    for recipe in ONCE:
+        run = with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))
+    return run
+
+
+def seed_runs(run: pd.DataFrame, params: Params) -> dict[int, pd.DataFrame]:
+    """For each seed, the pairs or hits of `run` with the scores of its cross-encoders."""
+    return {
+        seed: with_scores(run, "cross_encoder", read_scores("cross_encoder", seed, params.crossval.folds))
+        for seed in params.crossval.seeds
+    }
+
+
+def with_scores(run: pd.DataFrame, system: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """Pairs or hits with a column of a system's scores; ValueError if it has none of one of them."""
+    run = run.merge(scores.rename(columns={"score": system}), how="left", validate="one_to_one")
+    if missing := int(run[system].isna().sum()):  # a sort would put them last
+        raise ValueError(f"expected a score of {system} for each pair, found {missing} without one")
+    return run
+
+
+def long_run(seeds: Runs) -> pd.DataFrame:
+    """One row per system, seed and pair; the seed is missing where a system does not depend on it."""
+    first = next(iter(seeds.values()))
+    runs = [(None, first, (*BASELINES, *ONCE)), *((seed, rows, ("cross_encoder",)) for seed, rows in seeds.items())]
+    table = pd.concat(
+        rows[["query_id", "document_id", "grade", "relevant"]].assign(system=system, seed=seed, score=rows[system])
+        for seed, rows, systems in runs
+        for system in systems
+    )
+    return table.astype({"seed": "Int64"})
 
 
 def main() -> None:
     params = load_crossval_params()
-    seed = params.split.seed
     run = pool(params)
     seeds = seed_runs(run, params)
-    unseen = {name: rows[rows["unseen"]] for name, rows in seeds.items()}
-    compared = compare_seeds(run, seeds, seed)
-    compared["unseen_documents"] = compare_seeds(run[run["unseen"]], unseen, seed)
-    judged, queries = relevant_queries(run), tables.read_judged_texts(paths.SPLIT_QUERIES)
-    fixed, by_seed = measure(judged, {name: relevant_queries(rows) for name, rows in seeds.items()})
-    measured = {"cross_encoder": mean_over_seeds(by_seed)} | fixed.systems
-    compared |= undefined(run, judged, fixed)
-    reranked = rerank_seeds(judged, seed_runs(hits_of(run, params), params), params)
-    compared |= reranked.comparison
-    per_query = per_query_table(judged, queries, measured, compared["headline"]["strongest"])
-    tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query)
-    strongest = compared["reranked"]["headline"]["strongest"]
-    per_query = per_query_table(judged, queries, reranked.measured, strongest)
+    found = evaluate(seeds, seed_runs(hits_of(run, params), params), params)
+    queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
+    assert served is not None  # the folds are by query
+    spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
+    counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
+    write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
+    tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
+    strongest = found.comparison["headline"]["strongest"]
+    tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query_table(found.judged, queries, means, strongest))
+
+    strongest = served.comparison["headline"]["strongest"]
+    per_query = per_query_table(served.judged, queries, served.means, strongest)
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
-    tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, reranked.curve)
-    tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(reranked.judged, reranked.ordered))
-    write_list(
-        paths.CROSSVAL_TO_JUDGE, reranked.judged, reranked.ordered, compared_systems(strongest), params.join.grades
-    )
-    tables.write_table(paths.CROSSVAL_RUN, long_run(run, seeds))
-    write_json(paths.CROSSVAL, compared)
+    tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, served.curve)
+    tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(served.judged, served.ordered))
+    systems, scale = compared_systems(strongest), params.join.grades
+    write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
+
+    write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
+    write_means(paths.CROSSVAL_METRICS, means)
     print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.by}, reordered")
-    write_means(paths.CROSSVAL_RERANKED_METRICS, reranked.measured)
+    print(means_table(served.means))
     print("crossval: judged pairs among themselves")
-    write_means(paths.CROSSVAL_METRICS, measured)
+    print(means_table(means))
 
 
 if __name__ == "__main__":

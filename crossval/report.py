@@ -3,16 +3,18 @@
 python -m crossval.report
 """
 
-from pathlib import Path
+from dataclasses import replace
 
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, read_json, sha256
+from ranker.common.files import read_json, sha256
 from ranker.metrics.classification import precision_recall, reliability_curve, roc
+from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
+from ranker.report.files import read_results, write_page
 from ranker.report.page import Results, render
 
 
@@ -25,7 +27,7 @@ def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def curves(run: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Over all pairs, whatever their query."""
-    systems = [name for name in ("cross_encoder", "bm25", "base_cosine") if name in run]
+    systems = ("cross_encoder", *BASELINES)
     return {
         "reliability": reliability_curve(run["relevant"].to_numpy(), run["cross_encoder"].to_numpy()),
         "roc": roc(run, systems),
@@ -58,27 +60,23 @@ def main() -> None:
     params = load_crossval_params()
     seeds = params.crossval.seeds
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
-    joined = {f"join: {group}": values for group, values in read_json(paths.SPLIT_COUNTS)["joined"].items()}
     files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
-    comparison = read_json(paths.CROSSVAL)
-    served = deciding(comparison) is not comparison
-    results = Results(
+    reranked = (paths.CROSSVAL_RERANKED_PER_QUERY, paths.CROSSVAL_RERANKED_RUN)
+    results = read_results(
+        *(paths.CROSSVAL, paths.CROSSVAL_PER_QUERY, reranked, paths.CROSSVAL_DEPTH_CURVE),
         title="Cross-validation",
         scope=f"over {params.split.folds} folds and {counted(len(seeds), 'seed')}",
-        note=f"{note(params)} {beside_bi_encoder(deciding(comparison))}",
-        comparison=comparison,
-        per_query=read_queries(paths.CROSSVAL_RERANKED_PER_QUERY if served else paths.CROSSVAL_PER_QUERY),
-        run=tables.read_run(paths.CROSSVAL_RERANKED_RUN) if served else run,
+        note=note(params),
+        run=run,
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves=curves(run),
-        counts=joined,
+        counts={f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()},
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
         to_judge=paths.CROSSVAL_TO_JUDGE,
-        depths=pd.read_csv(paths.CROSSVAL_DEPTH_CURVE).to_dict("records"),
     )
-    with atomic(paths.CROSSVAL_REPORT) as partial:
-        partial.write_text(render(results), encoding="utf-8", newline="\n")
+    results = replace(results, note=f"{results.note} {beside_bi_encoder(deciding(results.comparison))}")
+    write_page(paths.CROSSVAL_REPORT, render(results))
     say(results)
 
 
@@ -96,11 +94,6 @@ def say(results: Results) -> None:
         if line:
             print(f"crossval: {line}")
     print(f"crossval: {paths.CROSSVAL_REPORT}")
-
-
-def read_queries(path: Path) -> pd.DataFrame:
-    """One row per query, as `per_query_table` gives it."""
-    return pd.read_csv(path, dtype={"query_id": str, "query": str}, keep_default_na=False)
 
 
 if __name__ == "__main__":

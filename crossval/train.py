@@ -11,6 +11,7 @@ import pandas as pd
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
+from ranker.metrics.systems import RECIPES
 from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
 from ranker.model.dataset import EncodedPairs, encode_pairs, load_training_pairs, project_layout, targets
 from ranker.model.features import features
@@ -27,9 +28,6 @@ from ranker.training.trainer import fine_tune
 
 Side = tuple[pd.DataFrame, EncodedPairs]  # pairs, and the same with their token ids
 
-# What stage train does; the same without attention between query and document; the published recipe as it is; a head on
-# frozen features, trained to convergence.
-RECIPES = ("cross_encoder", "bi_encoder", "tutorial", "head_only")
 TUTORIAL = {
     "head": "classifier",
     "trainable": "head",

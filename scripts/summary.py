@@ -9,10 +9,12 @@ from pathlib import Path
 from textwrap import fill
 
 from ranker.common.files import read_json
+from ranker.metrics.systems import SYSTEMS
+from ranker.metrics.verdict import NOT_MEASURED
 from ranker.model.hardware import machine
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.report.answer import LABELS, answer, basis, beside, deciding
+from ranker.report.answer import answer, basis, beside, deciding
 
 WIDTH = 110
 NEXT = """\
@@ -23,12 +25,12 @@ next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
 
 def table(folder: Path) -> list[str]:
     """The metrics of each system that was measured, one line each."""
-    found = {name: folder / f"{name}.json" for name in LABELS}
+    found = {name: folder / f"{name}.json" for name in SYSTEMS}
     metrics = {name: read_json(file) for name, file in found.items() if file.is_file()}
     measures = list(metrics["cross_encoder"])
     lines = [f"{'':24}" + "".join(f"{measure:>10}" for measure in measures)]
     for name, values in metrics.items():
-        lines.append(f"{LABELS[name]:24}" + "".join(f"{values[measure]:10.3f}" for measure in measures))
+        lines.append(f"{SYSTEMS[name].label:24}" + "".join(f"{values[measure]:10.3f}" for measure in measures))
     return lines
 
 
@@ -51,7 +53,7 @@ def other_machine() -> list[str]:
 
 def main() -> None:
     comparison = read_json(paths.COMPARISON)
-    if comparison["headline"]["verdict"] == "not measured":
+    if comparison["headline"]["verdict"] == NOT_MEASURED:
         print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
         return
     decides = deciding(comparison)

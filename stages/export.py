@@ -4,6 +4,7 @@ python -m stages.export
 """
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, read_json, sha256, write_json
 from ranker.contract.batching import TOKENS
-from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE
+from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE, MadeOf
 from ranker.contract.layout import contract
 from ranker.export.gate import WAYS, compare_ways, gate, judged, sampled_rows
 from ranker.export.golden import GOLDEN_FILE, golden
@@ -52,7 +53,7 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
     return Measured(len(held), float(held_out.ndcg(held_out.exact).mean()), differences, tried, int8)
 
 
-def made_of(params: Params) -> dict[str, Any]:
+def made_of(params: Params) -> MadeOf:
     """Digests of data, base model and code. This stage's deps include the code of all stages before it."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["export"]["deps"]
     trained = read_json(paths.CHECKPOINT / paths.TRAINING_FILE)
@@ -101,7 +102,7 @@ def main() -> None:
         print(f"export: int8 on held-out queries: {_brief(measured.int8)}")
 
 
-def _brief(ways: dict[str, Any]) -> str:
+def _brief(ways: Mapping[str, Any]) -> str:
     """`agreement`'s measures in one line, in the order of the gate's bounds; the loss with its interval."""
     names = ("Kendall's tau", "overlap of top 10", "score difference")
     return "; ".join(

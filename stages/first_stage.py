@@ -129,9 +129,7 @@ def main() -> None:
     wanted = pa.array(hits["document_id"].unique(), pa.string())
     hits["base_cosine"] = cosines(hits, wanted, vectors)
     tables.write_table(paths.HITS, hits[tables.SCHEMAS[paths.HITS].names])
-    tables.write_judged_texts(
-        paths.HIT_DOCUMENTS, read_some_documents(set(wanted.to_pylist())), read_some_tokens(wanted)
-    )
+    tables.write_texts(paths.HIT_DOCUMENTS, read_some_documents(set(wanted.to_pylist())), read_some_tokens(wanted))
     without = len(queries) - hits["query_id"].nunique()
     print(f"first_stage: {params.by}: {len(hits)} hits of {len(queries)} queries, {len(wanted)} documents")
     if without:

@@ -36,7 +36,7 @@ def write(mined: Mined, pairs: pd.DataFrame) -> None:
     found = found.assign(grade=0, relevant=False, judged=False, unseen=False, fold=found["query_id"].map(folds))
     tables.write_table(paths.MINED_PAIRS, found)
     ids = pa.array(found["document_id"].unique(), pa.string())
-    tables.write_judged_texts(paths.MINED_DOCUMENTS, read_some_documents(set(ids.to_pylist())), read_some_tokens(ids))
+    tables.write_texts(paths.MINED_DOCUMENTS, read_some_documents(set(ids.to_pylist())), read_some_tokens(ids))
 
 
 def main() -> None:

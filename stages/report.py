@@ -3,15 +3,18 @@
 python -m stages.report
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, read_json, sha256
+from ranker.common.files import read_json, sha256
+from ranker.contract.folder import Manifest
+from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.answer import deciding
+from ranker.report.files import read_results, write_page
 from ranker.report.page import Results, render, render_unmeasured
 from ranker.vespa.latency import ms_per_hit, read_figures
 
@@ -27,20 +30,29 @@ def note(params: Params) -> str:
     )
 
 
-def counts(measures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def counts() -> dict[str, dict[str, object]]:
     """Small tables of what was dropped, what leaks, what is undefined, and what probabilities are worth."""
-    split = measures["split"]
-    joined = split.pop("joined")
-    found = {f"join: {group}": values for group, values in joined.items()}
-    found |= {f"split: {group}": values for group, values in split.items()}
+    measures: Measures = read_json(paths.MEASURES)
+    found: dict[str, dict[str, object]] = {}
+    found |= {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
+    found |= {f"split: {group}": values for group, values in read_json(paths.SPLIT_COUNTS).items()}
     found["negatives"] = mined(read_json(paths.NEGATIVES))
-    found["trained with"] = trained_with(measures["manifest"])
-    found["cut"] = measures["cut"]
-    found["queries"] = {name: measures[name] for name in ("queries", "queries_without_a_relevant_pair")}
-    return found | {f"over all pairs: {system}": values for system, values in measures["over_all_pairs"].items()}
+    found["trained with"] = trained_with(read_manifest())
+    found["cut"] = {**measures["cut"]}
+    found["queries"] = {
+        "queries": measures["queries"],
+        "queries_without_a_relevant_pair": measures["queries_without_a_relevant_pair"],
+    }
+    return found | {f"over all pairs: {system}": {**values} for system, values in measures["over_all_pairs"].items()}
 
 
-def mined(found: dict[str, Any]) -> dict[str, Any]:
+def read_manifest() -> Manifest:
+    """What stage export recorded."""
+    manifest: Manifest = read_json(paths.MANIFEST)
+    return manifest
+
+
+def mined(found: dict[str, Any]) -> dict[str, object]:
     """What stage negatives mined, and how much of what it would mine was relevant: of positives that were hidden."""
     hidden = found["false_negatives"]
     rates = {name: hidden[name]["from_ranks"]["rate"] for name in ("guarded", "unguarded")}
@@ -52,14 +64,15 @@ def mined(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def trained_with(manifest: dict[str, Any]) -> dict[str, Any]:
+def trained_with(manifest: Manifest) -> dict[str, object]:
     """What the model's weights depend on beside its inputs, as stage train recorded it."""
     recorded = manifest["made_of"]["trained_on"]
     chip = {"processor": recorded["chip"]["processor"], "instructions": " ".join(recorded["chip"]["instructions"])}
-    return {name: recorded[name] for name in ("precision", "processes", "threads")} | chip | recorded["versions"]
+    settings = {name: recorded[name] for name in ("precision", "processes", "threads")}
+    return {**settings, **chip, **recorded["versions"]}
 
 
-def digests(manifest: dict[str, Any]) -> dict[str, str]:
+def digests(manifest: Manifest) -> dict[str, str]:
     """SHA-256 of what the figures were made from."""
     made_of = {"base model": manifest["made_of"]["base_model"], **manifest["made_of"]["data"]}
     files = {f"{paths.RANKER.as_posix()}/{name}": digest for name, digest in manifest["files"].items()}
@@ -67,53 +80,43 @@ def digests(manifest: dict[str, Any]) -> dict[str, str]:
     return made_of | files | run
 
 
-def reranking(comparison: dict[str, Any]) -> dict[str, Any]:
-    """What the page shows of what is served, where queries were held out."""
-    if "reranked" not in comparison:
-        return {}
-    curve, figures = pd.read_csv(paths.DEPTH_CURVE), read_figures()
-    ms = ms_per_hit(figures, comparison["reranked"]["model_bytes"])
+def timed(results: Results) -> Results:
+    """The results with milliseconds in the depth curve, where a model of this size was measured."""
+    figures, reranked = read_figures(), results.comparison.get("reranked")
+    ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
     if figures is None or ms is None:
-        return {"depths": curve.to_dict("records")}
-    timed = curve.assign(ms=curve["depth"] * ms).to_dict("records")
-    return {"depths": timed, "ms_of": figures["tokens_per_pair"]["mean"]}
+        return results
+    depths = [row | {"ms": row["depth"] * ms} for row in results.depths]
+    return replace(results, depths=depths, ms_of=figures["tokens_per_pair"]["mean"])
 
 
-def write_page(page: str) -> None:
-    with atomic(paths.REPORT) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-    print(f"report: {paths.REPORT}")
-
-
-def main() -> None:
-    params = load_params()
-    measures = read_json(paths.MEASURES)
+def page(params: Params) -> str:
+    """The page as HTML."""
     if params.split.held_out == "none":
-        write_page(render_unmeasured(digests(measures["manifest"])))
-        return
-    comparison = read_json(paths.COMPARISON)
-    served = deciding(comparison) is not comparison
-    per_query = paths.RERANKED_PER_QUERY if served else paths.PER_QUERY
-    results = Results(
+        return render_unmeasured(digests(read_manifest()))
+    results = read_results(
+        *(paths.COMPARISON, paths.PER_QUERY, (paths.RERANKED_PER_QUERY, paths.RERANKED_RUN), paths.DEPTH_CURVE),
         title=f"Held-out {'split' if params.split.named else 'fold'} {params.split.held_out}",
         scope="on this split and seed",
         note=note(params),
-        comparison=comparison,
-        per_query=pd.read_csv(per_query, dtype={"query_id": str, "query": str}, keep_default_na=False),
-        run=tables.read_run(paths.RERANKED_RUN if served else paths.RUN),
+        run=tables.read_run(paths.RUN),
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
             "roc": pd.read_csv(paths.ROC_CURVE),
             "precision_recall": pd.read_csv(paths.PRECISION_RECALL_CURVE),
         },
-        counts=counts(measures),
+        counts=counts(),
         params=params.model_dump(exclude={"crossval"}),
-        digests=digests(measures["manifest"]),
+        digests=digests(read_manifest()),
         to_judge=paths.TO_JUDGE,
-        **reranking(comparison),
     )
-    write_page(render(results))
+    return render(timed(results))
+
+
+def main() -> None:
+    write_page(paths.REPORT, page(load_params()))
+    print(f"report: {paths.REPORT}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ python -m stages.score
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.evaluation.shipped import served_model, served_scores, shipped_scores, uncut_scores
+from ranker.contract.folder import served_model
+from ranker.evaluation.shipped import served_scores, shipped_scores, uncut_scores
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
@@ -15,7 +16,7 @@ from ranker.splits.folds import held_out_pairs
 
 def score_judged(params: Params) -> pd.DataFrame:
     """The held-out pairs with the scores of each exported model, and of the fp32 one without truncation."""
-    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.SPLIT_DOCUMENTS)
+    queries, documents = tables.read_texts(paths.SPLIT_QUERIES), tables.read_texts(paths.SPLIT_DOCUMENTS)
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     if params.split.held_out == "none":
         return pairs[:0][tables.PAIR.names]
@@ -26,7 +27,7 @@ def score_judged(params: Params) -> pd.DataFrame:
 
 def score_hits(params: Params, query_ids: "pd.Series[str]") -> pd.DataFrame:
     """The hits of held-out queries with the served model's score."""
-    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), tables.read_judged_texts(paths.HIT_DOCUMENTS)
+    queries, documents = tables.read_texts(paths.SPLIT_QUERIES), tables.read_texts(paths.HIT_DOCUMENTS)
     hits = tables.read_table(paths.HITS)
     hits = hits[hits["query_id"].isin(query_ids)].reset_index(drop=True)
     model = served_model(paths.RANKER, params.vespa.model)

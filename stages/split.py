@@ -6,7 +6,7 @@ python -m stages.split
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import read_json, write_json
+from ranker.common.files import write_json
 from ranker.project import paths, tables
 from ranker.project.documents import read_paired_tokens, read_some_documents
 from ranker.project.params import Split, load_params
@@ -59,8 +59,8 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
     pairs["unseen"] = unseen_pairs(pairs, seen)
     held_out_rows(pairs, params.held_out)
     tables.write_table(paths.SPLIT_PAIRS, pairs)
-    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tokens)
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, read_some_documents(set(pairs["document_id"])), documents)
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tokens)
+    tables.write_texts(paths.SPLIT_DOCUMENTS, read_some_documents(set(pairs["document_id"])), documents)
     if params.held_out == "none":
         return pairs, {}
     fold = fold_number(params.held_out)
@@ -95,7 +95,6 @@ def main() -> None:
             "highest_fold": float(shares["relevant_share"].max()),
         },
         "leakage": leaks,
-        "joined": read_json(paths.JOIN_COUNTS),  # readers of split's counts need join's too
     }
     write_json(paths.SPLIT_COUNTS, counts)
     print(shares.to_string(index=False, float_format="{:.3f}".format))

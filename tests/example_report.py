@@ -19,7 +19,7 @@ def measured(mean: float, low: float, high: float, **more: Any) -> dict[str, Any
     return {"mean": mean, "low": low, "high": high} | more
 
 
-COMPARISON: dict[str, Any] = {
+COMPARISON: Any = {
     "systems": {
         "cross_encoder": {"nDCG@10": measured(0.489, 0.431, 0.546), "AP": measured(0.545, 0.491, 0.602)},
         "bm25": {"nDCG@10": measured(0.411, 0.352, 0.468), "AP": measured(0.487, 0.433, 0.541)},
@@ -49,7 +49,7 @@ COMPARISON: dict[str, Any] = {
     },
 }
 
-RERANKED: dict[str, Any] = {
+RERANKED: Any = {
     "first_stage": "fusion",
     "model": "int8",
     "model_bytes": 32_000_000,
@@ -132,7 +132,7 @@ def example() -> Results:
     )
 
 
-def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> dict[str, Any]:
+def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> Any:
     """The example's comparison with both tables, of which one decides."""
     return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
 

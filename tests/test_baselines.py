@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ranker.evaluation.baselines import SCORED, baseline_scores, bm25_scores
+from ranker.evaluation.baselines import SCORERS, JudgedTexts, baseline_scores, bm25_scores
+from ranker.metrics.systems import BASELINES
 from ranker.project.tables import Embeddings
 from ranker.retrieval.hits import cosine_scores
 
@@ -76,8 +77,9 @@ def test_baseline_scores_keep_the_pairs_index() -> None:
     texts = queries("bat", "mask"), documents("Bats", "Masks")
     vectors = np.array([[1, 0], [0.6, 0.8]], dtype=np.float32)
     embedded = Embeddings({"0": 0, "1": 1}, vectors), Embeddings({"d0": 0, "d1": 1}, vectors)
-    scores = baseline_scores(all_pairs(*texts)[1:], *texts, embedded, "en")
-    assert tuple(scores) == SCORED == ("bm25", "base_cosine")
+    scores = baseline_scores(all_pairs(*texts)[1:], JudgedTexts(*texts, *embedded, "en"))
+    assert tuple(scores) == BASELINES == ("bm25", "base_cosine")
+    assert set(SCORERS) == set(BASELINES)
     assert scores.index.tolist() == [1, 2, 3]
     assert scores["base_cosine"].tolist() == pytest.approx([0.6, 0.6, 1])
     assert (scores["bm25"] > 0).tolist() == [False, False, True]

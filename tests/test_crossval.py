@@ -1,4 +1,4 @@
-"""ranker.evaluation.crossval and crossval/: recipes, scores, comparisons; test_pipeline_crossval.py runs it all."""
+"""crossval/, and ranker.evaluation.compare over seeds; test_pipeline_crossval.py runs it all."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from transformers import BertForSequenceClassification
 
+from crossval.compare import hits_of, long_run, pool, seed_runs
 from crossval.report import curves, wide
-from crossval.train import RECIPES, TUTORIAL, recipe_params, start, to_score, train_and_score
-from ranker.evaluation.baselines import UNTRAINED
-from ranker.evaluation.crossval import compare_seeds, hits_of, long_run, measure, pool, rerank_seeds, seed_runs
-from ranker.evaluation.significance import compare
+from crossval.train import TUTORIAL, recipe_params, start, to_score, train_and_score
+from ranker.evaluation.compare import compare_slice, evaluate, rerank
+from ranker.evaluation.significance import compare_systems, seed_spread
 from ranker.metrics.ranking import ranking_measures, relevant_queries
+from ranker.metrics.systems import RECIPES, opponents
+from ranker.metrics.verdict import deciding_table
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features
 from ranker.model.predict import score
@@ -57,40 +59,35 @@ def make_seeds(run: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return {13: first, 14: run.assign(cross_encoder=[2.0, 1, 2, 1, 0])}
 
 
-def test_compare_seeds_is_the_comparison_of_queries_with_a_relevant_document() -> None:
-    run = make_run()
-    seeds = make_seeds(run)
-    found = compare_seeds(run, seeds, seed=13)
-    assert (found["queries"], found["pairs"], found["left_out"]) == (2, 4, {})
-    fixed, by_seed = measure(run[:4], {seed: rows[:4] for seed, rows in seeds.items()})
-    assert list(fixed.systems) == [*ONCE, "random"]
+def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_document() -> None:
+    seeds = make_seeds(make_run())
+    found = evaluate(seeds, {}, PARAMS)
+    comparison = found.comparison
+    assert (found.judged["query_id"].nunique(), len(found.judged), comparison["left_out"]) == (2, 4, {})
+    tables = found.measures.tables
+    assert list(tables) == ["cross_encoder", *ONCE, "random"]
     for seed, rows in seeds.items():
         expected = ranking_measures(rows[:4], rows["cross_encoder"][:4].to_numpy())
-        pd.testing.assert_frame_equal(by_seed[seed], expected)
-    expected_comparison = compare({"cross_encoder": by_seed, **fixed.systems}, UNTRAINED, 13)
-    assert {name: found[name] for name in expected_comparison} == expected_comparison
-    assert found["seeds"]["cross_encoder"]["RR@10"] == pytest.approx({"13": 1, "14": 3 / 4, "spread": 1 / 4 / 2**0.5})
+        pd.testing.assert_frame_equal(tables["cross_encoder"][seed], expected)
+    expected_comparison = compare_systems(tables, opponents("judged"), PARAMS.split.seed)
+    assert {name: comparison[name] for name in expected_comparison} == expected_comparison  # type: ignore[literal-required]
+    spread = seed_spread(tables["cross_encoder"])["RR@10"]
+    assert spread == pytest.approx({"13": 1, "14": 3 / 4, "spread": 1 / 4 / 2**0.5})
 
 
-def test_compare_seeds_of_a_slice_keeps_queries_that_have_a_relevant_document_in_it() -> None:
-    """Of query 1, the relevant document was seen."""
-    run = make_run((True, False, True, True, True))
-    part, seeds = run[run["unseen"]], {seed: rows[rows["unseen"]] for seed, rows in make_seeds(run).items()}
-    found = compare_seeds(part, seeds, 1)
-    assert (found["queries"], found["pairs"]) == (1, 2)
+def test_compare_slice_keeps_queries_that_have_a_relevant_document_in_it() -> None:
+    """Of query 1, the relevant document was seen; query 4 is query 2 again."""
+    run = pd.concat([rows := make_run((True, False, True, True, True)), rows[2:4].replace("2", "4")])
+    seeds = {seed: run.join(rows["cross_encoder"]) for seed, rows in make_seeds(rows).items()}
+    found = compare_slice({seed: rows[rows["unseen"]].reset_index(drop=True) for seed, rows in seeds.items()}, 1)
+    assert (found["queries"], found["pairs"]) == (2, 4)
     assert found["systems"]["bm25"]["RR@10"]["mean"] == 1 / 2
     assert found["systems"]["cross_encoder"]["RR@10"]["mean"] == 1
 
 
-def test_compare_seeds_gives_no_verdict_where_nobody_judged_a_negative() -> None:
+def test_evaluate_gives_no_verdict_where_nobody_judged_a_negative() -> None:
     run = make_run().assign(judged=[False, True, True, True, True])
-    assert compare_seeds(run, make_seeds(run), 1)["headline"]["verdict"] == "no verdict"
-
-
-def test_compare_seeds_of_nothing_is_counts_alone() -> None:
-    run = make_run((False,) * 5)
-    part = run[run["unseen"]]
-    assert compare_seeds(part, {13: part.assign(cross_encoder=[])}, 1) == {"queries": 0, "pairs": 0}
+    assert evaluate(make_seeds(run), {}, PARAMS).comparison["headline"]["verdict"] == "no verdict"
 
 
 @pytest.fixture
@@ -108,9 +105,9 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
     tables.write_table(paths.SPLIT_PAIRS, pairs)
     tables.write_table(paths.MINED_PAIRS, pairs[:0])
     queries = pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]})
-    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
     documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
+    tables.write_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
     write_documents(paths.DOCUMENTS, [("a", ["Masks"]), ("b", ["Bats"])], ["title"])
     vectors = [[1.0, 0.0], [0.0, 1.0]]
     embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
@@ -146,7 +143,7 @@ def test_pool_has_every_pair_once_with_the_scores_of_models_that_have_not_seen_i
 
 def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
     run = make_run()
-    table = long_run(run, make_seeds(run))
+    table = long_run(make_seeds(run))
     assert len(table) == 5 * (len(ONCE) + 2)
     tables.write_table(tmp_path / "run.parquet", table, tables.SCHEMAS[paths.CROSSVAL_RUN])
     read = tables.read_table(tmp_path / "run.parquet", tables.SCHEMAS[paths.CROSSVAL_RUN])
@@ -159,7 +156,7 @@ def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
 
 def test_curves_are_of_one_seed_over_all_pairs() -> None:
     run = make_run()
-    found = curves(wide(long_run(run, make_seeds(run)), 13))
+    found = curves(wide(long_run(make_seeds(run)), 13))
     assert list(found["roc"]) == ["false_positive_rate", "cross_encoder", "bm25", "base_cosine"]
     assert list(found["precision_recall"]) == ["recall", "cross_encoder", "bm25", "base_cosine"]
     assert found["roc"]["cross_encoder"].iloc[0] == 1  # both relevant pairs are before all others
@@ -260,7 +257,7 @@ def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
     write_texts(paths.SPLIT_DOCUMENTS, "ab")
     write_texts(paths.HIT_DOCUMENTS, "bc")
     queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
-    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack("12", [[5], [6]]))
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack("12", [[5], [6]]))
     write_hits([("1", "c"), ("1", "b"), ("2", "a")])
     held_out = pd.DataFrame([("1", "a"), ("1", "b")], columns=tables.IDS)
     pairs, encoded = to_score(PARAMS, held_out)
@@ -272,7 +269,7 @@ def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
 def write_texts(path: Path, ids: str) -> None:
     """Documents of one token each: the number of its letter."""
     texts = pd.DataFrame({"document_id": list(ids), "title": list(ids), "text": list(ids)})
-    tables.write_judged_texts(path, texts, tables.pack(ids, [[ord(name)] for name in ids]))
+    tables.write_texts(path, texts, tables.pack(ids, [[ord(name)] for name in ids]))
 
 
 def write_hits(hits: list[tuple[str, str]]) -> None:
@@ -281,7 +278,7 @@ def write_hits(hits: list[tuple[str, str]]) -> None:
     tables.write_table(paths.HITS, table)
 
 
-def test_rerank_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
+def test_rerank_over_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
     """Of query 1, the hit that nobody judged is first, b (not relevant) second, a (relevant) third."""
     write_hits([("1", "new"), ("1", "b"), ("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
     scores = {"new": 3.0, "b": 1.0, "a": 2.0}
@@ -297,17 +294,17 @@ def test_rerank_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
             tables.write_table(own, added, tables.SCORES)
     run = relevant_queries(pool(scored))
     hits = hits_of(run, scored)
-    found = rerank_seeds(run, seed_runs(hits, scored), scored)
-    of_one = {name: table.set_index("query_id").loc["1"] for name, table in found.measured.items()}
+    found = rerank(run, seed_runs(hits, scored), scored)
+    of_one = {name: table.set_index("query_id").loc["1"] for name, table in found.means.items()}
     assert of_one["first_stage"]["RR@10"] == pytest.approx(1 / 3)
     assert of_one["bi_encoder"]["RR@10"] == pytest.approx(1 / 2)
     assert of_one["cross_encoder"]["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
     assert of_one["perfect"]["RR@10"] == 1
     assert of_one["cross_encoder"]["Judged@10"] == pytest.approx(2 / 3)
-    reranked = found.comparison["reranked"]
+    reranked = found.comparison
     assert list(reranked["systems"]) == ["cross_encoder", *TRAINED_ONCE, "base_cosine", "first_stage"]
     assert reranked["systems"]["cross_encoder"]["RR@10"]["mean"] == pytest.approx((3 / 4 + 3) / 4)
-    assert found.comparison["decides"] == {
+    assert deciding_table(reranked) == {
         "table": "reranked",
         "system": "cross_encoder",
         "judged": pytest.approx((2 / 3 + 3) / 4),

@@ -89,8 +89,8 @@ def test_load_pairs_reads_the_projects_tables(
         {"query_id": ["1"], "query": ["bats"]},
         {"document_id": ["a"], "title": ["Bats"], "text": ["Bats"]},
     )
-    tables.write_judged_texts(paths.SPLIT_QUERIES, pd.DataFrame(queries), pack(["1"], [[5, 6]]))
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, pd.DataFrame(documents), pack(["a"], [[7]]))
+    tables.write_texts(paths.SPLIT_QUERIES, pd.DataFrame(queries), pack(["1"], [[5, 6]]))
+    tables.write_texts(paths.SPLIT_DOCUMENTS, pd.DataFrame(documents), pack(["a"], [[7]]))
     layout = Layout(32, 96, cls_id=2, sep_id=3, pad_id=0)
     for folder in (paths.BASE_MODEL, base_model):
         found, encoded = load_pairs(PARAMS, folder)
@@ -99,7 +99,7 @@ def test_load_pairs_reads_the_projects_tables(
         assert encoded.inputs([0])["input_ids"].tolist() == [[2, 5, 6, 3, 7, 3, 0, 0]]
     mined = pd.DataFrame(columns | {"document_id": ["b"], "relevant": [False], "grade": [0]}).assign(judged=False)
     documents |= {"document_id": ["b"]}
-    tables.write_judged_texts(paths.MINED_DOCUMENTS, pd.DataFrame(documents), pack(["b"], [[8]]))
+    tables.write_texts(paths.MINED_DOCUMENTS, pd.DataFrame(documents), pack(["b"], [[8]]))
     for table in (mined[:0], mined):
         tables.write_table(paths.MINED_PAIRS, table)
         found, encoded = load_training_pairs(PARAMS)

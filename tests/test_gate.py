@@ -56,6 +56,7 @@ def worst_of(tried: dict[str, Any]) -> float:
 def test_gate_takes_the_first_scheme_that_passes(
     model: BertForSequenceClassification, prepared: onnx.ModelProto, encoder_folder: Path, sample: Judged
 ) -> None:
+    tried: Any
     (tried,) = gate(model, prepared, encoder_folder, sample, PARAMS.export, LOOSE)
     assert (tried["scheme"], tried["passed"], tried["left_out"]) == ("U8S8", True, [])
     ranker = Ranker(encoder_folder, "int8", trusted=True)
@@ -122,7 +123,7 @@ def test_gate_stops_at_the_first_that_is_within_its_bounds(
     assert metadata["quantisation"] == tried[-1]["scheme"]
 
 
-FOUND = {
+FOUND: Any = {
     "Kendall's tau": 0.9,
     "overlap of top 10": 0.8,
     "score difference": 0.5,
@@ -158,7 +159,7 @@ def test_agreement_is_that_of_scipy_and_scikit_learn() -> None:
     )
     exact = np.array([3, 2, 1, 6, 5, 4, 0, 1, 2], np.float32)
     rounded = np.array([3, 1, 2, 5, 6, 4, 0, 1, 2], np.float32)
-    found = agreement(Judged(pairs, make_data(1)[1].take(np.arange(9)), exact), rounded)
+    found: Any = agreement(Judged(pairs, make_data(1)[1].take(np.arange(9)), exact), rounded)
     taus = [kendalltau(exact[rows], rounded[rows]).statistic for rows in (slice(0, 3), slice(3, 6), slice(6, 9))]
     grades = ([[2, 0, 1]], [[1, 0, 0]])
     before, after = (
@@ -269,6 +270,6 @@ def test_agreement_counts_whom_the_first_ten_lose() -> None:
     exact = np.arange(12, 0, -1, dtype=np.float32)
     rounded = exact.copy()
     rounded[[9, 10]] = rounded[[10, 9]]
-    found = agreement(Judged(pairs, make_data(1)[1], exact), rounded)
+    found: Any = agreement(Judged(pairs, make_data(1)[1], exact), rounded)
     assert found["overlap of top 10"] == pytest.approx(0.9)
     assert found["Kendall's tau"] == pytest.approx(1 - 2 / 66)

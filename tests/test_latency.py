@@ -7,11 +7,16 @@ import pytest
 
 from ranker.common.files import write_json
 from ranker.vespa import latency
-from ranker.vespa.latency import misfits, ms_per_hit
+from ranker.vespa.latency import Figures, misfits, ms_per_hit
 from ranker.vespa.query import QuerySettings, read_settings
 from tests.factories import ROOT, run_module, set_params
 
-FIGURES = {"ms_per_hit": 5.75, "model_bytes": 32_000_000, "machine": "two cores"}
+FIGURES: Figures = {
+    "ms_per_hit": 5.75,
+    "model_bytes": 32_000_000,
+    "machine": "two cores",
+    "tokens_per_pair": {"mean": 25.6},
+}
 MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
 
 
@@ -43,7 +48,7 @@ MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
     ],
 )
 def test_misfits_say_what_does_not_fit(
-    figures: dict[str, object] | None, bounds: tuple[int, int, int, int], expected: list[str]
+    figures: Figures | None, bounds: tuple[int, int, int, int], expected: list[str]
 ) -> None:
     assert list(misfits(figures, *bounds)) == expected
 

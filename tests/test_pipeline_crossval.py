@@ -12,9 +12,10 @@ import pytest
 import yaml
 from sklearn.metrics import ndcg_score
 
-from crossval.train import RECIPES, recipe_params
+from crossval.train import recipe_params
 from ranker.common.table import read_table
 from ranker.metrics.ranking import MEASURES
+from ranker.metrics.systems import RECIPES
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.dataset import load_pairs
 from ranker.model.predict import score

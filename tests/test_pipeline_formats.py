@@ -191,7 +191,7 @@ def test_positives_alone_are_trained_on_with_mined_negatives_of_training_queries
     assert mined["query_id"].value_counts().to_dict() == {
         query_id: 4 * count for query_id, count in split[split["judged"]]["query_id"].value_counts().items()
     }
-    assert set(mined["document_id"]) == set(tables.read_judged_texts(paths.MINED_DOCUMENTS)["document_id"])
+    assert set(mined["document_id"]) == set(tables.read_texts(paths.MINED_DOCUMENTS)["document_id"])
     counts = read_json(paths.NEGATIVES)
     assert counts["queries"] == {"all": 12, "mined": 12}
     assert sum(counts["mined"].values()) == len(mined)

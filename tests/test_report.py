@@ -11,23 +11,11 @@ from typing import Any, get_args
 import pandas as pd
 import pytest
 
-from ranker.evaluation.baselines import UNTRAINED
-from ranker.evaluation.crossval import ONCE
-from ranker.evaluation.reranking import OPPONENTS
+from ranker.metrics.systems import BASELINES, EXPORTED, FIRST_STAGES, RECIPES, SYSTEMS, opponents
 from ranker.project.params import FirstStage
-from ranker.report.answer import (
-    FIRST_STAGES,
-    LABELS,
-    SPOKEN,
-    answer,
-    basis,
-    beside,
-    beside_bi_encoder,
-    deciding,
-    next_step,
-)
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
 from ranker.report.page import browser_data, looks, render
-from ranker.report.plots import COLOURS, DASHES, plots
+from ranker.report.plots import plots
 from tests.example_report import (
     COMPARISON,
     DEPTHS,
@@ -103,7 +91,7 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
 )
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
     difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
-    comparison = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
+    comparison: Any = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
     shown = beside_bi_encoder(comparison)
     assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
     assert shown.endswith(f"when they are fed. {worth}")
@@ -126,10 +114,22 @@ def test_answer_no_significant_difference(found: list[str], headline: str) -> No
     assert "the base model's cosine is best with 0.437: +0.052 (95% interval \N{MINUS SIGN}0.013 to" in figures
 
 
-def test_labels_name_every_system() -> None:
-    systems = {"cross_encoder", "cross_encoder_int8", *UNTRAINED, *ONCE, *OPPONENTS, "perfect"}
-    assert set(LABELS) == set(SPOKEN) == systems
-    assert set(COLOURS) == set(DASHES) == systems
+def test_systems_differ_in_all_that_tells_them_apart() -> None:
+    for values in zip(*((s.label, s.spoken, s.colour, s.dash) for s in SYSTEMS.values()), strict=True):
+        assert len(set(values)) == len(SYSTEMS)
+    assert all(name == system.name for name, system in SYSTEMS.items())
+
+
+def test_systems_take_part_in_what_they_can() -> None:
+    assert EXPORTED == ("cross_encoder", "cross_encoder_int8")
+    assert RECIPES == ("cross_encoder", "bi_encoder", "tutorial", "head_only")
+    assert BASELINES == ("bm25", "base_cosine")
+    assert set(opponents("judged")) == {*BASELINES, "random"}
+    assert set(opponents("reranked")) == {"first_stage", "base_cosine"}
+    assert not {*RECIPES, *EXPORTED} & {
+        *opponents("judged"),
+        *opponents("reranked"),
+    }
 
 
 def test_render_of_equal_results_gives_equal_pages(page: str) -> None:
@@ -185,7 +185,7 @@ def test_render_shows_every_figure(page: str) -> None:
 
 
 def test_render_leaves_out_what_is_absent() -> None:
-    comparison = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
+    comparison: Any = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
     text = Elements(render(replace(example(), comparison=comparison, curves={}))).text
     assert "ROC" not in text
     assert "The same training from other random numbers" not in text
@@ -199,7 +199,7 @@ def test_render_leaves_out_what_is_absent() -> None:
 def test_render_says_what_gains_are_over(strongest: str, gain: str) -> None:
     headline = COMPARISON["headline"] | {"strongest": strongest}
     page = render(replace(example(), comparison=COMPARISON | {"headline": headline}))
-    label = LABELS[strongest]
+    label = SYSTEMS[strongest].label
     assert f"Gain of each query over {label}" in Elements(page).text
     assert f"largest loss against {label}" in Elements(page).text
     assert f'["{gain}", query.gain]' in page.replace("&#39;", "'")
@@ -253,7 +253,7 @@ def test_every_first_stage_has_words() -> None:
     assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["by"].annotation))
 
 
-def shown(comparison: dict[str, Any], depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
+def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
     of = served_example() if deciding(comparison) is not comparison else example()
     results = replace(of, comparison=comparison, depths=depths, ms_of=25.6)
     page = render(results)
@@ -358,7 +358,7 @@ def test_browser_data_has_top_tens_and_moves() -> None:
 def drawn_gains(page: str) -> list[int]:
     """How many bars of the plot of gains go to the right, and to the left."""
     plot = page.split("<figure>")[1].split("</figure>")[0]
-    return [len(re.findall(f'fill="{COLOURS[name]}"', plot)) for name in ("cross_encoder", "bm25")]
+    return [len(re.findall(f'fill="{SYSTEMS[name].colour}"', plot)) for name in ("cross_encoder", "bm25")]
 
 
 def test_all_under_a_verdict_is_of_the_table_that_gave_it() -> None:

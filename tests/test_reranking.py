@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ranker.evaluation.reranking import (
     compare_hits,
-    deciding_table,
     depth_curve,
     measure_hits,
     orders,
@@ -21,6 +20,7 @@ from ranker.evaluation.reranking import (
 )
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.ranking import mean_measures
+from ranker.metrics.verdict import deciding_table
 from tests.test_trec_files import by_command_line
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
@@ -121,7 +121,7 @@ def test_no_hit_at_all_counts_as_nothing() -> None:
     curve = depth_curve(judged, [none])
     assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
     assert smallest_depth(curve) is None
-    compared = compare_hits({name: measured[name] for name in SYSTEMS[:3]}, measured["perfect"], 13)
+    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
     assert deciding_table(compared)["table"] == "reranked"
 
 
@@ -143,7 +143,7 @@ def test_judged_is_a_share_of_what_was_found() -> None:
     found = make_hits({f"q{number}": TEN for number in range(8)}, [float(place) for place in range(80)])
     measured = measure_hits(judged, found, 100)
     assert measured["first_stage"]["Judged@10"].isna().tolist() == [False] * 8 + [True] * 2
-    compared = compare_hits({name: measured[name] for name in SYSTEMS[:3]}, measured["perfect"], 13)
+    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
     decides = deciding_table(compared)
     assert (decides["table"], decides["judged"]) == ("reranked", 1.0)
     assert compared["systems"]["first_stage"]["nDCG@10"]["mean"] == pytest.approx(0.8 / log2(3))
@@ -161,28 +161,17 @@ def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
         assert list(measured["perfect"])[-2:] == [f"R@{depth}", "Judged@10"]
 
 
-def test_compare_hits_has_the_ceiling_beside_the_systems() -> None:
+def test_compare_hits_leaves_the_ceiling_out() -> None:
     """What no one could deploy is no system: nothing is compared with it."""
     judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
     hits = make_hits({str(query): "ab" for query in range(9)}, [1.0, 2.0] * 9, [2.0, 1.0] * 9)
     measured = measure_hits(judged, hits, 100)
-    perfect = measured.pop("perfect")
-    found = compare_hits(measured, perfect, seed=1)
+    found = compare_hits({name: {13: table} for name, table in measured.items()}, seed=1)
     assert list(found["systems"]) == ["cross_encoder", "base_cosine", "first_stage"]
     assert list(found["differences"]) == ["base_cosine", "first_stage"]
-    assert found["perfect"]["nDCG@10"] == pytest.approx(1 / (1 + 1 / log2(3)))
+    assert mean_measures(measured["perfect"])["nDCG@10"] == pytest.approx(1 / (1 + 1 / log2(3)))
     assert found["headline"]["verdict"] == "helps"
     assert found["headline"]["strongest"] in ("base_cosine", "first_stage")
-
-
-@pytest.mark.parametrize(
-    ("share", "table"), [(0.9, "reranked"), (np.nextafter(0.9, 0), "judged"), (0.95, "reranked"), (0.5, "judged")]
-)
-def test_deciding_table_is_of_the_system_with_the_fewest_judged(share: float, table: str) -> None:
-    shares = {"cross_encoder": share, "base_cosine": 1.0, "first_stage": 0.96}
-    shares["bi_encoder"] = 0.1  # a row of the cross-validation's, which no verdict is against
-    systems = {name: {"Judged@10": {"mean": value}} for name, value in shares.items()}
-    assert deciding_table({"systems": systems}) == {"table": table, "system": "cross_encoder", "judged": share}
 
 
 def test_depth_curve_by_hand() -> None:

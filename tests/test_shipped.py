@@ -21,8 +21,8 @@ def make(query: str, titles: list[str]) -> pd.DataFrame:
     relevant = [i >= len(ids) // 2 for i in range(len(ids))]
     run = pd.DataFrame({"query_id": "1", "document_id": ids, "relevant": relevant}).assign(grade=relevant)
     tokenizer = load_tokenizer(paths.RANKER)
-    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], tokenize(tokenizer, [query])))
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack(ids, tokenize(tokenizer, titles)))
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], tokenize(tokenizer, [query])))
+    tables.write_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack(ids, tokenize(tokenizer, titles)))
     run = run.join(shipped_scores(run, queries, documents))
     return run.assign(uncut=uncut_scores(run, queries, documents))
 

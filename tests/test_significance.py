@@ -2,29 +2,16 @@
 
 from itertools import product
 from math import sqrt
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import sem, t
 
-from ranker.evaluation.baselines import UNTRAINED
-from ranker.evaluation.significance import (
-    BETTER,
-    NOT_SIGNIFICANT,
-    WORSE,
-    Difference,
-    Interval,
-    compare,
-    differences,
-    headline,
-    holm,
-    interval,
-    p_value,
-    seed_spread,
-    verdict,
-)
+from ranker.evaluation.significance import Tables, compare_systems, differences, holm, p_value, seed_spread
+from ranker.metrics.interval import Interval, interval
+from ranker.metrics.systems import opponents
+from ranker.metrics.verdict import BETTER, NO_DIFFERENCE, WORSE
 
 
 def test_interval_is_scipys_t() -> None:
@@ -125,16 +112,12 @@ def test_holm_by_hand(given: dict[str, float], corrected: dict[str, float]) -> N
     assert holm(given) == pytest.approx(corrected)
 
 
-@pytest.mark.parametrize(
-    ("mean", "p", "called"),
-    [(0.1, 0.049, BETTER), (-0.1, 0.049, WORSE), (0.1, 0.05, NOT_SIGNIFICANT), (-0.1, 1, NOT_SIGNIFICANT)],
-)
-def test_verdict(mean: float, p: float, called: str) -> None:
-    assert verdict(mean, p) == called
-
-
 def table(*values: float, measure: str = "nDCG@10") -> pd.DataFrame:
     return pd.DataFrame({"query_id": [str(i) for i in range(len(values))], measure: values})
+
+
+def one_seed(**tables: pd.DataFrame) -> dict[str, Tables]:
+    return {name: {13: table} for name, table in tables.items()}
 
 
 def shifted(*shifts: float) -> pd.DataFrame:
@@ -147,7 +130,7 @@ def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
     """Better than `far` beyond doubt; than `near` at a p below 0.05 that Holm's correction takes back."""
     own = shifted(0.0)
     near = shifted(*([0.1] * 6 + [-0.1] * 14))  # 14 of 20 are better, each by a tenth: two-sided p 0.115
-    systems = {"cross_encoder": own, "far": shifted(-0.3), "near": near, "same": own}
+    systems = one_seed(cross_encoder=own, far=shifted(-0.3), near=near, same=own)
     found = differences(systems, "cross_encoder", seed=13)
     assert list(found) == ["far", "near", "same"]
     far, close, same = (found[name]["nDCG@10"] for name in found)
@@ -156,31 +139,31 @@ def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
     assert far.p_holm == pytest.approx(3 * far.p)
     assert close.p_holm == pytest.approx(2 * close.p)
     assert close.p == pytest.approx(0.115, abs=0.01)
-    assert (same.mean, same.low, same.high, same.p, same.p_holm, same.verdict) == (0, 0, 0, 1, 1, NOT_SIGNIFICANT)
-    worse = differences({"cross_encoder": shifted(-0.3), "other": own}, "cross_encoder", seed=13)
+    assert (same.mean, same.low, same.high, same.p, same.p_holm, same.verdict) == (0, 0, 0, 1, 1, NO_DIFFERENCE)
+    worse = differences(one_seed(cross_encoder=shifted(-0.3), other=own), "cross_encoder", seed=13)
     assert worse["other"]["nDCG@10"].verdict == WORSE
 
 
 def test_differences_verdict_is_by_the_corrected_p() -> None:
     """15 of 20 are better: p 0.041 by itself, twice as much beside another test."""
     own, near = shifted(0.0), shifted(*([0.1] * 5 + [-0.1] * 15))
-    alone = differences({"cross_encoder": own, "near": near}, "cross_encoder", seed=13)["near"]["nDCG@10"]
+    alone = differences(one_seed(cross_encoder=own, near=near), "cross_encoder", seed=13)["near"]["nDCG@10"]
     assert alone.verdict == BETTER
     assert alone.p == alone.p_holm
-    beside = differences({"cross_encoder": own, "near": near, "again": near}, "cross_encoder", seed=13)
-    assert beside["near"]["nDCG@10"].verdict == NOT_SIGNIFICANT
+    beside = differences(one_seed(cross_encoder=own, near=near, again=near), "cross_encoder", seed=13)
+    assert beside["near"]["nDCG@10"].verdict == NO_DIFFERENCE
     assert beside["near"]["nDCG@10"].p == alone.p
 
 
 def test_compare_pairs_queries_whatever_their_order() -> None:
     ranker = pd.DataFrame({"query_id": ["1", "2", "3"], "nDCG@10": [0.5, 0.6, 0.7]})
     bm25 = pd.DataFrame({"query_id": ["3", "1", "2"], "nDCG@10": [0.6, 0.4, 0.5]})
-    found = compare({"cross_encoder": ranker, "bm25": bm25}, ["bm25"], seed=13)
+    found = compare_systems(one_seed(cross_encoder=ranker, bm25=bm25), ["bm25"], seed=13)
     assert list(found) == ["systems", "differences", "headline"]
     assert found["systems"]["bm25"]["nDCG@10"]["mean"] == pytest.approx(0.5)
     difference = found["differences"]["bm25"]["nDCG@10"]
     assert (difference["low"], difference["high"]) == pytest.approx((0.1, 0.1))  # each query is 0.1 better
-    assert compare({"cross_encoder": ranker, "bm25": bm25}, ["bm25"], seed=13) == found
+    assert compare_systems(one_seed(cross_encoder=ranker, bm25=bm25), ["bm25"], seed=13) == found
 
 
 def test_compare_takes_a_table_for_each_seed() -> None:
@@ -189,7 +172,8 @@ def test_compare_takes_a_table_for_each_seed() -> None:
         13: pd.DataFrame({"query_id": ["1", "2"], "nDCG@10": [0.2, 0.4]}),
         14: pd.DataFrame({"query_id": ["2", "1"], "nDCG@10": [0.8, 0.4]}),
     }
-    found = compare({"cross_encoder": by_seed, "bm25": table(0.1, 0.1).assign(query_id=["2", "1"])}, UNTRAINED, seed=13)
+    bm25 = one_seed(bm25=table(0.1, 0.1).assign(query_id=["2", "1"]))
+    found = compare_systems({"cross_encoder": by_seed, **bm25}, opponents("judged"), seed=13)
     own = found["systems"]["cross_encoder"]["nDCG@10"]
     expected = interval(np.array([[0.2, 0.4], [0.4, 0.8]]), lowest=0)
     assert own == pytest.approx({"mean": 0.45, "low": expected.low, "high": expected.high})
@@ -199,55 +183,22 @@ def test_compare_takes_a_table_for_each_seed() -> None:
         (0.35, expected.low, expected.high)
     )
     assert difference["p"] == p_value(np.array([0.2, 0.5]), seed=13) == 0.5  # of the means over seeds
-    assert found["headline"] == {"verdict": NOT_SIGNIFICANT, "strongest": "bm25", "from": ["bm25"]}
+    assert found["headline"] == {"verdict": NO_DIFFERENCE, "strongest": "bm25", "from": ["bm25"]}
 
 
 def test_compare_passes_over_untrained_systems_that_are_not_there() -> None:
-    found = compare({"cross_encoder": shifted(0.0), "bm25": shifted(-0.3), "tutorial": shifted(0.3)}, UNTRAINED, 13)
+    systems = one_seed(cross_encoder=shifted(0.0), bm25=shifted(-0.3), tutorial=shifted(0.3))
+    found = compare_systems(systems, opponents("judged"), 13)
     assert found["headline"] == {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
     assert found["differences"]["tutorial"]["nDCG@10"]["verdict"] == WORSE  # which was trained: no verdict on it
 
 
-def decide(**found: tuple[float, float, float]) -> dict[str, Any]:
-    """The headline, of each untrained system's mean, and the cross-encoder's difference from it and its p."""
-    systems = {name: {"nDCG@10": Interval(mean, 0, 1)} for name, (mean, _, _) in found.items()}
-    gaps = {
-        name: {"nDCG@10": Difference(gap, -1, 1, p=p, p_holm=1.0, verdict="")} for name, (_, gap, p) in found.items()
-    }
-    return headline(systems, gaps, found)
-
-
-def test_headline_helps_only_where_it_is_better_than_each() -> None:
-    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.4, 0.1, 0.04), random=(0.2, 0.3, 0.001))
-    assert found == {"verdict": "helps", "strongest": "base_cosine", "from": ["base_cosine", "bm25", "random"]}
-
-
-def test_headline_names_those_that_it_is_not_better_than_strongest_first() -> None:
-    found = decide(bm25=(0.3, 0.2, 0.06), base_cosine=(0.45, 0.05, 0.01), random=(0.2, 0.3, 0.2))
-    assert found == {"verdict": NOT_SIGNIFICANT, "strongest": "base_cosine", "from": ["bm25", "random"]}
-    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.45, -0.05, 0.3), random=(0.2, 0.3, 0.001))
-    assert found == {"verdict": NOT_SIGNIFICANT, "strongest": "base_cosine", "from": ["base_cosine"]}
-
-
-def test_headline_hurts_at_any_significant_loss() -> None:
-    found = decide(bm25=(0.3, 0.2, 0.01), base_cosine=(0.6, -0.1, 0.04), random=(0.2, 0.3, 0.2))
-    assert found == {"verdict": "hurts", "strongest": "base_cosine", "from": ["base_cosine"]}
-    found = decide(bm25=(0.6, -0.1, 0.04), base_cosine=(0.7, -0.2, 0.01), random=(0.2, 0.3, 0.001))
-    assert found == {"verdict": "hurts", "strongest": "base_cosine", "from": ["base_cosine", "bm25"]}
-
-
-def test_headline_is_by_the_p_of_a_single_test() -> None:
-    """An intersection-union test needs no correction: p_holm, which is 1 in `decide`, does not tell."""
-    assert decide(bm25=(0.3, 0.2, 0.049))["verdict"] == "helps"
-    assert decide(bm25=(0.3, 0.2, 0.05))["verdict"] == NOT_SIGNIFICANT
-
-
 def test_headline_has_to_beat_a_random_order_too() -> None:
-    assert "random" in UNTRAINED
+    assert "random" in opponents("judged")
     own, weak = shifted(0.0), shifted(-0.3)
-    systems = {"cross_encoder": own, "bm25": weak, "base_cosine": weak, "random": own}
-    assert compare(systems, UNTRAINED, 13)["headline"] == {
-        "verdict": NOT_SIGNIFICANT,
+    systems = one_seed(cross_encoder=own, bm25=weak, base_cosine=weak, random=own)
+    assert compare_systems(systems, opponents("judged"), 13)["headline"] == {
+        "verdict": NO_DIFFERENCE,
         "strongest": "random",
         "from": ["random"],
     }

@@ -13,7 +13,7 @@ import pytest
 
 import stages.split
 from ranker.common.errors import InputError
-from ranker.common.files import read_json, write_json
+from ranker.common.files import read_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_documents, write_documents
@@ -57,7 +57,6 @@ def write(queries: list[str], vectors: list[list[float]], splits: Sequence[tuple
     tables.write_tokens(paths.ENCODED_DOCUMENTS, [(judged, [paired])])
     embedded = pd.DataFrame({"query_id": frame["query_id"], "embedding": vectors})
     tables.write_table(paths.EMBEDDED_QUERIES, embedded)
-    write_json(paths.JOIN_COUNTS, {"kept": {"pairs": len(pairs)}})
 
 
 def fold_of() -> dict[str, int]:
@@ -119,11 +118,10 @@ def test_split_writes_all_that_training_reads(project: Path) -> None:
         (paths.SPLIT_QUERIES, paths.ENCODED_QUERIES, tables.read_table(paths.QUERIES)),
         (paths.SPLIT_DOCUMENTS, paths.ENCODED_DOCUMENTS, documents),
     ):
-        assert tables.read_judged_texts(split).equals(texts)
+        assert tables.read_texts(split).equals(texts)
         found, expected = tables.read_tokens(split), tables.read_tokens(encoded)
         assert found.values.tolist() == expected.values.tolist()
     counts = read_json(paths.SPLIT_COUNTS)
-    assert counts["joined"] == {"kept": {"pairs": 48}}
     assert (counts["training"], counts["held_out"]) == ({"queries": 5, "pairs": 30}, {"queries": 3, "pairs": 18})
     assert counts["queries_per_fold"] == {"0": 5, "1": 3}
     assert counts["leakage"]["queries_seen"] == counts["leakage"]["documents_seen"] == 0

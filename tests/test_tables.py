@@ -53,16 +53,16 @@ def test_read_documents_comes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(documents.read_documents()) == [(["a", "b"], ["A", ""], ["A", ""]), (["c"], ["C"], ["C"])]
 
 
-def test_write_judged_texts_have_their_own_tokens_whatever_the_order() -> None:
+def test_write_texts_have_their_own_tokens_whatever_the_order() -> None:
     texts = pd.DataFrame({"document_id": ["b", "a", "c"], "title": ["Bats", "A mask", ""], "text": ["B", "A", ""]})
     encoded = tables.pack(["a", "b", "c", "never judged"], [[5, 6], [7], [], [8]])
-    tables.write_judged_texts(paths.SPLIT_DOCUMENTS, texts, encoded)
-    pd.testing.assert_frame_equal(tables.read_judged_texts(paths.SPLIT_DOCUMENTS), texts, check_dtype=False)
+    tables.write_texts(paths.SPLIT_DOCUMENTS, texts, encoded)
+    pd.testing.assert_frame_equal(tables.read_texts(paths.SPLIT_DOCUMENTS), texts, check_dtype=False)
     tokens = tables.read_tokens(paths.SPLIT_DOCUMENTS)
     assert tokens.ids.to_pylist() == ["b", "a", "c"]
     assert [text.tolist() for text in tokens] == [[7], [5, 6], []]
     with pytest.raises(KeyError, match="no token ids for z"):
-        tables.write_judged_texts(paths.SPLIT_DOCUMENTS, texts.assign(document_id=list("zac")), encoded)
+        tables.write_texts(paths.SPLIT_DOCUMENTS, texts.assign(document_id=list("zac")), encoded)
 
 
 def test_write_table_of_equal_rows_gives_equal_bytes() -> None:

@@ -91,12 +91,12 @@ def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
     texts = {"a": ("=1+1", "Two\nlines"), "b": ("", "@home"), "1E5": ("Caves", "-"), "d": ("Dogs", "x")}
     write_documents(paths.DOCUMENTS, ((name, list(fields)) for name, fields in texts.items()), ["title", "text"])
     queries = pd.DataFrame({"query_id": ["1"], "query": ["+masks"]})
-    tables.write_judged_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], [[7]]))
+    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(["1"], [[7]]))
     pairs = pd.DataFrame(columns=tables.SCHEMAS[paths.SPLIT_PAIRS].names)
     tables.write_table(paths.SPLIT_PAIRS, pairs.astype({"judged": bool}))
     for path, ids in ((paths.SPLIT_DOCUMENTS, ["a"]), (paths.HIT_DOCUMENTS, list(texts))):
         documents = pd.DataFrame({"document_id": ids, "title": "", "text": ""})
-        tables.write_judged_texts(path, documents, tables.pack(ids, [[ord(name[0])] for name in ids]))
+        tables.write_texts(path, documents, tables.pack(ids, [[ord(name[0])] for name in ids]))
     paths.JOIN_FINDINGS.write_text(
         "query_id,document_id,finding,kept\n1,d,conflicting_grades,False\n1,b,judged_with_another_text,False\n"
     )

@@ -23,14 +23,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ranker.common.files import atomic, write_json
-from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.folder import MODEL_FILES, Model, served_model
 from ranker.contract.layout import INPUTS, Layout, read_contract
 from ranker.model.hardware import chip
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.serving.ranker import TextEncoder
 from ranker.vespa.feed import write_feed
-from ranker.vespa.latency import FIGURES, misfits
+from ranker.vespa.latency import FIGURES, misfits, read_figures
 from ranker.vespa.package import model_file, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
 from tests.vespa import harness
@@ -183,7 +183,7 @@ def main() -> None:
     settings = read_settings(paths.VESPA)
     with tempfile.TemporaryDirectory() as work:
         measured, tokens = measure(paths.RANKER, paths.DOCUMENTS, settings, DEPTHS, LENGTHS, Path(work))
-    model = params.vespa.model if (paths.RANKER / MODEL_FILES[params.vespa.model]).is_file() else "fp32"
+    model = served_model(paths.RANKER, params.vespa.model)
     (ships,) = [row for row in measured if (row["case"], row["model"], row["way"]) == ("100 hits", model, "packed")]
     size = model_file(paths.VESPA, params.export.version).stat().st_size
     found = chip()
@@ -201,7 +201,7 @@ def main() -> None:
         file.write_text(markdown(measured, shown), "utf-8")
     print(markdown(measured, shown))
     bounds = params.vespa.rerank_count, params.vespa.latency_ms, params.vespa.timeout_ms
-    for line in misfits(facts, size, *bounds):
+    for line in misfits(read_figures(), size, *bounds):
         print(line)
 
 

@@ -1,7 +1,7 @@
-"""What stage export writes: its files' names, and whether they are those that its manifest seals."""
+"""What stage export writes: its files' names, their seal in the manifest, and the model that is served."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired, TypedDict
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, sha256
@@ -17,6 +17,54 @@ Model = Literal["fp32", "int8"]
 
 
 MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
+
+
+class Chip(TypedDict):
+    """A processor, and those of its instructions that int8 and bf16 products are made of."""
+
+    processor: str
+    instructions: list[str]
+
+
+class Machine(TypedDict):
+    """What a training's bytes depend on beside its inputs."""
+
+    precision: str
+    processes: int
+    threads: int
+    chip: Chip
+    versions: dict[str, str]
+
+
+class MadeOf(TypedDict):
+    """Digests of data, base model, code and params, and the machine that trained."""
+
+    params: NotRequired[str]
+    data: dict[str, str]
+    base_model: str
+    code: str
+    trained_on: Machine
+
+
+class Manifest(TypedDict):
+    """What manifest.json holds."""
+
+    name: str
+    version: str
+    files: dict[str, str]  # their digests
+    onnx: dict[str, object]
+    fp32: dict[str, object]
+    int8: dict[str, object]
+    measured_on: dict[str, object]
+    made_of: MadeOf
+    made_with: dict[str, str]
+    base_model: str
+    params: dict[str, object]
+
+
+def served_model(folder: Path, asked: Model) -> Model:
+    """The model that is served where `asked` is asked for: fp32 where no int8 model passed export's gate."""
+    return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
 
 def check_digests(folder: Path, *names: str) -> None:

@@ -1,29 +1,64 @@
 """What a ranker has to beat and what costs nothing: BM25, the base model untrained, and a random order."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
+from ranker.metrics.systems import BASELINES
+from ranker.project import paths, tables
+from ranker.project.documents import read_some_fields
 from ranker.project.tables import Embeddings
 from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import cosine_scores
 
-SCORED = ("bm25", "base_cosine")  # the untrained systems that give a score to each pair
-UNTRAINED = (*SCORED, "random")  # random by its expectation (ranker.metrics.ranking.expected_measures)
+
+@dataclass(frozen=True)
+class JudgedTexts:
+    """The texts of the queries and documents that were judged, and their embeddings by the base model."""
+
+    queries: pd.DataFrame  # query_id and query
+    documents: pd.DataFrame  # document_id and the fields
+    embedded_queries: Embeddings
+    embedded_documents: Embeddings
+    language: str  # of BM25's words
 
 
-def baseline_scores(
-    run: pd.DataFrame,
-    queries: pd.DataFrame,
-    documents: pd.DataFrame,
-    embedded: tuple[Embeddings, Embeddings],
-    language: str,
-) -> pd.DataFrame:
-    """Scores of each of SCORED for each pair, float32 columns in the order of `run`.
+def read_judged(pairs: pd.DataFrame, language: str) -> JudgedTexts:
+    """The texts of all pairs of the split, `pairs`."""
+    return JudgedTexts(
+        tables.read_texts(paths.SPLIT_QUERIES),
+        read_some_fields(pairs["document_id"]),
+        tables.read_embeddings(paths.EMBEDDED_QUERIES),
+        tables.read_embeddings(paths.EMBEDDED_DOCUMENTS),
+        language,
+    )
 
-    `documents` has document_id and the fields. `embedded` are the vectors of the queries and of the documents.
-    """
-    found = {"bm25": bm25_scores(run, queries, documents, language), "base_cosine": cosine_scores(run, *embedded)}
-    return pd.DataFrame(found, run.index)
+
+Scorer = Callable[[pd.DataFrame, JudgedTexts], np.ndarray]  # scores of a run's pairs, float32 [pairs]
+SCORERS: dict[str, Scorer] = {}
+
+
+def baseline(scorer: Scorer) -> Scorer:
+    """Make a function the scorer of the system that has its name in ranker.metrics.systems."""
+    SCORERS[scorer.__name__] = scorer
+    return scorer
+
+
+def baseline_scores(run: pd.DataFrame, texts: JudgedTexts) -> pd.DataFrame:
+    """Scores of each of BASELINES for each pair, float32 columns in the order of `run`."""
+    return pd.DataFrame({name: SCORERS[name](run, texts) for name in BASELINES}, run.index)
+
+
+@baseline
+def bm25(run: pd.DataFrame, texts: JudgedTexts) -> np.ndarray:
+    return bm25_scores(run, texts.queries, texts.documents, texts.language)
+
+
+@baseline
+def base_cosine(run: pd.DataFrame, texts: JudgedTexts) -> np.ndarray:
+    return cosine_scores(run, texts.embedded_queries, texts.embedded_documents)
 
 
 def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, language: str) -> np.ndarray:

@@ -1,34 +1,31 @@
 """What a user deploys: the first stage's best hits of the whole collection, reordered; and whether one can tell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ranker.evaluation.significance import Table, compare
+from ranker.evaluation.significance import Tables, compare_systems
+from ranker.metrics.comparison import Compared
 from ranker.metrics.interval import interval
-from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, mean_measures
+from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, trec_order
+from ranker.metrics.systems import SYSTEMS, opponents
 
-OPPONENTS = ("first_stage", "base_cosine")  # the hits as they were found, and by the base model's cosine
-REORDERING = ("cross_encoder", "bi_encoder", "tutorial", "head_only", "base_cosine")  # by a score of their own
 DEPTHS = (10, 20, 50, 100, 200)
-ENOUGH_JUDGED = 0.9  # of each compared system's top ten: below it, documents that nobody judged would decide
 MOST_OF_THE_GAIN = 0.95
-JUDGED = "Judged@10"
 
 
 def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
     """Scores, float64 [hits], of the order that is served: the first `depth` hits by `scores`, then the rest as found.
 
-    `hits` has query_id, document_id and rank; `scores` is float [hits]. Equal ones are ordered by document_id, falling,
-    as in trec_eval, which compares in single precision. The scores returned have no ties within a query.
+    `hits` has query_id, document_id and rank; `scores` is float [hits], whose order is `trec_order`. The scores
+    returned have no ties within a query.
     """
     below = (hits["rank"] > depth).to_numpy()
     table = hits[["query_id", "document_id"]].assign(
         below=below, score=np.where(below, -hits["rank"], scores.astype(np.float32)), row=np.arange(len(hits))
     )
-    table = table.sort_values(["query_id", "below", "score", "document_id"], ascending=[True, True, False, False])
+    table = trec_order(table, ["query_id", "below"])
     places = np.empty(len(hits))
     places[table["row"]] = -table.groupby("query_id").cumcount()
     return places
@@ -37,11 +34,11 @@ def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
 def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The hits with a column of scores for each system's order of them, of which it reorders the first `depth`.
 
-    `hits` has a column of scores for each of REORDERING that is to be measured, cross_encoder among them. `perfect` is
-    by the grades of `judged` themselves: what no reranker of these hits could exceed.
+    `hits` has a column of scores for each system that is to be measured, cross_encoder among them. `perfect` is by the
+    grades of `judged` themselves: what no reranker of these hits could exceed.
     """
     grades = hits.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"].fillna(0)
-    scores = {name: hits[name] for name in REORDERING if name in hits}
+    scores = {name: hits[name] for name in SYSTEMS if name in hits}
     scores |= {"first_stage": -hits["rank"], "perfect": grades}
     ids = hits[["query_id", "document_id"]]
     return ids.assign(**{name: reordered(hits, values.to_numpy(), depth) for name, values in scores.items()})
@@ -61,34 +58,23 @@ def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[s
     return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), max(depth, 1)) for name in systems}
 
 
-def compare_hits(measured: Mapping[str, Table], perfect: pd.DataFrame, seed: int) -> dict[str, Any]:
-    """The comparison of the cross-encoder's order with the others', OPPONENTS for the verdict, and `perfect`'s means.
+def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:
+    """The comparison of the cross-encoder's order with the others' but for `perfect`, which is a bound.
 
     Recall is the same of every order, and what was judged is no quality: neither is compared.
     """
-    compared = compare(measured, OPPONENTS, seed)
+    systems = {name: tables for name, tables in measured.items() if name != "perfect"}
+    compared = compare_systems(systems, opponents("reranked"), seed)
     compared["differences"] = {
         name: {measure: found for measure, found in by.items() if measure in MEASURES}
         for name, by in compared["differences"].items()
     }
-    return compared | {"perfect": mean_measures(perfect)}
+    return compared
 
 
 def compared_systems(strongest: str) -> list[str]:
     """What the verdict is of, the cross-encoder and its strongest opponent first."""
-    return list(dict.fromkeys(("cross_encoder", strongest, *OPPONENTS)))
-
-
-def deciding_table(reranked: Mapping[str, Any]) -> dict[str, Any]:
-    """Which table gives the verdict, `reranked` or `judged`, and the compared system with the fewest judged in its ten.
-
-    The first, which is of what is served, where nearly all of the first ten are judged: the cross-encoder's, and those
-    of OPPONENTS, which the verdict is against.
-    """
-    shares = {name: reranked["systems"][name][JUDGED]["mean"] for name in ("cross_encoder", *OPPONENTS)}
-    lowest = min(shares, key=lambda name: shares[name])
-    table = "reranked" if shares[lowest] >= ENOUGH_JUDGED else "judged"
-    return {"table": table, "system": lowest, "judged": shares[lowest]}
+    return list(dict.fromkeys(("cross_encoder", strongest, *opponents("reranked"))))
 
 
 def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -101,13 +87,14 @@ def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFr
     deepest = int(runs[0]["rank"].max()) if len(runs[0]) else 0
     depths = sorted({0, *(depth for depth in DEPTHS if depth < deepest), deepest})
     start = measure_hits(judged, runs[0], 0)["first_stage"][MAIN].to_numpy()
+    systems = [name for name in ("cross_encoder", *opponents("reranked"), "perfect") if name != "first_stage"]
     rows = []
     for depth in depths:
         measured = [measure_hits(judged, run, depth) for run in runs]
         values = {
             name: np.stack([tables[name][MAIN] for tables in measured]) for name in measured[0]
         }  # [runs, queries]
-        means = {name: float(values[name].mean()) for name in ("cross_encoder", "base_cosine", "perfect")}
+        means = {name: float(values[name].mean()) for name in systems}
         gain = interval(values["cross_encoder"] - start, lowest=-1)
         rows.append({"depth": depth, **means, "gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
     return pd.DataFrame(rows)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +10,10 @@ from tqdm import tqdm
 from ranker.common.files import read_json
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model
 from ranker.contract.layout import read_contract
+from ranker.metrics.comparison import Cut
 from ranker.metrics.ranking import MAIN, ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
-
-SHIPPED = ("cross_encoder", "cross_encoder_int8")  # the latter where it passed its gate
 
 
 def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
@@ -48,11 +45,6 @@ def _by_query(
         encoded = ranker.encode_documents(documents[run["document_id"].iloc[rows]].tolist())
         scores[rows] = score(ranker.encode_query(queries[str(query_id)]), encoded)
     return scores
-
-
-def served_model(folder: Path, asked: Model) -> Model:
-    """The model that the application package has: fp32 where none in eight bits passed export's gate."""
-    return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
 
 def served_scores(hits: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:
@@ -90,13 +82,13 @@ def cut_pairs(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[int, int
     return query_tokens > layout.max_query_tokens, document_tokens > layout.max_document_tokens, longest
 
 
-def cut_audit(run: pd.DataFrame) -> dict[str, Any]:
+def cut_audit(run: pd.DataFrame) -> Cut:
     """How many of the run's texts and pairs are longer than the contract's sizes, and what cutting them costs.
 
     The cost is the fp32 model's mean nDCG@10 as it is (column cross_encoder), and with room for every text (uncut).
     """
     query_cut, document_cut, _ = cut_pairs(run)
-    found: dict[str, Any] = {
+    found: Cut = {
         "queries": run["query_id"].nunique(),
         "queries_cut": int(run.loc[query_cut, "query_id"].nunique()),
         "documents_cut": int(run.loc[document_cut, "document_id"].nunique()),
@@ -104,6 +96,6 @@ def cut_audit(run: pd.DataFrame) -> dict[str, Any]:
     }
     if found["pairs_cut"]:
         judged = relevant_queries(run)
-        for name, column in (("nDCG@10", "cross_encoder"), ("nDCG@10_uncut", "uncut")):
-            found[name] = float(ranking_measures(judged, judged[column].to_numpy())[MAIN].mean())
+        cut, uncut = (ranking_measures(judged, judged[name].to_numpy())[MAIN] for name in ("cross_encoder", "uncut"))
+        found |= {"nDCG@10": float(cut.mean()), "nDCG@10_uncut": float(uncut.mean())}
     return found

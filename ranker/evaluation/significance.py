@@ -1,34 +1,20 @@
 """Systems side by side: means over queries, how sure they are, and which differences are significant."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
-from ranker.metrics.interval import Interval as Interval
-from ranker.metrics.interval import interval as interval
-from ranker.metrics.ranking import MAIN, mean_measures
+from ranker.metrics.comparison import Compared, Mean, Tested
+from ranker.metrics.interval import Interval, interval
+from ranker.metrics.ranking import mean_measures
+from ranker.metrics.verdict import Difference, headline, verdict
 
 RESAMPLES = 9999  # of signs for a test: p is at least 2 / 10,000
-ALPHA = 0.05
-BETTER = "better"
-WORSE = "worse"
-NOT_SIGNIFICANT = "no significant difference"
-
-# One row per query, with query_id and measures: of a system, or of each of its seeds.
-Table = pd.DataFrame | Mapping[int, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Difference(Interval):
-    """A mean paired difference, the p of its test, that p after Holm's correction, and a verdict by the latter."""
-
-    p: float
-    p_holm: float
-    verdict: str
+# One row per query, with query_id and measures, by seed of training; one table of a system that no seed changes.
+Tables = Mapping[int, pd.DataFrame]
 
 
 def p_value(values: np.ndarray, seed: int) -> float:
@@ -64,14 +50,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return corrected
 
 
-def verdict(mean: float, p: float) -> str:
-    """What a difference of this mean and p is called."""
-    if p >= ALPHA:
-        return NOT_SIGNIFICANT
-    return BETTER if mean > 0 else WORSE
-
-
-def differences(systems: Mapping[str, Table], system: str, seed: int) -> dict[str, dict[str, Difference]]:
+def differences(systems: Mapping[str, Tables], system: str, seed: int) -> dict[str, dict[str, Difference]]:
     """How far a system is from every other one, measure by measure.
 
     Of one measure, the tests against all others are corrected together.
@@ -81,7 +60,7 @@ def differences(systems: Mapping[str, Table], system: str, seed: int) -> dict[st
     for measure in _measures(systems[system]):
         own = _values(systems[system], measure, queries)
         values = {name: own - _values(systems[name], measure, queries) for name in found}
-        p_values = {name: p_value(np.atleast_2d(value).mean(axis=0), seed) for name, value in values.items()}
+        p_values = {name: p_value(value.mean(axis=0), seed) for name, value in values.items()}
         corrected = holm(p_values)
         for name, value in values.items():
             bounds = asdict(interval(value, lowest=-1))
@@ -90,56 +69,42 @@ def differences(systems: Mapping[str, Table], system: str, seed: int) -> dict[st
     return found
 
 
-def _queries(table: Table) -> "pd.Index[str]":
-    return pd.Index((table if isinstance(table, pd.DataFrame) else next(iter(table.values())))["query_id"])
+def _queries(tables: Tables) -> "pd.Index[str]":
+    return pd.Index(next(iter(tables.values()))["query_id"])
 
 
-def _measures(table: Table) -> list[str]:
-    first = table if isinstance(table, pd.DataFrame) else next(iter(table.values()))
-    return [str(name) for name in first.columns if name != "query_id"]
+def _measures(tables: Tables) -> list[str]:
+    return [str(name) for name in next(iter(tables.values())).columns if name != "query_id"]
 
 
-def _values(table: Table, measure: str, queries: "pd.Index[str]") -> np.ndarray:
-    """One value per query, in the order of `queries`: float [queries], or [seeds, queries]."""
-    if isinstance(table, pd.DataFrame):
-        return table.set_index("query_id")[measure].loc[queries].to_numpy()
-    return np.stack([_values(by_seed, measure, queries) for by_seed in table.values()])
+def _values(tables: Tables, measure: str, queries: "pd.Index[str]") -> np.ndarray:
+    """One value per seed and query, in the order of `queries`: float [seeds, queries]."""
+    return np.stack([table.set_index("query_id")[measure].loc[queries].to_numpy() for table in tables.values()])
 
 
-def compare(systems: Mapping[str, Table], untrained: Iterable[str], seed: int) -> dict[str, Any]:
-    """What comparison.json holds: each system's means, the cross-encoder's differences from all others, the headline.
+def compare_systems(systems: Mapping[str, Tables], untrained: Iterable[str], seed: int) -> Compared:
+    """Each system's means, the cross-encoder's differences from all others, the verdict against the untrained ones.
 
     `systems` maps names, `cross_encoder` among them, to their tables; `seed` is that of the tests.
     """
     measures = {
-        name: {measure: interval(_values(table, measure, _queries(table)), lowest=0) for measure in _measures(table)}
-        for name, table in systems.items()
+        name: {measure: interval(_values(tables, measure, _queries(tables)), lowest=0) for measure in _measures(tables)}
+        for name, tables in systems.items()
     }
     found = differences(systems, "cross_encoder", seed)
     return {
-        "systems": {name: {measure: asdict(value) for measure, value in by.items()} for name, by in measures.items()},
-        "differences": {name: {measure: asdict(value) for measure, value in by.items()} for name, by in found.items()},
+        "systems": {name: {measure: _mean(value) for measure, value in by.items()} for name, by in measures.items()},
+        "differences": {name: {measure: _tested(value) for measure, value in by.items()} for name, by in found.items()},
         "headline": headline(measures, found, [name for name in untrained if name in systems]),
     }
 
 
-def headline(
-    systems: Mapping[str, Mapping[str, Interval]],
-    found: Mapping[str, Mapping[str, Difference]],
-    untrained: Iterable[str],
-) -> dict[str, Any]:
-    """The verdict on the cross-encoder at nDCG@10, against every system that needs no training.
+def _mean(value: Interval) -> Mean:
+    return {"mean": value.mean, "low": value.low, "high": value.high}
 
-    Significantly worse than one of them: `hurts`. Significantly better than each: `helps`; that is an
-    intersection-union test, whose level is that of a single one, so no p is corrected. Else `no significant
-    difference`, from those it is not better than. `strongest` is the one with the highest mean.
-    """
-    names = sorted(untrained, key=lambda name: -systems[name][MAIN].mean)
-    called = {name: verdict(found[name][MAIN].mean, found[name][MAIN].p) for name in names}
-    worse = [name for name in names if called[name] == WORSE]
-    open_ = [name for name in names if called[name] == NOT_SIGNIFICANT]
-    word = "hurts" if worse else NOT_SIGNIFICANT if open_ else "helps"
-    return {"verdict": word, "strongest": names[0], "from": worse or open_ or names}
+
+def _tested(value: Difference) -> Tested:
+    return {**_mean(value), "p": value.p, "p_holm": value.p_holm, "verdict": value.verdict}
 
 
 def seed_spread(by_seed: Mapping[int, pd.DataFrame]) -> dict[str, dict[str, float]]:

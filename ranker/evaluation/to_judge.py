@@ -8,7 +8,7 @@ import pandas as pd
 
 from ranker.common.files import atomic
 from ranker.common.table import on_one_line, shown, write_table
-from ranker.metrics.ranking import DISCOUNTS
+from ranker.metrics.ranking import DISCOUNTS, trec_order
 from ranker.project import paths, tables
 from ranker.project.alike import among, with_readings
 from ranker.project.documents import read_some_fields
@@ -55,7 +55,7 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     dropped = found.loc[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text"), IDS]
     ordered = ordered[~among(ordered, dropped, IDS)]
     run = ordered.merge(judged[[*IDS, "grade"]], how="outer").astype({"grade": "Int32"})
-    queries, documents = tables.read_judged_texts(paths.SPLIT_QUERIES), read_some_fields(run["document_id"])
+    queries, documents = tables.read_texts(paths.SPLIT_QUERIES), read_some_fields(run["document_id"])
     listed = to_judge(run, systems, queries, documents, max(scale, default=1))
     listed = listed[~_known(listed, dropped)]
     _write(path, listed)
@@ -90,8 +90,7 @@ def _write(path: Path, listed: pd.DataFrame) -> None:
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":
     """Ranks from 1 as in trec_eval, missing where a system does not have the document."""
-    scored = run[["query_id", "document_id"]].assign(score=run[system].astype(np.float32)).dropna(subset="score")
-    scored = scored.sort_values(["score", "document_id"], ascending=False)
+    scored = trec_order(run[IDS].assign(score=run[system]).dropna(subset="score"))
     return (scored.groupby("query_id").cumcount() + 1).reindex(run.index)
 
 

@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 
 from ranker.common.files import atomic
+from ranker.metrics.ranking import trec_order
 
 
 def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """Write `NAME.trec`, six columns, for each of `runs`, and `qrels.trec`, four columns.
 
     `judged` has query_id, document_id, grade and judged; what stands in for judged documents is no qrel. A run has
-    query_id, document_id and score. Ranks are by falling score in single precision, then by falling document_id, and
-    no two scores of a query are equal: tools order equal ones in ways of their own, so each is written as the next
-    smaller number. White space in an id, which ends a column there, is written as %20 and the like.
+    query_id, document_id and score. Ranks are those of trec_eval (`trec_order`), and no two scores of a query are
+    equal: tools order equal ones in ways of their own, so each is written as the next smaller number. White space in an
+    id, which ends a column there, is written as %20 and the like.
     """
     with atomic(folder) as partial:
         partial.mkdir()
         qrels = _quoted(judged).assign(zero=0, grade=judged["grade"])[["query_id", "zero", "document_id", "grade"]]
         _write(partial / "qrels.trec", qrels[judged["judged"]])
         for name, run in runs.items():
-            table = _quoted(run).assign(q0="Q0", score=run["score"].astype(np.float32), tag=name)
-            table = table.sort_values(["query_id", "score", "document_id"], ascending=[True, False, False])
+            table = trec_order(_quoted(run).assign(q0="Q0", score=run["score"], tag=name))
             table["rank"] = table.groupby("query_id").cumcount() + 1
             table["score"] = table.groupby("query_id")["score"].transform(falling)
             _write(partial / f"{name}.trec", table[["query_id", "q0", "document_id", "rank", "score", "tag"]])

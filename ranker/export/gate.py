@@ -6,9 +6,9 @@ A choice among schemes on the held-out queries would flatter the one that is cho
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ranker.contract.folder import MODEL_FILES
 from ranker.export.int8 import REDUCED, SCHEMES, Scheme, quantise, worst_matrices
 from ranker.metrics.agreement import kendall_tau, top_overlap
+from ranker.metrics.comparison import Mean
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import MAIN, ranking_measures, relevant_queries
 from ranker.model.cross_encoder import CrossEncoder
@@ -28,6 +29,21 @@ from ranker.serving.ranker import Ranker
 # A query's documents together, as Ranker.score has them, and each pair by itself, as Vespa has it. In eight bits a
 # score depends on what else is in its batch: activations are rounded by the range of all.
 WAYS: dict[str, Callable[..., np.ndarray]] = {"in batches": Ranker.score, "one by one": Ranker.score_unbatched}
+
+Agreement = TypedDict(
+    "Agreement",
+    {
+        "queries": int,
+        "pairs": int,
+        "Kendall's tau": float,
+        "overlap of top 10": float,
+        "score difference": float,
+        "nDCG@10 in fp32": float,
+        "nDCG@10": float,
+        "loss of nDCG@10": Mean,
+    },
+)
+Trial = dict[str, object]  # a scheme, whether it passed, what it left out, and the Agreement of each of WAYS tried
 
 QUERIES = 20  # at most, and of each
 PAIRS = 100  # at most: 2,000 pairs one by one take 10 s on two cores, for each scheme that is tried
@@ -97,7 +113,7 @@ def score_queries(
     return scores
 
 
-def agreement(judged: Judged, rounded: np.ndarray) -> dict[str, Any]:
+def agreement(judged: Judged, rounded: np.ndarray) -> Agreement:
     """How far scores, float32 [pairs], rank as the exact model's do.
 
     Kendall's tau and the overlap of top tens are means over queries; score differences are in standard deviations of
@@ -107,26 +123,27 @@ def agreement(judged: Judged, rounded: np.ndarray) -> dict[str, Any]:
     finite = bool(np.isfinite(rounded).all())
     rounded = rounded if finite else np.zeros_like(rounded)
     before, after = judged.ndcg(judged.exact), judged.ndcg(rounded)
+    loss = interval(before - after, lowest=-1)
     differences = np.abs(judged.exact - rounded) / max(float(judged.exact.std()), np.finfo(np.float32).tiny)
     return {
         "queries": judged.pairs["query_id"].nunique(),
         "pairs": len(judged.pairs),
         "Kendall's tau": kendall_tau(judged.pairs, judged.exact, rounded),
-        f"overlap of top {TOP}": top_overlap(judged.pairs, judged.exact, rounded, TOP),
+        "overlap of top 10": top_overlap(judged.pairs, judged.exact, rounded, TOP),
         "score difference": float(np.percentile(differences, PERCENTILE)) if finite else sys.float_info.max,
-        f"{MAIN} in fp32": float(before.mean()),
-        MAIN: float(after.mean()),
-        f"loss of {MAIN}": asdict(interval(before - after, lowest=-1)),
+        "nDCG@10 in fp32": float(before.mean()),
+        "nDCG@10": float(after.mean()),
+        "loss of nDCG@10": {"mean": loss.mean, "low": loss.low, "high": loss.high},
     }
 
 
-def passes(found: dict[str, Any], bounds: Bounds) -> bool:
+def passes(found: Agreement, bounds: Bounds) -> bool:
     """Whether rounding is within the bounds; nDCG@10 fails it only where the whole interval of its loss does."""
     return (
         found["Kendall's tau"] >= bounds.tau
-        and found[f"overlap of top {TOP}"] >= bounds.overlap
+        and found["overlap of top 10"] >= bounds.overlap
         and found["score difference"] <= bounds.score_difference
-        and found[f"loss of {MAIN}"]["low"] <= bounds.ndcg_loss
+        and found["loss of nDCG@10"]["low"] <= bounds.ndcg_loss
     )
 
 
@@ -137,17 +154,17 @@ def gate(
     sample: Judged,
     params: Export,
     bounds: Bounds = BOUNDS,
-) -> list[dict[str, Any]]:
+) -> list[Trial]:
     """Write model.int8.onnx by the first scheme that passes, or by none; returns what was tried, the last one last.
 
     `sample` are training-side pairs. Each trial has `scheme`, `passed`, `left_out` (matrices in fp32) and, for each of
     WAYS, what `agreement` tells: it has to pass in both, and ends at the first in which it fails.
     """
-    tried: list[dict[str, Any]] = []
+    tried: list[Trial] = []
     for scheme in _schemes(model, prepared, sample):
         quantise(prepared, scheme, folder / MODEL_FILES["int8"], params)
         ranker, passed = Ranker(folder, "int8", trusted=True), True
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Agreement] = {}
         for way in WAYS:
             if passed:
                 found |= compare_ways(ranker, {way: sample})
@@ -159,7 +176,7 @@ def gate(
     return tried
 
 
-def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, dict[str, Any]]:
+def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, Agreement]:
     """What `agreement` tells of the eight-bit model in each of WAYS, on that way's pairs."""
     return {
         way: agreement(judged, score_queries(WAYS[way], ranker, judged.pairs, judged.encoded))

@@ -1,7 +1,5 @@
 """Golden vectors for ports to other languages: texts, tokens, the three inputs, logits."""
 
-from typing import Any
-
 from ranker.contract.layout import INPUTS, OUTPUT, lay_out
 from ranker.serving.ranker import Ranker
 
@@ -26,7 +24,7 @@ TEXTS = {
 }
 
 
-def golden(ranker: Ranker) -> dict[str, Any]:
+def golden(ranker: Ranker) -> dict[str, object]:
     """golden.json's content: a vector for each of TEXTS, padded to the contract's full length."""
     vectors = []
     for name, (query, document) in TEXTS.items():

@@ -5,10 +5,10 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from ranker.common.files import sha256
-from ranker.contract.folder import MODEL_FILES
+from ranker.contract.folder import MODEL_FILES, MadeOf, Manifest
+from ranker.export.gate import Agreement, Trial
 from ranker.export.onnx import describe
 from ranker.model.hardware import chip
 from ranker.project.params import Params
@@ -23,11 +23,11 @@ class Measured:
     pairs: int
     ndcg: float | None  # nDCG@10 of the exact model; None where nothing is held out
     differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
-    tried: list[dict[str, Any]]  # of the eight-bit model, on training-side pairs: ranker.export.gate.gate
-    int8: dict[str, dict[str, Any]]  # the one that passed, on held-out pairs: ranker.export.gate.compare_ways
+    tried: list[Trial]  # of the eight-bit model, on training-side pairs: ranker.export.gate.gate
+    int8: dict[str, Agreement]  # the one that passed, on held-out pairs: ranker.export.gate.compare_ways
 
 
-def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str, Any]) -> dict[str, Any]:
+def manifest(folder: Path, params: Params, measured: Measured, made_of: MadeOf) -> Manifest:
     """What manifest.json holds; `made_of` are digests of data, base model and code."""
     used, chosen = params.model_dump(exclude=NOT_EXPORTS), measured.tried[-1]
     present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
@@ -44,20 +44,20 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: dict[str
             "tried": measured.tried,
         },
         "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
-        "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()} | made_of,
+        "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest(), **made_of},
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
         "base_model": params.fetch.base_model,
         "params": used,
     }
 
 
-def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, Any]]:
+def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, object]]:
     """The metrics of both models; of the eight-bit one on held-out pairs or, where none passed, of the last scheme."""
     mib = {
         name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
         for name, file in MODEL_FILES.items()
     }
-    last = {name: value for name, value in measured.tried[-1].items() if name != "left_out"} | measured.int8
+    last = {**{name: value for name, value in measured.tried[-1].items() if name != "left_out"}, **measured.int8}
     difference = max(measured.differences.values())
     exact = {"nDCG@10": measured.ndcg, "largest logit difference from PyTorch": difference}
-    return {"fp32": {"MiB": mib["fp32"]} | exact, "int8": {"MiB": mib["int8"]} | last}
+    return {"fp32": {"MiB": mib["fp32"], **exact}, "int8": {"MiB": mib["int8"], **last}}

@@ -3,7 +3,6 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -137,7 +136,7 @@ def _difference(model: CrossEncoder, ranker: Ranker, inputs: dict[str, np.ndarra
     return difference if np.isfinite(difference) else np.inf  # max() would lose a NaN
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> dict[str, object]:
     """The ONNX file's versions, inputs and outputs, for its users."""
     proto = onnx.load(path)
     return {

@@ -96,6 +96,15 @@ def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
     }
 
 
+def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.DataFrame:
+    """The rows by the columns `by`, rising, and then as trec_eval ranks: score and then document_id, both falling.
+
+    `table` has `by`, score and document_id. Scores become float32, because trec_eval compares in single precision.
+    """
+    table = table.assign(score=table["score"].astype(np.float32))
+    return table.sort_values([*by, "score", "document_id"], ascending=[True] * len(by) + [False, False])
+
+
 def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:
     """Whether a system gives equal scores to all documents of each query: its ranking would be that of their ids."""
     return bool(pd.Series(scores).groupby(run["query_id"].to_numpy()).nunique().le(1).all())

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MANIFEST_FILE
 
 RAW = Path("data/raw")
 BASE_MODEL = Path("data/base_model")
@@ -45,6 +45,7 @@ CURVES = Path("results/train")
 TRAIN_METRICS = CURVES / "metrics.json"
 
 RANKER = DEFAULT_FOLDER
+MANIFEST = RANKER / MANIFEST_FILE
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION

@@ -168,7 +168,7 @@ def write_tokens(path: Path, parts: Iterable[tuple[Tokens, Sequence[pa.Array]]])
             writer.write_table(pa.table([tokens.ids, *columns, _lists(tokens)], schema=SCHEMAS[path]))
 
 
-def write_judged_texts(path: Path, texts: pd.DataFrame, tokens: Tokens) -> None:
+def write_texts(path: Path, texts: pd.DataFrame, tokens: Tokens) -> None:
     """Write ids and texts with their token ids; `tokens` may be in any order. KeyError if one is missing."""
     table = pa.Table.from_pandas(texts, preserve_index=False).replace_schema_metadata(None)
     ordered = tokens.take(tokens.rows(texts.iloc[:, 0]).tolist())
@@ -192,14 +192,10 @@ def as_tokens(table: pa.Table) -> Tokens:
     return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
 
 
-def read_judged_texts(path: Path) -> pd.DataFrame:
-    """Ids and texts of a table that `write_judged_texts` wrote."""
-    return _read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas()
-
-
 def read_texts(*files: Path) -> pd.DataFrame:
-    """Ids and texts of several tables that `write_judged_texts` wrote, each id once."""
-    return pd.concat([read_judged_texts(file) for file in files]).drop_duplicates("document_id", ignore_index=True)
+    """Ids and texts of tables of one schema that `write_texts` wrote, each id once."""
+    texts = pd.concat([_read(path, SCHEMAS[path]).drop_columns("tokens").to_pandas() for path in files])
+    return texts.drop_duplicates(texts.columns[0], ignore_index=True)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

@@ -2,72 +2,42 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
 
-MEASURE = "nDCG@10"  # which it is of
-NO_VERDICT = "no verdict"
-
-LABELS = {  # systems in the page's order: what people call them
-    "cross_encoder": "cross-encoder",
-    "cross_encoder_int8": "cross-encoder, int8",
-    "bi_encoder": "bi-encoder",
-    "tutorial": "tutorial's recipe",
-    "head_only": "head only",
-    "base_cosine": "base model's cosine",
-    "bm25": "BM25",
-    "random": "random order",
-    "first_stage": "first stage's own order",
-    "perfect": "perfect order",
-}
-FIRST_STAGES = {
-    "bm25": "BM25",
-    "cosine": "the base model's cosine",
-    "fusion": "BM25 and the base model's cosine",
-    "bi_encoder": "a bi-encoder, fine-tuned on the same judgements",
-    "run": "your own engine",
-}
+from ranker.metrics.comparison import Compared, Comparison, Reranked
+from ranker.metrics.ranking import MAIN
+from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
+from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, WORSE
 
 
-SPOKEN = LABELS | {
-    "cross_encoder": "the cross-encoder",
-    "cross_encoder_int8": "the same in int8",
-    "bi_encoder": "the bi-encoder",
-    "tutorial": "the tutorial's recipe",
-    "head_only": "a head alone",
-    "base_cosine": "the base model's cosine",
-    "random": "a random order",
-    "first_stage": "the first stage's own order",
-}  # within a sentence
-
-
-def deciding(comparison: dict[str, Any]) -> dict[str, Any]:
+def deciding(comparison: Comparison) -> Compared:
     """The part of comparison.json that gives the verdict: what is served, or the judged pairs."""
     return comparison["reranked"] if comparison.get("decides", {}).get("table") == "reranked" else comparison
 
 
-def basis(comparison: dict[str, Any]) -> str:
+def basis(comparison: Comparison) -> str:
     """What the verdict is of, and why; empty where there is one table alone."""
     if "decides" not in comparison:
         return ""
-    table, system, share = (comparison["decides"][name] for name in ("table", "system", "judged"))
-    if table == "reranked":
+    decides = comparison["decides"]
+    system, share = decides["system"], decides["judged"]
+    if decides["table"] == "reranked":
         judged = f"of each compared system's first ten, {share:.1%} or more are judged"
         return f"This is of {served(comparison['reranked'])}: {judged}."
     if not system:
         return "This is of judged pairs among themselves, because queries are on both sides of the split."
     return (
         f"This is of judged pairs among themselves: over the whole collection, {share:.1%} of the first ten of "
-        f"{SPOKEN[system]} are judged, and below 90% what nobody judged would decide."
+        f"{SYSTEMS[system].spoken} are judged, and below {ENOUGH_JUDGED:.0%} what nobody judged would decide."
     )
 
 
-def next_step(comparison: dict[str, Any], to_judge: PurePath) -> str:
+def next_step(comparison: Comparison, to_judge: PurePath) -> str:
     """The thing to do where too little is judged for a verdict on what is served; empty elsewhere.
 
     `to_judge` is the list of what to judge next.
     """
-    decides = comparison.get("decides", {})
-    if decides.get("table") != "judged" or not decides["system"]:
+    decides = comparison.get("decides")
+    if not decides or decides["table"] != "judged" or not decides["system"]:
         return ""
     listed = to_judge.as_posix()
     return (
@@ -76,24 +46,25 @@ def next_step(comparison: dict[str, Any], to_judge: PurePath) -> str:
     )
 
 
-def beside(comparison: dict[str, Any]) -> str:
+def beside(comparison: Comparison) -> str:
     """What the other table says, in a sentence; empty where there is one table alone."""
     if "reranked" not in comparison:
         return ""
-    other = comparison if deciding(comparison) is not comparison else comparison["reranked"]
-    names = [name for name in LABELS if name in other["systems"] and name != "random"]
-    means = ", ".join(f"{SPOKEN[name]} {other['systems'][name][MEASURE]['mean']:.3f}" for name in names)
-    what = "judged pairs among themselves" if other is comparison else served(other)
-    return f"Of {what}: {means}."
+    reranked = comparison["reranked"]
+    by_judged = deciding(comparison) is comparison
+    other: Compared = reranked if by_judged else comparison
+    names = [name for name in SYSTEMS if name in other["systems"] and name != "random"]
+    means = ", ".join(f"{SYSTEMS[name].spoken} {other['systems'][name][MAIN]['mean']:.3f}" for name in names)
+    return f"Of {served(reranked) if by_judged else 'judged pairs among themselves'}: {means}."
 
 
-def served(reranked: dict[str, Any]) -> str:
+def served(reranked: Reranked) -> str:
     """What the table of reranking is of."""
     first_stage = FIRST_STAGES[reranked["first_stage"]]
     return f"the best {reranked['count']} of the whole collection by {first_stage}, reordered"
 
 
-def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tuple[str, str, str]:
+def answer(comparison: Compared, gains: Sequence[float], scope: str) -> tuple[str, str, str]:
     """Verdict, headline and figures, of `deciding` of what comparison.json holds.
 
     `gains` are each query's over the strongest system that needs no training; `scope` says what all of it is of, such
@@ -103,25 +74,25 @@ def answer(comparison: dict[str, Any], gains: Sequence[float], scope: str) -> tu
     verdict = found["verdict"]
     if verdict == NO_VERDICT:
         return verdict, f"No verdict, {scope}: {found['why']}.", _figures(comparison, found["strongest"])
-    first = SPOKEN[found["from"][0]]
-    better = " and ".join(SPOKEN[name] for name in found["from"]) + (" rank" if len(found["from"]) > 1 else " ranks")
+    names = [SYSTEMS[name].spoken for name in found["from"]]
+    better = " and ".join(names) + (" rank" if len(names) > 1 else " ranks")
     headline = {
-        "helps": f"The ranker helps, {scope}.",
-        "hurts": f"The ranker hurts, {scope}: {better} better.",
-        "no significant difference": f"No significant difference from {first}, {scope}.",
+        HELPS: f"The ranker helps, {scope}.",
+        HURTS: f"The ranker hurts, {scope}: {better} better.",
+        NO_DIFFERENCE: f"No significant difference from {names[0]}, {scope}.",
     }[verdict]
     return verdict, headline, f"{_figures(comparison, found['strongest'])} {_counts(gains)}"
 
 
-def beside_bi_encoder(comparison: dict[str, Any]) -> str:
+def beside_bi_encoder(comparison: Compared) -> str:
     """Whether reading query and document together is worth what it costs; empty without a bi-encoder or a verdict."""
-    if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == "no verdict":
+    if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == NO_VERDICT:
         return ""
-    difference = comparison["differences"]["bi_encoder"][MEASURE]
+    difference = comparison["differences"]["bi_encoder"][MAIN]
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     worth = {
-        "better": "The cross-encoder is worth that here.",
-        "worse": "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one).",
+        BETTER: "The cross-encoder is worth that here.",
+        WORSE: "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one).",
     }.get(difference["verdict"], "The cross-encoder is not shown to be worth that here.")
     return (
         f"Beside a bi-encoder, fine-tuned on the same judgements, it has {signed(difference['mean'])} ({bounds}). "
@@ -130,12 +101,12 @@ def beside_bi_encoder(comparison: dict[str, Any]) -> str:
     )
 
 
-def _figures(comparison: dict[str, Any], strongest: str) -> str:
-    difference = comparison["differences"][strongest][MEASURE]
-    own, other = (comparison["systems"][name][MEASURE]["mean"] for name in ("cross_encoder", strongest))
+def _figures(comparison: Compared, strongest: str) -> str:
+    difference = comparison["differences"][strongest][MAIN]
+    own, other = (comparison["systems"][name][MAIN]["mean"] for name in ("cross_encoder", strongest))
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     return (
-        f"Its {MEASURE} is {own:.3f}; of what it has to beat, {SPOKEN[strongest]} is best with {other:.3f}: "
+        f"Its {MAIN} is {own:.3f}; of what it has to beat, {SYSTEMS[strongest].spoken} is best with {other:.3f}: "
         f"{signed(difference['mean'])} ({bounds})."
     )
 

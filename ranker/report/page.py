@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from ranker.report.answer import LABELS, MEASURE, answer, basis, deciding, next_step, p_value, served, signed
+from ranker.metrics.comparison import Comparison
+from ranker.metrics.ranking import MAIN, trec_order
+from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
+from ranker.report.answer import answer, basis, deciding, next_step, p_value, served, signed
 from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
 
-SIDE_BY_SIDE = ("bm25", "base_cosine", "cross_encoder")  # the browser's columns, of judged pairs
-SERVED_SIDE_BY_SIDE = ("first_stage", "base_cosine", "cross_encoder")  # and of what is served
+SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns, of judged pairs
+SERVED_SIDE_BY_SIDE = (*opponents("reranked"), "cross_encoder")  # and of what is served
 SHADES = 3  # of relevant grades; higher ones have the last
 LONGEST = 240  # characters shown of a document's first field, and of the others together
 LONG_WORD = 16  # characters; a longer one may be broken
@@ -26,27 +29,24 @@ LONG_WORD = 16  # characters; a longer one may be broken
 class Results:
     """All that the page shows.
 
-    `comparison` is what ranker.evaluation.significance.compare gives; it may hold "seeds" ({system: {measure: {seed:
-    value, "spread": their deviation}}}), "unseen_documents" (the same comparison of a slice, with "queries" and
-    "pairs"), "reranked" (that of what is served) with "decides", and "left_out" ({system: reason}). `per_query` and
-    `run` are of the table that gives the verdict. `per_query` has one row per query: query_id, query, pairs, relevant,
-    "SYSTEM nDCG@10" for each of the browser's columns that is there, and gain over the strongest baseline. `run` has
-    one row per judged pair or hit: query_id, document_id, grade (null where nobody judged), relevant and the systems'
-    scores; `documents` has document_id, title (the first field) and text (all of them). `curves` may hold
-    "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall),
-    these two with a column for each system.
+    `per_query` and `run` are of the table that gives the verdict. `per_query` has one row per query: query_id, query,
+    pairs, relevant, "SYSTEM nDCG@10" for each of the browser's columns that is there, and gain over the strongest
+    baseline. `run` has one row per judged pair or hit: query_id, document_id, grade (null where nobody judged),
+    relevant and the systems' scores; `documents` has document_id, title (the first field) and text (all of them).
+    `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
+    "precision_recall" (recall), these two with a column for each system.
     """
 
     title: str
     scope: str  # what the answer is of, such as "on this split and seed"
     note: str
-    comparison: dict[str, Any]
+    comparison: Comparison
     per_query: pd.DataFrame
     run: pd.DataFrame
     documents: pd.DataFrame
     curves: dict[str, pd.DataFrame]
-    counts: dict[str, Any]  # {section: {name: number}}
-    params: dict[str, Any]  # {section: {name: value}}
+    counts: dict[str, dict[str, object]]  # {section: {name: number}}
+    params: dict[str, dict[str, object]]  # {section: {name: value}}
     digests: dict[str, str]  # {file or thing: hex SHA-256}
     to_judge: PurePath  # the list of what to judge next
     ms_of: float = 0.0  # mean tokens of the pairs whose milliseconds `depths` has
@@ -61,22 +61,22 @@ class Results:
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: LABELS[name]}
+    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
     environment.tests["long"] = lambda text: any(len(word) > LONG_WORD for word in text.split())
     strongest = deciding(results.comparison)["headline"]["strongest"]
-    curve = pd.DataFrame(results.depths, columns=["depth", "cross_encoder", "base_cosine", "perfect"])
-    depth = {"depth": curve} if results.depths else {}
+    curve = pd.DataFrame(results.depths)
+    depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
         answer=answer(deciding(results.comparison), results.per_query["gain"].tolist(), results.scope),
         basis=basis(results.comparison),
         next_step=next_step(results.comparison, results.to_judge),
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
-        strongest=LABELS[strongest],
-        systems=list(LABELS),
+        strongest=SYSTEMS[strongest].label,
+        systems=list(SYSTEMS),
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
         unjudged=bool(results.run["grade"].isna().any()),
-        plots=plots(results.per_query, results.curves | depth, LABELS[strongest]),
+        plots=plots(results.per_query, results.curves | depth, SYSTEMS[strongest].label),
         browser=browser_data(results),
     )
 
@@ -124,7 +124,7 @@ def browser_data(results: Results) -> dict[str, Any]:
     columns, measured = SERVED_SIDE_BY_SIDE if results.served else SIDE_BY_SIDE, deciding(results.comparison)["systems"]
     systems = [name for name in columns if name in results.run and name in measured]
     runs = {str(query_id): rows for query_id, rows in results.run.groupby("query_id", sort=False)}
-    worst_first = results.per_query.sort_values([f"cross_encoder {MEASURE}", "gain"], kind="stable")
+    worst_first = results.per_query.sort_values([f"cross_encoder {MAIN}", "gain"], kind="stable")
     by_gain = worst_first["gain"].rank(method="first").astype(int)
     queries = [
         {
@@ -132,8 +132,8 @@ def browser_data(results: Results) -> dict[str, Any]:
             "text": row["query"],
             "pairs": number(row["pairs"]),
             "relevant": number(row["relevant"]),
-            "values": [f"{row[f'{name} {MEASURE}']:.3f}" for name in systems],
-            "ranker": f"{row[f'cross_encoder {MEASURE}']:.3f}",
+            "values": [f"{row[f'{name} {MAIN}']:.3f}" for name in systems],
+            "ranker": f"{row[f'cross_encoder {MAIN}']:.3f}",
             "gain": signed(row["gain"]),
             "by_gain": place,
             "tops": top_documents(runs.get(str(row["query_id"]), results.run[:0]), systems),
@@ -143,7 +143,7 @@ def browser_data(results: Results) -> dict[str, Any]:
     shown = {document for query in queries for top in query["tops"] for document, _, _ in top}
     texts = results.documents[results.documents["document_id"].isin(shown)]
     return {
-        "systems": [LABELS[name] for name in systems],
+        "systems": [SYSTEMS[name].label for name in systems],
         "queries": queries,
         "texts": {
             document: [shortened(title), shortened(text.removeprefix(title))]
@@ -172,13 +172,10 @@ def shortened(text: str) -> str:
 def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[str, int | None, str]]]:
     """Of one query's run, the first TOP documents of each system as (document_id, grade or None, move).
 
-    Equal scores are ordered by document_id, falling, as in trec_eval, which compares in single precision. A move is
-    told from the first system's order; in its own column, it is where the cross-encoder puts what it moves out of TOP.
+    A move is told from the first system's order; in its own column, it is where the cross-encoder puts what it moves
+    out of TOP.
     """
-    ordered = run.assign(**{name: run[name].astype(np.float32) for name in systems})
-    orders = {
-        name: ordered.sort_values([name, "document_id"], ascending=False)["document_id"].tolist() for name in systems
-    }
+    orders = {name: trec_order(run.assign(score=run[name]))["document_id"].tolist() for name in systems}
     ranks = {name: {document: rank for rank, document in enumerate(order, 1)} for name, order in orders.items()}
     given = [None if pd.isna(grade) else int(grade) for grade in run["grade"]]
     grades = dict(zip(run["document_id"], given, strict=True))

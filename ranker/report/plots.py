@@ -7,22 +7,8 @@ import pandas as pd
 import vl_convert
 from markupsafe import Markup, escape
 
-from ranker.report.answer import LABELS
+from ranker.metrics.systems import SYSTEMS
 
-COLOURS = dict(
-    zip(
-        LABELS,
-        ("#0b5cad", "#7a3e9d", "#b35900", "#00736b", "#a3245c", "#5f6b00", "#8a1c1c", "#666666", "#444444", "#999999"),
-        strict=True,
-    )
-)
-DASHES = dict(
-    zip(
-        LABELS,
-        ([1, 0], [6, 2], [6, 3, 2, 3], [2, 2], [9, 3], [4, 4], [8, 2, 2, 2], [1, 3], [5, 2], [1, 1]),
-        strict=True,
-    )
-)
 NAMED = 60  # queries that the plot of gains names; more share its height, because a page of bars shows no shape
 NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert ends the process on any of these
 
@@ -56,11 +42,12 @@ def _gain(per_query: pd.DataFrame) -> dict[str, Any]:
     x = {"field": "gain", "type": "quantitative", "title": "gain in nDCG@10", "axis": axis}
     named = {"labelLimit": 170, "ticks": False, "labels": len(names) <= NAMED}
     y = {"field": "query", "type": "nominal", "sort": None, "title": None, "axis": named}
-    loss = {"condition": {"test": "datum.gain < 0", "value": COLOURS["bm25"]}, "value": COLOURS["cross_encoder"]}
+    gain, loss = SYSTEMS["cross_encoder"].colour, SYSTEMS["bm25"].colour
+    colour = {"condition": {"test": "datum.gain < 0", "value": loss}, "value": gain}
     return {
         "data": {"values": pd.DataFrame({"gain": ordered["gain"], "query": names}).to_dict("records")},
         "mark": "bar",
-        "encoding": {"x": x, "y": y, "color": loss},
+        "encoding": {"x": x, "y": y, "color": colour},
         "width": 260,
         "height": {"step": 15 * min(1, NAMED / max(len(names), 1))},
     }
@@ -74,11 +61,13 @@ def _reliability(curve: pd.DataFrame) -> dict[str, Any]:
 
 
 def _by_system(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
-    names = [name for name in LABELS if name in table]
-    line = _line(table.rename(columns=LABELS).melt(id_vars=x, var_name="system", value_name=y), x, y)
+    systems = [system for name, system in SYSTEMS.items() if name in table]
+    labels = {system.name: system.label for system in systems}
+    line = _line(table.rename(columns=labels).melt(id_vars=x, var_name="system", value_name=y), x, y)
     legend = {"orient": "bottom", "title": None, "columns": 2, "symbolSize": 400, "labelLimit": 0}
-    for channel, styles in (("color", COLOURS), ("strokeDash", DASHES)):
-        scale = {"domain": [LABELS[name] for name in names], "range": [styles[name] for name in names]}
+    styles = {"color": [system.colour for system in systems], "strokeDash": [system.dash for system in systems]}
+    for channel, drawn in styles.items():
+        scale = {"domain": list(labels.values()), "range": drawn}
         line["encoding"][channel] = {"field": "system", "type": "nominal", "scale": scale, "legend": legend}
     return line
 
@@ -107,7 +96,7 @@ def _svg(spec: dict[str, Any], label: str) -> Markup:
         "aria": False,  # the element as a whole is one picture
         "axis": ink | {"titleFontWeight": "normal", "gridColor": "#e6e9ee", "domainColor": "#8a94a3"},
         "legend": ink,
-        "mark": {"color": COLOURS["cross_encoder"]},
+        "mark": {"color": SYSTEMS["cross_encoder"].colour},
         "view": {"stroke": None},
         "axisY": {"titlePadding": 14},
         "padding": {"left": 20, "right": 20, "top": 5, "bottom": 5},  # a browser's letters may be wider than those here

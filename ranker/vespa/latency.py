@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ranker.common.files import read_json
 
@@ -11,19 +11,29 @@ MEASURE = "python -m bench.studies.vespa"  # writes it
 ALIKE = 0.02  # models whose files' sizes differ by less have as many weights in as many bits
 
 
-def read_figures() -> dict[str, Any] | None:
+class Figures(TypedDict):
+    """What was measured, of FIGURES's keys those that are read here."""
+
+    machine: str
+    model_bytes: int
+    ms_per_hit: float
+    tokens_per_pair: dict[str, float]
+
+
+def read_figures() -> Figures | None:
     """`ms_per_hit` of a model of `model_bytes` on a `machine`, and more; None where nothing was measured."""
-    return read_json(FIGURES) if FIGURES.is_file() else None
+    figures: Figures | None = read_json(FIGURES) if FIGURES.is_file() else None
+    return figures
 
 
-def ms_per_hit(figures: dict[str, Any] | None, model_bytes: int) -> float | None:
+def ms_per_hit(figures: Figures | None, model_bytes: int) -> float | None:
     """Milliseconds that a model of this size was measured to take for a hit; None where another one was measured."""
     known = figures is not None and abs(model_bytes / figures["model_bytes"] - 1) <= ALIKE
     return float(figures["ms_per_hit"]) if figures is not None and known else None
 
 
 def misfits(
-    figures: dict[str, Any] | None, model_bytes: int, rerank_count: int, latency_ms: int, timeout_ms: int
+    figures: Figures | None, model_bytes: int, rerank_count: int, latency_ms: int, timeout_ms: int
 ) -> Iterator[str]:
     """A line for each bound that reranking does not fit, or one that says why that is not known."""
     if figures is None:

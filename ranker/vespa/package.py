@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from ranker.common.errors import InputError
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests, served_model
 from ranker.contract.layout import Layout, read_contract
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.contract.words import CONTROLS, INVISIBLE, stemmer_of
@@ -117,8 +117,7 @@ def write_application(
     Where int8 is asked for and no scheme passed export's gate, it is the exact one. InputError where Vespa would drop
     this tokenizer's tokens.
     """
-    if not (ranker / MODEL_FILES[model]).is_file():
-        model = "fp32"
+    model = served_model(ranker, model)
     check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
     layout = read_contract(ranker / CONTRACT_FILE)
     if layout.pad_id != PAD:

@@ -1,0 +1,179 @@
+"""One evaluation of judged pairs and of what is served, for a split and for the cross-validation's seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ranker.common.errors import InputError
+from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
+from ranker.evaluation.significance import Tables, compare_systems
+from ranker.metrics.comparison import Compared, Comparison, Decided, Reranked, Slice, Undefined
+from ranker.metrics.ranking import (
+    expected_measures,
+    has_no_order,
+    mean_measures,
+    ranking_measures,
+    relevant_queries,
+)
+from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
+from ranker.metrics.verdict import deciding_table, without_stand_ins
+from ranker.project.params import Params
+
+NO_ORDER = "all its scores of a query are equal: its ranking would be that of the ids"
+
+# The same pairs or hits for each seed of training, with a column of scores for each system; one split is one seed.
+# Only the cross-encoder's scores depend on the seed.
+Runs = Mapping[int, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Measures per query of each system, and the systems that were left out, with the reason."""
+
+    tables: dict[str, Tables]
+    left_out: dict[str, str]
+
+    @property
+    def means(self) -> dict[str, pd.DataFrame]:
+        """One table for each system: of several seeds, each query's mean."""
+        return {name: mean_over_seeds(by_seed) for name, by_seed in self.tables.items()}
+
+
+@dataclass(frozen=True)
+class Served:
+    """The evaluation of what is served."""
+
+    comparison: Reranked
+    means: dict[str, pd.DataFrame]  # each system's measures per query, means over seeds
+    curve: pd.DataFrame  # over depth
+    judged: pd.DataFrame  # the pairs that it is measured by
+    ordered: pd.DataFrame  # each system's order of the hits; the cross-encoder's of the first seed
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Judged pairs of queries that have a relevant one, with their measures; what is served; and the comparison."""
+
+    comparison: Comparison
+    judged: pd.DataFrame  # of the first seed
+    measures: Measures
+    served: Served | None
+
+
+def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
+    """Compare all systems on the judged pairs, on those of unseen documents and, where there are hits, as served.
+
+    `pairs` have query_id, document_id, grade, relevant, judged, unseen and scores; `hits` query_id, document_id, rank
+    and scores. InputError if the cross-encoder gives equal scores to all documents of each query.
+    """
+    judged = {name: relevant_queries(run) for name, run in pairs.items()}
+    first, seed = next(iter(judged.values())), params.split.seed
+    measures = measure_pairs(judged)
+    if "cross_encoder" in measures.left_out:
+        raise InputError("cross_encoder: expected scores that order documents, found equal ones for each query")
+    served = rerank(first, hits, params) if hits else None
+    comparison: Comparison = {
+        **compare_pairs(measures, first, seed),
+        "left_out": measures.left_out,
+        "unseen_documents": compare_slice({name: run[run["unseen"]] for name, run in pairs.items()}, seed),
+        **decide(served),
+    }
+    return Evaluation(comparison, first, measures, served)
+
+
+def decide(served: Served | None) -> Decided:
+    """The comparison of what is served, where queries are held out, and the table that gives the verdict."""
+    if served is None:
+        return {"decides": {"table": "judged", "system": None, "judged": None}}
+    return {"reranked": served.comparison, "decides": deciding_table(served.comparison)}
+
+
+def measure_pairs(runs: Runs) -> Measures:
+    """Measures of each system that scored the pairs, and of a random order.
+
+    Every query has a relevant pair (`relevant_queries`).
+    """
+    first = next(iter(runs.values()))
+    columns = {name: _seeds_of(name, runs) for name in (*EXPORTED, *BASELINES, *ONCE) if name in first}
+    left_out = {
+        name: NO_ORDER
+        for name, by_seed in columns.items()
+        if all(has_no_order(run, run[name].to_numpy()) for run in by_seed.values())
+    }
+    tables: dict[str, Tables] = {
+        name: {seed: ranking_measures(run, run[name].to_numpy()) for seed, run in by_seed.items()}
+        for name, by_seed in columns.items()
+        if name not in left_out
+    }
+    return Measures(tables | {"random": {next(iter(runs)): expected_measures(first)}}, left_out)
+
+
+def compare_pairs(measures: Measures, judged: pd.DataFrame, seed: int) -> Compared:
+    """The comparison of the cross-encoder with all others, and no verdict where stand-ins are among `judged`."""
+    compared = compare_systems(measures.tables, opponents("judged"), seed)
+    return {**compared, "headline": without_stand_ins(compared["headline"], judged)}
+
+
+def compare_slice(pairs: Runs, seed: int) -> Slice:
+    """The same comparison of some pairs; their counts alone of one query, or where each has, say, one document."""
+    runs = {name: relevant_queries(run) for name, run in pairs.items()}
+    first = next(iter(runs.values()))
+    counts: Slice = {"queries": first["query_id"].nunique(), "pairs": len(first)}
+    measures = measure_pairs(runs) if counts["queries"] > 1 else None  # one query tells nothing of others
+    if measures is None or "cross_encoder" in measures.left_out:
+        return counts
+    return {**counts, **compare_pairs(measures, first, seed)}
+
+
+def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
+    """The comparison of what is served: the first stage's best hits, reordered.
+
+    `run` are judged pairs of queries that have a relevant one; what stands in for judged documents is left out.
+    """
+    judged = run[run["judged"]].reset_index(drop=True)
+    count = params.vespa.rerank_count
+    of_judged = {seed: rows[rows["query_id"].isin(judged["query_id"])] for seed, rows in hits.items()}
+    runs = {seed: rows.reset_index(drop=True) for seed, rows in of_judged.items()}
+    measured = {seed: measure_hits(judged, rows, count) for seed, rows in runs.items()}
+    tables: dict[str, Tables] = {
+        name: {seed: measured[seed][name] for seed in _seeds_of(name, runs)} for name in next(iter(measured.values()))
+    }
+    means = Measures(tables, {}).means
+    compared = compare_hits(tables, params.split.seed)
+    curve = depth_curve(judged, list(runs.values()))
+    comparison: Reranked = {
+        "first_stage": params.first_stage.by,
+        "count": count,
+        "systems": compared["systems"],
+        "differences": compared["differences"],
+        "headline": compared["headline"],
+        "perfect": mean_measures(means["perfect"]),
+        "smallest_depth": smallest_depth(curve),
+    }
+    return Served(comparison, means, curve, judged, orders(judged, next(iter(runs.values())), count))
+
+
+def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:
+    """Of each query, the means of its measures."""
+    if len(by_seed) == 1:
+        return next(iter(by_seed.values()))
+    return pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()
+
+
+def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Undefined:
+    """Counts that the tables do not show: queries without a relevant pair, and the systems that were left out.
+
+    `run` is `relevant_queries(whole)`.
+    """
+    return {
+        "queries": run["query_id"].nunique(),
+        "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
+        "left_out": measures.left_out,
+    }
+
+
+def _seeds_of(system: str, runs: Runs) -> Runs:
+    """The runs that a system is measured in: all of them, or the first."""
+    seed = next(iter(runs))
+    return runs if system == "cross_encoder" else {seed: runs[seed]}

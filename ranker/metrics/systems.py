@@ -1,0 +1,68 @@
+"""The systems that are measured, an entry each: how tables and plots show it, and what it takes part in.
+
+A new baseline is one entry here and one function in ranker.evaluation.baselines.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Table = Literal["judged", "reranked"]  # of comparison.json: judged pairs among themselves, and what is served
+
+
+@dataclass(frozen=True)
+class System:
+    """A system's name, its looks on the page, and its part in the evaluation."""
+
+    name: str  # in tables, files and JSON
+    label: str  # of its row and its line
+    spoken: str  # within a sentence
+    colour: str
+    dash: tuple[int, ...]  # of its line: pixels drawn and left out in turn
+    exported: bool = False  # stage score asks the exported model
+    recipe: bool = False  # the cross-validation trains it on the judgements
+    baseline: bool = False  # scores each pair, untrained, by its function in ranker.evaluation.baselines
+    against: tuple[Table, ...] = ()  # the tables whose verdict is against it; no judgement has touched it
+
+
+# In the page's order.
+SYSTEMS = {
+    system.name: system
+    for system in (
+        System("cross_encoder", "cross-encoder", "the cross-encoder", "#0b5cad", (1, 0), exported=True, recipe=True),
+        System("cross_encoder_int8", "cross-encoder, int8", "the same in int8", "#7a3e9d", (6, 2), exported=True),
+        System("bi_encoder", "bi-encoder", "the bi-encoder", "#b35900", (6, 3, 2, 3), recipe=True),
+        System("tutorial", "tutorial's recipe", "the tutorial's recipe", "#00736b", (2, 2), recipe=True),
+        System("head_only", "head only", "a head alone", "#a3245c", (9, 3), recipe=True),
+        System(
+            *("base_cosine", "base model's cosine", "the base model's cosine", "#5f6b00", (4, 4)),
+            baseline=True,
+            against=("judged", "reranked"),
+        ),
+        System("bm25", "BM25", "BM25", "#8a1c1c", (8, 2, 2, 2), baseline=True, against=("judged",)),
+        System("random", "random order", "a random order", "#666666", (1, 3), against=("judged",)),
+        System(
+            *("first_stage", "first stage's own order", "the first stage's own order", "#444444", (5, 2)),
+            against=("reranked",),
+        ),
+        System("perfect", "perfect order", "perfect order", "#999999", (1, 1)),  # a bound, which no system reaches
+    )
+}
+
+# What finds the hits (first_stage.by), within a sentence.
+FIRST_STAGES = {
+    "bm25": "BM25",
+    "cosine": "the base model's cosine",
+    "fusion": "BM25 and the base model's cosine",
+    "bi_encoder": "a bi-encoder, fine-tuned on the same judgements",
+    "run": "your own engine",
+}
+
+EXPORTED = tuple(name for name, system in SYSTEMS.items() if system.exported)
+RECIPES = tuple(name for name, system in SYSTEMS.items() if system.recipe)
+ONCE = RECIPES[1:]  # trained once a fold, by train.seed; the cross-encoder also once a seed
+BASELINES = tuple(name for name, system in reversed(SYSTEMS.items()) if system.baseline)  # the weaker first
+
+
+def opponents(table: Table) -> tuple[str, ...]:
+    """The systems that this table's verdict is against, the weaker first."""
+    return tuple(name for name, system in reversed(SYSTEMS.items()) if table in system.against)

@@ -1,0 +1,75 @@
+"""ranker.evaluation.compare: what is left out, what is undefined, what a slice has."""
+
+import pandas as pd
+import pytest
+
+from ranker.common.errors import InputError
+from ranker.evaluation.compare import NO_ORDER, compare_slice, evaluate, measure_pairs, undefined
+from ranker.metrics.ranking import expected_measures, ranking_measures, relevant_queries
+from tests.factories import PARAMS
+
+WHOLE = pd.DataFrame(
+    {
+        "query_id": ["1", "1", "2", "2", "3"],
+        "document_id": list("abcde"),
+        "grade": [2, 0, 0, 1, 0],
+        "relevant": [True, False, False, True, False],
+        "cross_encoder": [2.0, 1, 0, 1, 5],
+        "bm25": [0.0, 0, 0, 0, 7],  # with an order only where nothing is relevant
+        "base_cosine": [0.5, 0.5, 0.1, 0.9, 0],
+    }
+)
+RUN = relevant_queries(WHOLE)
+
+
+def test_measure_pairs_leaves_out_what_has_no_order_and_says_why() -> None:
+    measures = measure_pairs({13: RUN})
+    assert measures.left_out == {"bm25": NO_ORDER}
+    assert list(measures.means) == ["cross_encoder", "base_cosine", "random"]
+    for name in ("cross_encoder", "base_cosine"):
+        pd.testing.assert_frame_equal(measures.means[name], ranking_measures(RUN, RUN[name].to_numpy()))
+    pd.testing.assert_frame_equal(measures.means["random"], expected_measures(RUN))
+
+
+def test_undefined_by_hand() -> None:
+    found = undefined(WHOLE, RUN, measure_pairs({13: RUN}))
+    assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
+    assert found["left_out"] == {"bm25": NO_ORDER}
+
+
+def test_measure_pairs_asks_every_seed_for_the_cross_encoder_alone() -> None:
+    """The second seed's models have query 1 the other way round, and order where the first's has none."""
+    other = RUN.assign(cross_encoder=[1.0, 2, 0, 1], base_cosine=0.0)
+    measures = measure_pairs({13: RUN, 14: other})
+    assert list(measures.tables["cross_encoder"]) == [13, 14]
+    assert list(measures.tables["base_cosine"]) == list(measures.tables["random"]) == [13]
+    assert measures.means["cross_encoder"]["RR@10"].tolist() == [3 / 4, 1]
+    flat = RUN.assign(cross_encoder=0.0)
+    assert "cross_encoder" in measure_pairs({13: flat, 14: RUN}).tables
+    assert measure_pairs({13: flat, 14: flat}).left_out["cross_encoder"] == NO_ORDER
+
+
+def test_evaluate_of_a_model_without_an_order_is_one_line() -> None:
+    run = WHOLE.assign(judged=True, unseen=True, cross_encoder=0.0)
+    with pytest.raises(InputError, match="cross_encoder: expected scores that order documents, found equal ones"):
+        evaluate({13: run}, {}, PARAMS)
+
+
+def test_evaluate_of_one_split_without_hits_is_of_judged_pairs() -> None:
+    found = evaluate({13: WHOLE.assign(judged=True, unseen=False)}, {}, PARAMS)
+    assert found.served is None
+    assert found.comparison["decides"] == {"table": "judged", "system": None, "judged": None}
+    assert found.comparison["unseen_documents"] == {"queries": 0, "pairs": 0}
+    assert "reranked" not in found.comparison
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        ([0, 3], {"queries": 2, "pairs": 2}),  # one document a query: there is no order to measure
+        ([0, 1], {"queries": 1, "pairs": 2}),  # one query tells nothing of others
+        ([], {"queries": 0, "pairs": 0}),
+    ],
+)
+def test_compare_slice_is_counts_alone_where_nothing_can_be_told(rows: list[int], counts: dict[str, int]) -> None:
+    assert compare_slice({13: WHOLE.iloc[rows].assign(judged=True)}, 13) == counts
