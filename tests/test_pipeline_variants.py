@@ -70,7 +70,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
     printed = capfd.readouterr().out
     assert f"train: {pairs} pairs, 0 held out; " in printed
-    assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    assert "evaluate: split.held_out none: all queries are trained on; `make crossval` measures" in printed
     manifest = json.loads((paths.RANKER / "manifest.json").read_text())
     assert manifest["measured_on"] == {"held_out_fold": "none", "pairs": 0}
     assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})
