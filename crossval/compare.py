@@ -21,25 +21,25 @@ from ranker.splits.folds import unseen_by_training
 
 
 def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
-    """query_id, document_id and score of the models of these folds."""
+    """query_id, document_id and score by these folds' models."""
     return pd.concat(tables.read_table(paths.crossval_scores(recipe, seed, fold), tables.SCORES) for fold in folds)
 
 
 def pool(params: Params) -> pd.DataFrame:
-    """Every judged pair, once, with its fold, the scores of the systems of one seed, and whether training saw it."""
+    """Every judged pair, once, with its fold, `unseen`, and the scores of the systems trained once or not at all."""
     run = tables.read_table(paths.SPLIT_PAIRS)
     run["unseen"] = unseen_by_training(run, tables.read_table(paths.MINED_PAIRS))
     return with_recipes(run.join(baseline_scores(run, read_judged(run, params.first_stage.language))), params)
 
 
 def hits_of(run: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The first stage's hits of the queries of `run`, with the scores of the systems of one seed."""
+    """The first stage's hits for the queries of `run`, with the scores of the systems trained once or not at all."""
     hits = tables.read_table(paths.HITS)
     return with_recipes(hits[hits["query_id"].isin(run["query_id"])].reset_index(drop=True), params)
 
 
 def with_recipes(run: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Pairs or hits with the scores of the recipes that are trained once."""
+    """Add the scores of the recipes that are trained once to pairs or hits."""
     for recipe in ONCE:
         run = with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))
     return run
@@ -54,15 +54,15 @@ def seed_runs(run: pd.DataFrame, params: Params) -> dict[int, pd.DataFrame]:
 
 
 def with_scores(run: pd.DataFrame, system: str, scores: pd.DataFrame) -> pd.DataFrame:
-    """Pairs or hits with a column of a system's scores; ValueError if it has none of one of them."""
+    """Add a column of a system's scores to pairs or hits; ValueError if a score is missing."""
     run = run.merge(scores.rename(columns={"score": system}), how="left", validate="one_to_one")
-    if missing := int(run[system].isna().sum()):  # a sort would put them last
+    if missing := int(run[system].isna().sum()):  # sorting would rank them last
         raise ValueError(f"expected a score of {system} for each pair, found {missing} without one")
     return run
 
 
 def long_run(seeds: Runs) -> pd.DataFrame:
-    """One row per system, seed and pair; the seed is missing where a system does not depend on it."""
+    """One row per system, seed and pair; the seed is missing for systems that do not depend on it."""
     first = next(iter(seeds.values()))
     runs = [(None, first, (*BASELINES, *ONCE)), *((seed, rows, ("cross_encoder",)) for seed, rows in seeds.items())]
     table = pd.concat(
@@ -99,7 +99,7 @@ def main() -> None:
     write_means(paths.CROSSVAL_METRICS, means)
     print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.by}, reordered")
     print(means_table(served.means))
-    print("crossval: judged pairs among themselves")
+    print("crossval: judged documents only")
     print(means_table(means))
 
 

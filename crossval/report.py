@@ -1,4 +1,4 @@
-"""Write the page of the cross-validation, where every query is ranked by a model that has not seen it.
+"""Write the cross-validation's page: models rank only queries that they were not trained on.
 
 python -m crossval.report
 """
@@ -19,14 +19,14 @@ from ranker.report.page import Results, render
 
 
 def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """One row per judged pair, and a column of scores for each system; of those trained, of one seed."""
+    """One row per judged pair, with a column of scores for each system; trained systems have those of `seed`."""
     run = run[run["seed"].isna() | (run["seed"] == seed)]
     pairs = ["query_id", "document_id", "grade", "relevant"]
     return run.pivot(index=pairs, columns="system", values="score").reset_index()
 
 
 def curves(run: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Over all pairs, whatever their query."""
+    """The curves over the pairs of all queries together."""
     systems = ("cross_encoder", *BASELINES)
     return {
         "reliability": reliability_curve(run["relevant"].to_numpy(), run["cross_encoder"].to_numpy()),
@@ -45,13 +45,13 @@ def counted(count: int, what: str) -> str:
 
 
 def note(params: Params) -> str:
-    """What the figures are of."""
+    """The scope of the figures."""
     seeds = params.crossval.seeds
     several = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     return (
-        f"Every query is ranked by models that were trained without its fold ({params.split.folds} folds), scored in "
-        f"fp32. The cross-encoder's figures are means over {several}, and its "
-        "95% intervals are over queries and seeds; all else is trained once or not at all. The curves and rankings are "
+        f"Models trained without a query's fold rank it ({params.split.folds} folds), with scores in fp32. The "
+        f"cross-encoder's figures are means over {several}, and its 95% intervals cover queries and seeds; other "
+        "systems are trained once or not at all. The curves and rankings are "
         f"those of seed {seeds[0]}. A random order is given by its expectation."
     )
 
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def say(results: Results) -> None:
-    """The answer, on the screen."""
+    """Print the verdict."""
     comparison = results.comparison
     decided = deciding(comparison)
     for line in (

@@ -1,4 +1,4 @@
-"""Train one model of the cross-validation, as stage train does, and score the queries that it has not seen.
+"""Train one model of the cross-validation, as stage train does, and score its held-out queries.
 
 python -m crossval.train RECIPE SEED FOLD
 """
@@ -41,9 +41,9 @@ TUTORIAL = {
 
 
 def recipe_params(params: Params, recipe: str, seed: int) -> Params:
-    """The params by which a recipe trains."""
+    """A recipe's params."""
     changes: dict[str, Any] = {"seed": seed}
-    if recipe == "bi_encoder" and params.train.trainable == "head":  # it has none
+    if recipe == "bi_encoder" and params.train.trainable == "head":  # it has no head
         changes["trainable"] = "layers"
     if recipe in ("tutorial", "head_only"):
         changes |= TUTORIAL
@@ -51,12 +51,12 @@ def recipe_params(params: Params, recipe: str, seed: int) -> Params:
 
 
 def start(params: Params, recipe: str) -> CrossEncoder:
-    """The model before it learns. A bi-encoder is one of any base model, whatever head the cross-encoder has."""
+    """The untrained model of a recipe."""
     return new_bi_encoder(params.train.trainable) if recipe == "bi_encoder" else initial_model(params)
 
 
 def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name: str) -> np.ndarray:
-    """Scores of the held-out pairs, float32 [pairs], of a model of its own; `name` is its, should it be stopped."""
+    """Train a new model and score the held-out pairs: float32 [pairs]. `name` is that of its checkpoints."""
     (pairs, training), (_, held_out) = sides
     model = start(params, recipe)
     settings = params.train
@@ -65,7 +65,7 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
         return score(model, held_out)
     model = cast(BertForSequenceClassification, model)
     pooled = features(model, training, resolve_precision(settings.precision))
-    # Scores are of fp32 whatever training computes in, because what is exported is.
+    # Scoring always uses fp32, like the exported model.
     scored = features(model, held_out, "fp32")
     if recipe == "head_only":
         return converged_head_scores(pooled, pairs["relevant"].to_numpy(), pairs["query_id"].to_numpy(), scored)
@@ -74,13 +74,13 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
 
 
 def to_score(params: Params, held_out: pd.DataFrame) -> Side:
-    """The held-out pairs, and those hits of their queries that nobody judged: what is served, and what is judged."""
+    """The held-out pairs and their queries' unjudged hits, with token ids."""
     hits = tables.read_table(paths.HITS)
     hits = hits[hits["query_id"].isin(held_out["query_id"])]
     pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
     queries = tables.read_tokens(paths.SPLIT_QUERIES)
     documents = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
-    pairs["relevant"] = False  # no score asks for it
+    pairs["relevant"] = False  # unused in scoring, but encode_pairs needs it
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
 
 

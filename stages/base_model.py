@@ -1,4 +1,4 @@
-"""Fetch the base model, checked against its digest, in place whole or not at all.
+"""Fetch the base model and check its digest; replace the last copy only by a complete one.
 
 python -m stages.base_model
 """

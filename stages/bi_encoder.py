@@ -1,4 +1,4 @@
-"""Fine-tune the base model as a bi-encoder on the training folds, where the first stage asks for it; else leave a note.
+"""Fine-tune a bi-encoder on the training folds if first_stage.by is bi_encoder; otherwise write a note.
 
 python -m stages.bi_encoder
 """
@@ -14,8 +14,8 @@ from ranker.project.versions import say_other_versions
 
 
 def train(params: Params, folder: Path) -> None:
-    """Write a model that embeds texts, as stage base_model writes one."""
-    from ranker.model.cross_encoder import new_bi_encoder, save_encoder  # torch takes seconds to import: not for a note
+    """Fine-tune a bi-encoder and write it in stage base_model's format."""
+    from ranker.model.cross_encoder import new_bi_encoder, save_encoder  # torch takes seconds to import
     from ranker.model.dataset import load_pairs, targets
     from ranker.splits.folds import held_out_rows
     from ranker.training.checkpoints import remove_checkpoints

@@ -1,4 +1,4 @@
-"""Embed the texts of all pairs with the base model as it came, for the baseline that no judgement has touched.
+"""Embed the texts of all pairs with the untrained base model, for the baseline base_cosine.
 
 python -m stages.embed
 """

@@ -1,4 +1,4 @@
-"""Tokenise each query and document once, whole and without special tokens; pairs are cut when they are laid out.
+"""Tokenise each query and document once, in full and without special tokens; laying out a pair truncates it.
 
 python -m stages.encode
 """
@@ -20,11 +20,11 @@ from ranker.project.documents import read_documents
 from ranker.project.params import load_params
 from ranker.project.preflight import check_params_fit_model
 
-UNKNOWN = 0.05  # share of tokens that the vocabulary lacks, from which on a line says so
+UNKNOWN = 0.05  # share of unknown tokens that prints a warning
 PERCENTILES = (50, 90, 99, 100)
 
 
-Part = tuple[tables.Tokens, list[pa.Array]]  # token ids, and the columns between them and the ids
+Part = tuple[tables.Tokens, list[pa.Array]]  # token ids, and the columns between ids and tokens
 
 
 def encode_queries(tokenizer: Tokenizer) -> Iterator[Part]:
@@ -33,18 +33,18 @@ def encode_queries(tokenizer: Tokenizer) -> Iterator[Part]:
 
 
 def encode_documents(tokenizer: Tokenizer) -> Iterator[Part]:
-    """Token ids of all documents, a part at a time, and whether each is in a pair."""
+    """Token ids of all documents in parts, with the column `paired`."""
     paired = set(tables.read_table(paths.PAIRS)["document_id"])
     for ids, _, texts in tqdm(read_documents(), desc="encode", unit="part", disable=None):
         yield tables.pack(ids, tokenize(tokenizer, texts)), [pa.array([name in paired for name in ids], pa.bool_())]
 
 
 class Counts:
-    """Of the texts that pass by: how many they are, how long, and how many of their tokens are unknown."""
+    """Counts texts by length, and their unknown tokens."""
 
     def __init__(self, unknown: int | None) -> None:
         self.unknown = unknown
-        self.texts_of: Counter[int] = Counter()  # a length: a list of lengths would grow with the texts
+        self.texts_of: Counter[int] = Counter()  # each length, because a list of lengths would grow with the texts
         self.unknown_tokens = 0
 
     def watch(self, parts: Iterator[Part]) -> Iterator[Part]:
@@ -54,11 +54,11 @@ class Counts:
             yield tokens, columns
 
     def report(self, name: str) -> dict[str, float]:
-        """The counts, which are printed, and a line where many tokens are unknown."""
+        """Print and return the counts; warn if many tokens are unknown."""
         lengths = sorted(self.texts_of)
         up_to = np.cumsum([self.texts_of[length] for length in lengths])  # texts of at most each length
         texts, total = int(up_to[-1]), sum(length * count for length, count in self.texts_of.items())
-        # As np.percentile has them by its method "higher".
+        # Like np.percentile's method "higher".
         places = [ceil((texts - 1) * (percentile / 100)) for percentile in PERCENTILES]
         at_most = dict(zip(PERCENTILES, np.take(lengths, up_to.searchsorted(places, "right")), strict=True))
         share = self.unknown_tokens / total if total else 0.0

@@ -1,4 +1,4 @@
-"""Measure the exported ranker on the held-out queries, beside what it has to beat.
+"""Measure the exported ranker and the baselines on the held-out queries.
 
 python -m stages.evaluate
 """
@@ -31,18 +31,18 @@ from ranker.project.params import Params, load_params
 from ranker.project.versions import say_other_versions
 from ranker.splits.folds import held_out_pairs, unseen_by_training
 
-ONE = 0  # seed of the exported model: it is the only one that is measured here
+ONE = 0  # stands for the exported model's seed, the only one measured here
 
 
 def classify(run: pd.DataFrame) -> OverAllPairs:
-    """Measures over all pairs, whatever their query: the cross-encoder's probabilities, and the baselines' order."""
+    """Measures over the pairs of all queries together: the cross-encoder's probabilities, the baselines' order."""
     relevant = run["relevant"].to_numpy()
     found = {"cross_encoder": classification_measures(relevant, run["cross_encoder"].to_numpy())}
     return found | {system: {"ROC AUC": float(roc_auc_score(relevant, run[system]))} for system in BASELINES}
 
 
 def write_curves(run: pd.DataFrame) -> None:
-    """Calibration, ROC and precision-recall: the data of DVC's plots and the report's."""
+    """Write calibration, ROC and precision-recall, for DVC's plots and the report's."""
     bins = reliability_curve(run["relevant"].to_numpy(), run["cross_encoder"].to_numpy())
     tables.write_csv(paths.RELIABILITY_CURVE, bins.assign(calibrated=bins["probability"]))
     tables.write_csv(paths.ROC_CURVE, roc(run, ("cross_encoder", *BASELINES)))
@@ -50,7 +50,7 @@ def write_curves(run: pd.DataFrame) -> None:
 
 
 def held_out_run(params: Params) -> pd.DataFrame:
-    """Held-out pairs with the scores of every system and whether training has seen the document."""
+    """Held-out pairs with the scores of every system, and `unseen`, true if training did not see the document."""
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     _, held_out = held_out_pairs(pairs, params.split.held_out)
     run = tables.read_run(paths.SCORED_PAIRS)
@@ -62,7 +62,7 @@ def held_out_run(params: Params) -> pd.DataFrame:
 
 
 def write_served(served: Served, queries: pd.DataFrame, params: Params) -> None:
-    """Write what is measured of what is served."""
+    """Write the evaluation of the served rankings."""
     write_means(paths.RERANKED_METRICS, served.means)
     strongest = served.comparison["headline"]["strongest"]
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(served.judged, queries, served.means, strongest))
@@ -72,7 +72,7 @@ def write_served(served: Served, queries: pd.DataFrame, params: Params) -> None:
 
 
 def write_evaluation(found: Evaluation, params: Params) -> None:
-    """Write the comparison, and the measures of each system, a flat file each, for `dvc metrics show`."""
+    """Write the comparison, and a flat file of measures for each system, for `dvc metrics show`."""
     comparison, means, served = found.comparison, found.measures.means, found.served
     queries = tables.read_texts(paths.SPLIT_QUERIES)
     write_means(paths.METRICS, means)
@@ -97,7 +97,7 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
 
 
 def audit_cut(run: pd.DataFrame) -> Cut:
-    """What of the texts was cut, with a warning."""
+    """Count truncated texts, and warn of them."""
     cut = cut_audit(run)
     if cut["pairs_cut"]:
         print(
@@ -109,14 +109,14 @@ def audit_cut(run: pd.DataFrame) -> Cut:
 
 
 def write_nothing_measured() -> None:
-    """Where all judgements were trained on, no query is left to measure on: that is the cross-validation's to do."""
+    """Write empty outputs for a model trained on all judgements; cross-validation measures its recipe."""
     with atomic(paths.METRICS) as partial:
         partial.mkdir()
         write_json(partial / "none.json", {})  # DVC warns of empty folders
     write_json(paths.COMPARISON, {"headline": {"verdict": NOT_MEASURED}})
     write_json(paths.MEASURES, {})
     write_empty_list(paths.TO_JUDGE)
-    print("evaluate: split.held_out none: no query is left to measure on; `make crossval` measures this recipe")
+    print("evaluate: split.held_out none: all queries are trained on; `make crossval` measures this recipe")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Export the fine-tuned model to ONNX, exact and in eight bits, with tokenizer, contract and manifest, and prove both.
+"""Export the fine-tuned model to ONNX in fp32 and int8, with tokenizer, contract and manifest, and check both.
 
 python -m stages.export
 """
@@ -32,8 +32,8 @@ from ranker.splits.folds import held_out_rows
 def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured:
     """Write both models into `folder`, which has the tokenizer and the contract; measure them on held-out pairs.
 
-    The eight-bit one's scheme is chosen on training-side pairs. Where nothing is held out, nothing is measured, and
-    ONNX is compared with PyTorch on those pairs.
+    Training-side pairs choose the int8 scheme. Without held-out pairs they are also those that compare ONNX with
+    PyTorch, and no measures are taken.
     """
     pairs, encoded = load_pairs(params, paths.CHECKPOINT)
     training, held = held_out_rows(pairs, params.split.held_out)
@@ -54,7 +54,7 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
 
 
 def made_of(params: Params) -> MadeOf:
-    """Digests of data, base model and code: that of this stage's deps, which are those of all stages before it too."""
+    """Digests of data, base model and code. This stage's deps include the code of all stages before it."""
     deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["export"]["deps"]
     trained = read_json(paths.CHECKPOINT / paths.TRAINING_FILE)
     return {
@@ -88,7 +88,7 @@ def main() -> None:
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))
     write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
     held_out = (
-        "nothing is held out"
+        "no held-out pairs"
         if measured.ndcg is None
         else f"on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"
     )
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _brief(ways: Mapping[str, Any]) -> str:
-    """What `agreement` tells, in the order of the gate's bounds; of a loss, its interval."""
+    """`agreement`'s measures in one line, in the order of the gate's bounds; the loss with its interval."""
     names = ("Kendall's tau", "overlap of top 10", "score difference")
     return "; ".join(
         f"{way}, "

@@ -1,4 +1,4 @@
-"""Run the frozen encoder once over every pair, where the head alone is trained; else leave a note.
+"""Run the frozen encoder once over every pair if only the head is trained; otherwise write a note.
 
 python -m stages.features
 """
@@ -18,11 +18,11 @@ from ranker.project.versions import say_other_versions
 def extract(params: Params, folder: Path) -> None:
     """Write the features of all pairs, in the order of their table.
 
-    The head's weights, which `train.seed` draws, are no part of them: a sweep over it keeps them.
+    They do not depend on the head's weights, so a sweep over `train.seed` reuses them.
     """
     from transformers import BertForSequenceClassification
 
-    from ranker.model.cross_encoder import initial_model  # torch takes seconds to import: not for nothing
+    from ranker.model.cross_encoder import initial_model  # torch takes seconds to import
     from ranker.model.features import FEATURES_FILE, write_features
     from ranker.model.hardware import resolve_precision
 
@@ -30,7 +30,7 @@ def extract(params: Params, folder: Path) -> None:
     precision = resolve_precision(params.train.precision)
     tokens = pairs.lengths.sum()
     print(f"features: {len(pairs)} pairs, {tokens} tokens; precision {precision}", flush=True)
-    model = cast(BertForSequenceClassification, initial_model(params))  # preflight says so
+    model = cast(BertForSequenceClassification, initial_model(params))  # preflight checks this
     write_features(folder / FEATURES_FILE, model, pairs, precision)
 
 

@@ -1,4 +1,4 @@
-"""Fetch queries, judgements and documents, in place whole or not at all.
+"""Fetch queries, judgements and documents; replace the last copy only by a complete one.
 
 python -m stages.fetch
 """

@@ -1,4 +1,4 @@
-"""Find each query's best documents of the whole collection, for the ranker to reorder.
+"""Find each query's best documents in the whole collection, for the ranker to reorder.
 
 python -m stages.first_stage
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Vectors:
-    """The base model's vectors, of length 1: of the queries, and of documents when they are asked for."""
+    """The base model's unit vectors of all queries, and of documents on demand."""
 
     def __init__(self) -> None:
         self.queries = tables.read_embeddings(paths.EMBEDDED_QUERIES)
@@ -41,13 +41,13 @@ class Vectors:
 
     @cached_property
     def embed(self) -> "Embedder":
-        """The base model, where a document was not judged: torch takes seconds to import."""
+        """The base model, loaded at the first unjudged document, because torch takes seconds to import."""
         from ranker.model.embedding import Embedder
 
         return Embedder(paths.BASE_MODEL)
 
     def documents(self, tokens: Tokens) -> Part:
-        """Ids and vectors, float32 [texts, size], of documents: those of stage embed, or made here."""
+        """Ids and vectors, float32 [texts, size], of documents; embeds those that stage embed did not."""
         ids = tokens.ids.to_pylist()
         unknown = [row for row, name in enumerate(ids) if name not in self.known.index]
         values = np.empty((len(ids), self.known.values.shape[1]), np.float32)
@@ -60,8 +60,8 @@ class Vectors:
 
 
 def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.DataFrame:
-    """query_id, document_id, score and rank of each query's best documents, of which none is the query itself."""
-    depth = params.depth + 1  # one of them may be it
+    """query_id, document_id, score and rank of each query's best documents, the query itself excluded."""
+    depth = params.depth + 1  # one of them may be the query itself
     found = []
     if params.by == "run":
         found.append(own_hits(params, queries))
@@ -85,7 +85,7 @@ def say_unstemmed(language: str) -> None:
 
 
 def without_itself(hits: pd.DataFrame) -> pd.DataFrame:
-    """The hits but for those that are their query, by id and text, of which a line says how many there are."""
+    """Drop the hits that are their own query, by id and text, and print their number."""
     same = hits[hits["query_id"] == hits["document_id"]]
     asked = tables.read_as(tables.read_tokens(paths.ENCODED_QUERIES))
     texts = tables.read_as(read_some_tokens(pa.array(same["document_id"], pa.string())))
@@ -96,7 +96,7 @@ def without_itself(hits: pd.DataFrame) -> pd.DataFrame:
 
 
 def bi_encoder_hits(queries: pd.DataFrame, depth: int) -> pd.DataFrame:
-    """Hits by the vectors of what stage bi_encoder trained."""
+    """Hits by the vectors of stage bi_encoder's model."""
     from ranker.model.embedding import Embedder
 
     embed = Embedder(paths.BI_ENCODER)
@@ -107,7 +107,7 @@ def bi_encoder_hits(queries: pd.DataFrame, depth: int) -> pd.DataFrame:
 
 
 def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
-    """Hits of a run of the user's own."""
+    """Hits of the user's own run file."""
     ids = {name for part, _, _ in read_documents() for name in part}
     run = read_run_file(paths.RUNS / params.run, set(queries["query_id"]), ids)
     if run.unknown_queries or run.unknown_documents:
@@ -117,7 +117,7 @@ def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
 
 
 def cosines(hits: pd.DataFrame, wanted: pa.Array, vectors: Vectors) -> np.ndarray:
-    """The cosine of each hit's query and document, float32 [hits], some documents at a time; `wanted` are their ids."""
+    """Cosine of each hit's query and document, float32 [hits], in parts; `wanted` are the hits' document ids."""
     found = np.empty(len(hits), np.float32)
     asked = np.array([vectors.queries.index[name] for name in hits["query_id"]], np.int64)
     document_ids = pa.array(hits["document_id"], pa.string())
@@ -141,7 +141,7 @@ def main() -> None:
     without = len(queries) - hits["query_id"].nunique()
     print(f"first_stage: {params.by}: {len(hits)} hits of {len(queries)} queries, {len(wanted)} documents")
     if without:
-        print(f"first_stage: warning: {without} queries have no hit: whatever they ask for, nothing is reranked")
+        print(f"first_stage: warning: {without} queries have no hits, so their results stay empty")
 
 
 if __name__ == "__main__":

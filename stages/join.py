@@ -1,4 +1,4 @@
-"""Keep what is a graded pair of a known query and document, and account for every judgement that is dropped.
+"""Keep every graded pair of a known query and document, and account for each dropped judgement.
 
 python -m stages.join
 """
@@ -28,7 +28,7 @@ from ranker.project.params import Params, load_params
 
 
 def read_collection(params: Params) -> Collection:
-    """What stage fetch wrote, by its format; ir_datasets' is a BEIR folder."""
+    """Read stage fetch's files by their format. ir_datasets' format is a BEIR folder."""
     fetch, fields = params.fetch, params.join.document_fields
     if fetch.format == "tutorial":
         return read_tutorial(paths.RAW, fields)
@@ -39,7 +39,7 @@ def read_collection(params: Params) -> Collection:
 
 
 def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str, str]) -> Iterator[Document]:
-    """Documents as they pass by; the texts of those that are `wanted` stay in `texts`."""
+    """Yield all documents, and keep the texts of those in `wanted` in `texts`."""
     for document_id, fields in documents:
         if document_id in wanted:
             texts[document_id] = whole_text(fields)
@@ -47,26 +47,26 @@ def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str,
 
 
 def readings(tokenizer: Tokenizer, texts: Mapping[str, str]) -> "pd.Series[int]":
-    """The readings of texts by id."""
+    """The texts' readings, int64, by id."""
     return tables.read_as(tables.pack(texts, tokenize(tokenizer, list(texts.values()))))
 
 
 def say_alike(noted: Mapping[str, int]) -> None:
-    """A line where queries read alike, and one where they are documents."""
+    """Warn if queries read alike, and if queries are documents."""
     if count := noted["query_under_another_id"]:
         print(
-            f"join: warning: {count} queries read like an earlier one under another id: what was judged of one is no "
-            "negative of the other, but each is measured by its own judgements alone"
+            f"join: warning: {count} queries read like an earlier one under another id: documents judged for one are "
+            "no negatives for the other, and each is measured by its own judgements"
         )
     if count := noted["query_is_a_document"]:
         print(
-            f"join: warning: {count} queries are documents of the collection, by id and text: no query is a hit, a "
-            "negative or a stand-in of itself"
+            f"join: warning: {count} queries are documents of the collection, by id and text: a query's own document "
+            "is left out of its hits, negatives and stand-ins"
         )
 
 
 def say_stand_ins(pairs: pd.DataFrame, added: pd.DataFrame) -> None:
-    """A line where queries have no judged negatives, and for how many of them no document was left to stand in."""
+    """Warn of queries without judged negatives, and count those without any document to stand in."""
     positives = int(pairs.groupby("query_id")["relevant"].all().sum())
     without = positives - added["query_id"].nunique()
     if positives:
@@ -85,7 +85,7 @@ def main() -> None:
     tokenizer = load_tokenizer(paths.BASE_MODEL)
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
     known, texts = {*queries, *collection.judgements["document_id"]}, dict[str, str]()
-    with atomic(paths.DOCUMENTS) as partial:  # where nothing can be joined, it stays what it was
+    with atomic(paths.DOCUMENTS) as partial:  # an error below leaves the last table as it was
         documents = keep_texts(census.distinct(collection.documents), known, texts)
         write_documents(partial, documents, params.join.document_fields)
         census.check_fields(params.join.document_fields)

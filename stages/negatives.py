@@ -1,4 +1,4 @@
-"""Mine negatives where a query has few judged ones, and measure how many of what is mined are relevant.
+"""Mine negatives for queries with few judged ones, and estimate the share of false negatives.
 
 python -m stages.negatives
 """
@@ -20,7 +20,7 @@ from ranker.retrieval.negatives import Mined, false_negatives, mine, wanted
 
 
 def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
-    """All that was judged, with its cosine; of those judgements that were dropped, the ids alone."""
+    """Judged pairs with their cosine, then the ids of dropped judgements."""
     kept = pairs.loc[pairs["judged"], [*tables.IDS, "relevant"]]
     dropped = pd.read_csv(paths.JOIN_FINDINGS, usecols=tables.IDS, dtype=str, keep_default_na=False)
     dropped = dropped.merge(kept[tables.IDS], how="left", indicator=True).query("_merge == 'left_only'")[tables.IDS]
@@ -29,7 +29,7 @@ def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(mined: Mined, pairs: pd.DataFrame) -> None:
-    """Write what was mined as pairs of their queries' folds, in the queries' order, and the documents' texts."""
+    """Write mined pairs with their queries' folds, in the queries' order, and the documents' texts."""
     folds = pairs.drop_duplicates("query_id").set_index("query_id")["fold"]
     found = pd.concat([mined.from_ranks, mined.at_random])
     found = found.iloc[np.argsort(folds.index.get_indexer(pd.Index(found["query_id"])), kind="stable")]
@@ -66,11 +66,11 @@ def main() -> None:
 def told(measured: dict[str, Any]) -> str:
     """The false-negative rate in one line."""
     if not measured["hidden"]:
-        return "no query has two positives, one of them to hide: how many of what is mined are relevant is not known"
+        return "the share of false negatives is unknown, because no query has two positives, one of them to hide"
     guarded, unguarded = measured["guarded"]["from_ranks"], measured["unguarded"]["from_ranks"]
     return (
-        f"of {measured['hidden']} hidden positives, {guarded['relevant']} are among {guarded['mined']} mined from the "
-        f"ranks ({rate(guarded)}), {unguarded['relevant']} among {unguarded['mined']} without the guard "
+        f"{guarded['relevant']} of {measured['hidden']} hidden positives are among {guarded['mined']} documents mined "
+        f"from the ranks ({rate(guarded)}); without the guard, {unguarded['relevant']} among {unguarded['mined']} "
         f"({rate(unguarded)})"
     )
 

@@ -1,4 +1,4 @@
-"""Write the application package for Vespa: BM25, and of its best hits a new order by the cross-encoder.
+"""Write the application package for Vespa: BM25, then the cross-encoder reranks its best hits.
 
 python -m stages.package
 """
@@ -27,14 +27,15 @@ def main() -> None:
         model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
     if params.first_stage.by != "bm25":
-        print(f"package: its first phase is BM25, and figures are of first_stage.by {params.first_stage.by}")
+        print(f"package: Vespa's first phase is BM25, but evaluation used first_stage.by {params.first_stage.by}")
     size = model_file(paths.VESPA, version).stat().st_size
     for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")
     if kept := kept_by_tokenizer(paths.RANKER):
         some = ", ".join(f"U+{ord(character):04X}" for character in kept[:5]) + (" …" if len(kept) > 5 else "")
         print(
-            f"package: {paths.RANKER}: documents with {some} have other tokens in Vespa, because the feed drops these"
+            f"package: {paths.RANKER}: documents with {some} have other tokens in Vespa, because the feed drops these "
+            "characters"
         )
 
 

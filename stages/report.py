@@ -1,4 +1,4 @@
-"""Write the page that shows whether the ranker helps, by how much, how surely, and where it hurts.
+"""Write the page with the verdict, its confidence, and each query's gain or loss.
 
 python -m stages.report
 """
@@ -20,18 +20,18 @@ from ranker.vespa.latency import ms_per_hit, read_figures
 
 
 def note(params: Params) -> str:
-    """What the figures are of."""
-    leak = "" if params.split.by == "query" else ", but whose other pairs it was (split.by pair)"
+    """The scope of the figures."""
+    also = "" if params.split.by == "query" else ", of queries that have other pairs in training (split.by pair)"
     return (
-        f"Measured with the exported ONNX models on queries that they were not trained on{leak}. One split and one "
-        "seed: intervals and tests are over queries alone, and another seed of training or another chip moves the "
-        "cross-encoder's figures too. The int8 model scores each pair by itself, as Vespa does. A random order is "
+        f"The exported ONNX models were measured on pairs that they were not trained on{also}. There is one split and "
+        "one seed: intervals and tests cover queries only, and another training seed or chip also moves the "
+        "cross-encoder's figures. The int8 model scores each pair by itself, like Vespa. A random order is "
         "given by its expectation."
     )
 
 
 def counts() -> dict[str, dict[str, object]]:
-    """Small tables of what was dropped, what leaks, what is undefined, and what probabilities are worth."""
+    """Small tables of counts: dropped, leaked, mined, truncated and undefined; and of measures over all pairs."""
     measures: Measures = read_json(paths.MEASURES)
     found: dict[str, dict[str, object]] = {}
     found |= {f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()}
@@ -47,13 +47,13 @@ def counts() -> dict[str, dict[str, object]]:
 
 
 def read_manifest() -> Manifest:
-    """What stage export recorded."""
+    """Stage export's manifest."""
     manifest: Manifest = read_json(paths.MANIFEST)
     return manifest
 
 
 def mined(found: dict[str, Any]) -> dict[str, object]:
-    """What stage negatives mined, and how much of what it would mine was relevant: of positives that were hidden."""
+    """Stage negatives' counts, and its rate of false negatives by hidden positives."""
     hidden = found["false_negatives"]
     rates = {name: hidden[name]["from_ranks"]["rate"] for name in ("guarded", "unguarded")}
     return {
@@ -65,7 +65,7 @@ def mined(found: dict[str, Any]) -> dict[str, object]:
 
 
 def trained_with(manifest: Manifest) -> dict[str, object]:
-    """What the model's weights depend on beside its inputs, as stage train recorded it."""
+    """The training machine's precision, processes, threads, chip and versions, as stage train recorded them."""
     recorded = manifest["made_of"]["trained_on"]
     chip = {"processor": recorded["chip"]["processor"], "instructions": " ".join(recorded["chip"]["instructions"])}
     settings = {name: recorded[name] for name in ("precision", "processes", "threads")}
@@ -73,7 +73,7 @@ def trained_with(manifest: Manifest) -> dict[str, object]:
 
 
 def digests(manifest: Manifest) -> dict[str, str]:
-    """SHA-256 of what the figures were made from."""
+    """SHA-256 of the figures' inputs."""
     made_of = {"base model": manifest["made_of"]["base_model"], **manifest["made_of"]["data"]}
     files = {f"{paths.RANKER.as_posix()}/{name}": digest for name, digest in manifest["files"].items()}
     run = {paths.RUN.as_posix(): sha256(paths.RUN)} if paths.RUN.is_file() else {}
@@ -81,7 +81,7 @@ def digests(manifest: Manifest) -> dict[str, str]:
 
 
 def timed(results: Results) -> Results:
-    """The results with milliseconds in the depth curve, where a model of this size was measured."""
+    """Add milliseconds to the depth curve, if a model of this size was timed."""
     figures, reranked = read_figures(), results.comparison.get("reranked")
     ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
     if figures is None or ms is None:

@@ -1,4 +1,4 @@
-"""Score the held-out queries' judged pairs and hits with the exported models, once for every measure.
+"""Score the held-out queries' judged pairs and hits with the exported models, once for all measures.
 
 python -m stages.score
 """
@@ -15,7 +15,7 @@ from ranker.splits.folds import held_out_pairs
 
 
 def score_judged(params: Params) -> pd.DataFrame:
-    """The held-out pairs with the scores of each exported model, and of the exact one with room for every text."""
+    """The held-out pairs with the scores of each exported model, and of the fp32 one without truncation."""
     queries, documents = tables.read_texts(paths.SPLIT_QUERIES), tables.read_texts(paths.SPLIT_DOCUMENTS)
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     if params.split.held_out == "none":
@@ -26,12 +26,15 @@ def score_judged(params: Params) -> pd.DataFrame:
 
 
 def score_hits(params: Params, query_ids: "pd.Series[str]") -> pd.DataFrame:
-    """The hits of held-out queries with the score of the model that is served."""
+    """The hits of held-out queries with the served model's score."""
     queries, documents = tables.read_texts(paths.SPLIT_QUERIES), tables.read_texts(paths.HIT_DOCUMENTS)
     hits = tables.read_table(paths.HITS)
     hits = hits[hits["query_id"].isin(query_ids)].reset_index(drop=True)
     model = served_model(paths.RANKER, params.vespa.model)
-    print(f"score: {len(hits)} hits of {len(query_ids)} queries, as Vespa has them: {model}, one by one", flush=True)
+    print(
+        f"score: {len(hits)} hits of {len(query_ids)} queries, one by one, as Vespa scores them, with {model}",
+        flush=True,
+    )
     return hits.assign(cross_encoder=served_scores(hits, queries, documents, model))
 
 
@@ -40,7 +43,7 @@ def main() -> None:
     say_other_versions("score")
     judged = score_judged(params)
     tables.write_run(paths.SCORED_PAIRS, judged)
-    # Where queries are on both sides, their hits are too.
+    # A split by pair puts queries on both sides, so their hits are not held out.
     query_ids = judged["query_id"].drop_duplicates() if params.split.by == "query" else judged["query_id"][:0]
     tables.write_table(paths.SCORED_HITS, score_hits(params, query_ids))
 

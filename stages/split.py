@@ -1,4 +1,4 @@
-"""Assign each query to a fold by a hash of its own tokens, and audit what the held-out side leaks.
+"""Assign each query to a fold by a hash of its own tokens, and audit leakage between the sides.
 
 python -m stages.split
 """
@@ -14,11 +14,11 @@ from ranker.project.tables import Tokens
 from ranker.splits.folds import assign_folds, fold_number, fold_shares, held_out_rows, named_folds, query_folds
 from ranker.splits.leakage import NEAR_QUERIES, audit, near_queries, seen_documents, unseen_pairs
 
-TEST = "test"  # what BEIR calls the split that its figures are of
+TEST = "test"  # BEIR's name of the split that benchmarks report
 
 
 def folded(pairs: pd.DataFrame, queries: pd.DataFrame, tokens: Tokens, params: Split) -> pd.DataFrame:
-    """The pairs with a column fold; where a split is held out by name, without what must not be trained on."""
+    """The pairs with a column fold. A split held out by name drops other splits' queries that read like its own."""
     read = tokens.take(tokens.rows(queries["query_id"]).tolist())
     if not params.named:
         by_query = pd.Series(query_folds(read, params.folds, params.seed), index=queries["query_id"])
@@ -31,17 +31,17 @@ def folded(pairs: pd.DataFrame, queries: pd.DataFrame, tokens: Tokens, params: S
 
 
 def say_named(by_query: "pd.Series[int]", queries: int, splits: pd.DataFrame, name: str) -> None:
-    """Lines where queries of the split that is held out are in others too, by their id or as the model reads them."""
+    """Print how many queries the held-out split shares with other splits, by id or by reading."""
     held_out = by_query.index[by_query == fold_number(name)]
     several = splits.loc[splits["query_id"].isin(held_out) & (splits["qrels_split"] != name), "query_id"].nunique()
     if several:
         print(f"split: {several} queries of split {name} are judged by other splits too: held out with all judgements")
     if dropped := queries - len(by_query):
-        print(f"split: {dropped} queries of other splits dropped: the model reads them as it does one of split {name}")
+        print(f"split: {dropped} queries of other splits dropped, because they read like one of split {name}")
 
 
 def say_test(params: Split) -> None:
-    """A line where a benchmark's test is trained on."""
+    """Warn if a benchmark's test split is trained on."""
     splits = set(tables.read_table(paths.QRELS_SPLITS)["qrels_split"])
     if TEST in splits and not params.named:
         but = "" if params.held_out == "none" else f", but for its queries of fold {params.held_out}"
@@ -51,7 +51,7 @@ def say_test(params: Split) -> None:
 
 
 def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
-    """Write the judged pairs with their folds, and their texts; returns the pairs, and what the held-out fold leaks."""
+    """Write the judged pairs with their folds, and their texts; returns the pairs and the leakage counts."""
     queries, tokens = tables.read_table(paths.QUERIES), tables.read_tokens(paths.ENCODED_QUERIES)
     pairs, documents = folded(tables.read_table(paths.PAIRS), queries, tokens, params), read_paired_tokens()
     rows = {name: row for row, name in enumerate(documents.ids.to_pylist())}
@@ -69,7 +69,7 @@ def split(params: Split) -> tuple[pd.DataFrame, dict[str, float | int]]:
 
 
 def near_across(pairs: pd.DataFrame, fold: int) -> int:
-    """`near_queries` of the queries that have pairs of a fold, and of all others."""
+    """`near_queries` between the queries with pairs in a fold and all others."""
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES)
     by_query = pairs.drop_duplicates("query_id")
     vectors = embedded.values[[embedded.index[query_id] for query_id in by_query["query_id"]]]

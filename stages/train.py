@@ -1,6 +1,6 @@
 """Fine-tune the cross-encoder on all folds but the held-out one.
 
-Of several processes (train.launcher), the first alone logs and writes.
+With several processes (train.launcher), only the first logs and writes.
 
 python -m stages.train
 """
@@ -34,25 +34,26 @@ def train(
     params: Train,
     logger: EvalLogger | None,
 ) -> None:
-    """Train the head on features, those of training and of held-out pairs in `rows`, or more than it in the Trainer.
+    """Train the head on stored features, or more of the model in the Trainer.
 
-    A head takes seconds: the first process trains it alone.
+    `rows` are the features' rows of training and held-out pairs. A head takes seconds, so the first process trains it
+    alone.
     """
     if params.trainable == "head":
         if logger is None:
             return
         pooled = np.load(paths.FEATURES / FEATURES_FILE)
         trained, held_out = (pooled[side] for side in rows)
-        classifier = cast(BertForSequenceClassification, model)  # preflight says so
+        classifier = cast(BertForSequenceClassification, model)  # preflight checks this
         train_head(classifier, Featured(trained, training.targets, training.lengths), params, held_out, logger)
     else:
-        from ranker.training.trainer import fine_tune  # the Trainer takes a second to import: not for a head
+        from ranker.training.trainer import fine_tune  # the Trainer takes a second to import
 
         fine_tune(model, training, params, logger, name="train")
 
 
 def data_digests(mined: bool) -> dict[str, str]:
-    """SHA-256 of each table that the model was trained on; of mined pairs, where there are any."""
+    """SHA-256 of each table that the model was trained on; `mined` includes the mined pairs."""
     files = [paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS]
     files += [paths.MINED_PAIRS, paths.MINED_DOCUMENTS] if mined else []
     return {file.as_posix(): sha256(file) for file in files}
@@ -79,7 +80,7 @@ def main() -> None:
         )
         if params.train.head == "cosine" and not is_sentence_encoder():
             print(
-                "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine",
+                "train: the base model is no sentence encoder with mean pooling, so it gets a classification head",
                 flush=True,
             )
         logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)

@@ -38,7 +38,7 @@ COMPARISON: Any = {
     },
     "headline": {"verdict": "no significant difference", "strongest": "base_cosine", "from": ["base_cosine"]},
     "seeds": {"cross_encoder": {"nDCG@10": {"13": 0.489, "14": 0.518, "15": 0.472, "spread": 0.0234}}},
-    "left_out": {"head_only": "all its scores of a query are equal"},
+    "left_out": {"head_only": "it gives equal scores to all documents"},
     "unseen_documents": {
         "queries": 2,
         "pairs": 1234,

@@ -86,7 +86,7 @@ def test_fine_tune_that_was_stopped_comes_to_the_same_weights_and_curves(
     capsys.readouterr()
     again = train(base_model, pairs, tmp_path / "curves")
     reached = capsys.readouterr().out
-    assert ("goes on from" in reached) == (after > every)
+    assert ("resumes from" in reached) == (after > every)
     for name, tensor in undisturbed[0].state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name
     assert files(tmp_path / "curves") == files(undisturbed[1])
@@ -112,7 +112,7 @@ def test_fine_tune_of_another_run_starts_anew(
     with pytest.raises(KeyboardInterrupt):
         train(base_model, stopping(make_pairs(QUERIES), 25), tmp_path / "curves")
     train(base_model, make_pairs(QUERIES), tmp_path / "curves", seed=4)
-    assert "goes on from" not in capsys.readouterr().out
+    assert "resumes from" not in capsys.readouterr().out
     assert not (UNFINISHED / "train").exists()
 
 

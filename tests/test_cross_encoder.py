@@ -84,7 +84,7 @@ def test_new_classifier_leaves_the_head_of_another_task_behind(base_model: Path,
     [
         (lambda names: [name for name in names if "pooler" not in name], "found none for pooler.dense.bias and 1 more"),
         (lambda names: [name for name in names if "layer.0" not in name], "found none for encoder.layer.0."),
-        (lambda names: [*names, "encoder.layer.2.output.dense.bias"], "has a place for, found encoder.layer.2.output"),
+        (lambda names: [*names, "encoder.layer.2.output.dense.bias"], "describes, found encoder.layer.2.output"),
     ],
 )
 def test_new_classifier_refuses_weights_that_do_not_fit(

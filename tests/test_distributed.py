@@ -94,7 +94,7 @@ def test_fine_tune_of_two_processes_that_were_stopped_goes_on(
 ) -> None:
     assert together(run, TWO, base, tmp_path, str(stop)).returncode != 0
     result = together(run, TWO, base, tmp_path)
-    assert result.stdout.count("training: goes on from .unfinished/together/") == 1
+    assert result.stdout.count("training: resumes from .unfinished/together/") == 1
     for number in (0, 1):
         undisturbed, again = (rows(folder / f"{number}.txt") for folder in (trained["two"][0], tmp_path))
         assert 0 < len(again) < len(undisturbed)

@@ -75,11 +75,11 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         (changed("vespa", rerank_count=0), "vespa.rerank_count: expected greater than or equal to 1, found 0"),
         (
             changed("vespa", rerank_count=201),
-            "vespa.rerank_count: expected at most first_stage.depth (200), because what is served is measured on",
+            "vespa.rerank_count: expected at most first_stage.depth (200), because evaluation reranks those hits",
         ),
         (
             changed("first_stage", by="run"),
-            "first_stage.run: expected the name of a file in data/runs, because by is run, found ''",
+            "first_stage.run: expected the name of a file in data/runs, because first_stage.by is run, found ''",
         ),
         (changed("first_stage", by="run", run="../mine"), "first_stage.run: expected the name of a file in data/runs"),
         (
@@ -114,7 +114,7 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         ),
         (
             changed("fetch", base_sha256="53AA"),
-            "fetch.base_sha256: expected 64 hex digits or nothing,",
+            "fetch.base_sha256: expected 64 hex digits or an empty string,",
         ),
         ({**CONTENT, "trian": {}}, "params.yaml: trian: no such parameter"),
         ({k: v for k, v in CONTENT.items() if k != "split"}, "params.yaml: split: expected a value, found none"),
@@ -151,20 +151,23 @@ def test_every_parameter_has_a_comment() -> None:
     ("changes", "message"),
     [
         ({}, "crossval.folds: expected each of split.folds ([0, 1, 2, 3, 4]), found []"),
-        ({"crossval__folds": "[0, 1, 2, 3, 4]", "split__by": "pair"}, "split.by: expected query, for cross-validation"),
+        (
+            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__by": "pair"},
+            "split.by: expected query, because cross-validation",
+        ),
         (
             {"crossval__folds": "[0, 1, 2, 3, 4]", "split__folds": 4},
             "expected each of split.folds ([0, 1, 2, 3]), found",
         ),
         (
             {"crossval__folds": "[0, 1, 2, 3, 4]", "split__held_out": "test"},
-            "split.held_out: expected a fold or none, for cross-validation holds out each fold in turn, found test",
+            "split.held_out: expected a fold or none, because cross-validation holds out each fold in turn, found test",
         ),
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
         (
             {"crossval__folds": "[0, 1, 2, 3, 4]", "first_stage__by": "bi_encoder"},
-            "first_stage.by: expected a first stage that no judgement has touched, because cross-validation reorders",
+            "first_stage.by: expected an untrained first stage, because cross-validation reorders",
         ),
         ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],

@@ -243,5 +243,5 @@ def test_crossval_is_shown(crossval: Path, run: Run, chromium: Browser) -> None:
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
     assert "Cross-validation" in page
     assert "head only" in page
-    assert "What is served" in page
+    assert "Served rankings" in page
     assert "How many hits to reorder" in page

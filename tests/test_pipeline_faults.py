@@ -198,7 +198,7 @@ def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str
     assert process.returncode == -signal.SIGKILL
     assert list(copy.glob(".unfinished/train/*/checkpoint-10/whole"))
     assert run_module("stages.train") == 0
-    assert "training: goes on from .unfinished/train/" in capfd.readouterr().out
+    assert "training: resumes from .unfinished/train/" in capfd.readouterr().out
     assert not list(copy.glob(".unfinished/train/*"))
     assert outputs(copy) == before  # the same weights and curves
 

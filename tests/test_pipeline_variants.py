@@ -44,7 +44,7 @@ def test_train_says_that_a_base_model_is_no_sentence_encoder(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It gets a classification head, although params.yaml asks for a cosine."""
-    line = "train: the base model is no sentence encoder that takes the mean: a classification head, not a cosine\n"
+    line = "train: the base model is no sentence encoder with mean pooling, so it gets a classification head\n"
     assert line not in Path(f"{repository}.log").read_text()
     assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
@@ -70,7 +70,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
     printed = capfd.readouterr().out
     assert f"train: {pairs} pairs, 0 held out; " in printed
-    assert "evaluate: split.held_out none: no query is left to measure on; `make crossval` measures" in printed
+    assert "evaluate: split.held_out none: all queries are trained on; `make crossval` measures" in printed
     manifest = json.loads((paths.RANKER / "manifest.json").read_text())
     assert manifest["measured_on"] == {"held_out_fold": "none", "pairs": 0}
     assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})

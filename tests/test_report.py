@@ -64,8 +64,8 @@ def test_answer_helps() -> None:
     )
     assert (word, shown) == ("helps", "The ranker helps, on this split and seed.")
     assert figures == (
-        "Its nDCG@10 is 0.489; of what it has to beat, BM25 is best with 0.411: "
-        "+0.078 (95% interval +0.012 to +0.141, p = 0.023). It gains on 2 of 4 queries and loses on 1."
+        "Its nDCG@10 is 0.489. Best untrained system: BM25, 0.411. "
+        "Difference: +0.078 (95% interval +0.012 to +0.141, p = 0.023). It gains on 2 of 4 queries and loses on 1."
     )
 
 
@@ -84,16 +84,16 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
 @pytest.mark.parametrize(
     ("verdict", "worth"),
     [
-        ("better", "The cross-encoder is worth that here."),
-        ("no significant difference", "The cross-encoder is not shown to be worth that here."),
-        ("worse", "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one)."),
+        ("better", "Here the cross-encoder is worth its cost."),
+        ("no significant difference", "Here the cross-encoder shows no significant gain for its cost."),
+        ("worse", "Here the bi-encoder also ranks better (first_stage.by: bi_encoder trains one)."),
     ],
 )
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
     difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
     comparison: Any = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
     shown = beside_bi_encoder(comparison)
-    assert "it has +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
+    assert "judgements: +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
     assert shown.endswith(f"when they are fed. {worth}")
     assert beside_bi_encoder(comparison | {"differences": {}}) == ""
     assert beside_bi_encoder(comparison | {"headline": {"verdict": "no verdict"}}) == ""
@@ -111,7 +111,7 @@ def test_answer_no_significant_difference(found: list[str], headline: str) -> No
     comparison = COMPARISON | {"headline": {"verdict": word, "strongest": "base_cosine", "from": found}}
     verdict, shown, figures = answer(comparison, [0.1], "on this split and seed")
     assert (verdict, shown) == (word, headline)
-    assert "the base model's cosine is best with 0.437: +0.052 (95% interval \N{MINUS SIGN}0.013 to" in figures
+    assert "system: the base model's cosine, 0.437. Difference: +0.052 (95% interval \N{MINUS SIGN}0.013 to" in figures
 
 
 def test_systems_differ_in_all_that_tells_them_apart() -> None:
@@ -165,10 +165,10 @@ def test_render_shows_every_figure(page: str) -> None:
     assert "-0.058 p = 0.030(-0.107 to -0.009) worse" in text
     assert "+0.052 p = 0.074(-0.013 to +0.117) no significant difference" in text
     assert "+0.289 p < 0.001(+0.221 to +0.346) better" in text
-    assert "The same over 1,234 judged pairs of 2 queries" in text
+    assert "The same measures over 1,234 judged pairs of 2 queries" in text
     assert "0.610 (0.500-0.720)" in text
     assert "+0.031 p = 0.041(+0.004 to +0.060) better" in text
-    assert "head only is left out: all its scores of a query are equal." in text
+    assert "head only is left out: it gives equal scores to all documents." in text
     assert "No significant difference from the base model's cosine, on this split and seed." in text
     assert "0 not relevant" in text
     assert "2 relevant, the highest grade" in text
@@ -188,9 +188,9 @@ def test_render_leaves_out_what_is_absent() -> None:
     comparison: Any = {name: COMPARISON[name] for name in ("systems", "differences", "headline")}
     text = Elements(render(replace(example(), comparison=comparison, curves={}))).text
     assert "ROC" not in text
-    assert "The same training from other random numbers" not in text
+    assert "The same training with other seeds" not in text
     assert "left out" not in text
-    assert "Documents that training has not judged" not in text
+    assert "Documents unseen in training" not in text
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_render_says_whose_order_documents_moved_against() -> None:
 
 
 JUDGED_ALONE = COMPARISON | {"decides": {"table": "judged", "system": None, "judged": None}}
-SERVED = "the best 100 of the whole collection by BM25 and the base model's cosine, reordered"
+SERVED = "the best 100 hits in the whole collection by BM25 and the base model's cosine, reordered"
 
 
 def test_deciding_is_the_table_that_gives_the_verdict() -> None:
@@ -227,24 +227,25 @@ def test_deciding_is_the_table_that_gives_the_verdict() -> None:
 def test_basis_says_what_the_verdict_is_of_and_why() -> None:
     assert (
         basis(decided("reranked"))
-        == f"This is of {SERVED}: of each compared system's first ten, 91.0% or more are judged."
+        == f"The verdict compares {SERVED}; at least 91.0% of each compared system's top ten are judged."
     )
     assert basis(decided("judged", "first_stage", 0.412)) == (
-        "This is of judged pairs among themselves: over the whole collection, 41.2% of the first ten of the first "
-        "stage's own order are judged, and below 90% what nobody judged would decide."
+        "The verdict compares judged documents only, because 41.2% of the top ten of the first stage's own order in "
+        "the whole collection are judged; below 90%, unjudged documents would decide."
     )
     assert basis(JUDGED_ALONE) == (
-        "This is of judged pairs among themselves, because queries are on both sides of the split."
+        "The verdict compares judged documents only, because queries are on both sides of the split."
     )
     assert basis(COMPARISON) == ""
 
 
 def test_beside_says_what_the_other_table_has() -> None:
     assert beside(decided("reranked")) == (
-        "Of judged pairs among themselves: the cross-encoder 0.489, the base model's cosine 0.437, BM25 0.411."
+        "nDCG@10 of judged documents only: the cross-encoder 0.489, the base model's cosine 0.437, BM25 0.411."
     )
     assert beside(decided("judged")) == (
-        f"Of {SERVED}: the cross-encoder 0.389, the base model's cosine 0.337, the first stage's own order 0.311."
+        f"nDCG@10 of {SERVED}: the cross-encoder 0.389, the base model's cosine 0.337, "
+        "the first stage's own order 0.311."
     )
     assert beside(JUDGED_ALONE) == beside(COMPARISON) == ""
 
@@ -263,16 +264,11 @@ def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
 
 def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
     text = shown(decided("reranked"))
-    answered = (
-        "The ranker helps, on this split and seed. Its nDCG@10 is 0.389; of what it has to beat, the base model's"
-    )
-    assert f"{answered} cosine is best with 0.337: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
-    assert (
-        f"It gains on 1 of 2 queries and loses on 0. This is of {SERVED}: of each compared system's first ten, 91.0%"
-        in text
-    )
-    served, judged = text.split("What is served")[1].split("Judged pairs among themselves")[:2]
-    assert f"Of each held-out query {SERVED}, by the int8 model as Vespa runs it" in served
+    answered = "The ranker helps, on this split and seed. Its nDCG@10 is 0.389. Best untrained system: the base model's"
+    assert f"{answered} cosine, 0.337. Difference: +0.052 (95% interval +0.011 to +0.093, p = 0.016)." in text
+    assert f"It gains on 1 of 2 queries and loses on 0. The verdict compares {SERVED}; at least 91.0% of each" in text
+    served, judged = text.split("Served rankings")[1].split("Judged documents only")[:2]
+    assert f"For each held-out query {SERVED}, by the int8 model as Vespa runs it" in served
     assert "perfect order of the same hits would have nDCG@10 0.812." in served
     assert "systemnDCG@10Judged@10" in served
     assert "first stage's own order 0.311 (0.252-0.368) 0.980 (0.970-0.990)" in served
@@ -288,8 +284,8 @@ def test_render_of_judged_pairs_that_decide() -> None:
     assert (
         "No significant difference from the base model's cosine, on this split and seed. Its nDCG@10 is 0.489" in text
     )
-    assert "It gains on 1 of 3 queries and loses on 2. This is of judged pairs among themselves: over the whole" in text
-    served = text.split("What is served")[1].split("Judged pairs among themselves")[0]
+    assert "It gains on 1 of 3 queries and loses on 2. The verdict compares judged documents only, because" in text
+    served = text.split("Served rankings")[1].split("Judged documents only")[0]
     assert " better" not in served.split("How many hits")[0].split("against")[1]  # unjudged documents would decide it
 
 
@@ -302,7 +298,7 @@ def test_render_has_a_row_for_each_depth() -> None:
     timed = shown(decided("reranked"), depths=[row | {"ms": row["depth"] * 5.75} for row in DEPTHS])
     assert "hitsnDCG@10gainperfectms 00.311" in timed
     assert "0.700115 1000.389 +0.078 (+0.012 to +0.144) 0.812575" in timed
-    assert "milliseconds a query as Vespa took them for pairs of 26 tokens (bench/results/vespa.json)" in timed
+    assert "Vespa's milliseconds a query for pairs of 26 tokens (bench/results/vespa.json)" in timed
     without = shown(decided("reranked") | {"reranked": RERANKED | {"smallest_depth": None}})
     assert "so no depth is advised" in without
     assert "95% of the best gain" not in without
@@ -311,7 +307,7 @@ def test_render_has_a_row_for_each_depth() -> None:
 def test_render_draws_depth_and_escapes_all() -> None:
     page = render(replace(example(), comparison=decided("judged"), depths=DEPTHS))
     elements = Elements(page)
-    assert "Lines: nDCG@10 by the number of hits that are reordered, of each system" in [
+    assert "Lines: nDCG@10 by the number of reordered hits, for each system" in [
         attributes["aria-label"] for name, attributes in elements.found if name == "svg" and attributes["role"] == "img"
     ]
     assert [name for name, _ in elements.found].count("script") == 2
@@ -372,9 +368,9 @@ def test_all_under_a_verdict_is_of_the_table_that_gave_it() -> None:
     assert drawn_gains(served) == [2, 0]
     text = " ".join(Elements(served).text.split())
     assert "It gains on 1 of 2 queries and loses on 0." in text
-    assert "Gain of each query over base model's cosine Of what is served: nDCG@10" in text
-    assert f"Of what is served: the ten documents that each system puts first, of {SERVED}." in text
-    assert "Of judged pairs among themselves: the ten documents" not in text
+    assert "Gain of each query over base model's cosine Served rankings: nDCG@10" in text
+    assert f"Served rankings: the top ten of each system among {SERVED}." in text
+    assert "Judged documents only: the top ten" not in text
     data = browser_data(served_example())
     assert data["systems"] == ["first stage's own order", "base model's cosine", "cross-encoder"]
     assert [(query["id"], query["gain"]) for query in data["queries"]] == [("9", "±0.000"), ("1", "+0.125")]

@@ -1,4 +1,4 @@
-"""What a ranker has to beat and what costs nothing: BM25, the base model untrained, and a random order."""
+"""Untrained baselines: BM25 and the base model's cosine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from ranker.retrieval.hits import cosine_scores
 
 @dataclass(frozen=True)
 class JudgedTexts:
-    """The texts of the queries and documents that were judged, and their embeddings by the base model."""
+    """The judged queries' and documents' texts, with their embeddings by the base model."""
 
     queries: pd.DataFrame  # query_id and query
     documents: pd.DataFrame  # document_id and the fields
@@ -26,7 +26,7 @@ class JudgedTexts:
 
 
 def read_judged(pairs: pd.DataFrame, language: str) -> JudgedTexts:
-    """The texts of all pairs of the split, `pairs`."""
+    """Read the texts and embeddings of the split's `pairs`."""
     return JudgedTexts(
         tables.read_texts(paths.SPLIT_QUERIES),
         read_some_fields(pairs["document_id"]),
@@ -41,13 +41,13 @@ SCORERS: dict[str, Scorer] = {}
 
 
 def baseline(scorer: Scorer) -> Scorer:
-    """Make a function the scorer of the system that has its name in ranker.metrics.systems."""
+    """Register a function as the scorer of the system with its name in ranker.metrics.systems."""
     SCORERS[scorer.__name__] = scorer
     return scorer
 
 
 def baseline_scores(run: pd.DataFrame, texts: JudgedTexts) -> pd.DataFrame:
-    """Scores of each of BASELINES for each pair, float32 columns in the order of `run`."""
+    """A float32 column of scores for each of BASELINES, in the order of `run`."""
     return pd.DataFrame({name: SCORERS[name](run, texts) for name in BASELINES}, run.index)
 
 

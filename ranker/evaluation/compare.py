@@ -1,4 +1,4 @@
-"""One evaluation of judged pairs and of what is served, for a split and for the cross-validation's seeds."""
+"""The evaluation of judged pairs and of the served rankings, for one split or for cross-validation's seeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
 from ranker.metrics.verdict import deciding_table, without_stand_ins
 from ranker.project.params import Params
 
-NO_ORDER = "all its scores of a query are equal: its ranking would be that of the ids"
+NO_ORDER = "it gives equal scores to all documents of each query, which would rank them by their ids"
 
 # The same pairs or hits for each seed of training, with a column of scores for each system; one split is one seed.
 # Only the cross-encoder's scores depend on the seed.
@@ -29,31 +29,31 @@ Runs = Mapping[int, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures per query of each system, and the systems that were left out, with the reason."""
+    """Each system's measures per query, and the reason for each system left out."""
 
     tables: dict[str, Tables]
     left_out: dict[str, str]
 
     @property
     def means(self) -> dict[str, pd.DataFrame]:
-        """One table for each system: of several seeds, each query's mean."""
+        """One table for each system, with each query's mean over seeds."""
         return {name: mean_over_seeds(by_seed) for name, by_seed in self.tables.items()}
 
 
 @dataclass(frozen=True)
 class Served:
-    """The evaluation of what is served."""
+    """The evaluation of the served rankings."""
 
     comparison: Reranked
     means: dict[str, pd.DataFrame]  # each system's measures per query, means over seeds
     curve: pd.DataFrame  # over depth
-    judged: pd.DataFrame  # the pairs that it is measured by
-    ordered: pd.DataFrame  # each system's order of the hits; the cross-encoder's of the first seed
+    judged: pd.DataFrame  # the judged pairs that measure it
+    ordered: pd.DataFrame  # each system's order of the hits; for the cross-encoder, its first seed's
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Judged pairs of queries that have a relevant one, with their measures; what is served; and the comparison."""
+    """Judged pairs of queries with a relevant one, their measures, the served rankings, and the comparison."""
 
     comparison: Comparison
     judged: pd.DataFrame  # of the first seed
@@ -62,7 +62,7 @@ class Evaluation:
 
 
 def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
-    """Compare all systems on the judged pairs, on those of unseen documents and, where there are hits, as served.
+    """Compare all systems on the judged pairs, on those of unseen documents and, if there are hits, as served.
 
     `pairs` have query_id, document_id, grade, relevant, judged, unseen and scores; `hits` query_id, document_id, rank
     and scores. InputError if the cross-encoder gives equal scores to all documents of each query.
@@ -83,7 +83,7 @@ def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
 
 
 def decide(served: Served | None) -> Decided:
-    """The comparison of what is served, where queries are held out, and the table that gives the verdict."""
+    """The served rankings' comparison, if queries are held out, and the table that gives the verdict."""
     if served is None:
         return {"decides": {"table": "judged", "system": None, "judged": None}}
     return {"reranked": served.comparison, "decides": deciding_table(served.comparison)}
@@ -92,7 +92,7 @@ def decide(served: Served | None) -> Decided:
 def measure_pairs(runs: Runs) -> Measures:
     """Measures of each system that scored the pairs, and of a random order.
 
-    Every query has a relevant pair (`relevant_queries`).
+    Every query must have a relevant pair (`relevant_queries`).
     """
     first = next(iter(runs.values()))
     columns = {name: _seeds_of(name, runs) for name in (*EXPORTED, *BASELINES, *ONCE) if name in first}
@@ -110,13 +110,13 @@ def measure_pairs(runs: Runs) -> Measures:
 
 
 def compare_pairs(measures: Measures, judged: pd.DataFrame, seed: int) -> Compared:
-    """The comparison of the cross-encoder with all others, and no verdict where stand-ins are among `judged`."""
+    """Compare the cross-encoder with all others; withhold the verdict if `judged` has unjudged stand-ins."""
     compared = compare_systems(measures.tables, opponents("judged"), seed)
     return {**compared, "headline": without_stand_ins(compared["headline"], judged)}
 
 
 def compare_slice(pairs: Runs, seed: int) -> Slice:
-    """The same comparison of some pairs; their counts alone of one query, or where each has, say, one document."""
+    """`compare_pairs` on some pairs; only their counts for one query, or if the cross-encoder gives no order."""
     runs = {name: relevant_queries(run) for name, run in pairs.items()}
     first = next(iter(runs.values()))
     counts: Slice = {"queries": first["query_id"].nunique(), "pairs": len(first)}
@@ -127,9 +127,9 @@ def compare_slice(pairs: Runs, seed: int) -> Slice:
 
 
 def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
-    """The comparison of what is served: the first stage's best hits, reordered.
+    """Evaluate the served rankings: the first stage's best hits, reordered.
 
-    `run` are judged pairs of queries that have a relevant one; what stands in for judged documents is left out.
+    `run` are judged pairs of queries with a relevant one; unjudged stand-ins are left out.
     """
     judged = run[run["judged"]].reset_index(drop=True)
     count = params.vespa.rerank_count
@@ -155,14 +155,14 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
 
 
 def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:
-    """Of each query, the means of its measures."""
+    """The mean over seeds of each query's measures."""
     if len(by_seed) == 1:
         return next(iter(by_seed.values()))
     return pd.concat(by_seed.values()).groupby("query_id", sort=False).mean().reset_index()
 
 
 def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Undefined:
-    """Counts that the tables do not show: queries without a relevant pair, and the systems that were left out.
+    """Counts of queries without a relevant pair, and the systems left out, with reasons.
 
     `run` is `relevant_queries(whole)`.
     """
@@ -174,6 +174,6 @@ def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Und
 
 
 def _seeds_of(system: str, runs: Runs) -> Runs:
-    """The runs that a system is measured in: all of them, or the first."""
+    """The runs that measure a system: all for the cross-encoder, the first for others."""
     seed = next(iter(runs))
     return runs if system == "cross_encoder" else {seed: runs[seed]}

@@ -21,6 +21,6 @@ def write_means(folder: Path, measured: Mapping[str, pd.DataFrame]) -> None:
 
 
 def means_table(measured: Mapping[str, pd.DataFrame]) -> str:
-    """The same means, a line for each system."""
+    """The means as text, a line for each system."""
     means = {system: mean_measures(table) for system, table in measured.items()}
     return pd.DataFrame(means).T.to_string(float_format="{:.3f}".format)

@@ -1,4 +1,4 @@
-"""What a user deploys: the first stage's best hits of the whole collection, reordered; and whether one can tell."""
+"""Reorder the first stage's best hits of the whole collection, and measure the rankings that are served."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +16,10 @@ MOST_OF_THE_GAIN = 0.95
 
 
 def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
-    """Scores, float64 [hits], of the order that is served: the first `depth` hits by `scores`, then the rest as found.
+    """Scores, float64 [hits], of the served order: the first `depth` hits by `scores`, then the rest by rank.
 
-    `hits` has query_id, document_id and rank; `scores` is float [hits], whose order is `trec_order`. The scores
-    returned have no ties within a query.
+    `hits` has query_id, document_id and rank; `scores`, float [hits], are sorted by `trec_order`. The returned scores
+    have no ties within a query.
     """
     below = (hits["rank"] > depth).to_numpy()
     table = hits[["query_id", "document_id"]].assign(
@@ -32,10 +32,10 @@ def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
 
 
 def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame:
-    """The hits with a column of scores for each system's order of them, of which it reorders the first `depth`.
+    """The hits, with a column of scores for the order of each system, which reorders the first `depth`.
 
-    `hits` has a column of scores for each system that is to be measured, cross_encoder among them. `perfect` is by the
-    grades of `judged` themselves: what no reranker of these hits could exceed.
+    `hits` has a column of scores for each measured system, cross_encoder among them. `perfect` orders by the grades of
+    `judged`: an upper bound for rerankers of these hits.
     """
     grades = hits.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"].fillna(0)
     scores = {name: hits[name] for name in SYSTEMS if name in hits}
@@ -45,23 +45,23 @@ def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame
 
 
 def reranked_run(judged: pd.DataFrame, ordered: pd.DataFrame) -> pd.DataFrame:
-    """`orders` as a run: the same rows, with the grade, null where nobody judged, and whether it is relevant."""
+    """`orders` as a run: adds the grade, null if unjudged, and relevant (bool)."""
     columns = ["query_id", "document_id", "grade", "relevant"]
     run = ordered.merge(judged[columns], how="left", validate="one_to_one").astype({"grade": "Int32"})
     return run.assign(relevant=run["relevant"].eq(True), judged=run["grade"].notna())
 
 
 def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[str, pd.DataFrame]:
-    """Measures per query of each of `orders`. `judged` are the judged pairs of queries that have a relevant one."""
+    """Measures per query of each of `orders`. `judged` are the judged pairs of queries with a relevant one."""
     ordered = orders(judged, hits, depth)
     systems = [name for name in ordered if name not in ("query_id", "document_id")]
     return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), max(depth, 1)) for name in systems}
 
 
 def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:
-    """The comparison of the cross-encoder's order with the others' but for `perfect`, which is a bound.
+    """Compare the cross-encoder's order with all others but the upper bound `perfect`.
 
-    Recall is the same of every order, and what was judged is no quality: neither is compared.
+    Leaves out recall, which reordering cannot change, and the judged share, which is no measure of quality.
     """
     systems = {name: tables for name, tables in measured.items() if name != "perfect"}
     compared = compare_systems(systems, opponents("reranked"), seed)
@@ -73,16 +73,16 @@ def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:
 
 
 def compared_systems(strongest: str) -> list[str]:
-    """What the verdict is of, the cross-encoder and its strongest opponent first."""
+    """The systems of the verdict, the cross-encoder and its strongest opponent first."""
     return list(dict.fromkeys(("cross_encoder", strongest, *opponents("reranked"))))
 
 
 def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """nDCG@10 over the number of hits that are reordered: one row per depth, 0 being the first stage's own order.
+    """nDCG@10 by the number of reordered hits: one row per depth; depth 0 is the first stage's own order.
 
     `runs` are the hits with the scores of each seed's models; means are over seeds and queries. Columns depth,
     cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95% interval, gain_low
-    and gain_high. The hits are all there at each depth, so recall is the same.
+    and gain_high. Each depth keeps all hits, so recall is the same.
     """
     deepest = int(runs[0]["rank"].max()) if len(runs[0]) else 0
     depths = sorted({0, *(depth for depth in DEPTHS if depth < deepest), deepest})
@@ -101,9 +101,9 @@ def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFr
 
 
 def smallest_depth(curve: pd.DataFrame) -> dict[str, float] | None:
-    """The row of the smallest depth that is shown to gain, and has MOST_OF_THE_GAIN of the best one; None without any.
+    """The row of the smallest depth with a significant gain of at least MOST_OF_THE_GAIN of the best one, or None.
 
-    A gain is shown where its interval lies above 0.
+    A gain is significant if its interval lies above 0.
     """
     rows = curve[(curve["gain"] >= MOST_OF_THE_GAIN * curve["gain"].max()) & (curve["gain_low"] > 0)]
     if rows.empty:

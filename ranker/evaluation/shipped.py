@@ -1,4 +1,4 @@
-"""Score judged pairs with the exported models, in the way that each is used."""
+"""Score judged pairs with the exported models, each in the way it is used."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +17,11 @@ from ranker.serving.ranker import Ranker
 
 
 def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
-    """Scores, float32, of `cross_encoder` and, where the folder has it, `cross_encoder_int8`, in the order of `run`.
+    """Scores, float32, of `cross_encoder` and, if the folder has it, `cross_encoder_int8`, in the order of `run`.
 
-    From texts, as a user gives them. The fp32 model scores a query's documents in batches, as Ranker.score does; the
-    int8 one each pair by itself, as Vespa does: rounding makes a score depend on what else is in its batch. `queries`
-    has query_id and query, `documents` document_id and text.
+    Starts from texts, as a user does. The fp32 model scores a query's documents in batches, like Ranker.score. The int8
+    model scores each pair by itself, like Vespa, because rounding makes scores depend on the batch. `queries` has
+    query_id and query, `documents` document_id and text.
     """
     texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     ranker = Ranker(paths.RANKER)
@@ -48,16 +48,16 @@ def _by_query(
 
 
 def served_scores(hits: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:
-    """Scores of `model` for hits, float32 [hits], each pair by itself, as Vespa has it."""
+    """Scores of `model` for hits, float32 [hits], each pair by itself, like Vespa."""
     texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     ranker = Ranker(paths.RANKER, model)
     return _by_query(hits, *texts, ranker, ranker.score_unbatched)
 
 
 def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
-    """Scores of the fp32 model with room for every text, as far as its positions go, float32 [pairs].
+    """Scores of the fp32 model with texts truncated only at its last position, float32 [pairs].
 
-    `run` has a column cross_encoder, which is the answer where nothing is cut.
+    Pairs that fit the contract keep the column cross_encoder of `run`.
     """
     *_, longest = cut_pairs(run)
     ranker = Ranker(paths.RANKER)
@@ -73,7 +73,7 @@ def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFra
 
 
 def cut_pairs(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Whether each pair's query and its document are longer than the contract's sizes, and the longest of both."""
+    """Mark queries and documents that exceed the contract's sizes, bool [pairs] each; also returns their maxima."""
     tokens = tables.read_tokens(paths.SPLIT_QUERIES), tables.read_tokens(paths.SPLIT_DOCUMENTS)
     query_tokens = tokens[0].lengths[tokens[0].rows(run["query_id"])]
     document_tokens = tokens[1].lengths[tokens[1].rows(run["document_id"])]
@@ -83,9 +83,9 @@ def cut_pairs(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[int, int
 
 
 def cut_audit(run: pd.DataFrame) -> Cut:
-    """How many of the run's texts and pairs are longer than the contract's sizes, and what cutting them costs.
+    """Count texts and pairs that exceed the contract's sizes, and measure the effect of truncation.
 
-    The cost is the fp32 model's mean nDCG@10 as it is (column cross_encoder), and with room for every text (uncut).
+    The effect is in the fp32 model's mean nDCG@10 with truncation (column cross_encoder) and without (column uncut).
     """
     query_cut, document_cut, _ = cut_pairs(run)
     found: Cut = {

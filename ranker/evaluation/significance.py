@@ -1,4 +1,4 @@
-"""Systems side by side: means over queries, how sure they are, and which differences are significant."""
+"""Compare systems: means over queries with intervals, and the significance of differences."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -13,14 +13,14 @@ from ranker.metrics.ranking import mean_measures
 from ranker.metrics.verdict import Difference, headline, verdict
 
 RESAMPLES = 9999  # of signs for a test: p is at least 2 / 10,000
-# One row per query, with query_id and measures, by seed of training; one table of a system that no seed changes.
+# By training seed, one row per query with query_id and measures; one table for systems that no seed changes.
 Tables = Mapping[int, pd.DataFrame]
 
 
 def p_value(values: np.ndarray, seed: int) -> float:
     """Two-sided p of a paired randomisation test of differences per query, float [queries].
 
-    It turns the sign of each by chance; exact below 14 queries. NaN is no difference.
+    Flips the sign of each at random; exact below 14 queries. Ignores NaN.
     """
     values = values[~np.isnan(values)]
     if len(values) < 2 or not values.any():
@@ -51,9 +51,9 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def differences(systems: Mapping[str, Tables], system: str, seed: int) -> dict[str, dict[str, Difference]]:
-    """How far a system is from every other one, measure by measure.
+    """A system's differences from every other one, by measure.
 
-    Of one measure, the tests against all others are corrected together.
+    Holm's correction covers the tests of one measure against all others.
     """
     found: dict[str, dict[str, Difference]] = {name: {} for name in systems if name != system}
     queries = _queries(systems[system])
@@ -85,7 +85,7 @@ def _values(tables: Tables, measure: str, queries: "pd.Index[str]") -> np.ndarra
 def compare_systems(systems: Mapping[str, Tables], untrained: Iterable[str], seed: int) -> Compared:
     """Each system's means, the cross-encoder's differences from all others, the verdict against the untrained ones.
 
-    `systems` maps names, `cross_encoder` among them, to their tables; `seed` is that of the tests.
+    `systems` maps names, `cross_encoder` among them, to tables; `seed` is the tests' seed.
     """
     measures = {
         name: {measure: interval(_values(tables, measure, _queries(tables)), lowest=0) for measure in _measures(tables)}
@@ -108,7 +108,7 @@ def _tested(value: Difference) -> Tested:
 
 
 def seed_spread(by_seed: Mapping[int, pd.DataFrame]) -> dict[str, dict[str, float]]:
-    """Of each measure, its mean over queries for each seed, and their standard deviation over seeds (`spread`)."""
+    """By measure, each seed's mean over queries, and the means' standard deviation (`spread`)."""
     means = pd.DataFrame({str(seed): mean_measures(table) for seed, table in by_seed.items()})
     spread = means.std(axis=1, ddof=1 if len(by_seed) > 1 else 0)
     table = means.assign(spread=spread)

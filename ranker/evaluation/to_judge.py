@@ -1,4 +1,4 @@
-"""The list of what to judge next: unjudged documents of the first ten, first what could move the difference most."""
+"""The list to judge next: unjudged documents of the top tens, sorted by their effect on the difference."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,12 +23,12 @@ def to_judge(
 ) -> pd.DataFrame:
     """The unjudged documents of any system's top ten: one row per pair, with COLUMNS and the fields.
 
-    `run` has query_id, document_id, grade (Int32, missing where nobody judged the pair) and a float column of scores
-    for each of `systems`, NaN where a system does not have the document; the first two are compared. `queries` has
-    query_id and query, `documents` document_id and fields. `found_by` names the systems. `could_move` is by how much
-    this one judgement, were it the largest grade (`largest`, or that of `run`), would move the two's difference in mean
-    nDCG@10 over all queries, to six digits, up or down. There an unjudged document gains nothing, and a query without a
-    relevant one counts as 0. Rows are by falling could_move, then by their ids.
+    `run` has query_id, document_id, grade (Int32, missing if unjudged) and a float column of scores for each of
+    `systems`, NaN if a system lacks the document; the first two are compared. `queries` has query_id and query,
+    `documents` document_id and fields. `found_by` names the systems. `could_move` is the absolute change, to six
+    digits, in the two systems' difference in mean nDCG@10 over all queries, if this judgement were the largest grade
+    (`largest`, or that of `run`). Unjudged documents have no gain, and a query without a relevant document counts as 0.
+    Rows are sorted by falling could_move, then by ids.
     """
     ranks = pd.DataFrame({system: _ranks(run, system) for system in systems})
     found = ranks.le(DEPTH)
@@ -44,12 +44,11 @@ def to_judge(
 
 
 def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str], scale: list[int]) -> None:
-    """Write the unjudged documents of the systems' first ten, with all that is ranked of them, for a spreadsheet.
+    """Write the unjudged documents of the systems' top tens, with their fields, for a spreadsheet.
 
-    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`, `scale` is
-    join.grades. A pair that stage join
-    dropped is not listed, because it was judged; one that was judged with another text is. Nor is a pair listed that
-    reads like a judged pair, or like one before it.
+    `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`, `scale` is join.grades.
+    Leaves out pairs that stage join dropped, unless they were judged with another text, and pairs that read like a
+    judged pair or like an earlier row.
     """
     found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
     dropped = found.loc[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text"), IDS]
@@ -65,7 +64,7 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
 
 
 def _known(listed: pd.DataFrame, dropped: pd.DataFrame) -> np.ndarray:
-    """Whether the query and document of a row read like those of a judged pair, or of a row before: bool [rows]."""
+    """Mark the rows that read like a judged pair or an earlier row: bool [rows]."""
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     tokens = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
     texts = tables.read_as(tokens).loc[lambda found: ~found.index.duplicated()]
@@ -76,12 +75,12 @@ def _known(listed: pd.DataFrame, dropped: pd.DataFrame) -> np.ndarray:
 
 
 def write_empty_list(path: Path) -> None:
-    """Where no hit was scored: DVC wants every output, and an older list would be of other judgements."""
+    """Write a list without rows, for a split without scored hits, because DVC requires every output."""
     _write(path, pd.DataFrame(columns=COLUMNS))
 
 
 def _write(path: Path, listed: pd.DataFrame) -> None:
-    """Ids are as they are, a text is on one line."""
+    """Write the list as CSV, each text on one line; ids stay as they are."""
     texts = {name: listed[name].map(shown) for name in listed.columns.difference(COLUMNS)}
     listed = listed.assign(query=[on_one_line(query) for query in listed["query"]], **texts)
     with atomic(path) as partial:
@@ -89,18 +88,18 @@ def _write(path: Path, listed: pd.DataFrame) -> None:
 
 
 def _ranks(run: pd.DataFrame, system: str) -> "pd.Series[int]":
-    """Ranks from 1 as in trec_eval, missing where a system does not have the document."""
+    """trec_eval's ranks from 1, missing if the system lacks the document."""
     scored = trec_order(run[IDS].assign(score=run[system]).dropna(subset="score"))
     return (scored.groupby("query_id").cumcount() + 1).reindex(run.index)
 
 
 def _discounts(ranks: "pd.Series[int]") -> np.ndarray:
-    """What a gain counts at each rank, float [pairs]: nothing below the tenth."""
+    """nDCG@10's discount at each rank, float [pairs]; 0 below the tenth."""
     return np.append(DISCOUNTS, 0.0)[ranks.fillna(DEPTH + 1).clip(upper=DEPTH + 1).to_numpy(int) - 1]
 
 
 def _could_move(run: pd.DataFrame, largest: int, ours: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`to_judge`'s could_move of each pair, float [pairs], by the two systems' discounts of it."""
+    """`to_judge`'s could_move of each pair, float [pairs], from the two systems' discounts."""
     gains = run["grade"].fillna(0).clip(lower=0).to_numpy(float)
     gain = gains.max(initial=largest)
     moved = np.zeros(len(run))

@@ -14,10 +14,9 @@ from ranker.metrics.ranking import trec_order
 def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """Write `NAME.trec`, six columns, for each of `runs`, and `qrels.trec`, four columns.
 
-    `judged` has query_id, document_id, grade and judged; what stands in for judged documents is no qrel. A run has
-    query_id, document_id and score. Ranks are those of trec_eval (`trec_order`), and no two scores of a query are
-    equal: tools order equal ones in ways of their own, so each is written as the next smaller number. White space in an
-    id, which ends a column there, is written as %20 and the like.
+    `judged` has query_id, document_id, grade and judged; unjudged stand-ins are left out. A run has query_id,
+    document_id and score. Ranks follow trec_eval (`trec_order`). Tools break ties differently, so each tied score is
+    written as the next smaller number. White space in an id would end its column, so it is written as %20 and the like.
     """
     with atomic(folder) as partial:
         partial.mkdir()
@@ -31,14 +30,14 @@ def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], fol
 
 
 def runs_of(table: pd.DataFrame, systems: Iterable[str], prefix: str = "") -> dict[str, pd.DataFrame]:
-    """A run of each of the columns of scores that are named."""
+    """A run for each named column of scores."""
     ids = table[["query_id", "document_id"]]
     return {prefix + system: ids.assign(score=table[system]) for system in systems}
 
 
 def falling(scores: "pd.Series[float]") -> np.ndarray:
-    """Scores that do not rise, float32, each of which is below the one before: by as many last bits as it takes."""
-    bits = (scores.to_numpy(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # of 0.0 where it was -0.0
+    """Make non-rising scores, float32, strictly falling, by the fewest last bits."""
+    bits = (scores.to_numpy(np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # -0.0 becomes 0.0
     steps = np.arange(len(bits))
     places = np.minimum.accumulate(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits) + steps) - steps
     return np.where(places < 0, -places | 0x80000000, places).astype(np.uint32).view(np.float32)

@@ -1,1 +1,1 @@
-"""Stage export: ONNX in fp32 and int8, proved equal and sealed by a manifest."""
+"""Stage export: ONNX in fp32 and int8, checked against PyTorch, with a manifest of digests."""

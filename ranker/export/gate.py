@@ -1,6 +1,6 @@
-"""The gate of the eight-bit model: a scheme is chosen on training-side queries and reported on held-out ones.
+"""The int8 model's gate: training-side queries choose a scheme, held-out queries measure it.
 
-A choice among schemes on the held-out queries would flatter the one that is chosen.
+Choosing on the held-out queries would bias its measures upwards.
 """
 
 import math
@@ -26,8 +26,8 @@ from ranker.model.dataset import EncodedPairs
 from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
 
-# A query's documents together, as Ranker.score has them, and each pair by itself, as Vespa has it. In eight bits a
-# score depends on what else is in its batch: activations are rounded by the range of all.
+# A query's documents together, like Ranker.score, and each pair by itself, like Vespa. An int8 score depends on its
+# batch, because activations are rounded by the batch's range.
 WAYS: dict[str, Callable[..., np.ndarray]] = {"in batches": Ranker.score, "one by one": Ranker.score_unbatched}
 
 Agreement = TypedDict(
@@ -46,21 +46,21 @@ Agreement = TypedDict(
 Trial = dict[str, object]  # a scheme, whether it passed, what it left out, and the Agreement of each of WAYS tried
 
 QUERIES = 20  # at most, and of each
-PAIRS = 100  # at most: 2,000 pairs one by one take 10 s on two cores, for each scheme that is tried
+PAIRS = 100  # at most: 2,000 pairs one by one take 10 s on two cores, for each scheme tried
 TOP = 10
-PERCENTILE = 99  # of score differences: the largest would grow with the number of pairs
-FEW = 32  # pairs, to tell which matrices are worst
-LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of all matrices, the worst ones, where no whole scheme passes
+PERCENTILE = 99  # of score differences, because their maximum grows with the number of pairs
+FEW = 32  # pairs, to find the worst matrices
+LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of the worst matrices to leave out, if no whole scheme passes
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The gate: how far the eight-bit model may rank otherwise than the exact one, on training-side queries."""
+    """The gate's bounds on the int8 model's differences from the fp32 one, on training-side queries."""
 
     tau: float = 0.95  # Kendall's, at least; mean over queries
     overlap: float = 0.95  # of the top tens, at least; mean over queries
-    score_difference: float = 0.25  # at most, in standard deviations of the exact scores
-    ndcg_loss: float = 0.01  # of nDCG@10, where the 95% interval of the loss lies above it
+    score_difference: float = 0.25  # at most, in standard deviations of the fp32 scores
+    ndcg_loss: float = 0.01  # of nDCG@10; fails if the loss's whole 95% interval lies above it
 
 
 BOUNDS = Bounds()
@@ -68,27 +68,27 @@ BOUNDS = Bounds()
 
 @dataclass(frozen=True)
 class Judged:
-    """Judged pairs, and the exact model's score of each."""
+    """Judged pairs with the fp32 model's scores."""
 
     pairs: pd.DataFrame  # query_id, document_id, grade, relevant
     encoded: EncodedPairs  # in the same order
     exact: np.ndarray  # float32 [pairs]
 
     def sample(self, seed: int) -> "Judged":
-        """Those of `sampled_rows`."""
+        """The pairs at `sampled_rows`."""
         rows = sampled_rows(self.pairs, seed)
         return Judged(self.pairs.iloc[rows].reset_index(drop=True), self.encoded.take(rows), self.exact[rows])
 
     def ndcg(self, scores: np.ndarray) -> np.ndarray:
-        """nDCG@10, float [queries], by scores, float32 [pairs], of the queries that have a relevant document."""
+        """nDCG@10 by scores, float32 [pairs], of the queries with a relevant document: float [queries]."""
         run = relevant_queries(self.pairs.assign(score=scores))
-        if run.empty:  # then there is none to lose
+        if run.empty:  # no nDCG to lose
             return np.zeros(1)
         return ranking_measures(run, run["score"].to_numpy())[MAIN].to_numpy()
 
 
 def judged(ranker: Ranker, pairs: pd.DataFrame, encoded: EncodedPairs, rows: np.ndarray) -> Judged:
-    """Some of the pairs with the scores of the exact model, `ranker`."""
+    """The pairs at `rows`, with the scores of the fp32 model, `ranker`."""
     pairs, encoded = pairs.iloc[rows].reset_index(drop=True), encoded.take(rows)
     return Judged(pairs, encoded, score_queries(Ranker.score, ranker, pairs, encoded))
 
@@ -104,7 +104,7 @@ def sampled_rows(pairs: pd.DataFrame, seed: int) -> np.ndarray:
 def score_queries(
     way: Callable[..., np.ndarray], ranker: Ranker, pairs: pd.DataFrame, encoded: EncodedPairs
 ) -> np.ndarray:
-    """Scores, float32 [pairs], in the order given, of each query with its documents by a method of WAYS."""
+    """Score each query with its documents by a method of WAYS: float32 [pairs], in input order."""
     scores = np.empty(len(pairs), np.float32)
     groups = pairs.groupby("query_id", sort=False).indices.values()
     for rows in tqdm(groups, desc="score", unit="query", disable=None):
@@ -114,11 +114,11 @@ def score_queries(
 
 
 def agreement(judged: Judged, rounded: np.ndarray) -> Agreement:
-    """How far scores, float32 [pairs], rank as the exact model's do.
+    """Agreement of scores, float32 [pairs], with the fp32 model's.
 
-    Kendall's tau and the overlap of top tens are means over queries; score differences are in standard deviations of
-    the exact scores; nDCG@10 is of the queries that have a relevant document, its loss with a 95% interval over them.
-    Where a score is not finite, none of them ranks anything, and the difference is larger than any bound.
+    Kendall's tau and the overlap of top tens are means over queries. Score differences are in standard deviations of
+    the fp32 scores. nDCG@10 covers the queries with a relevant document; its loss has a 95% interval over them. If a
+    score is not finite, all count as 0, and the score difference exceeds any bound.
     """
     finite = bool(np.isfinite(rounded).all())
     rounded = rounded if finite else np.zeros_like(rounded)
@@ -138,7 +138,7 @@ def agreement(judged: Judged, rounded: np.ndarray) -> Agreement:
 
 
 def passes(found: Agreement, bounds: Bounds) -> bool:
-    """Whether rounding is within the bounds; nDCG@10 fails it only where the whole interval of its loss does."""
+    """True if all measures are within the bounds; nDCG@10 fails only if its loss's whole interval does."""
     return (
         found["Kendall's tau"] >= bounds.tau
         and found["overlap of top 10"] >= bounds.overlap
@@ -155,10 +155,10 @@ def gate(
     params: Export,
     bounds: Bounds = BOUNDS,
 ) -> list[Trial]:
-    """Write model.int8.onnx by the first scheme that passes, or by none; returns what was tried, the last one last.
+    """Write model.int8.onnx by the first scheme that passes, if any; returns the trials, in order.
 
-    `sample` are training-side pairs. Each trial has `scheme`, `passed`, `left_out` (matrices in fp32) and, for each of
-    WAYS, what `agreement` tells: it has to pass in both, and ends at the first in which it fails.
+    `sample` are training-side pairs. Each trial has `scheme`, `passed`, `left_out` (matrices in fp32) and the
+    `agreement` in each of WAYS. It must pass in both, and ends at its first failure.
     """
     tried: list[Trial] = []
     for scheme in _schemes(model, prepared, sample):
@@ -177,7 +177,7 @@ def gate(
 
 
 def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, Agreement]:
-    """What `agreement` tells of the eight-bit model in each of WAYS, on that way's pairs."""
+    """The int8 model's `agreement` in each of WAYS, on that way's pairs."""
     return {
         way: agreement(judged, score_queries(WAYS[way], ranker, judged.pairs, judged.encoded))
         for way, judged in ways.items()
@@ -185,10 +185,10 @@ def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, Agreement
 
 
 def _schemes(model: CrossEncoder, prepared: onnx.ModelProto, sample: Judged) -> Iterator[Scheme]:
-    """Whole schemes, then seven-bit weights with ever more matrices left out, the worst first.
+    """Whole schemes, then seven-bit weights with more and more matrices left out, the worst first.
 
-    Seven bits, because their sums never saturate: a share that passes on one chip passes on any. They cost nothing:
-    with 5 matrices of the sample's model left out, Kendall's tau is 0.971 with seven bits and with eight.
+    Seven-bit sums never saturate, so a scheme that passes on one chip passes on any. They are as accurate: with 5
+    matrices of the sample's model left out, Kendall's tau is 0.971 with seven bits and with eight.
     """
     yield from SCHEMES
     few = np.linspace(0, len(sample.encoded) - 1, min(FEW, len(sample.encoded))).astype(int)

@@ -1,10 +1,10 @@
-"""Golden vectors, by which a port in any language can check itself: texts, tokens, the three inputs, logits."""
+"""Golden vectors for ports to other languages: texts, tokens, the three inputs, logits."""
 
 from ranker.contract.layout import INPUTS, OUTPUT, lay_out
 from ranker.serving.ranker import Ranker
 
 GOLDEN_FILE = "golden.json"
-TOLERANCE = 1e-4  # of logits in fp32, between chips and versions of ONNX Runtime
+TOLERANCE = 1e-4  # between fp32 logits of different chips and ONNX Runtime versions
 
 TEXTS = {
     "ordinary": ("coronavirus origin", "The proximal origin of SARS-CoV-2"),
@@ -25,7 +25,7 @@ TEXTS = {
 
 
 def golden(ranker: Ranker) -> dict[str, object]:
-    """What golden.json holds: for each of TEXTS, all from the texts to the logits, padded to the contract's length."""
+    """golden.json's content: a vector for each of TEXTS, padded to the contract's full length."""
     vectors = []
     for name, (query, document) in TEXTS.items():
         query_tokens, (document_tokens,) = ranker.encode_query(query), ranker.encode_documents([document])

@@ -1,4 +1,4 @@
-"""Exported model -> eight bits: operators fused first, then weights rounded, but for the head and what is left out."""
+"""Exported model -> int8: fuse operators, then round all weights but the head's and the scheme's exceptions."""
 
 import tempfile
 from collections import Counter
@@ -28,16 +28,16 @@ from ranker.export.onnx import check_onnx, save
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.project.params import Export
 
-BIAS = 5  # of the inputs of MultiHeadAttention
+BIAS = 5  # position among MultiHeadAttention's inputs
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How weights are rounded; activations are always uint8, by the range of each batch."""
+    """A way to round weights. Activations are always uint8, scaled to each batch's range."""
 
     name: str
     weights: QuantType
-    reduce_range: bool = False  # seven bits: no sum of products saturates where a chip has AVX2 or AVX-512 without VNNI
+    reduce_range: bool = False  # seven bits: sums cannot saturate on AVX2 or AVX-512 without VNNI
     left_out: tuple[str, ...] = ()  # matrices that stay in fp32
 
 
@@ -46,12 +46,11 @@ SCHEMES = (Scheme("U8S8", QuantType.QInt8), REDUCED, Scheme("U8U8", QuantType.QU
 
 
 def prepare(path: Path, config: BertConfig) -> onnx.ModelProto:
-    """An exported model with what ONNX Runtime has operators for fused, before weights are rounded.
+    """Fuse an exported model into ONNX Runtime's operators; weights stay in fp32.
 
-    onnxscript's fusions, for ONNX Runtime's own optimiser finds no attention in what torch exports. They are those of
-    its `optimize_for_ort` that a BERT has, but the last: of MultiHeadAttention it would make Attention, which has
-    query, key and value in one matrix, and in eight bits a fifth less speed. InputError where the base model is one in
-    which they find less.
+    Uses onnxscript's fusions, because ONNX Runtime's own optimiser does not recognise attention in torch's export.
+    Applies the fusions of `optimize_for_ort` that fit a BERT but the last, which turns MultiHeadAttention into
+    Attention: its joint matrix of query, key and value makes int8 a fifth slower. InputError if a fusion is missed.
     """
     model = ir.load(path)
     ShapeInferencePass()(model)
@@ -80,10 +79,10 @@ def prepare(path: Path, config: BertConfig) -> onnx.ModelProto:
 
 
 def _spread_over_heads(model: ir.Model, heads: int) -> None:
-    """Give attention its mask, a bias for each pair of tokens, once for each head.
+    """Expand the attention mask, a bias for each pair of tokens, per head.
 
-    One for all heads, ONNX Runtime 1.20 takes, and gives wrong logits in batches, or NaN. The mask as it comes
-    (key_padding_mask) it passes over, and logits are off by 0.5. Neither is said.
+    Otherwise ONNX Runtime 1.20 silently returns wrong logits or NaN in batches. It also silently ignores
+    key_padding_mask, and logits are off by 0.5.
     """
     shape = ir.Value(name="heads", const_value=ir.tensor([1, heads, 1, 1], ir.DataType.INT64))
     model.graph.register_initializer(shape)
@@ -98,13 +97,15 @@ def _spread_over_heads(model: ir.Model, heads: int) -> None:
 
 
 def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Export) -> None:
-    """Write the model with weights of eight bits per channel, and embeddings of eight bits.
+    """Write the model with int8 embeddings and weights, scaled per channel.
 
-    The head, of two small matrices, stays in fp32.
+    The head's two small matrices stay in fp32.
     """
-    head = [f"{node.name}_MatMul" for node in prepared.graph.node if node.op_type == "Gemm"]  # what Gemm is made first
+    head = [
+        f"{node.name}_MatMul" for node in prepared.graph.node if node.op_type == "Gemm"
+    ]  # quantize_dynamic first turns Gemm into MatMul
     copied = onnx.ModelProto()
-    copied.CopyFrom(prepared)  # it is changed
+    copied.CopyFrom(prepared)  # quantize_dynamic changes its input
     quantize_dynamic(
         copied,
         path,
@@ -119,10 +120,10 @@ def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Expo
 
 @torch.inference_mode()
 def worst_matrices(model: CrossEncoder, prepared: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[str]:
-    """Names of all matrix products, that one first which moves the logits most when it alone is rounded.
+    """Names of all matrix products, sorted by how far rounding each one alone moves the logits, furthest first.
 
-    `model` is what was exported, `inputs` are laid out pairs. In PyTorch it takes a sixth of the time that a file for
-    each product would.
+    `model` is the exported model, `inputs` are laid-out pairs. Rounding in PyTorch takes a sixth of the time of
+    writing an ONNX file for each product.
     """
     linears = [module for module in model.bert.encoder.modules() if isinstance(module, nn.Linear)]
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in prepared.graph.initializer}
@@ -142,9 +143,9 @@ def _rounded(linear: nn.Module, given: tuple[torch.Tensor], exact: torch.Tensor)
 
 
 def rounded_product(activations: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """A product with activations in uint8, of one range for all, and weights in int8, of one range per column.
+    """A product of uint8 activations, with one range, and int8 weights, with one range per column.
 
-    `activations` is float32 [..., in], `weights` float32 [in, out].
+    `activations` is float32 [..., in], `weights` float32 [in, out]; the product is float32 [..., out].
 
     >>> rounded_product(torch.tensor([[1.0, 255.0]]), torch.tensor([[1.0], [1.0]])).tolist()
     [[256.0]]

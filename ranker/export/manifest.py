@@ -1,4 +1,4 @@
-"""What was exported, from what and with what: digests instead of dates, so that equal inputs give equal bytes."""
+"""The export's manifest: digests of its inputs and files. It has no dates, so equal inputs give equal bytes."""
 
 import hashlib
 import json
@@ -18,17 +18,17 @@ NOT_EXPORTS = {"crossval", "vespa"}  # sections of params.yaml that the models d
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the exported models, over `pairs` held-out pairs."""
+    """The exported models' measures, over `pairs` held-out pairs."""
 
     pairs: int
-    ndcg: float | None  # nDCG@10 of the exact model; None where nothing is held out
+    ndcg: float | None  # nDCG@10 of the fp32 model; None without held-out pairs
     differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
-    tried: list[Trial]  # of the eight-bit model, on training-side pairs: ranker.export.gate.gate
-    int8: dict[str, Agreement]  # the one that passed, on held-out pairs: ranker.export.gate.compare_ways
+    tried: list[Trial]  # the int8 schemes, on training-side pairs: ranker.export.gate.gate
+    int8: dict[str, Agreement]  # the scheme that passed, on held-out pairs: ranker.export.gate.compare_ways
 
 
 def manifest(folder: Path, params: Params, measured: Measured, made_of: MadeOf) -> Manifest:
-    """What manifest.json holds; `made_of` are digests of data, base model and code."""
+    """manifest.json's content; `made_of` are digests of data, base model and code."""
     used, chosen = params.model_dump(exclude=NOT_EXPORTS), measured.tried[-1]
     present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
     return {
@@ -52,7 +52,7 @@ def manifest(folder: Path, params: Params, measured: Measured, made_of: MadeOf) 
 
 
 def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, object]]:
-    """The metrics of both models; of the eight-bit one on held-out pairs or, where none passed, of the last scheme."""
+    """Metrics of both models. int8's are on held-out pairs or, if no scheme passed, the last scheme's."""
     mib = {
         name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
         for name, file in MODEL_FILES.items()

@@ -1,4 +1,4 @@
-"""Cross-encoder -> one ONNX file, and the proof that it computes what PyTorch computed."""
+"""Export a cross-encoder to one ONNX file, and check its logits against PyTorch's."""
 
 import logging
 import warnings
@@ -18,30 +18,30 @@ from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
 
 TOLERANCE = 1e-4  # largest logit difference, fp32 on both sides; about 1e-6 is usual
-COMPARED = 1024  # pairs of all lengths that are compared in large batches
-FEW = 64  # and in small ones
+COMPARED = 1024  # pairs of all lengths, compared in large batches
+FEW = 64  # of them are also compared in small batches
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 
-# Vespa's own tests use it, and every Vespa since December 2024 reads it (ONNX Runtime 1.20, 1.22, 1.23 and 1.29 were
-# tried). Older ones read the exact model, but not the eight-bit one's attention. Below 17 is no LayerNormalization.
+# Vespa's own tests use it, and every Vespa since December 2024 reads it (tried: ONNX Runtime 1.20, 1.22, 1.23, 1.29).
+# Older releases read the fp32 model, but lack the int8 model's attention. LayerNormalization needs at least 17.
 OPSET = 17
-IR_VERSION = 8  # that which opset 17 came with
+IR_VERSION = 8  # the IR version released with opset 17
 
 
 def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
-    """Write `model` to `path`: inputs INPUTS, int64 [batch, sequence], both free; output OUTPUT, float32 [batch, 2].
+    """Write `model` to `path`: inputs INPUTS, int64 [batch, sequence], both dynamic; output OUTPUT, float32 [batch, 2].
 
-    Inputs are bound by name. The tutorial passed them by position, types before mask, to a `forward` that takes them
-    the other way round, and so swapped them in its graph. One file: Vespa takes no external data. Name and version of
-    `params` go into its metadata; equal weights and params give equal bytes.
+    Binds inputs by name: the tutorial passed types before mask, `forward` takes mask before types, and so its graph
+    swapped them. Writes one file, because Vespa does not read external data. Its metadata hold the name and version of
+    `params`. Equal weights and params give equal bytes.
     """
-    # A size of 1 would be taken for a constant, and one tensor in three places for one input.
+    # The exporter would treat a size of 1 as constant, and one tensor passed three times as one input.
     example = {name: torch.ones((2, 16), dtype=torch.int64) for name in INPUTS}
     axes = {0: Dim("batch"), 1: Dim("sequence", max=model.config.max_position_embeddings)}
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of names of axes that equal ones already have
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of a torchvision that is not needed
-        logging.getLogger("onnxscript").setLevel(logging.ERROR)  # of opset 17 being left to onnx's own converter
+        warnings.simplefilter("ignore")  # about names of equal axes
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # about torchvision, which is not needed
+        logging.getLogger("onnxscript").setLevel(logging.ERROR)  # about onnx's converter making opset 17
         program = torch.onnx.export(
             model.eval(),
             kwargs=example,
@@ -58,7 +58,7 @@ def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
 
 
 def save(proto: onnx.ModelProto, path: Path, params: Export, **metadata: str) -> None:
-    """Write a model without what exporters note about this machine: paths and stack traces."""
+    """Write a model without the exporter's paths and stack traces of this machine."""
     proto.ir_version = IR_VERSION
     proto.graph.name = "cross_encoder"
     for part in [*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph]:
@@ -69,7 +69,7 @@ def save(proto: onnx.ModelProto, path: Path, params: Export, **metadata: str) ->
 
 
 def check_onnx(proto: onnx.ModelProto, fused: bool = False) -> None:
-    """ValueError unless the model is valid, of these versions, and has the inputs and output of the contract."""
+    """Check the model, its versions, inputs and output; ValueError if one differs from the contract."""
     onnx.checker.check_model(proto, full_check=True)
     versions = {entry.domain: entry.version for entry in proto.opset_import} | {"IR": proto.ir_version}
     wanted = {"": OPSET, "IR": IR_VERSION} | ({CONTRIB: 1} if fused else {})
@@ -91,9 +91,9 @@ def _signature(value: onnx.ValueInfoProto) -> tuple[int, list[str | int]]:
 def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens: int) -> dict[str, float]:
     """Largest absolute logit difference between PyTorch and ONNX Runtime, by shape.
 
-    COMPARED pairs of all lengths in batches of `tokens`; FEW of them one by one, in threes, and padded to the
-    contract's full length as an engine with fixed shapes does. InputError past TOLERANCE, or where mask and types can
-    change places and nobody would notice.
+    Compares COMPARED pairs of all lengths in batches of `tokens`, and FEW of them one by one, in threes, and padded to
+    the contract's full length, as engines with fixed shapes do. InputError if a difference exceeds TOLERANCE, or if
+    swapping mask and types leaves the logits equal.
     """
     many, few = (_of_all_lengths(held_out.lengths, count) for count in (COMPARED, FEW))
     ones, threes = np.split(few, len(few)), np.split(few, range(3, len(few), 3))
@@ -117,7 +117,7 @@ def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens:
 
 
 def _of_all_lengths(lengths: np.ndarray, count: int) -> np.ndarray:
-    """Rows of at most `count` pairs, evenly from the shortest to the longest."""
+    """Rows of at most `count` pairs, evenly spaced from the shortest to the longest: int64 [rows]."""
     order = np.argsort(lengths, kind="stable")
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
 
@@ -137,7 +137,7 @@ def _difference(model: CrossEncoder, ranker: Ranker, inputs: dict[str, np.ndarra
 
 
 def describe(path: Path) -> dict[str, object]:
-    """What a user of the ONNX file has to know of it."""
+    """The ONNX file's versions, inputs and outputs, for its users."""
     proto = onnx.load(path)
     return {
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},

@@ -1,1 +1,1 @@
-"""Measures of a ranking, of a classifier, and of how alike two rankings are."""
+"""Measures of rankings, of classifiers, and of the agreement of two rankings."""

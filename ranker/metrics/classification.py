@@ -1,4 +1,4 @@
-"""Measures of a classifier over all pairs, whatever their query, by scikit-learn: loss, calibration, curves."""
+"""scikit-learn's measures of a classifier over the pairs of all queries together: loss, calibration, curves."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 POINTS = np.arange(101) / 100  # of the curves
-BINS = 10  # of the reliability curve, each with as many pairs
+BINS = 10  # of the reliability curve, with equal numbers of pairs
 
 
 def probability(scores: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def _calibration_error(bins: pd.DataFrame) -> float:
 
 
 def reliability_curve(relevant: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
-    """Pairs in order of their probability, in BINS bins of as many: probability and relevant_share (means), pairs."""
+    """BINS bins of equal size, by rising probability: probability and relevant_share (means), pairs."""
     order = np.argsort(scores, kind="stable")
     bins = np.array_split(order, min(BINS, len(order)))
     probabilities = probability(scores)
@@ -50,7 +50,7 @@ def reliability_curve(relevant: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
 
 
 def roc(run: pd.DataFrame, systems: Iterable[str]) -> pd.DataFrame:
-    """ROC curves over all pairs, whatever their query, at POINTS rates: false_positive_rate, and one column a system.
+    """ROC curves over all pairs at POINTS rates: false_positive_rate, and a column for each system.
 
     `run` has relevant (bool) and the systems' scores.
     """
@@ -62,14 +62,14 @@ def roc(run: pd.DataFrame, systems: Iterable[str]) -> pd.DataFrame:
 
 
 def precision_recall(run: pd.DataFrame, systems: Iterable[str]) -> pd.DataFrame:
-    """Interpolated precision over all pairs, whatever their query, at POINTS recalls: recall, and one column a system.
+    """Interpolated precision over all pairs at POINTS recalls: recall, and a column for each system.
 
-    It is the best precision at this recall or a higher one. `run` has relevant (bool) and the systems' scores.
+    Interpolated: the best precision at this recall or a higher one. `run` has relevant (bool) and the systems' scores.
     """
     table = pd.DataFrame({"recall": POINTS})
     for system in systems:
-        precision, recall, _ = precision_recall_curve(run["relevant"], run[system])  # of falling recall
-        precision, recall = precision[:-1], recall[:-1]  # scikit-learn's last point, of recall 0, is no threshold's
+        precision, recall, _ = precision_recall_curve(run["relevant"], run[system])  # by falling recall
+        precision, recall = precision[:-1], recall[:-1]  # scikit-learn's last point has no threshold
         best = np.maximum.accumulate(precision)
         table[system] = best[len(recall) - 1 - np.searchsorted(recall[::-1], POINTS)]
     return table

@@ -14,7 +14,7 @@ class Mean(TypedDict):
 
 
 class Tested(Mean):
-    """The cross-encoder's mean difference from another system: see ranker.metrics.verdict.Difference."""
+    """The cross-encoder's mean difference from another system (ranker.metrics.verdict.Difference)."""
 
     p: float
     p_holm: float
@@ -27,7 +27,7 @@ Headline = TypedDict(
         "verdict": str,  # of ranker.metrics.verdict
         "strongest": str,  # the opponent with the highest mean
         "from": list[str],  # the opponents that the verdict names
-        "why": NotRequired[str],  # there is no verdict
+        "why": NotRequired[str],  # the reason, if there is no verdict
     },
 )
 
@@ -41,7 +41,7 @@ class Compared(TypedDict):
 
 
 class Slice(TypedDict):
-    """Some pairs' comparison; their counts alone where the cross-encoder has no order of them."""
+    """A comparison on some pairs; only their counts, if the cross-encoder gives them no order."""
 
     queries: int
     pairs: int
@@ -51,18 +51,18 @@ class Slice(TypedDict):
 
 
 class Reranked(Compared):
-    """The comparison of what is served."""
+    """The comparison of the served rankings."""
 
     first_stage: str
-    model: NotRequired[str]  # fp32 or int8, and the size of its file: of the exported one
+    model: NotRequired[str]  # the exported model: fp32 or int8, and its file's size
     model_bytes: NotRequired[int]
-    count: int  # hits that are reordered
+    count: int  # reordered hits
     perfect: dict[str, float]
-    smallest_depth: dict[str, float] | None  # of the depth curve: depth, gain, gain_low, gain_high
+    smallest_depth: dict[str, float] | None  # from the depth curve: depth, gain, gain_low, gain_high
 
 
 class Decides(TypedDict):
-    """The table that gives the verdict, and its compared system with the fewest judged in the top ten."""
+    """The table that gives the verdict, and the compared system with the lowest judged share of its top ten."""
 
     table: Table
     system: str | None
@@ -70,7 +70,7 @@ class Decides(TypedDict):
 
 
 class Undefined(TypedDict):
-    """Counts that the tables do not show."""
+    """Counts of queries and systems that the tables leave out."""
 
     queries: int
     queries_without_a_relevant_pair: int
@@ -84,7 +84,7 @@ Cut = TypedDict(
         "queries_cut": int,
         "documents_cut": int,
         "pairs_cut": int,
-        "nDCG@10": NotRequired[float],  # of the fp32 model, where a pair is cut; and with room for every text
+        "nDCG@10": NotRequired[float],  # of the fp32 model, with and without truncation, if a pair is truncated
         "nDCG@10_uncut": NotRequired[float],
     },
 )
@@ -92,21 +92,21 @@ OverAllPairs = dict[str, dict[str, float]]  # {system: {measure: value}}
 
 
 class Measures(Undefined):
-    """What measures.json holds."""
+    """measures.json."""
 
     cut: Cut
     over_all_pairs: OverAllPairs
 
 
 class Decided(TypedDict):
-    """What is served, where queries are held out, and the table that gives the verdict."""
+    """The served rankings' comparison, if queries are held out, and the table that gives the verdict."""
 
     reranked: NotRequired[Reranked]
     decides: Decides
 
 
 class Comparison(Compared, Decided):
-    """Judged pairs, and beside them what is served."""
+    """The comparison on judged pairs, with that of the served rankings."""
 
     left_out: dict[str, str]  # {system: reason}
     unseen_documents: Slice

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is."""
+"""Confidence intervals of means over queries."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,12 @@ class Interval:
 def interval(values: np.ndarray, lowest: float) -> Interval:
     """Mean of one value per query, float [queries] or [seeds, queries], and its t-interval, between `lowest` and 1.
 
-    It is over queries and, where there are several, over seeds of training: the two variances are added, and degrees of
-    freedom are Welch and Satterthwaite's. Drawn from TREC-COVID's differences, a t-interval holds the truth in 94 to 95
-    of 100 samples of ten queries, a percentile bootstrap in 89. One query tells nothing of others: its interval is all
-    that is possible.
+    The interval covers queries and, if there are several, training seeds: it adds the two variances, with Welch and
+    Satterthwaite's degrees of freedom. In samples of ten of TREC-COVID's differences, a t-interval covers the mean in
+    94 to 95 of 100, a percentile bootstrap in 89. One query gives the whole possible range.
     """
     values = np.atleast_2d(values)
-    values = values[:, ~np.isnan(values).any(axis=0)]  # a query may have no value
+    values = values[:, ~np.isnan(values).any(axis=0)]  # a query may lack a value
     mean = float(values.mean())
     if values.shape[1] < 2:
         return Interval(mean, lowest, 1.0)

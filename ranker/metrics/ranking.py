@@ -1,4 +1,4 @@
-"""Measures of a ranking, by ir_measures; what a random order gets on average; what the order of ties could change."""
+"""Measures of rankings by ir_measures, and their expectation for a random order."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from ir_measures import AP, RR, Judged, P, R, nDCG
 
-MAIN = "nDCG@10"  # what verdicts are of
+MAIN = "nDCG@10"  # the measure of verdicts
 DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
 GRADED = {nDCG @ 10: "nDCG@10"}  # the gain is the grade
-BINARY = {RR: "RR@10", AP: "AP", P @ 5: "P@5"}  # ir_measures has an RR@10 that orders ties otherwise: it is cut below
+BINARY = {RR: "RR@10", AP: "AP", P @ 5: "P@5"}  # RR is cut below: ir_measures' RR@10 breaks ties differently
 MEASURES = (*GRADED.values(), *BINARY.values())
 
 
@@ -28,13 +28,13 @@ def ranking_measures(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
 
 
 def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, count: int) -> pd.DataFrame:
-    """Measures of each query's ranking of its hits, of which nobody may have judged some: they count as not relevant.
+    """Measures of each query's ranking of its hits. Unjudged hits count as not relevant.
 
     `judged` has query_id, document_id, grade and relevant of all judged pairs, retrieved or not; `hits` query_id and
     document_id; `scores` is float [hits]. Returns one row per query of `judged`: query_id, MEASURES as in
-    `ranking_measures`, but against the ideal of all judged documents, R@`count` and Judged@10, the share of what was
-    found. A query without hits has 0 of each, but no share (NaN); where no query has hits, nothing found lacks a
-    judgement, and all have 1.
+    `ranking_measures`, but against the ideal of all judged documents, R@`count`, and Judged@10, the judged share of the
+    retrieved top ten. A query without hits has 0 for each measure and NaN for the share; if no query has hits, the
+    share is 1.
     """
     recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
     table = _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
@@ -50,7 +50,7 @@ def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
 
 
 def _measured(judged: pd.DataFrame, ranked: pd.DataFrame, kinds: Sequence[tuple[str, dict[Any, str]]]) -> pd.DataFrame:
-    """One row per query of `judged`, and of each kind of relevance, a column of `judged`, its measures."""
+    """One row per query of `judged`, with the measures of each kind of relevance (a column of `judged`)."""
     index = pd.Index(judged["query_id"].unique(), name="query_id")
     names = [name for _, measures in kinds for name in measures.values()]
     table = pd.DataFrame(0.0, index=index, columns=names)
@@ -65,9 +65,9 @@ def _measured(judged: pd.DataFrame, ranked: pd.DataFrame, kinds: Sequence[tuple[
 
 
 def expected_measures(run: pd.DataFrame) -> pd.DataFrame:
-    """The same table for a random order of each query's judged documents: expectations, in closed form.
+    """`ranking_measures` expected for a random order of each query's judged documents, in closed form.
 
-    A draw would be one of many: on TREC-COVID one had 0.185, and the mean of all is 0.219.
+    A single draw is noisy: on TREC-COVID one had 0.185, and the expectation is 0.219.
     """
     rows = [
         {"query_id": query_id, **_expected(rows["grade"].clip(lower=0).to_numpy(), rows["relevant"].to_numpy())}
@@ -77,16 +77,16 @@ def expected_measures(run: pd.DataFrame) -> pd.DataFrame:
 
 
 def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
-    """Expectations of MEASURES over all orders of one query's documents, of which one is relevant at least."""
+    """Expectations of MEASURES over all orders of one query's documents, at least one of them relevant."""
     count = len(grades)
     positives = int(relevant.sum())
     ranks = np.arange(1, count + 1)
     top = min(count, len(DISCOUNTS))
     ideal = float(np.sort(grades)[::-1][:top] @ DISCOUNTS[:top])
-    # The first relevant document is at a rank where all before it are not.
+    # The first relevant document has only irrelevant ones before it.
     before = np.cumprod(np.concatenate([[1.0], 1 - positives / (count - ranks[:-1] + 1)]))
     first = before * positives / (count - ranks + 1)
-    # At rank i: itself, and of the i - 1 before it the share that the other relevant ones have of all others.
+    # Relevant up to rank i: itself, and i - 1 others, relevant with the share that relevant ones have of all others.
     others = (positives - 1) / (count - 1) if count > 1 else 0.0
     return {
         "nDCG@10": float(grades.mean() * DISCOUNTS[:top].sum() / ideal),
@@ -97,7 +97,7 @@ def _expected(grades: np.ndarray, relevant: np.ndarray) -> dict[str, float]:
 
 
 def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.DataFrame:
-    """The rows by the columns `by`, rising, and then as trec_eval ranks: score and then document_id, both falling.
+    """Sort rows by the columns `by`, rising, then in trec_eval's order: score, then document_id, both falling.
 
     `table` has `by`, score and document_id. Scores become float32, because trec_eval compares in single precision.
     """
@@ -106,20 +106,20 @@ def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.Dat
 
 
 def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:
-    """Whether a system gives equal scores to all documents of each query: its ranking would be that of their ids."""
+    """True if each query's documents have equal scores, which would rank them by their ids."""
     return bool(pd.Series(scores).groupby(run["query_id"].to_numpy()).nunique().le(1).all())
 
 
 def relevant_queries(run: pd.DataFrame) -> pd.DataFrame:
-    """The rows of queries that have a relevant document among them: of others, no ranking is better than another.
+    """The rows of queries with a relevant document. For other queries, all rankings are equally good.
 
-    They are left out of every table, and counted.
+    Tables leave out those queries, and stage evaluate counts them.
     """
     return run[run.groupby("query_id")["relevant"].transform("any")].reset_index(drop=True)
 
 
 def mean_measures(per_query: pd.DataFrame) -> dict[str, float]:
-    """Mean over queries of each measure of `ranking_measures`."""
+    """Mean of each measure over queries."""
     return {str(name): float(value) for name, value in per_query.drop(columns="query_id").mean().items()}
 
 
@@ -128,9 +128,9 @@ def per_query_table(
 ) -> pd.DataFrame:
     """One row per query: its text, its judged and relevant documents, each system's measures, the gain over `baseline`.
 
-    `name` is the id and the text: what a plot has one bar of.
+    `name`, the id with the text, labels a plot's bar.
     """
-    texts = queries["query"].str.split().str.join(" ")  # a line each in CSV
+    texts = queries["query"].str.split().str.join(" ")  # one line each in CSV
     names = pd.DataFrame({"query_id": queries["query_id"], "query": texts, "name": queries["query_id"] + " · " + texts})
     table = names.merge(run.groupby("query_id")["relevant"].agg(pairs="size", relevant="sum").reset_index())
     for system, per_query in measured.items():

@@ -1,4 +1,4 @@
-"""The systems that are measured, an entry each: how tables and plots show it, and what it takes part in.
+"""One entry for each measured system: its looks in tables and plots, and its part in the evaluation.
 
 A new baseline is one entry here and one function in ranker.evaluation.baselines.
 """
@@ -6,7 +6,7 @@ A new baseline is one entry here and one function in ranker.evaluation.baselines
 from dataclasses import dataclass
 from typing import Literal
 
-Table = Literal["judged", "reranked"]  # of comparison.json: judged pairs among themselves, and what is served
+Table = Literal["judged", "reranked"]  # of comparison.json: judged pairs, and the served rankings
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,14 @@ class System:
     """A system's name, its looks on the page, and its part in the evaluation."""
 
     name: str  # in tables, files and JSON
-    label: str  # of its row and its line
-    spoken: str  # within a sentence
+    label: str  # in tables and legends
+    spoken: str  # in sentences
     colour: str
-    dash: tuple[int, ...]  # of its line: pixels drawn and left out in turn
+    dash: tuple[int, ...]  # of its line: pixels on and off
     exported: bool = False  # stage score asks the exported model
-    recipe: bool = False  # the cross-validation trains it on the judgements
-    baseline: bool = False  # scores each pair, untrained, by its function in ranker.evaluation.baselines
-    against: tuple[Table, ...] = ()  # the tables whose verdict is against it; no judgement has touched it
+    recipe: bool = False  # cross-validation trains it
+    baseline: bool = False  # untrained; its function in ranker.evaluation.baselines scores each pair
+    against: tuple[Table, ...] = ()  # the tables whose verdict compares with it; it must be untrained
 
 
 # In the page's order.
@@ -44,11 +44,11 @@ SYSTEMS = {
             *("first_stage", "first stage's own order", "the first stage's own order", "#444444", (5, 2)),
             against=("reranked",),
         ),
-        System("perfect", "perfect order", "perfect order", "#999999", (1, 1)),  # a bound, which no system reaches
+        System("perfect", "perfect order", "perfect order", "#999999", (1, 1)),  # an upper bound
     )
 }
 
-# What finds the hits (first_stage.by), within a sentence.
+# The first stages (first_stage.by), in sentences.
 FIRST_STAGES = {
     "bm25": "BM25",
     "cosine": "the base model's cosine",
@@ -64,5 +64,5 @@ BASELINES = tuple(name for name, system in reversed(SYSTEMS.items()) if system.b
 
 
 def opponents(table: Table) -> tuple[str, ...]:
-    """The systems that this table's verdict is against, the weaker first."""
+    """The systems that this table's verdict compares with, the weaker first."""
     return tuple(name for name, system in reversed(SYSTEMS.items()) if table in system.against)

@@ -1,4 +1,4 @@
-"""The verdict on the cross-encoder: its words, its rule, the table that gives it, and what withholds it."""
+"""The verdict on the cross-encoder: words, rule, deciding table, and reasons to withhold it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import opponents
 
 ALPHA = 0.05
-ENOUGH_JUDGED = 0.9  # of each compared system's top ten: below it, documents that nobody judged would decide
+ENOUGH_JUDGED = 0.9  # of each compared system's top ten; below it, unjudged documents would decide
 JUDGED = "Judged@10"
 
-BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no significant difference"  # of one difference
-HELPS, HURTS = "helps", "hurts"  # of all opponents; or NO_DIFFERENCE
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no significant difference"  # for one difference
+HELPS, HURTS = "helps", "hurts"  # against all opponents; or NO_DIFFERENCE
 NO_VERDICT = "no verdict"
 NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """A mean paired difference, the p of its test, that p after Holm's correction, and a verdict by the latter."""
+    """A mean paired difference with its p, p after Holm's correction, and a verdict by the corrected p."""
 
     p: float
     p_holm: float
@@ -30,7 +30,7 @@ class Difference(Interval):
 
 
 def verdict(mean: float, p: float) -> str:
-    """What a difference of this mean and p is called."""
+    """The word for a difference with this mean and p."""
     if p >= ALPHA:
         return NO_DIFFERENCE
     return BETTER if mean > 0 else WORSE
@@ -41,11 +41,11 @@ def headline(
     differences: Mapping[str, Mapping[str, Difference]],
     untrained: Iterable[str],
 ) -> Headline:
-    """The verdict on the cross-encoder at nDCG@10, against every system that needs no training.
+    """The verdict on the cross-encoder at nDCG@10, against every untrained system.
 
-    Significantly worse than one of them: `hurts`. Significantly better than each: `helps`; that is an
-    intersection-union test, whose level is that of a single one, so no p is corrected. Else `no significant
-    difference`, from those it is not better than. `strongest` is the one with the highest mean.
+    Significantly worse than one of them: `hurts`. Significantly better than each: `helps`; this intersection-union test
+    has the level of a single test, so no p is corrected. Otherwise `no significant difference`, from the systems that
+    it does not beat. `strongest` is the one with the highest mean.
     """
     names = sorted(untrained, key=lambda name: -systems[name][MAIN].mean)
     called = {name: verdict(differences[name][MAIN].mean, differences[name][MAIN].p) for name in names}
@@ -56,7 +56,7 @@ def headline(
 
 
 def without_stand_ins(found: Headline, run: pd.DataFrame) -> Headline:
-    """The headline, with no verdict where documents that nobody judged are among those ranked."""
+    """The headline; withholds the verdict if unjudged documents are ranked."""
     unjudged = run.loc[~run["judged"], "query_id"].nunique()
     if not unjudged:
         return found
@@ -65,10 +65,10 @@ def without_stand_ins(found: Headline, run: pd.DataFrame) -> Headline:
 
 
 def deciding_table(reranked: Compared) -> Decides:
-    """Which table gives the verdict, `reranked` or `judged`, and the compared system with the fewest judged in its ten.
+    """The table that gives the verdict, and the compared system with the lowest judged share of its top ten.
 
-    The first, which is of what is served, where nearly all of the first ten are judged: the cross-encoder's, and those
-    of the opponents, which the verdict is against.
+    `reranked`, the served rankings, decides if at least ENOUGH_JUDGED of the top tens of the cross-encoder and of each
+    opponent are judged; otherwise `judged`.
     """
     names = ("cross_encoder", *opponents("reranked"))
     shares = {name: reranked["systems"][name][JUDGED]["mean"] for name in names}

@@ -1,4 +1,4 @@
-"""Base model -> cross-encoder, and what of it is trainable."""
+"""Build, load and save cross-encoders; choose their trainable weights."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ from ranker.project.params import Params
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
-# What it says at length of missing and unexpected weights is checked below; its bars are for milliseconds.
+# _check_report below replaces its long warnings about missing and unexpected weights; its bars last milliseconds.
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
@@ -27,9 +27,9 @@ KINDS = {kind.__name__: kind for kind in (BertForSegmentCosine, BertForBiEncoder
 
 
 def new_classifier(folder: Path, seed: int) -> BertForSequenceClassification:
-    """A base model, in fp32, under a new two-logit classification head with weights drawn from `seed`.
+    """The base model in fp32 with a new two-logit classification head, whose weights are drawn from `seed`.
 
-    A head that the base model may have is left behind. InputError where weights are missing or do not fit the config:
+    Drops any head that the base model has. InputError if weights are missing or do not fit the config, because
     transformers would draw them at random.
     """
     base = load_base_model(folder)
@@ -42,12 +42,12 @@ def new_classifier(folder: Path, seed: int) -> BertForSequenceClassification:
 
 
 def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForSegmentCosine) -> BertForSegmentCosine:
-    """A base model, in fp32, that scores by its segments' cosine; InputError as in `new_classifier`.
+    """The base model in fp32, scoring by its segments' cosine; InputError as in `new_classifier`.
 
     Token type 1, which a sentence encoder has never seen, gets type 0's embedding.
     """
     base = load_base_model(folder)
-    with torch.random.fork_rng():  # initial weights are overwritten: no random numbers that others would miss
+    with torch.random.fork_rng():  # the initial weights are overwritten: keep the generator's state
         model = kind(SegmentCosineConfig(**base.config.to_diff_dict() | {"attn_implementation": "eager"}))
     base.pooler = None
     model.bert = base
@@ -58,15 +58,15 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
 
 
 def new_bi_encoder(trainable: str) -> BertForBiEncoder:
-    """The base model as fine-tuning a bi-encoder starts with it; it has no head that could be trained alone."""
+    """The bi-encoder before fine-tuning. It has no head, so `trainable: head` trains its layers."""
     model = cast(BertForBiEncoder, new_segment_cosine(paths.BASE_MODEL, BertForBiEncoder))
     set_trainable(model, "layers" if trainable == "head" else trainable)
     return model
 
 
 def save_encoder(model: BertForBiEncoder, folder: Path) -> None:
-    """Write a bi-encoder as stage base_model writes a sentence encoder; a text's vector is the mean of its states."""
-    encoder = load_base_model(paths.BASE_MODEL)  # has a pooler, which a whole BertModel needs and nobody reads
+    """Write a bi-encoder in the format of stage base_model's sentence encoders, with mean pooling."""
+    encoder = load_base_model(paths.BASE_MODEL)  # supplies the unused pooler, which a BertModel's file must have
     encoder.load_state_dict(model.bert.state_dict(), strict=False)
     encoder.save_pretrained(folder)
     for name in TOKENIZER_FILES:
@@ -76,12 +76,12 @@ def save_encoder(model: BertForBiEncoder, folder: Path) -> None:
 
 
 def load_base_model(folder: Path) -> BertModel:
-    """A base model without a head, in fp32; InputError as in `new_classifier`."""
+    """The base model in fp32, without a head; InputError as in `new_classifier`."""
     return _load(BertModel, folder)
 
 
 def load_checkpoint(folder: Path) -> CrossEncoder:
-    """The cross-encoder that stage train wrote, in fp32 and evaluation mode."""
+    """Load stage train's cross-encoder in fp32 and evaluation mode."""
     (architecture,) = read_json(folder / "config.json")["architectures"]
     if architecture in KINDS:
         return _load(KINDS[architecture], folder).eval()
@@ -89,7 +89,7 @@ def load_checkpoint(folder: Path) -> CrossEncoder:
 
 
 def _load(kind: type[Bert], folder: Path) -> Bert:
-    """Load from safetensors with eager attention, whose graph ONNX Runtime's optimiser knows."""
+    """Load from safetensors with eager attention, because ONNX Runtime's optimiser recognises its graph."""
     try:
         loaded: Any = kind.from_pretrained(
             folder,
@@ -99,7 +99,7 @@ def _load(kind: type[Bert], folder: Path) -> Bert:
             local_files_only=True,
             output_loading_info=True,
         )
-    except Exception as error:  # transformers, safetensors and torch each raise their own
+    except Exception as error:  # transformers, safetensors and torch each raise their own types
         raise InputError(f"{folder}: expected a BERT that transformers can load, found: {error}") from error
     model, report = loaded
     _check_report(folder, report)
@@ -108,10 +108,10 @@ def _load(kind: type[Bert], folder: Path) -> Bert:
 
 def _check_report(folder: Path, report: dict[str, Any]) -> None:
     if missing := sorted(report["missing_keys"]):
-        raise InputError(f"{folder}: expected weights for all of the model, found none for {_some(missing)}")
-    layers = sorted(key for key in report["unexpected_keys"] if ".layer." in key)  # heads may be left behind
+        raise InputError(f"{folder}: expected weights for the whole model, found none for {_some(missing)}")
+    layers = sorted(key for key in report["unexpected_keys"] if ".layer." in key)  # heads may be dropped
     if layers:
-        raise InputError(f"{folder}: expected weights that config.json has a place for, found {_some(layers)}")
+        raise InputError(f"{folder}: expected only weights that config.json describes, found {_some(layers)}")
 
 
 def _some(names: list[str]) -> str:
@@ -119,17 +119,17 @@ def _some(names: list[str]) -> str:
 
 
 def save_model(model: CrossEncoder, tokenizer: Path, folder: Path) -> None:
-    """Write a cross-encoder and the tokenizer files of the folder `tokenizer`: a whole model."""
+    """Write a cross-encoder, with the tokenizer files of the folder `tokenizer`."""
     model.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer / name, folder / name)
 
 
 def initial_model(params: Params) -> CrossEncoder:
-    """The cross-encoder as fine-tuning starts with it, of which only `train.trainable` learns.
+    """The cross-encoder before fine-tuning; all weights but `train.trainable`'s are frozen.
 
-    `train.head: cosine` asks for a sentence encoder: another base model gets a classification head, whose weights are
-    drawn from `train.seed`.
+    `train.head: cosine` requires a sentence encoder. Any other base model gets a classification head, whose weights
+    are drawn from `train.seed`.
     """
     model: CrossEncoder
     if params.train.head == "cosine" and is_sentence_encoder():
@@ -141,16 +141,16 @@ def initial_model(params: Params) -> CrossEncoder:
 
 
 def is_sentence_encoder() -> bool:
-    """Whether the base model's own files say that the mean of its states is a text's vector."""
+    """True if the base model's own files declare mean pooling."""
     settings = read_json(paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE)
     return bool(settings["is_one"]) and settings["pooling"] == "mean"
 
 
 def set_trainable(model: CrossEncoder, trainable: str) -> None:
-    """Freeze all but what `trainable` names: `head`, `top-N`, `layers` or `all`.
+    """Train the weights that `trainable` names (`head`, `top-N`, `layers` or `all`) and freeze all others.
 
-    `top-N` is head, pooler and the last N layers, `layers` all but the embeddings. Frozen modules lose their dropout:
-    their output is what it will be when served.
+    `top-N` is the head, the pooler and the last N layers; `layers` is everything but the embeddings. Frozen modules
+    lose their dropout, so that their output is the same in training and in serving.
     """
     layers = model.bert.encoder.layer
     head = [module for module in model.children() if module is not model.bert]
@@ -165,7 +165,7 @@ def set_trainable(model: CrossEncoder, trainable: str) -> None:
     for module in trained:
         module.requires_grad_(True)
         unfrozen.update(module.modules())
-    for parameter in model.parameters(recurse=False):  # of a cosine, its scale and offset
+    for parameter in model.parameters(recurse=False):  # the cosine's scale and offset
         parameter.requires_grad_(True)
     for module in model.modules():
         if isinstance(module, nn.Dropout) and module not in unfrozen:

@@ -1,4 +1,4 @@
-"""Pairs with their token ids: looked up, neither copied nor cut nor laid out."""
+"""Pairs with their token ids, looked up from shared tables; truncated and laid out batch by batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ class EncodedPairs:
         return query, self.documents[self.document_rows[row]], float(self.targets[row])
 
     def take(self, rows: slice | np.ndarray) -> "EncodedPairs":
-        """Some of the pairs, in the order of `rows`."""
+        """The pairs at `rows`, in that order."""
         return replace(
             self,
             query_rows=self.query_rows[rows],
@@ -48,22 +48,22 @@ class EncodedPairs:
         )
 
     def with_targets(self, targets: np.ndarray) -> "EncodedPairs":
-        """The same pairs with other targets, float [pairs]."""
+        """The same pairs with new targets, float [pairs]."""
         return replace(self, targets=targets.astype(np.float32))
 
     def inputs(self, rows: Sequence[int] | np.ndarray, length: int | None = None) -> dict[str, np.ndarray]:
-        """The model's input for some pairs, as `lay_out` gives it."""
+        """The model's inputs for the pairs at `rows`, int64 [rows, length] each."""
         queries, documents, _ = zip(*(self[row] for row in rows), strict=True)
         return lay_out(self.layout, queries, documents, length, multiple_of=MULTIPLE)
 
 
 def project_layout(params: Params, folder: Path) -> Layout:
-    """The contract's layout for params.yaml's sizes and the special ids of the tokenizer in `folder`."""
+    """The layout of params.yaml's sizes, with the special ids of the tokenizer in `folder`."""
     return load_layout(folder, params.encode.query_input_size, params.encode.doc_input_size)
 
 
 def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.DataFrame, EncodedPairs]:
-    """All judged pairs as stage split wrote them, and the same with their token ids; `folder` has the tokenizer."""
+    """Stage split's pairs, and the same pairs with token ids; `folder` has the tokenizer."""
     pairs = tables.read_table(paths.SPLIT_PAIRS)
     queries = tables.read_tokens(paths.SPLIT_QUERIES)
     documents = tables.read_tokens(paths.SPLIT_DOCUMENTS)
@@ -71,7 +71,7 @@ def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.Data
 
 
 def load_training_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
-    """The pairs of `load_pairs`, then what stage negatives mined for all folds; of these, a column `mined` is true."""
+    """The pairs of `load_pairs`, then those that stage negatives mined; the column `mined` tells them apart."""
     pairs = tables.read_table(paths.SPLIT_PAIRS).assign(mined=False)
     pairs = pd.concat([pairs, tables.read_table(paths.MINED_PAIRS).assign(mined=True)], ignore_index=True)
     queries = tables.read_tokens(paths.SPLIT_QUERIES)
@@ -80,9 +80,9 @@ def load_training_pairs(params: Params) -> tuple[pd.DataFrame, EncodedPairs]:
 
 
 def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"], scale: Sequence[int] = ()) -> np.ndarray:
-    """The probability of relevance to learn of each pair, float32 [pairs]: 0 or 1, or the grade over the largest.
+    """Training targets, float32 [pairs], as probabilities of relevance: 0 or 1, or the grade over the largest grade.
 
-    The largest is that of `scale` or, where this is empty, of the pairs.
+    The largest grade is that of `scale` or, if it is empty, of the pairs.
     """
     if kind == "binary":
         return pairs["relevant"].to_numpy(np.float32)
@@ -91,7 +91,7 @@ def targets(pairs: pd.DataFrame, kind: Literal["graded", "binary"], scale: Seque
 
 
 def encode_pairs(pairs: pd.DataFrame, queries: Tokens, documents: Tokens, layout: Layout) -> EncodedPairs:
-    """Look up the token ids of each pair, in order; their targets are binary."""
+    """Look up the token ids of each pair, in order. Targets are binary. KeyError if a text is missing."""
     query_rows, document_rows = queries.rows(pairs["query_id"]), documents.rows(pairs["document_id"])
     lengths = layout.lengths(queries.lengths[query_rows], documents.lengths[document_rows])
     relevant = targets(pairs, "binary")

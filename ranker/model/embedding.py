@@ -1,4 +1,4 @@
-"""Embed texts with the base model as it came, pooled as its own files say, scaled to length 1."""
+"""Embed texts with the untrained base model, pooled as its own files say, at unit length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 
 class Embedder:
-    """The base model in a folder that stage base_model wrote, in fp32.
+    """A folder of stage base_model as an embedding model, in fp32.
 
-    Vectors are those of sentence-transformers on the model's own folder: its pooling, its prompts for queries and
-    documents, its longest text.
+    Gives the vectors of sentence-transformers: uses the model's own pooling, query and document prompts, and maximum
+    length.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,7 +33,7 @@ class Embedder:
         self.prompts = dict(zip(("query", "document"), tokenize(load_tokenizer(folder), texts), strict=True))
 
     def __call__(self, texts: Sequence[TokenIds], side: Literal["query", "document"]) -> np.ndarray:
-        """Embeddings, float32 [texts, hidden size], of token ids without special tokens, in the order given."""
+        """Embed token ids without special tokens: float32 [texts, hidden size], in input order."""
         embeddings = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         prompt = self.prompts[side]
         lengths = np.array([len(prompt) + len(text) + 2 for text in texts], dtype=np.int64).clip(max=self.longest)
@@ -45,7 +45,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _embed(self, texts: Sequence[TokenIds], prompt: int) -> np.ndarray:
-        """[CLS] text [SEP], as sentence-transformers lays it out; both count where tokens are pooled."""
+        """Embed [CLS] text [SEP]. Pooling includes both special tokens, as in sentence-transformers."""
         length = min(-(-(max(map(len, texts)) + 2) // MULTIPLE) * MULTIPLE, self.model.config.max_position_embeddings)
         input_ids = np.full((len(texts), length), self.ids["pad_id"], dtype=np.int64)
         attention_mask = np.zeros((len(texts), length), dtype=np.int64)
@@ -55,12 +55,12 @@ class Embedder:
         mask = torch.from_numpy(attention_mask)
         states = self.model(input_ids=torch.from_numpy(input_ids), attention_mask=mask).last_hidden_state
         if prompt and not self.settings["include_prompt"]:
-            mask[:, : prompt + 1] = 0  # [CLS] with it, as sentence-transformers has it
+            mask[:, : prompt + 1] = 0  # sentence-transformers masks [CLS] with the prompt
         return torch.nn.functional.normalize(self._pool(states, mask.unsqueeze(-1)), dim=1).numpy()
 
     def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """One vector for each text, float32 [texts, hidden size], of float32 [texts, tokens, hidden size]."""
-        if self.settings["pooling"] == "cls":  # or what comes first after a prompt that is not pooled
+        """Pool float32 [texts, tokens, hidden size] to float32 [texts, hidden size]."""
+        if self.settings["pooling"] == "cls":  # the first unmasked token: after a prompt, its successor
             return states[torch.arange(len(states)), mask[:, :, 0].argmax(dim=1)]
         if self.settings["pooling"] == "max":
             return states.masked_fill(mask == 0, -torch.inf).amax(dim=1)

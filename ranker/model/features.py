@@ -1,4 +1,4 @@
-"""What a frozen encoder says of each pair, computed once: all that training a head alone has to read."""
+"""A frozen encoder's features of each pair, computed once; training the head alone reads only these."""
 
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,16 @@ from ranker.contract.batching import TOKENS
 from ranker.model.dataset import EncodedPairs
 from ranker.model.predict import outputs, pooled
 
-PART = 2**16  # pairs that are sorted by length together, and whose features are in memory together
+PART = 2**16  # pairs sorted by length, and held in memory, at a time
 FEATURES_FILE = "pooled.npy"
 
 
 def features(
     model: BertForSequenceClassification, pairs: EncodedPairs, precision: Literal["bf16", "fp32"]
 ) -> np.ndarray:
-    """Pooled outputs, float16 [pairs, hidden size], in the order given.
+    """Pooled outputs, float16 [pairs, hidden size], in input order.
 
-    They lie between -1 and 1, where half precision is off by 0.0005 at most.
+    They lie between -1 and 1, where half precision errs by at most 0.0005.
     """
     array = np.empty((len(pairs), model.config.hidden_size), np.float16)
     for rows, states in outputs(model, pairs, TOKENS, precision, partial(pooled, model)):
@@ -34,7 +34,7 @@ def write_features(
     pairs: EncodedPairs,
     precision: Literal["bf16", "fp32"],
 ) -> None:
-    """Write `features` as one .npy file, PART pairs at a time, so that no number of pairs fills the memory."""
+    """Write `features` as one .npy file, PART pairs at a time, in constant memory."""
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(pairs), model.config.hidden_size)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)

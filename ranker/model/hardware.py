@@ -1,4 +1,4 @@
-"""What this machine computes in, and what it is."""
+"""This machine's precision, chip and versions."""
 
 import platform
 from importlib.metadata import version
@@ -10,9 +10,9 @@ from ranker.common.distributed import world_size
 
 
 def resolve_precision(precision: Literal["auto", "bf16", "fp32"]) -> Literal["bf16", "fp32"]:
-    """Turn `auto` into bf16 where the chip is faster in it (CUDA since Ampere, AMX, AMD's AVX512-BF16), else fp32.
+    """Resolve `auto` to bf16 if the chip is faster in it (CUDA since Ampere, AMX, AMD's AVX512-BF16), else to fp32.
 
-    Intel's AVX512-BF16 without AMX: 168 pairs/s scored in bf16, 262 in fp32 (MiniLM, two Xeon cores of model 207).
+    Intel's AVX512-BF16 without AMX is slower: 168 pairs/s in bf16, 262 in fp32 (MiniLM, two Xeon cores of model 207).
     """
     if precision != "auto":
         return precision
@@ -27,7 +27,7 @@ INSTRUCTIONS = ("avx2", "avx512_f", "avx_vnni", "avx512_vnni", "avx512_bf16", "a
 
 
 def chip() -> dict[str, Any]:
-    """The processor of this machine and those of its instructions that eight-bit and bf16 products are made of."""
+    """The processor, and its instructions for int8 and bf16 products."""
     capabilities = torch.cpu.get_capabilities()
     return {
         "processor": capabilities.get("cpu_name") or platform.machine(),
@@ -36,7 +36,7 @@ def chip() -> dict[str, Any]:
 
 
 def machine(precision: Literal["auto", "bf16", "fp32"]) -> dict[str, Any]:
-    """What a training's bytes depend on beside its inputs: precision, processes, threads, chip, versions."""
+    """Precision, processes, threads, chip and versions: a training's bytes depend on each."""
     packages = ("torch", "transformers", "accelerate", "onnxruntime", "numpy")
     return {
         "precision": resolve_precision(precision),

@@ -1,4 +1,4 @@
-"""Score pairs with the cross-encoder in PyTorch: sorted batches, the encoder in bf16 where asked, the head in fp32."""
+"""Score pairs in PyTorch: batches sorted by length, the encoder in bf16 or fp32, the head in fp32."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -18,17 +18,17 @@ from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
 from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 
-Head = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]  # of the last layer's states and the inputs
+Head = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]  # (last layer's states, inputs) -> rows
 
 
 @torch.inference_mode()
 def outputs(
     model: CrossEncoder, pairs: EncodedPairs, tokens: int, precision: Literal["bf16", "fp32"], head: Head
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    """What `head` makes of the encoder's states in evaluation mode, batch by batch of at most `tokens` tokens.
+    """Apply `head` to the encoder's states, in evaluation mode and batches of at most `tokens` tokens.
 
-    Yields row numbers and a tensor [rows, ...]. The encoder runs in `precision`; what comes after it in fp32, because
-    of equal scores, which bf16's eight bits would give, no order can be made.
+    Yields row numbers and a tensor [rows, ...]. The encoder runs in `precision`, the head in fp32: bf16 has eight
+    significant bits, and would tie scores that must be ordered.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = copy.deepcopy(model.bert).eval().to(device)
@@ -45,7 +45,7 @@ def score(
     tokens: int = TOKENS,
     precision: Literal["bf16", "fp32"] = "fp32",
 ) -> np.ndarray:
-    """Logit 1 - logit 0, float32 [pairs], in the order given; InputError if one is not finite."""
+    """Logit 1 - logit 0, float32 [pairs], in input order; InputError if one is not finite."""
     found = np.empty((len(pairs), 2), np.float32)
     if isinstance(model, BertForBiEncoder):
         batches = _bi_encoded(model, pairs, tokens)
@@ -63,7 +63,7 @@ def _logits(model: CrossEncoder, states: torch.Tensor, inputs: dict[str, torch.T
 
 
 def pooled(model: BertForSequenceClassification, states: torch.Tensor, _: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The pooler's output, float32 [rows, hidden size]: what the classifier reads."""
+    """The pooler's output, float32 [rows, hidden size]: the classifier's input."""
     return cast(nn.Module, model.bert.pooler)(states)
 
 

@@ -1,9 +1,9 @@
-"""A cross-encoder that ranks like the base model's cosine before it is trained: the cosine of its segments' means.
+"""A cross-encoder that scores by its segments' cosine, and so ranks like the base model before training.
 
     score = scale · cos(mean over [CLS] query [SEP], mean over document [SEP]) + offset
 
-of the last layer's states. A sentence encoder's states give such a mean its meaning, so that training starts from what
-costs nothing instead of from a head drawn at random. Attention and positions are plain BERT's.
+Both means are over the last layer's states. A sentence encoder was trained to make such means comparable, so training
+starts from its ranking and needs no random head. Attention and positions are plain BERT's.
 """
 
 from typing import Any
@@ -14,19 +14,19 @@ from transformers import BertConfig, BertModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.bert.modeling_bert import BertPreTrainedModel
 
-SCALE = 8.0  # at first; cosines of unrelated and of equal texts then have probabilities of 0.02 and 0.98
+SCALE = 8.0  # initial; unrelated and equal texts then have probabilities of 0.02 and 0.98
 OFFSET = -4.0
-PACE = 20.0  # times the learning rate: how much faster these two move than weights, of which each is one of millions
+PACE = 20.0  # times the learning rate: two numbers must move faster than millions of weights
 
 
 class SegmentCosineConfig(BertConfig):
-    """BERT's, of a model type that no other library knows: as `bert`, they would put a random head over the weights."""
+    """BERT's config under a model type of our own, because libraries would give a `bert` a random head."""
 
     model_type = "cord19_ranker_segment_cosine"
 
 
 class BertForSegmentCosine(BertPreTrainedModel):
-    """BERT without a pooler, and two numbers; its config and safetensors are loaded by `from_pretrained`."""
+    """BERT without a pooler, with a scale and an offset; `from_pretrained` loads it."""
 
     config_class = SegmentCosineConfig
 
@@ -40,17 +40,17 @@ class BertForSegmentCosine(BertPreTrainedModel):
     def forward(
         self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any
     ) -> SequenceClassifierOutput:
-        """Logits, float32 [pairs, 2], whose difference is the score; inputs are those of the contract."""
+        """Logits, float32 [pairs, 2], whose difference is the score, of the contract's inputs."""
         states = self.bert(input_ids=input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
         return SequenceClassifierOutput(logits=self.head(states.last_hidden_state, token_type_ids, attention_mask))
 
     def head(self, states: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits of the last layer's states [pairs, tokens, hidden size]; in fp32, whatever these are in."""
+        """fp32 logits [pairs, 2] of the last layer's states [pairs, tokens, hidden size]."""
         document = attention_mask * token_type_ids
         return self.logits(mean(states, attention_mask - document), mean(states, document))
 
     def logits(self, queries: torch.Tensor, documents: torch.Tensor) -> torch.Tensor:
-        """Logits of two vectors of each pair, float32 [pairs, hidden size]."""
+        """Logits, float32 [pairs, 2], of query and document vectors, float32 [pairs, hidden size]."""
         half = PACE / 2 * (self.scale * cosine(queries, documents) + self.offset)
         return torch.stack([-half, half], dim=1)
 
@@ -58,7 +58,7 @@ class BertForSegmentCosine(BertPreTrainedModel):
 def mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The mean of the states where the mask is 1, float32 [pairs, hidden size].
 
-    By products and sums, not by a matrix product, which autocast would compute in bf16.
+    Uses products and sums, because autocast would compute a matrix product in bf16.
     """
     weights = mask.unsqueeze(-1).float()
     return (states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
@@ -70,15 +70,15 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class BertForBiEncoder(BertForSegmentCosine):
-    """The same without attention between query and document, each behind a [CLS] of its own: the base model's cosine.
+    """The same score without attention between query and document, each behind its own [CLS].
 
-    What a search engine can serve at a hundredth of a cross-encoder's cost: a cross-encoder has to beat it.
+    A search engine serves it at a hundredth of a cross-encoder's cost, so a cross-encoder must beat it.
     """
 
     def forward(
         self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any
     ) -> SequenceClassifierOutput:
-        """The same of each text alone, taken out of the laid out pair."""
+        """Logits, float32 [pairs, 2]; encodes each text of the laid-out pair on its own."""
         query_mask = attention_mask * (1 - token_type_ids)
         document_ids, document_mask = own_document(input_ids, token_type_ids, attention_mask)
         vectors = []
@@ -92,7 +92,7 @@ class BertForBiEncoder(BertForSegmentCosine):
 def own_document(
     input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`[CLS] document [SEP]` of each laid out pair, and its mask: int64 [pairs, tokens] each.
+    """`[CLS] document [SEP]` of each laid-out pair, and its mask: int64 [pairs, tokens] each.
 
     >>> ids = torch.tensor([[101, 7, 102, 8, 9, 102, 0]])
     >>> own_document(ids, torch.tensor([[0, 0, 0, 1, 1, 1, 0]]), torch.tensor([[1, 1, 1, 1, 1, 1, 0]]))[0].tolist()

@@ -1,4 +1,4 @@
-"""Tables of documents, which may be many: written and read in parts, but for those of the judged pairs."""
+"""Tables of documents, read and written CHUNK documents at a time, because a collection may exceed memory."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
@@ -42,7 +42,7 @@ def read_fields(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[
 
 
 def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
-    """document_id and whole text of some rows of the documents, int64 [rows] in any order: in that order."""
+    """document_id and whole text of the documents at `rows`, int64 [rows], in that order."""
     wanted, places = np.unique(rows, return_inverse=True)
     found, first, parts = list[tuple[str, str]](), 0, read_documents()
     while len(found) < len(wanted):
@@ -54,7 +54,7 @@ def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
 
 
 def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    # By default Arrow's pre_buffer holds the whole file, compressed: 167 MB of 10^6 documents of 48 words.
+    # Arrow's default pre_buffer holds the whole compressed file: 167 MB for 10^6 documents of 48 words.
     return pq.ParquetFile(path, pre_buffer=False).iter_batches(CHUNK, columns=columns)
 
 
@@ -78,14 +78,14 @@ def read_some_fields(wanted: Iterable[str]) -> pd.DataFrame:
 
 
 def read_paired_tokens() -> Tokens:
-    """Token ids of the documents that are in a pair."""
+    """Token ids of the documents in a pair."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
         paired = [batch.filter(pc.field("paired")) for batch in _batches(paths.ENCODED_DOCUMENTS)]
         return tables.as_tokens(pa.Table.from_batches(paired, tables.SCHEMAS[paths.ENCODED_DOCUMENTS]))
 
 
 def read_token_parts(wanted: pa.Array | None = None) -> Iterator[Tokens]:
-    """Token ids of all documents, or of those whose ids are `wanted`: of CHUNK documents at a time, what there is."""
+    """Token ids of all documents, or of those in `wanted`, from CHUNK documents at a time; a part may be empty."""
     with tables.reading(paths.ENCODED_DOCUMENTS):
         for batch in _batches(paths.ENCODED_DOCUMENTS):
             kept = batch if wanted is None else batch.filter(pc.is_in(batch.column(0), value_set=wanted))

@@ -1,4 +1,4 @@
-"""Strict models of params.yaml: a typo, a wrong type or an impossible combination stops a stage before it starts."""
+"""Strict models of params.yaml: a typo, a wrong type or an impossible combination stops a stage at once."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,8 @@ from ranker.common.errors import InputError, first_mistake
 
 PARAMS_FILE = Path("params.yaml")
 
-# A pattern's description is what a value is told that it should be.
-Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or nothing")]
+# A pattern's description is printed after "expected".
+Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or an empty string")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
 # Columns, what `rank` prints, and fields in Vespa
@@ -31,13 +31,13 @@ OUR_NAMES = (
 
 
 class Section(BaseModel):
-    """One stage's section: unknown keys and wrong types are errors, and nothing changes after loading."""
+    """One stage's section, immutable. Unknown keys and wrong types are errors."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
 class Fetch(Section):
-    """Where judgements and base model come from."""
+    """The sources of judgements and base model."""
 
     format: Literal["tutorial", "beir", "trec", "ir_datasets"]
     folder: Annotated[str, Field(pattern=r"\S", description="a folder, an archive or its URL")]
@@ -67,7 +67,7 @@ class Fetch(Section):
 
 
 class Join(Section):
-    """What a document is, and what counts as relevant."""
+    """A document's fields, and the grades."""
 
     document_fields: list[str]
     relevant_from: Annotated[int, Field(ge=1)]
@@ -99,7 +99,7 @@ class Encode(Section):
 
 
 class Split(Section):
-    """Folds, and the one that is held out."""
+    """Folds, and the held-out one."""
 
     by: Literal["query", "pair"]
     folds: Annotated[int, Field(ge=2, le=127)]  # int8 in stage split's table
@@ -118,7 +118,7 @@ class Split(Section):
 
     @property
     def named(self) -> bool:
-        """Whether a split of the judgements is held out, by its name."""
+        """True if `held_out` names a split of the judgements."""
         return isinstance(self.held_out, str) and self.held_out != "none"
 
 
@@ -135,7 +135,9 @@ class FirstStage(Section):
     @model_validator(mode="after")
     def _run_is_named(self) -> Self:
         if self.by == "run" and (not self.run or "/" in self.run or self.run.startswith(".")):
-            raise ValueError(f"run: expected the name of a file in data/runs, because by is run, found {self.run!r}")
+            raise ValueError(
+                f"run: expected the name of a file in data/runs, because first_stage.by is run, found {self.run!r}"
+            )
         return self
 
 
@@ -171,9 +173,9 @@ class Train(Section):
 
 
 class Export(Section):
-    """The ONNX that ships."""
+    """The exported ONNX models."""
 
-    name: Annotated[  # what dvc.yaml's artifacts: accepts
+    name: Annotated[  # dvc.yaml's rule for artifacts
         str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="a small letter, then small letters, digits and hyphens")
     ]
     version: Annotated[
@@ -195,7 +197,7 @@ class Vespa(Section):
 
 
 class Crossval(Section):
-    """Cross-validation (crossval/dvc.yaml): nothing, where the lists are empty."""
+    """Cross-validation (crossval/dvc.yaml); empty lists switch it off."""
 
     folds: list[int]
     seeds: list[Seed]
@@ -224,14 +226,14 @@ class Params(Section):
 
 
 def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
-    """`load_params`, and what cross-validation alone asks."""
+    """`load_params`, with cross-validation's own checks."""
     params = load_params(path)
     if params.split.by != "query":
-        raise InputError(f"{path}: split.by: expected query, for cross-validation holds out queries, found pair")
+        raise InputError(f"{path}: split.by: expected query, because cross-validation holds out queries, found pair")
     if params.split.named:
         raise InputError(
-            f"{path}: split.held_out: expected a fold or none, for cross-validation holds out each fold in turn, found "
-            f"{params.split.held_out}: leave that split out by fetch.qrels_splits"
+            f"{path}: split.held_out: expected a fold or none, because cross-validation holds out each fold in turn, "
+            f"found {params.split.held_out}: leave that split out by fetch.qrels_splits"
         )
     folds = list(range(params.split.folds))
     if params.crossval.folds != folds:
@@ -240,8 +242,8 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
         )
     if params.first_stage.by == "bi_encoder":
         raise InputError(
-            f"{path}: first_stage.by: expected a first stage that no judgement has touched, because cross-validation "
-            "reorders its hits, found bi_encoder, which is trained on all folds but split.held_out"
+            f"{path}: first_stage.by: expected an untrained first stage, because cross-validation reorders its hits, "
+            "found bi_encoder, which is trained on all folds but split.held_out"
         )
     return params
 
@@ -249,7 +251,7 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
 class _Yaml12Loader(yaml.SafeLoader):
     """PyYAML with YAML 1.2's numbers and booleans, because DVC writes YAML 1.2.
 
-    YAML 1.1 reads 1e-05, which is how DVC writes 0.00001, as a string; 010 as 8; 1:30 as 90; no, Norwegian, as false.
+    YAML 1.1 reads 1e-05, DVC's form of 0.00001, as a string; 010 as 8; 1:30 as 90; no, the code of Norwegian, as false.
     """
 
 
@@ -262,12 +264,12 @@ _Yaml12Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TAGS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for _tag, _pattern in _TAGS.items():  # tried in order: what is an integer is no float
+for _tag, _pattern in _TAGS.items():  # in order: integers also match the pattern of floats
     _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789tTfF"))
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """Read and validate every section of params.yaml; InputError names the first thing that is wrong."""
+    """Read and validate params.yaml; InputError names the first mistake."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -276,7 +278,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 
 def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
-    """Validate what params.yaml holds."""
+    """Validate params.yaml's content; InputError names the first mistake."""
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
@@ -286,8 +288,8 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         raise InputError(f"{path}: negatives.from_rank: expected at most first_stage.depth ({depth}), found {first}")
     if count > depth:
         raise InputError(
-            f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because what is served is "
-            f"measured on its hits, found {count}"
+            f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because evaluation reranks "
+            f"those hits, found {count}"
         )
     return params
 

@@ -6,7 +6,7 @@ from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MANIFEST
 
 RAW = Path("data/raw")
 BASE_MODEL = Path("data/base_model")
-SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in it: how it makes one vector of a text
+SENTENCE_ENCODER_FILE = "sentence_encoder.json"  # in BASE_MODEL: its pooling and prompts
 
 QUERIES = Path("data/joined/queries.parquet")
 DOCUMENTS = Path("data/joined/documents.parquet")
@@ -29,7 +29,7 @@ SPLIT_COUNTS = Path("results/split.json")
 
 BI_ENCODER = Path("models/bi_encoder")
 
-RUNS = Path("data/runs")  # the user's own, which no stage writes
+RUNS = Path("data/runs")  # the user's own; stages only read them
 HITS = Path("data/first_stage/hits.parquet")
 HIT_DOCUMENTS = Path("data/first_stage/documents.parquet")
 
@@ -40,7 +40,7 @@ NEGATIVES = Path("results/negatives.json")
 FEATURES = Path("data/features")
 
 CHECKPOINT = Path("models/checkpoint")
-TRAINING_FILE = "training.json"  # in it: on what and by what it was trained
+TRAINING_FILE = "training.json"  # in CHECKPOINT: digests of its data and code
 CURVES = Path("results/train")
 TRAIN_METRICS = CURVES / "metrics.json"
 
@@ -84,5 +84,5 @@ CROSSVAL_REPORT = Path("results/crossval/report.html")
 
 
 def crossval_scores(recipe: str, seed: int, fold: int) -> Path:
-    """The table of scores of one model of the cross-validation."""
+    """The table of scores by one model of the cross-validation."""
     return CROSSVAL_SCORES / recipe / f"{seed}-{fold}.parquet"

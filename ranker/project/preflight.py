@@ -1,4 +1,4 @@
-"""Whether params.yaml fits the base model, and the processes that train it: known before anything long runs."""
+"""Check params.yaml against the base model and the number of processes, before a long stage runs."""
 
 from pathlib import Path
 
@@ -9,11 +9,9 @@ from ranker.project.params import PARAMS_FILE, Params
 
 
 def check_params_fit_model(base_model: Path, params: Params) -> None:
-    """InputError if it does not.
+    """InputError if a pair exceeds the base model's positions, top-N its layers, or processes do not divide a batch.
 
-    A pair may be no longer than the base model has positions, top-N no more than its layers, and a batch has to be a
-    multiple of the processes that train together. Reads config.json alone, whose absent sizes are transformers'
-    defaults.
+    Reads only config.json; absent sizes are transformers' defaults.
     """
     config = read_json(base_model / "config.json")
     positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)

@@ -22,11 +22,11 @@ PAIR = pa.schema(
         ("document_id", pa.string()),
         ("grade", pa.int32()),  # as judged
         ("relevant", pa.bool_()),  # grade >= join.relevant_from
-        ("judged", pa.bool_()),  # false of a random document that stands in for judged negatives
+        ("judged", pa.bool_()),  # false for random documents in place of judged negatives
     ]
 )
 
-# Of each query, the first stage's best of the whole collection, best first.
+# The first stage's best documents for each query, best first.
 HIT = pa.schema(
     [
         ("query_id", pa.string()),
@@ -40,8 +40,8 @@ HIT = pa.schema(
 TEXTS = pa.schema(
     [
         ("document_id", pa.string()),
-        ("title", pa.string()),  # its first field
-        ("text", pa.string()),  # all of them
+        ("title", pa.string()),  # the first field
+        ("text", pa.string()),  # all fields
         ("tokens", pa.list_(pa.int32())),
     ]
 )
@@ -52,7 +52,9 @@ FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
     paths.PAIRS: PAIR,
-    paths.QRELS_SPLITS: pa.schema([("query_id", pa.string()), ("qrels_split", pa.string())]),  # which judge a query
+    paths.QRELS_SPLITS: pa.schema(
+        [("query_id", pa.string()), ("qrels_split", pa.string())]
+    ),  # the splits that judge a query
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.ENCODED_DOCUMENTS: pa.schema(
         [("document_id", pa.string()), ("paired", pa.bool_()), ("tokens", pa.list_(pa.int32()))]
@@ -61,22 +63,22 @@ SCHEMAS = {
         [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
     ),  # of length 1
     paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
-    # The texts that were judged, whole, with their token ids: all that training and evaluation read.
+    # The judged texts in full, with their token ids: the only texts that training and evaluation read.
     paths.SPLIT_QUERIES: pa.schema(
         [("query_id", pa.string()), ("query", pa.string()), ("tokens", pa.list_(pa.int32()))]
     ),
     paths.SPLIT_DOCUMENTS: TEXTS,
-    # unseen: neither the document nor a title nearly like its own is judged in another fold
+    # unseen: no other fold judges the document or one with a near-duplicate title
     paths.SPLIT_PAIRS: FOLDED,
     paths.HITS: HIT,
-    paths.SCORED_HITS: pa.schema([*HIT, ("cross_encoder", pa.float32())]),  # by the model that is served
+    paths.SCORED_HITS: pa.schema([*HIT, ("cross_encoder", pa.float32())]),  # by the served model
     paths.HIT_DOCUMENTS: TEXTS,
-    paths.MINED_PAIRS: FOLDED,  # none is judged, relevant, or unseen
+    paths.MINED_PAIRS: FOLDED,  # judged, relevant and unseen are false
     paths.MINED_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
         [
             ("system", pa.string()),
-            ("seed", pa.int64()),  # of training; null where nothing was trained
+            ("seed", pa.int64()),  # of training; null for untrained systems
             ("query_id", pa.string()),
             ("document_id", pa.string()),
             ("grade", pa.int32()),
@@ -90,18 +92,18 @@ IDS = ["query_id", "document_id"]  # of a pair
 
 CHUNK = 8192  # texts in memory at a time
 
-# Of each of crossval_scores's tables.
+# The tables of paths.crossval_scores.
 SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
 
 
 @dataclass(frozen=True)
 class Tokens(Ragged):
-    """Token ids of many texts and their ids, a string array [texts]."""
+    """Token ids of many texts, with the texts' ids, a string array [texts]."""
 
     ids: pa.Array
 
     def rows(self, ids: "pd.Series[str]") -> np.ndarray:
-        """Which text each id is, int64 [ids]; KeyError if there is one that is not here."""
+        """The row of each id, int64 [ids]; KeyError if one is missing."""
         rows = pc.index_in(pa.array(ids, pa.string()), value_set=self.ids)
         if rows.null_count:
             raise KeyError(f"no token ids for {ids.iloc[rows.is_null().index(True).as_py()]}")
@@ -109,19 +111,19 @@ class Tokens(Ragged):
 
 
 def read_as(tokens: Tokens) -> "pd.Series[int]":
-    """The texts' `readings` by id: int64."""
+    """The texts' `readings`, int64, by id."""
     return pd.Series(readings(tokens), index=tokens.ids.to_pylist())
 
 
 def pack(ids: Iterable[str], texts: Sequence[Sequence[int] | np.ndarray]) -> Tokens:
-    """Tokens of texts, each a list of token ids."""
+    """Tokens from lists of token ids."""
     packed = ragged(texts)
     return Tokens(packed.values, packed.offsets, pa.array(ids, pa.string()))
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of many texts, each of length 1.
+    """Unit vectors of many texts.
 
     `index` maps a text's id to its row of `values`, float32 [texts, size].
     """
@@ -131,14 +133,14 @@ class Embeddings:
 
 
 def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
-    """Read one of SCHEMAS's tables, or one of another schema; InputError if the file has other columns or types."""
+    """Read a table of SCHEMAS or of `schema`; InputError if the file has other columns or types."""
     return _read(path, schema or SCHEMAS[path]).to_pandas()
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:
-    """Write one of SCHEMAS's tables, or one of another schema, atomically.
+    """Write a table of SCHEMAS or of `schema` atomically.
 
-    Equal rows give equal bytes: no pandas metadata goes in.
+    Equal rows give equal bytes, because pandas' metadata are left out.
     """
     table = pa.Table.from_pandas(frame, schema=schema or SCHEMAS[path], preserve_index=False)
     with atomic(path) as partial:
@@ -146,7 +148,7 @@ def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None
 
 
 def write_run(path: Path, run: pd.DataFrame) -> None:
-    """Write judged pairs and a column of scores for each system, whichever there are."""
+    """Write judged pairs, with a column of scores for each system."""
     systems = [name for name in run.columns if name not in PAIR.names]
     write_table(path, run, pa.schema([*PAIR, *((name, pa.float32()) for name in systems)]))
 
@@ -160,14 +162,14 @@ def read_run(path: Path) -> pd.DataFrame:
 
 
 def write_tokens(path: Path, parts: Iterable[tuple[Tokens, Sequence[pa.Array]]]) -> None:
-    """Write an encoded table atomically, part by part, of token ids and the columns between ids and them."""
+    """Write an encoded table atomically, in parts: token ids, and the columns between ids and tokens."""
     with atomic(path) as partial, pq.ParquetWriter(partial, SCHEMAS[path], compression="zstd") as writer:
         for tokens, columns in parts:
             writer.write_table(pa.table([tokens.ids, *columns, _lists(tokens)], schema=SCHEMAS[path]))
 
 
 def write_texts(path: Path, texts: pd.DataFrame, tokens: Tokens) -> None:
-    """Write the ids and texts of a joined table, and of each the token ids, which `tokens` has in any order."""
+    """Write ids and texts with their token ids; `tokens` may be in any order. KeyError if one is missing."""
     table = pa.Table.from_pandas(texts, preserve_index=False).replace_schema_metadata(None)
     ordered = tokens.take(tokens.rows(texts.iloc[:, 0]).tolist())
     table = table.append_column("tokens", _lists(ordered)).cast(SCHEMAS[path])
@@ -180,12 +182,12 @@ def _lists(tokens: Ragged) -> pa.Array:
 
 
 def read_tokens(*files: Path) -> Tokens:
-    """Ids and token ids of one table, or of several in turn, without copying these into Python objects."""
+    """Ids and token ids of one or more tables, in turn, as arrays."""
     return as_tokens(pa.concat_tables([_read(path, SCHEMAS[path]) for path in files]))
 
 
 def as_tokens(table: pa.Table) -> Tokens:
-    """The first column, ids, and the column `tokens`."""
+    """Tokens from the first column, ids, and the column `tokens`."""
     ids, tokens = _whole(table.column(0)), _whole(table.column("tokens"))
     return Tokens(tokens.values.to_numpy(), tokens.offsets.to_numpy().astype(np.int64), ids)
 
@@ -221,7 +223,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected a Parquet file, found none") from error
-    except (pa.ArrowException, OSError) as error:  # pyarrow's OSErrors name no file
+    except (pa.ArrowException, OSError) as error:  # pyarrow's OSErrors omit the file
         raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
 
 

@@ -1,14 +1,14 @@
-"""Whether the packages that are installed are those that the project pins: outputs are theirs too."""
+"""Compare installed packages with the project's pins, because outputs depend on them."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PINS = Path("requirements.txt")  # a dependency of the stages whose bytes these packages make
+PINS = Path("requirements.txt")  # in dvc.yaml, a dep of each stage whose outputs depend on these packages
 
 
 def say_other_versions(stage: str) -> None:
-    """Print a line for each pinned package of which another release is installed."""
+    """Print a warning for each pinned package whose installed release differs."""
     for line in PINS.read_text(encoding="utf-8").splitlines():
         if pin := re.match(r"([A-Za-z0-9_.-]+)==([^\s;#]+)", line):
             name, pinned = pin.groups()

@@ -1,4 +1,4 @@
-"""The answer in words: whether the ranker helps, against every system that needs no training."""
+"""The verdict in sentences: the ranker against every untrained system."""
 
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -10,44 +10,44 @@ from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFE
 
 
 def deciding(comparison: Comparison) -> Compared:
-    """The part of comparison.json that gives the verdict: what is served, or the judged pairs."""
+    """The part of comparison.json that gives the verdict: the served rankings, or the judged pairs."""
     return comparison["reranked"] if comparison.get("decides", {}).get("table") == "reranked" else comparison
 
 
 def basis(comparison: Comparison) -> str:
-    """What the verdict is of, and why; empty where there is one table alone."""
+    """The deciding table and the reason for it; empty if there is only one table."""
     if "decides" not in comparison:
         return ""
     decides = comparison["decides"]
     system, share = decides["system"], decides["judged"]
     if decides["table"] == "reranked":
-        judged = f"of each compared system's first ten, {share:.1%} or more are judged"
-        return f"This is of {served(comparison['reranked'])}: {judged}."
+        judged = f"at least {share:.1%} of each compared system's top ten are judged"
+        return f"The verdict compares {served(comparison['reranked'])}; {judged}."
     if not system:
-        return "This is of judged pairs among themselves, because queries are on both sides of the split."
+        return "The verdict compares judged documents only, because queries are on both sides of the split."
     return (
-        f"This is of judged pairs among themselves: over the whole collection, {share:.1%} of the first ten of "
-        f"{SYSTEMS[system].spoken} are judged, and below {ENOUGH_JUDGED:.0%} what nobody judged would decide."
+        f"The verdict compares judged documents only, because {share:.1%} of the top ten of {SYSTEMS[system].spoken} "
+        f"in the whole collection are judged; below {ENOUGH_JUDGED:.0%}, unjudged documents would decide."
     )
 
 
 def next_step(comparison: Comparison, to_judge: PurePath) -> str:
-    """The thing to do where too little is judged for a verdict on what is served; empty elsewhere.
+    """Advice if too little is judged for a verdict on the served rankings; otherwise empty.
 
-    `to_judge` is the list of what to judge next.
+    `to_judge` is the list of documents to judge.
     """
     decides = comparison.get("decides")
     if not decides or decides["table"] != "judged" or not decides["system"]:
         return ""
     listed = to_judge.as_posix()
     return (
-        f"For a verdict on what is served, judge more: fill in grades in {listed}, from its top, merge them "
+        f"For a verdict on the served rankings, judge more: fill in grades in {listed}, from its top, merge them "
         f"(python -m scripts.judge {listed}) and measure again."
     )
 
 
 def beside(comparison: Comparison) -> str:
-    """What the other table says, in a sentence; empty where there is one table alone."""
+    """One sentence with the means of the table that did not decide; empty if there is only one table."""
     if "reranked" not in comparison:
         return ""
     reranked = comparison["reranked"]
@@ -55,20 +55,20 @@ def beside(comparison: Comparison) -> str:
     other: Compared = reranked if by_judged else comparison
     names = [name for name in SYSTEMS if name in other["systems"] and name != "random"]
     means = ", ".join(f"{SYSTEMS[name].spoken} {other['systems'][name][MAIN]['mean']:.3f}" for name in names)
-    return f"Of {served(reranked) if by_judged else 'judged pairs among themselves'}: {means}."
+    return f"{MAIN} of {served(reranked) if by_judged else 'judged documents only'}: {means}."
 
 
 def served(reranked: Reranked) -> str:
-    """What the table of reranking is of."""
+    """The served rankings, in words."""
     first_stage = FIRST_STAGES[reranked["first_stage"]]
-    return f"the best {reranked['count']} of the whole collection by {first_stage}, reordered"
+    return f"the best {reranked['count']} hits in the whole collection by {first_stage}, reordered"
 
 
 def answer(comparison: Compared, gains: Sequence[float], scope: str) -> tuple[str, str, str]:
-    """Verdict, headline and figures, of `deciding` of what comparison.json holds.
+    """Verdict, headline and figures of comparison.json's `deciding` table.
 
-    `gains` are each query's over the strongest system that needs no training; `scope` says what all of it is of, such
-    as "on this split and seed".
+    `gains` are each query's gain over the strongest untrained system; `scope` ends the headline, such as "on this split
+    and seed".
     """
     found = comparison["headline"]
     verdict = found["verdict"]
@@ -85,19 +85,19 @@ def answer(comparison: Compared, gains: Sequence[float], scope: str) -> tuple[st
 
 
 def beside_bi_encoder(comparison: Compared) -> str:
-    """Whether reading query and document together is worth what it costs; empty without a bi-encoder or a verdict."""
+    """Compare with the bi-encoder, which costs less; empty without a bi-encoder or a verdict."""
     if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == NO_VERDICT:
         return ""
     difference = comparison["differences"]["bi_encoder"][MAIN]
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     worth = {
-        BETTER: "The cross-encoder is worth that here.",
-        WORSE: "Here the bi-encoder ranks better, too (first_stage.by: bi_encoder trains one).",
-    }.get(difference["verdict"], "The cross-encoder is not shown to be worth that here.")
+        BETTER: "Here the cross-encoder is worth its cost.",
+        WORSE: "Here the bi-encoder also ranks better (first_stage.by: bi_encoder trains one).",
+    }.get(difference["verdict"], "Here the cross-encoder shows no significant gain for its cost.")
     return (
-        f"Beside a bi-encoder, fine-tuned on the same judgements, it has {signed(difference['mean'])} ({bounds}). "
-        "To rerank 100 hits, the cross-encoder reads 100 pairs when the query comes; the bi-encoder reads the query "
-        f"alone, and its documents when they are fed. {worth}"
+        f"Difference from a bi-encoder fine-tuned on the same judgements: {signed(difference['mean'])} ({bounds}). "
+        "To rerank 100 hits, the cross-encoder reads 100 pairs at query time; the bi-encoder reads only the query, and "
+        f"its documents when they are fed. {worth}"
     )
 
 
@@ -106,8 +106,8 @@ def _figures(comparison: Compared, strongest: str) -> str:
     own, other = (comparison["systems"][name][MAIN]["mean"] for name in ("cross_encoder", strongest))
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     return (
-        f"Its {MAIN} is {own:.3f}; of what it has to beat, {SYSTEMS[strongest].spoken} is best with {other:.3f}: "
-        f"{signed(difference['mean'])} ({bounds})."
+        f"Its {MAIN} is {own:.3f}. Best untrained system: {SYSTEMS[strongest].spoken}, {other:.3f}. "
+        f"Difference: {signed(difference['mean'])} ({bounds})."
     )
 
 
@@ -127,7 +127,7 @@ def signed(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p as it is quoted.
+    """A p in words.
 
     >>> p_value(0.0002), p_value(0.0312)
     ('p < 0.001', 'p = 0.031')

@@ -1,4 +1,4 @@
-"""The files that both pages, stage report's and the cross-validation's, are made of."""
+"""Read the files of a page, stage report's or the cross-validation's, and write the page."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from ranker.report.page import Results
 def read_results(
     comparison: Path, per_query: Path, reranked: tuple[Path, Path], depths: Path, run: pd.DataFrame, **about: Any
 ) -> Results:
-    """The results that these files hold; `about` are all other fields of Results.
+    """Read the Results in these files; `about` are all other fields.
 
-    `per_query` and `run` are of judged pairs. `reranked` are those of what is served, which the page shows where it
-    gives the verdict, and `depths` is the depth curve, read where the comparison has what is served.
+    `per_query` and `run` are those of judged pairs. `reranked` are those of the served rankings, which the page shows
+    if they give the verdict. `depths` is the depth curve, read if the comparison has served rankings.
     """
     compared = read_json(comparison)
     if deciding(compared) is not compared:
@@ -29,6 +29,6 @@ def read_results(
 
 
 def write_page(path: Path, page: str) -> None:
-    """Write the page whole."""
+    """Write the page atomically."""
     with atomic(path) as partial:
         partial.write_text(page, encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""The report: one HTML page, loading nothing, that shows whether the ranker helps, how surely, and where it hurts."""
+"""The report: one self-contained HTML page with the verdict, its confidence, and each query's gain or loss."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -18,27 +18,27 @@ from ranker.report.plots import plots
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
 
-SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns, of judged pairs
-SERVED_SIDE_BY_SIDE = (*opponents("reranked"), "cross_encoder")  # and of what is served
-SHADES = 3  # of relevant grades; higher ones have the last
-LONGEST = 240  # characters shown of a document's first field, and of the others together
+SIDE_BY_SIDE = (*BASELINES, "cross_encoder")  # the browser's columns: for judged pairs
+SERVED_SIDE_BY_SIDE = (*opponents("reranked"), "cross_encoder")  # for the served rankings
+SHADES = 3  # of relevant grades; higher grades share the last
+LONGEST = 240  # characters shown of a document's first field, and of its other fields together
 LONG_WORD = 16  # characters; a longer one may be broken
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that the page shows.
+    """The page's content.
 
-    `per_query` and `run` are of the table that gives the verdict. `per_query` has one row per query: query_id, query,
-    pairs, relevant, "SYSTEM nDCG@10" for each of the browser's columns that is there, and gain over the strongest
-    baseline. `run` has one row per judged pair or hit: query_id, document_id, grade (null where nobody judged),
-    relevant and the systems' scores; `documents` has document_id, title (the first field) and text (all of them).
-    `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
-    "precision_recall" (recall), these two with a column for each system.
+    `per_query` and `run` belong to the table that gives the verdict. `per_query` has one row per query: query_id,
+    query, pairs, relevant, "SYSTEM nDCG@10" for each of the browser's columns, and gain over the strongest baseline.
+    `run` has one row per judged pair or hit: query_id, document_id, grade (null if unjudged), relevant and the systems'
+    scores; `documents` has document_id, title (the first field) and text (all fields). `curves` may hold "reliability"
+    (probability, relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a
+    column for each system.
     """
 
     title: str
-    scope: str  # what the answer is of, such as "on this split and seed"
+    scope: str  # ends the headline, such as "on this split and seed"
     note: str
     comparison: Comparison
     per_query: pd.DataFrame
@@ -47,14 +47,14 @@ class Results:
     curves: dict[str, pd.DataFrame]
     counts: dict[str, dict[str, object]]  # {section: {name: number}}
     params: dict[str, dict[str, object]]  # {section: {name: value}}
-    digests: dict[str, str]  # {file or thing: hex SHA-256}
-    to_judge: PurePath  # the list of what to judge next
-    ms_of: float = 0.0  # mean tokens of the pairs whose milliseconds `depths` has
-    depths: list[dict[Hashable, Any]] = field(default_factory=list)  # of the depth curve, with "ms" where it is known
+    digests: dict[str, str]  # {file or input: hex SHA-256}
+    to_judge: PurePath  # the list of documents to judge
+    ms_of: float = 0.0  # mean tokens of the pairs timed in `depths`
+    depths: list[dict[Hashable, Any]] = field(default_factory=list)  # the depth curve, with "ms" if known
 
     @property
     def served(self) -> bool:
-        """Whether the verdict is of what is served."""
+        """True if the served rankings give the verdict."""
         return deciding(self.comparison) is not self.comparison
 
 
@@ -87,8 +87,8 @@ UNMEASURED = """\
 <head><meta charset="utf-8"><title>Trained on all judgements</title></head>
 <body>
 <h1>Trained on all judgements</h1>
-<p>No query is left to measure this model on (<code>split.held_out: none</code>). Its quality is that of its recipe in
-the cross-validation: <code>make crossval</code>, then <code>results/crossval/report.html</code>.</p>
+<p>This model was trained on all queries (<code>split.held_out: none</code>), so none can measure it. Cross-validation
+measures its recipe: <code>make crossval</code>, then <code>results/crossval/report.html</code>.</p>
 <table>
 {% for name, digest in digests.items() %}
 <tr><th scope="row">{{ name }}</th><td>{{ digest }}</td></tr>
@@ -100,12 +100,12 @@ the cross-validation: <code>make crossval</code>, then <code>results/crossval/re
 
 
 def render_unmeasured(digests: dict[str, str]) -> str:
-    """The page of a model that was trained on every fold."""
+    """The page of a model trained on every fold."""
     return Environment(autoescape=True).from_string(UNMEASURED).render(digests=digests)
 
 
 def number(value: Any) -> str:
-    """A count with its thousands apart, a fraction with four digits; all else as it is written.
+    """Format a count with thousands separators and a fraction with four digits; leave other values.
 
     >>> number(69318), number(0.24137931), number("all")
     ('69,318', '0.2414', 'all')
@@ -116,10 +116,10 @@ def number(value: Any) -> str:
 
 
 def browser_data(results: Results) -> dict[str, Any]:
-    """What the query browser's script reads: queries, worst for the ranker first, the texts they show, and the grades.
+    """The input of the query browser's script: queries, worst for the ranker first, their texts, and the grades.
 
     A query's `tops` hold, for each of `systems`, the documents of ranks 1 to TOP as [document_id, grade, move];
-    `by_gain` is the query's place when gains rise instead. `grades` names the look of each grade.
+    `by_gain` is the query's place by rising gain. `grades` maps each grade to its CSS class.
     """
     columns, measured = SERVED_SIDE_BY_SIDE if results.served else SIDE_BY_SIDE, deciding(results.comparison)["systems"]
     systems = [name for name in columns if name in results.run and name in measured]
@@ -154,7 +154,7 @@ def browser_data(results: Results) -> dict[str, Any]:
 
 
 def looks(run: pd.DataFrame) -> dict[int, str]:
-    """The look of each grade: darker the higher, where it is relevant; all others alike."""
+    """Each grade's CSS class: relevant grades darken as they rise, others look alike."""
     relevant = run.dropna(subset="grade").groupby("grade")["relevant"].first()
     shade = relevant.cumsum().clip(upper=SHADES)
     return {int(grade): f"relevant-{shade[grade]}" if relevant[grade] else "not-relevant" for grade in relevant.index}
@@ -170,10 +170,10 @@ def shortened(text: str) -> str:
 
 
 def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[str, int | None, str]]]:
-    """Of one query's run, the first TOP documents of each system as (document_id, grade or None, move).
+    """Each system's first TOP documents in one query's run, as (document_id, grade or None, move).
 
-    A move is told from the first system's order; in its own column, it is where the cross-encoder puts what it moves
-    out of TOP.
+    A move is relative to the first system's order. In the first system's own column, it is the rank by the
+    cross-encoder of a document that leaves the TOP.
     """
     orders = {name: trec_order(run.assign(score=run[name]))["document_id"].tolist() for name in systems}
     ranks = {name: {document: rank for rank, document in enumerate(order, 1)} for name, order in orders.items()}
@@ -190,7 +190,7 @@ def top_documents(run: pd.DataFrame, systems: Sequence[str]) -> list[list[tuple[
 
 
 def moved(rank: int, before: int) -> str:
-    """How a document came to its rank from that `before`.
+    """Describe a document's move to `rank` from `before`.
 
     >>> moved(2, 5), moved(5, 2), moved(3, 3), moved(3, 37)
     ('▲3', '▼3', '=', 'from 37')

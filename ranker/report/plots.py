@@ -14,15 +14,15 @@ NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # vl_convert 
 
 
 def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: str) -> dict[str, Markup]:
-    """The plots as SVG elements: gain, and those of reliability, roc and precision_recall that have a curve.
+    """The plots as SVG elements: gain, and one for each curve.
 
-    The tables are those of `ranker.report.page.Results`; `baseline` is what gains are over.
+    The tables are those of `ranker.report.page.Results`; `baseline` is the system that gains compare with.
     """
     drawn = {"gain": _svg(_gain(per_query), f"Bars: each query's gain in nDCG@10 over {baseline}")}
     if "depth" in curves:
         lines = _by_system(curves["depth"].rename(columns={"depth": "hits_reordered"}), "hits_reordered", "nDCG@10")
         lines["encoding"]["x"]["scale"] = {}
-        drawn["depth"] = _svg(lines, "Lines: nDCG@10 by the number of hits that are reordered, of each system")
+        drawn["depth"] = _svg(lines, "Lines: nDCG@10 by the number of reordered hits, for each system")
     if "reliability" in curves:
         drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
     if "roc" in curves:
@@ -78,7 +78,7 @@ def _line(table: pd.DataFrame, x: str, y: str) -> dict[str, Any]:
     encoding: dict[str, Any] = {
         name: axis | {"field": field, "title": field.replace("_", " ")} for name, field in (("x", x), ("y", y))
     }
-    encoding["order"] = {"value": 0}  # else Vega-Lite orders by x
+    encoding["order"] = {"value": 0}  # Vega-Lite orders by x by default
     return {"data": {"values": table.to_dict("records")}, "mark": "line", "encoding": encoding}
 
 
@@ -90,7 +90,7 @@ _DIAGONAL = {
 
 
 def _svg(spec: dict[str, Any], label: str) -> Markup:
-    """One plot as an SVG element named for those who do not see it; no data is fetched for it."""
+    """One plot as an SVG element, labelled for screen readers. Drawing it fetches no data."""
     ink = {"labelColor": "#3c4654", "titleColor": "#3c4654", "labelFontSize": 11, "titleFontSize": 11.5}
     config = {
         "aria": False,  # the element as a whole is one picture
@@ -99,7 +99,7 @@ def _svg(spec: dict[str, Any], label: str) -> Markup:
         "mark": {"color": SYSTEMS["cross_encoder"].colour},
         "view": {"stroke": None},
         "axisY": {"titlePadding": 14},
-        "padding": {"left": 20, "right": 20, "top": 5, "bottom": 5},  # a browser's letters may be wider than those here
+        "padding": {"left": 20, "right": 20, "top": 5, "bottom": 5},  # a browser's letters may be wider
     }
     size = {"width": 300, "height": 210}
     svg = vl_convert.vegalite_to_svg(size | spec | {"config": config}, vl_version="5.20", allowed_base_urls=[])

@@ -1,12 +1,12 @@
-"""Pairs -> random training batches of like lengths, and each process's share of one."""
+"""Random training batches of similar lengths, and each process's share of a batch."""
 
 import numpy as np
 
-WINDOW = 20  # training sorts by length within this many batches at a time: less padding the more, less chance the fewer
+WINDOW = 20  # batches sorted by length at a time: more give less padding, fewer give more randomness
 
 
 def training_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Row numbers in random batches of like lengths, in random order, other ones every epoch.
+    """Random batches of row numbers of similar lengths, in random order, drawn anew each epoch.
 
     Every row is in one batch; only the last batch may be smaller. Equal arguments give equal batches.
     """
@@ -20,7 +20,7 @@ def training_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int
 
 
 def shares(batch: np.ndarray, processes: int) -> list[np.ndarray]:
-    """A batch in parts, one for each process: of rows that are sorted by length, parts that are as long as each other.
+    """Split a batch among processes. Rows sorted by length give shares of similar lengths.
 
     >>> [share.tolist() for share in shares(np.array([4, 2, 9, 7]), 2)]
     [[4, 9], [2, 7]]

@@ -1,4 +1,4 @@
-"""What a training says and does between its steps."""
+"""Trainer callbacks: progress, learning curves, checkpoints."""
 
 import sys
 from pathlib import Path
@@ -22,24 +22,24 @@ from ranker.project.params import Train
 from ranker.training.checkpoints import SEEN, WHOLE
 from ranker.training.curves import EvalLogger
 
-LOGGED = ("loss", "grad_norm", "learning_rate")  # not the run times: no two runs would write the same bytes
+LOGGED = ("loss", "grad_norm", "learning_rate")  # run times would differ between equal runs
 
 
-LINES = 5  # of a training's loss, in a log
+LINES = 5  # loss lines in a log, a training
 
 
 def show_progress(trainer: Trainer, name: str) -> None:
-    """A bar on a terminal, a few lines in a log, in place of the Trainer's dictionary every ten steps."""
+    """Replace the Trainer's dictionary every ten steps by a bar on a terminal, or LINES lines in a log."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(Bar() if sys.stderr.isatty() else LossLines(name))
 
 
 class Bar(ProgressCallback):
-    """The Trainer's progress bar alone."""
+    """The Trainer's progress bar, without its log lines."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        """Print nothing between."""
+        """Skip ProgressCallback's lines."""
 
 
 class LossLines(TrainerCallback):
@@ -58,9 +58,9 @@ class LossLines(TrainerCallback):
 
 
 class LearningCurves(TrainerCallback):
-    """Puts the Trainer's losses on an EvalLogger's curves, and once an epoch the model's scores of its pairs.
+    """Logs the Trainer's losses, and once an epoch the held-out measures, on an EvalLogger's curves.
 
-    At an epoch's last step, and not at its end, which comes after the checkpoint: it has all curves up to its step.
+    Evaluates at an epoch's last step: the epoch's end comes after its checkpoint, which would miss this evaluation.
     """
 
     def __init__(self, logger: EvalLogger, params: Train, steps_per_epoch: int) -> None:
@@ -89,13 +89,13 @@ class LearningCurves(TrainerCallback):
 
 
 class CheckpointCallback(TrainerCallback):
-    """Adds the curves to each of the Trainer's checkpoints, and then a mark that it is whole."""
+    """Adds the curves to each of the Trainer's checkpoints, then marks it as complete."""
 
     def __init__(self, logger: EvalLogger | None) -> None:
         self.logger = logger
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if torch.distributed.is_initialized():  # each process writes its own part of a checkpoint
+        if torch.distributed.is_initialized():  # each process writes part of a checkpoint
             torch.distributed.barrier()
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         if self.logger:

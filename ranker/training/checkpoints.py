@@ -1,4 +1,4 @@
-"""What a training that was stopped has left: the next one goes on from it, and comes to the same weights and curves."""
+"""Checkpoints: a stopped training resumes, and ends with the same weights and curves."""
 
 import hashlib
 from importlib.metadata import version
@@ -14,19 +14,19 @@ from ranker.model.hardware import resolve_precision
 from ranker.project.params import Train
 from ranker.training.curves import EvalLogger
 
-UNFINISHED = Path(".unfinished")  # no output of DVC's, which clears a stage's outputs before it runs
-# Steps between checkpoints: half a minute of MiniLM's on two cores, for which one takes half a second. A multiple of
-# the Trainer's logging_steps, because a loss that has run up since the last line is in no checkpoint.
+UNFINISHED = Path(".unfinished")  # outside DVC's outputs, because DVC deletes these before a stage runs
+# Steps between checkpoints: MiniLM takes half a minute for them on two cores, and half a second for a checkpoint.
+# A multiple of the Trainer's logging_steps, because checkpoints lack the loss summed since the last log.
 EVERY = 200
-WHOLE = "whole"  # in each checkpoint: a mark that it was written to its end
-SEEN = "curves"  # and the curves up to it
+WHOLE = "whole"  # marks a complete checkpoint
+SEEN = "curves"  # the curves up to a checkpoint
 
 
 def run_digest(model: CrossEncoder, training: EncodedPairs, params: Train, logger: EvalLogger | None = None) -> str:
-    """Hex SHA-256 of all that a training's weights and curves depend on: only an equal one goes on from a checkpoint.
+    """Hex SHA-256 of everything that a training's weights and curves depend on; a training resumes only its own run.
 
-    Weights and which of them learn, pairs, held-out pairs, settings, this package's code, versions, the chip's
-    precision, threads and the number of processes. The first process's is all processes'.
+    Covers weights and which of them are trainable, pairs, held-out pairs, settings, this package's code, versions,
+    the chip's precision, threads and the number of processes. All processes take the first one's digest.
     """
     versions = [version(package) for package in ("torch", "transformers", "accelerate")]
     learning = [name for name, weights in model.named_parameters() if weights.requires_grad]
@@ -49,14 +49,14 @@ def run_digest(model: CrossEncoder, training: EncodedPairs, params: Train, logge
 
 
 def remove_checkpoints(name: str) -> None:
-    """Remove what a training has left, once its result is where it belongs."""
+    """Remove a training's checkpoints, once its result is written."""
     remove(UNFINISHED / name)
 
 
 def open_run(folder: Path) -> Path | None:
-    """The latest checkpoint in the folder of a run that was written to its end.
+    """The run's latest complete checkpoint, if any.
 
-    Others are removed, and so are those of other runs, which lie beside the folder. It is made where there is none.
+    Makes `folder` if it is missing. Removes all other checkpoints, and the folders of other runs beside it.
     """
     for other in folder.parent.glob("*"):
         if other != folder:

@@ -1,4 +1,4 @@
-"""Learning curves by DVCLive: losses, learning rate and measures of the held-out pairs, over steps."""
+"""DVCLive's learning curves: losses, learning rate and held-out measures by step."""
 
 import shutil
 from pathlib import Path
@@ -16,9 +16,9 @@ SUMMARY = "metrics.json"  # DVCLive's name for it
 
 
 class EvalLogger:
-    """Evaluates held-out pairs every epoch, which chooses nothing, and writes the curves of a training.
+    """Writes a training's curves, and evaluates held-out pairs once an epoch, for display only.
 
-    Not transformers' DVCLiveCallback: it logs run times and paths too, so that no two runs would write the same bytes.
+    Replaces transformers' DVCLiveCallback, which logs run times and paths: equal runs would write different bytes.
     """
 
     def __init__(self, pairs: pd.DataFrame, encoded: EncodedPairs, folder: Path) -> None:
@@ -29,7 +29,7 @@ class EvalLogger:
         self.measures: dict[str, float] = {}  # of the last evaluation
 
     def log_eval(self, step: int, scores: np.ndarray) -> None:
-        """Log the measures of held-out scores, float [pairs]; nothing where no pairs are held out."""
+        """Log the measures of held-out scores, float [pairs], if any pairs are held out."""
         if self.pairs.empty:
             return
         classified = classification_measures(self.pairs["relevant"].to_numpy(), scores)
@@ -40,8 +40,8 @@ class EvalLogger:
         print(f"train: step {step}: held out: log loss {loss:.3f}, {MAIN} {self.measures[MAIN]:.3f}", flush=True)
 
     def log_training(self, step: int, **values: float) -> None:
-        """Log the loss and whatever else there is of the training pairs."""
-        self._log("training", step, values)  # not train: params.yaml has a train.learning_rate
+        """Log the loss and other values of the training pairs."""
+        self._log("training", step, values)  # "train" would clash with params.yaml's train.learning_rate
 
     def _log(self, side: str, step: int, values: dict[str, float]) -> None:
         self.live.step = step
@@ -50,16 +50,16 @@ class EvalLogger:
         self.live.make_summary()
 
     def save(self, copy: Path) -> None:
-        """Copy what is written so far."""
+        """Copy the curves so far."""
         shutil.copytree(self.folder, copy)
 
     def restore(self, copy: Path) -> None:
-        """Go on from such a copy."""
+        """Resume from a copy that `save` made."""
         shutil.rmtree(self.folder)
         shutil.copytree(copy, self.folder)
         self.live = Live(str(self.folder), dvcyaml=False, save_dvc_exp=False, resume=True)
 
     def end(self) -> None:
-        """Leave one flat file of the last measures, by which sweeps choose, in place of DVCLive's summary."""
+        """Replace DVCLive's summary by one flat file of the last measures, which sweeps read."""
         self.live.end()
         write_json(self.folder / SUMMARY, self.measures)

@@ -30,15 +30,15 @@ MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class Featured:
-    """Pairs as the head sees them."""
+    """The head's input for some pairs."""
 
     pooled: np.ndarray  # float16 [pairs, hidden size]
     targets: np.ndarray  # float32 [pairs], the probability of relevance to learn
-    lengths: np.ndarray  # int64 [pairs], tokens: they make the batches those of `fine_tune`
+    lengths: np.ndarray  # int64 [pairs], tokens; give the same batches as in `fine_tune`
 
 
 class HeadTrainer:
-    """AdamW with a linear schedule over `steps` steps, for a model's classifier and the dropout before it."""
+    """Trains a model's dropout and classifier by AdamW, with a linear schedule over `steps` steps."""
 
     def __init__(self, model: BertForSequenceClassification, params: Train, steps: int) -> None:
         self.head = nn.Sequential(model.dropout, model.classifier).train()
@@ -67,9 +67,9 @@ def train_head(
     held_out: np.ndarray | None = None,
     logger: EvalLogger | None = None,
 ) -> None:
-    """Train the classifier of `model` in place; with `logger`, write its curves, for features of its held-out pairs.
+    """Train the classifier of `model` in place; with `logger`, write its curves.
 
-    Equal arguments give equal weights on one machine.
+    `held_out` are the features of the logger's pairs. Equal arguments give equal weights on one machine.
     """
     set_seed(params.seed)
     steps = -(-len(training.targets) // params.batch_size) * params.epochs
@@ -94,7 +94,7 @@ def train_head(
 
 
 def score_features(model: BertForSequenceClassification, features: np.ndarray) -> np.ndarray:
-    """Logit 1 - logit 0, float32 [pairs], of features, float16 [pairs, hidden size]."""
+    """Score features, float16 [pairs, hidden size], as logit 1 - logit 0: float32 [pairs]."""
     return score_pooled(model.classifier, torch.from_numpy(features).float())
 
 
@@ -103,9 +103,9 @@ def converged_head_scores(
 ) -> np.ndarray:
     """Scores, float32 [others], of a head trained to convergence: logistic regression on standardised features.
 
-    `pooled` and `others` are float [pairs, hidden size], `relevant` bool [pairs]. The strength of the penalty is chosen
-    by log loss on inner folds over queries. Three epochs of steps leave such a head unfinished: on TREC-COVID they gave
-    an nDCG@10 of 0.337 where this gives 0.41 to 0.43.
+    `pooled` and `others` are float [pairs, hidden size], `relevant` bool [pairs]. Log loss on inner folds over queries
+    chooses the penalty. Three epochs of AdamW do not converge: on TREC-COVID they gave an nDCG@10 of 0.337, and this
+    gives 0.41 to 0.43.
     """
     folds = GroupKFold(INNER_FOLDS).split(pooled, relevant, query_ids)
     regression = LogisticRegressionCV(

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The training loss."""
 
 import torch
 from torch import nn
@@ -7,9 +7,9 @@ from ranker.contract.layout import NOT_RELEVANT, RELEVANT
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy (nats) between targets, probabilities of relevance [pairs], and logits [pairs, 2].
+    """Mean cross-entropy (nats) of logits [pairs, 2] against targets, probabilities of relevance [pairs].
 
-    For targets of 0 and 1 it is that of transformers.
+    For targets of 0 and 1 it equals transformers' loss.
     """
     columns = {NOT_RELEVANT: 1 - targets, RELEVANT: targets}
     classes = torch.stack([columns[column] for column in sorted(columns)], dim=1)

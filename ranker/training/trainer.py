@@ -1,4 +1,4 @@
-"""Fine-tune a cross-encoder with the transformers Trainer, in batches of like lengths."""
+"""Fine-tune a cross-encoder with the transformers Trainer, in batches of similar lengths."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ from ranker.training.loss import cross_entropy
 
 
 def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Tensor]]:
-    """A function from examples to the model's inputs, int64, and `labels`, their targets, float32."""
+    """A function that turns examples into the model's inputs, int64, and `labels`, float32 targets."""
 
     def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         queries, documents, targets = zip(*examples, strict=True)
@@ -53,17 +53,17 @@ def fine_tune(
     logger: EvalLogger | None = None,
     name: str = "",
 ) -> None:
-    """Train `model` in place; with `logger`, write its curves, which changes nothing of the training.
+    """Train `model` in place; with `logger`, write its curves, which leaves the weights the same.
 
-    Equal arguments give equal weights on one machine with one number of threads. A training with a `name` goes on where
-    one of this name and of equal arguments was stopped, to the same weights and curves, until `remove_checkpoints`. Of
-    several processes, each takes its share of every batch, a multiple of their number, and the first has a `logger`.
+    Equal arguments give equal weights on one machine with one number of threads. With a `name`, a stopped training of
+    equal arguments resumes from its checkpoint, to the same weights and curves, until `remove_checkpoints`. Several
+    processes share each batch, whose size must be a multiple of their number; only the first has a `logger`.
     """
-    steps = -(-len(training) // params.batch_size)  # an epoch
+    steps = -(-len(training) // params.batch_size)  # per epoch
     checkpoint = None
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(params, scratch)
-        if arguments.n_gpu > 1:  # the Trainer would make batches of as many times the size
+        if arguments.n_gpu > 1:  # the Trainer would multiply the batch size by the GPUs
             raise InputError(
                 f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
                 f"found {params.launcher} and {arguments.n_gpu} GPUs"
@@ -72,7 +72,7 @@ def fine_tune(
         if name:
             folder = UNFINISHED / name / run_digest(model, training, params, logger)
             arguments.output_dir, arguments.save_strategy = str(folder), SaveStrategy.STEPS
-            with arguments.main_process_first(local=False):  # the others find what it has left
+            with arguments.main_process_first(local=False):  # it cleans the folder up before the others read it
                 checkpoint = open_run(folder)
             callbacks.append(CheckpointCallback(logger))
         if checkpoint and logger:
@@ -87,11 +87,11 @@ def fine_tune(
         trainer.add_callback(Epochs(trainer, steps))
         show_progress(trainer, name.partition("/")[0] or "training")
         if checkpoint and is_main_process():
-            print(f"training: goes on from {checkpoint}", flush=True)
+            print(f"training: resumes from {checkpoint}", flush=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        # accelerate leaves autocast around forward(): without this, later scores would be of bf16.
+        # accelerate leaves autocast around forward(), and later scores would be computed in bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        if torch.distributed.is_initialized():  # or its threads may abort a process that ends
+        if torch.distributed.is_initialized():  # its threads may abort an ending process
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()
 
@@ -119,7 +119,7 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
 
 
 class BucketTrainer(Trainer):
-    """The Trainer, with batches from ranker.training.batches, and targets between 0 and 1 in place of classes."""
+    """The Trainer with batches from ranker.training.batches and targets between 0 and 1."""
 
     def compute_loss(
         self,
@@ -128,7 +128,7 @@ class BucketTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """Cross-entropy (nats) between the targets' two classes and the logits; for labels, that of transformers."""
+        """Mean cross-entropy (nats) of the batch, as in `ranker.training.loss`."""
         outputs = model(**{name: tensor for name, tensor in inputs.items() if name != "labels"})
         loss = cross_entropy(outputs.logits, inputs["labels"])
         return (loss, outputs) if return_outputs else loss
@@ -140,10 +140,10 @@ class BucketTrainer(Trainer):
 
 
 class BucketSampler(Sampler[int]):
-    """Row numbers such that each `batch_size` of them in turn are one of `training_batches`, by its shares.
+    """Yields row numbers, `batch_size` for each batch of `training_batches`, ordered by the processes' shares.
 
-    But for a last batch that is not full: of several processes, accelerate gives the first all that it has room for,
-    and the others the epoch's first rows.
+    Exception: with several processes, accelerate gives an incomplete last batch to the first ones, and fills the
+    others' shares from the epoch's first rows.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
@@ -163,7 +163,7 @@ class BucketSampler(Sampler[int]):
 
 
 class Epochs(TrainerCallback):
-    """Tells the sampler the epoch: of several processes, accelerate's wrappers hide it from a Trainer that resumes."""
+    """Tells the sampler the epoch: with several processes, accelerate's wrappers hide it from a resuming Trainer."""
 
     def __init__(self, trainer: BucketTrainer, steps_per_epoch: int) -> None:
         self.trainer, self.steps_per_epoch = trainer, steps_per_epoch
