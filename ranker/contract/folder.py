@@ -1,4 +1,4 @@
-"""What stage export writes: its files' names, and whether they are those that its manifest seals."""
+"""File names in the folder of stage export, and a check of the files against the manifest's digests."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,21 +6,19 @@ from typing import Literal
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, sha256
 
-DEFAULT_FOLDER = Path("models/ranker")  # where stage export writes it
-DEFAULT_APPLICATION = Path("models/vespa")  # where stage package writes Vespa's application package
+DEFAULT_FOLDER = Path("models/ranker")  # output of stage export
+DEFAULT_APPLICATION = Path("models/vespa")  # output of stage package: Vespa's application package
 
 CONTRACT_FILE = "encoding.json"
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
 
 Model = Literal["fp32", "int8"]
-
-
 MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 
 
 def check_digests(folder: Path, *names: str) -> None:
-    """InputError unless these files are those that the folder's manifest has the digests of."""
+    """InputError unless these files have the digests in the folder's manifest."""
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
         raise InputError(f"{manifest}: expected a file that stage export wrote, found none")
