@@ -1,8 +1,8 @@
-"""Recompute what lies in the working tree, and say which figures differ, and by how much.
+"""Recompute the results in the working tree, and print each figure's difference.
 
 python -m audit
 
-Imports nothing of `ranker`: all is written again, plainly, from its definition. Exit status 1 where a figure differs by
+It does not import `ranker`: every figure is computed anew from its definition. Exit status 1 if a figure differs by
 more than its tolerance.
 """
 
@@ -25,9 +25,9 @@ from tokenizers import Tokenizer
 
 RAW = Path("data/raw")
 RANKER = Path("models/ranker")
-DRAWS = 4000  # of random orders and of signs
+DRAWS = 4000  # random orders, random signs
 Row = dict[str, Any]
-# Of each language that Vespa stems by Snowball
+# Language -> Vespa's Snowball stemmer
 STEMMERS = {
     **{
         "ar": "arabic",
@@ -60,14 +60,14 @@ def by_query(run: list[Row]) -> dict[str, list[Row]]:
 
 
 def relevant(run: list[Row]) -> dict[str, list[Row]]:
-    """The queries that have a relevant document."""
+    """Queries with a relevant document."""
     return {query: found for query, found in by_query(run).items() if any(row["relevant"] for row in found)}
 
 
 def join_counts() -> Iterator[tuple[str, float]]:
-    """Pairs that are left of the tutorial's CSV, by its own rules, against data/joined and results/join.json."""
+    """Pairs kept of the tutorial's CSV, by rules written anew, against data/joined and results/join.json."""
     if not (RAW / "labelled_data_all.json").is_file():
-        print("none     join          of the tutorial's files alone are counts made again")
+        print("skipped  join          counts are recomputed for the tutorial's files only")
         return
     labelled = read_json(RAW / "labelled_data_all.json")
     known = {str(entry["query_id"]) for entry in labelled}
@@ -96,7 +96,7 @@ def join_counts() -> Iterator[tuple[str, float]]:
 
 
 def folds() -> Iterator[tuple[str, float]]:
-    """Whether each query, and each other one of its tokens, is in one fold."""
+    """Queries with equal tokens that are in several folds."""
     tokenizer = Tokenizer.from_file("data/base_model/tokenizer.json")
     texts = {row["query_id"]: row["query"] for row in rows("data/joined/queries.parquet")}
     by = read_json(RANKER / "manifest.json")["params"]["split"]["by"]
@@ -146,7 +146,7 @@ def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
 
 
 def cosine(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """Mean pooling of the base model's last layer, by transformers' own model, text by text."""
+    """Mean pooling of the base model's last layer with transformers' own model, text by text."""
     import torch
     from transformers import AutoModel
 
@@ -177,7 +177,7 @@ def cosine(run: list[Row]) -> Iterator[tuple[str, float]]:
 
 
 def onnx_scores(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """model.onnx on texts, by encoding.json alone, pair by pair."""
+    """Scores of model.onnx from texts, laid out by encoding.json only, pair by pair."""
     contract = read_json(RANKER / "encoding.json")
     tokenizer = Tokenizer.from_file(str(RANKER / "tokenizer.json"))
     tokenizer.no_truncation()
@@ -210,7 +210,7 @@ def dcg(gains: list[int]) -> float:
 
 
 def measures(ranked: list[Row]) -> dict[str, float]:
-    """Of one query's documents, best first."""
+    """Measures of one query; `ranked` has its documents, best first."""
     gains = [row["grade"] for row in ranked]
     hits = [row["relevant"] for row in ranked]
     found = [rank for rank, hit in enumerate(hits, 1) if hit]
@@ -223,7 +223,7 @@ def measures(ranked: list[Row]) -> dict[str, float]:
 
 
 def of_system(run: list[Row], system: str) -> dict[str, dict[str, float]]:
-    """Measures by query; ties by falling id, scores in single precision, as trec_eval has them."""
+    """Measures by query in trec_eval's order: float32 scores falling, then ids falling."""
 
     def best_first(found: list[Row]) -> list[Row]:
         return sorted(found, key=lambda row: (np.float32(row[system]), row["document_id"]), reverse=True)
@@ -240,7 +240,7 @@ def systems_measures(run: list[Row]) -> Iterator[tuple[str, float]]:
 
 
 def expectations(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """Random orders drawn, in standard errors of their mean."""
+    """Differences from the mean of random orders, in its standard errors."""
     random = np.random.default_rng(1)
     draws: dict[str, list[float]] = defaultdict(list)
     groups = list(relevant(run).values())
@@ -257,7 +257,7 @@ def expectations(run: list[Row]) -> Iterator[tuple[str, float]]:
 
 
 def p_values(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """Signs turned by chance, 2^n of them or DRAWS."""
+    """Sign-flip tests with all 2^n signs, or DRAWS random ones."""
     compared = read_json(Path("results/comparison.json"))["differences"]
     own = of_system(run, "cross_encoder")
     random = np.random.default_rng(2)
@@ -276,14 +276,14 @@ def p_values(run: list[Row]) -> Iterator[tuple[str, float]]:
 
 
 def served(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """The hits, the first of them reordered by the model's score, against all that is judged."""
+    """Measures of the reranked hits against all judgements."""
     reranked = read_json(Path("results/comparison.json")).get("reranked", {"count": 0})
     hits, found = by_query(rows("data/scored/hits.parquet")), defaultdict(list)
     for query, known in relevant([row for row in run if row["judged"]]).items() if reranked["count"] else ():
         grades = {row["document_id"]: row["grade"] for row in known}
         first = [hit for hit in hits[query] if hit["rank"] <= reranked["count"]]
         first.sort(key=lambda hit: (np.float32(hit["cross_encoder"]), hit["document_id"]), reverse=True)
-        best = [hit["document_id"] for hit in first + hits[query][len(first) :]][:10]  # they lie by rank
+        best = [hit["document_id"] for hit in first + hits[query][len(first) :]][:10]  # sorted by rank
         found["nDCG@10"].append(dcg([grades.get(name, 0) for name in best]) / dcg(sorted(grades.values())[::-1]))
         if best:
             found["Judged@10"].append(sum(name in grades for name in best) / len(best))

@@ -1,1 +1,1 @@
-"""Side-by-side benchmarks: the tutorial's way, sentence-transformers and this project, in one run on one machine."""
+"""Side-by-side benchmarks: the tutorial's code, sentence-transformers and this project, in one run on one machine."""

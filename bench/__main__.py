@@ -2,7 +2,7 @@
 
 python -m bench [--data FOLDER] [--repeats N] [--quick]
 
-Its int8 rows are of the model in models/ranker, which stage export has put through its gate: run `dvc repro export`.
+Its int8 rows measure models/ranker, the output of stage export after its gate: run `dvc repro export` first.
 """
 
 import argparse
@@ -26,7 +26,7 @@ OVERLAY = Path(".venv/onnx-peer")  # pip install --no-deps --target .venv/onnx-p
 
 
 def set_up(source: Path | None, work: Path, quick: bool) -> Setup:
-    """What is measured on; with `quick`, few pairs, but the sample's own where a stage reads files."""
+    """Data and models of the benchmark; `quick` takes few pairs, and the sample for stages that read files."""
     full = data.SAMPLE
     if source and not quick:
         full = work / "full"
@@ -47,7 +47,7 @@ def set_up(source: Path | None, work: Path, quick: bool) -> Setup:
 
 
 def describe(setup: Setup, source: Path) -> dict[str, str]:
-    """What was measured on, and with."""
+    """Base model and data, for the page."""
     config = BertConfig.from_pretrained(setup.base_model)
     return {
         "base model": f"BERT of {config.num_hidden_layers} layers of {config.hidden_size} units",
@@ -60,13 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="a folder with the tutorial's two files; else the sample")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--quick", action="store_true", help="all of it on a few pairs, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="run every case on a few pairs, as a check")
     args = parser.parse_args()
     if not (paths.RANKER / MANIFEST_FILE).is_file():
         parser.error(f"expected {paths.RANKER}, found none: run dvc repro export")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TMPDIR"] = tempfile.tempdir = folder  # of what jobs leave, too
-        if args.quick:  # it measures nothing, and on a machine that runs tests too, two threads wait for each other
+        os.environ["TMPDIR"] = tempfile.tempdir = folder  # for files that jobs leave, too
+        if args.quick:  # a check only; beside running tests, two threads wait for each other
             torch.set_num_threads(1)
         setup = set_up(args.data, Path(folder), args.quick)
         rows = []

@@ -1,4 +1,4 @@
-"""Which case is measured beside which: what each system does, and on how many pairs."""
+"""The cases of the benchmark: each system's job, and its number of pairs."""
 
 import json
 import sys
@@ -26,16 +26,16 @@ CrossEncoder(sys.argv[1], num_labels=1).predict(json.load(sys.stdin))
 
 @dataclass(frozen=True)
 class Setup:
-    """What is measured on, and with."""
+    """Data and models of the benchmark."""
 
     pairs: Pairs
     full: Path  # a folder with all judgements
     full_pairs: Pairs  # those in it
     base_model: Path
-    exported: Path  # what stage export wrote
-    plain: Path  # the same with every matrix in eight bits
-    overlay: Path  # packages for the peer's ONNX: where there are none, it is not measured
-    share: int  # pairs that slow systems do, the slowest a part of them
+    exported: Path  # output of stage export
+    plain: Path  # the same with every matrix in int8
+    overlay: Path  # packages for the peer's ONNX rows, which are left out without it
+    share: int  # pairs for slow systems; the slowest get a part of them
 
     def peers(self, way: Callable[[Pairs, Path, Kind], Calls]) -> dict[str, Job]:
         """Jobs of sentence-transformers on all pairs, in PyTorch and by ONNX Runtime."""
@@ -46,7 +46,7 @@ class Setup:
         return {f"{PEER} {kind}": job for kind, job in jobs.items()}
 
     def exports(self, way: Callable[[Model], Prepare]) -> dict[str, Job]:
-        """Jobs of the exported models: fp32 and, where one passed the gate, int8."""
+        """Jobs of the exported models: fp32, and int8 if one passed the gate."""
         jobs = {f"{OURS}, ONNX fp32": Job(way("fp32"))}
         if scheme := this_project.scheme(self.exported):
             jobs[f"{OURS}, ONNX int8"] = Job(way("int8"), note=scheme)
@@ -54,13 +54,11 @@ class Setup:
 
 
 def all_cases(setup: Setup) -> list[Case]:
-    """Every case of the table."""
     cases = (encoding, head_only, fine_tuning, scoring, reranking, reranking_unbatched, cold_start)
     return [case(setup) for case in cases]
 
 
 def encoding(setup: Setup) -> Case:
-    """Before any training."""
     jobs = {
         TUTORIAL: Job(partial(tutorial.encode, setup.full, setup.base_model)),
         OURS: Job(partial(this_project.encode, setup.full, setup.base_model)),
@@ -69,9 +67,9 @@ def encoding(setup: Setup) -> Case:
 
 
 def head_only(setup: Setup) -> Case:
-    """The tutorial's recipe, which runs the frozen encoder in every epoch, and this project's, which stores its output.
+    """The tutorial's recipe runs the frozen encoder in every epoch; this project stores its output.
 
-    Anybody who stores it is about as fast.
+    Any system that stores it is about as fast.
     """
     few = setup.pairs.some(setup.share // 4)
     jobs = {
@@ -105,7 +103,7 @@ def scoring(setup: Setup) -> Case:
         jobs[f"{OURS}, PyTorch {precision}"] = Job(way)
     jobs |= setup.exports(lambda model: partial(this_project.score_onnx, setup.pairs, setup.exported, model))
     plain = partial(this_project.score_onnx, setup.pairs, setup.plain, "int8")
-    jobs[f"{OURS}, ONNX int8, ungated"] = Job(plain, note="U8S8, what the gate's matrices in fp32 cost")
+    jobs[f"{OURS}, ONNX int8, ungated"] = Job(plain, note="U8S8, all matrices in int8, to show the cost of the gate")
     return Case("scoring", len(setup.pairs), jobs)
 
 
@@ -117,7 +115,7 @@ def reranking(setup: Setup) -> Case:
 
 
 def reranking_unbatched(setup: Setup) -> Case:
-    """The same as Vespa does it, which nobody else does."""
+    """`reranking` one pair at a time, as only Vespa does."""
     some = setup.pairs.some(300)
     jobs = setup.exports(lambda model: partial(this_project.rerank, some, setup.exported, model, False))
     return Case("rerank 30 titles one by one, as Vespa does, p50", 30, jobs)

@@ -1,4 +1,4 @@
-"""What is measured on: the sample, a folder of judgements, and that at full size, each as the tutorial's two files."""
+"""Data of the benchmark: the sample, or a folder of judgements and its full size, as the tutorial's two files."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Pairs:
         return len(self.labels)
 
     def some(self, count: int) -> "Pairs":
-        """`count` pairs drawn without replacement, the same every time; all of them where there are no more."""
+        """At most `count` pairs, drawn without replacement, the same every time."""
         rows = np.random.default_rng(SEED).permutation(len(self))[:count]
         return Pairs(*([texts[row] for row in rows] for texts in (self.queries, self.documents, self.labels)))
 
@@ -41,9 +41,9 @@ def read_pairs(folder: Path) -> Pairs:
 
 
 def write_full_size(source: Path, destination: Path) -> None:
-    """Every judgement of `source`'s JSON with a title; for speed only.
+    """Write every judgement of `source`'s JSON with a title, to measure speed only.
 
-    A document without a title gets one of `source`'s, drawn with replacement.
+    A document without a title gets a random one of `source`'s.
     """
     rows = pd.read_csv(source / JUDGEMENTS_FILE, dtype=str, keep_default_na=False)
     titles = rows[rows["title-full"].str.strip() != ""].drop_duplicates("document_id").set_index("document_id")

@@ -1,4 +1,4 @@
-"""Measures jobs in paired turns, each job in a process of its own: seconds, and peak memory.
+"""Measure seconds and peak memory of jobs in paired turns, each job in its own process.
 
 python -m bench.runner < JOB   # the process of one job: reads a pickled `Prepare`, prints a `Cost`
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-Calls = list[Callable[[], Any]]  # each is timed; the median counts
+Calls = list[Callable[[], Any]]  # timed one by one; the result is the median
 Prepare = partial[Calls]  # imports, loads and warms up, untimed
 
 
 class Cost(NamedTuple):
-    """What a job costs; memory is what the timed part added, or all that the largest process it started had."""
+    """A job's cost; memory is the increase in the timed part, or the peak of the largest child process."""
 
     seconds: float
     peak_mib: float
@@ -37,14 +37,14 @@ class Job:
     """One system's part of a case."""
 
     prepare: Prepare
-    share: int = 0  # pairs, where fewer than the case's are done: seconds are scaled up
+    share: int = 0  # pairs that are run, if fewer than the case's; seconds are scaled up
     note: str = ""
-    overlay: Path | None = None  # a folder whose packages take the place of those that are installed
+    overlay: Path | None = None  # a folder of packages that replace installed ones
 
 
 @dataclass(frozen=True)
 class Case:
-    """What several systems do with so many pairs: a row of the table for each."""
+    """Jobs of several systems on the same pairs: a table row for each."""
 
     name: str
     pairs: int
@@ -52,9 +52,9 @@ class Case:
 
 
 def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
-    """Costs of a case, whose systems take turns, so that a slow minute of the machine is everybody's.
+    """Costs of a case. Systems take turns, so that a slow minute of the machine hits all of them.
 
-    With `here` jobs run in this process, which imports everything once: to see that they run.
+    With `here`, jobs run in this process, which imports everything once; the costs are then no measurement.
     """
     turns = []
     for _ in range(repeats):
@@ -69,10 +69,10 @@ def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
 
 
 def measure_apart(job: Job) -> Cost:
-    """Cost of a job in a process of its own."""
-    # OMP_WAIT_POLICY stays as the caller has it, because by default threads spin for a user, too. On two cores with a
-    # load of 3 to 7, PASSIVE made batches of 16 pairs 2.6 (scoring, bf16), 5 (fp32) and 10 times (training) as fast;
-    # what it costs or gains on an idle machine is not known, because none was to be had. Nothing else should run.
+    """Cost of a job in its own process."""
+    # OMP_WAIT_POLICY stays the caller's, because a user's threads spin by default, too. On two cores with a load of 3
+    # to 7, PASSIVE made batches of 16 pairs 2.6 (scoring, bf16), 5 (fp32) and 10 times (training) as fast. Its effect
+    # on an idle machine was not measured. No other program should run.
     environment = os.environ | {"TQDM_DISABLE": "1"}
     if job.overlay:
         environment["PYTHONPATH"] = str(job.overlay)
@@ -86,7 +86,7 @@ def measure_apart(job: Job) -> Cost:
 def measure_here(prepare: Prepare) -> Cost:
     """Cost of a job in this process."""
     seconds = []
-    with contextlib.chdir("."):  # a job may go elsewhere
+    with contextlib.chdir("."):  # a job may change the folder
         calls = prepare()
         forget_peak()
         before, started = memory("VmRSS"), _largest_child()
@@ -99,13 +99,13 @@ def measure_here(prepare: Prepare) -> Cost:
 
 
 def memory(name: str) -> float:
-    """MiB of this process: VmRSS is what it holds now, VmHWM the most since `forget_peak`."""
+    """Memory of this process in MiB: VmRSS now, VmHWM the peak since `forget_peak`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
 def forget_peak() -> None:
-    """Let the kernel count the peak from here."""
+    """Reset the kernel's peak, VmHWM."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -114,9 +114,9 @@ def _largest_child() -> float:
 
 
 def command(*words: str | Path, text: str = "", folder: Path = Path()) -> Calls:
-    """One call, of a command line that reads `text`.
+    """One call of a command line that reads `text`.
 
-    It is here because a child counts the memory of the process that it is forked from, and this module imports little.
+    A child's peak includes the memory of the process that forks it, and this module imports little.
     """
     return [partial(subprocess.run, words, input=text, text=True, cwd=folder, check=True, stdout=subprocess.DEVNULL)]
 

@@ -17,9 +17,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load(base_model: Path, kind: Kind) -> CrossEncoder:
-    """A CrossEncoder of one logit, as its documentation says how to speed it up.
+    """A CrossEncoder with one logit, sped up as its documentation recommends.
 
-    Not with its O1 to O3: what they do to the graph, ONNX Runtime does to any graph when it loads it.
+    Its O1 to O3 are left out, because ONNX Runtime applies the same optimisations when it loads a graph.
     """
     options: dict[str, Any] = {"num_labels": 1, "max_length": MAX_LENGTH}
     if kind in DTYPES:
@@ -74,7 +74,7 @@ def score(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
 
 
 def rerank(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
-    """A call for each query, that scores it with 30 titles."""
+    """A call for each query, which scores it with 30 titles."""
     model = load(base_model, kind)
     return [
         partial(model.predict, [(pairs.queries[start], title) for title in pairs.documents[start : start + 30]])

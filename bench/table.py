@@ -1,4 +1,4 @@
-"""Costs of paired turns -> rows with ratios, and the Markdown page of them."""
+"""Costs of paired turns -> rows with ratios, and their Markdown page."""
 
 import os
 from importlib.metadata import version
@@ -8,7 +8,7 @@ from typing import Any
 from bench.runner import Case, Turn
 
 OURS, TUTORIAL, PEER = "cord19-ranker", "tutorial", "sentence-transformers"
-# Systems that the others are compared with, and how a column calls them.
+# System that the others are compared with -> its column's name.
 COMPARED = {TUTORIAL: "tutorial"} | {
     f"{PEER} {kind}": f"s-t {kind}" for kind in ("fp32", "bf16", "ONNX fp32", "ONNX int8")
 }
@@ -54,7 +54,7 @@ def case_rows(case: Case, turns: list[Turn]) -> list[dict[str, Any]]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table, with a column of ratios for each system of COMPARED that was measured."""
+    """The table, with a column of ratios for each measured system of COMPARED."""
     others = [other for other in COMPARED if any(other in row["ratios"] for row in rows)]
     head = ["case", "system", "seconds", "a second", "peak MiB", *(f"to {COMPARED[other]}" for other in others), ""]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 3), "---"]]
@@ -68,8 +68,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def machine() -> dict[str, str]:
-    """What figures hold for."""
-    from ranker.model.hardware import chip  # torch, for this alone
+    """Machine and software of the measurements."""
+    from ranker.model.hardware import chip  # imports torch, which the rest does not need
 
     found = chip()
     return {
@@ -79,6 +79,6 @@ def machine() -> dict[str, str]:
 
 
 def page(title: str, facts: dict[str, str], rows: list[dict[str, Any]]) -> str:
-    """What the rows hold for, how they were measured, and the table."""
+    """The page: machine and data, method, and the table."""
     held = "".join(f"- {name}: {text}\n" for name, text in (machine() | facts).items())
     return f"# {title}\n\n{held}\n{METHOD}\n{markdown(rows)}"

@@ -1,4 +1,4 @@
-"""This project's way, by the code that the stages call, and with the model that stage export wrote."""
+"""This project's jobs: the code that the stages call, and the model of stage export."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ Precision = Literal["bf16", "fp32"]
 
 
 def encode(folder: Path, base_model: Path) -> Calls:
-    """Raw files to stored encodings: stages join and encode, in a new folder where stage fetch seems to have run."""
+    """Raw files to stored encodings: stages join and encode, in a new folder with the outputs of stage fetch."""
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
     files = {paths.RAW / name: folder / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE)}
@@ -53,7 +53,7 @@ def encode(folder: Path, base_model: Path) -> Calls:
 
 
 def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:
-    """Each text tokenised once, and looked up for its pairs."""
+    """Tokenise each distinct text once, and look it up for its pairs."""
     tokenizer = load_tokenizer(base_model)
     sizes = load_params().encode
     sides = []
@@ -95,7 +95,7 @@ def score(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
 
 def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:
     """Scores of every pair, from texts, by ONNX Runtime; each text is tokenised once."""
-    ranker = Ranker(folder, model, trusted=True)  # the ungated model is not the one that the manifest has a digest of
+    ranker = Ranker(folder, model, trusted=True)  # the manifest has no digest of the ungated model
     ranker.score(ranker.encode_query(pairs.queries[0]), ranker.encode_documents(pairs.documents[:64]))
 
     def run() -> None:
@@ -108,9 +108,9 @@ def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:
 
 
 def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
-    """A call for each query: to tokenise it and score 30 titles by it, whose token ids were stored when fed.
+    """A call for each query: tokenise it, and score 30 titles whose token ids are stored.
 
-    Vespa's way is the one that is not batched: a pair at a time, without padding.
+    Unbatched is Vespa's way: one pair at a time, without padding.
     """
     ranker = Ranker(folder, model)
     score = ranker.score if batched else ranker.score_unbatched
@@ -125,14 +125,14 @@ def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
 
 
 def scheme(folder: Path) -> str:
-    """How the gate let the eight-bit model through: "U8S8, 5 matrices left out"; nothing where none passed."""
+    """The int8 scheme that passed the gate, such as "U8S8, 5 matrices left out"; empty if none passed."""
     if not (folder / MODEL_FILES["int8"]).is_file():
         return ""
     return Ranker(folder, "int8").session.get_modelmeta().custom_metadata_map["quantisation"]
 
 
 def write_plain_int8(exported: Path, base_model: Path, folder: Path) -> None:
-    """A copy of an exported folder whose eight-bit model has all matrices rounded, whatever the gate says of it."""
+    """Copy an exported folder and replace its int8 model by one with all matrices in int8, without the gate."""
     shutil.copytree(exported, folder)
     prepared = prepare(folder / MODEL_FILES["fp32"], BertConfig.from_pretrained(base_model))
     quantise(prepared, SCHEMES[0], folder / MODEL_FILES["int8"], load_params().export)

@@ -1,7 +1,7 @@
-"""The tutorial's way, written afresh from its description.
+"""The tutorial's jobs, written from its description.
 
-Every pair is tokenised, however often its texts recur; encodings are Python lists, all padded to 128 tokens; all is
-fp32; with the base frozen, its forward pass still runs for every pair in every epoch.
+It tokenises every pair, even if its texts recur. Encodings are Python lists, padded to 128 tokens; all is fp32. With a
+frozen base, the forward pass still runs for every pair in every epoch.
 """
 
 import pickle
@@ -20,7 +20,7 @@ DOC_INPUT_SIZE = 96
 
 
 def encode_pairs(pairs: Pairs, base_model: Path) -> dict[str, list[list[int]]]:
-    """The model's input for every pair: lists of 128 numbers."""
+    """The model's input for every pair: lists of 128 integers."""
     tokenizer = AutoTokenizer.from_pretrained(base_model)
 
     def tokenise(texts: list[str], size: int) -> list[list[int]]:

@@ -74,40 +74,38 @@ def _command(commands: Any, examples: Sequence[str], function: Any, text: str) -
 def _rank_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query")
     parser.add_argument("--documents", type=Path, default=STDIN, help=DOCUMENTS)
-    parser.add_argument("--top", type=int, default=10, help="how many to show (10)")
+    parser.add_argument("--top", type=int, default=10, help="number of documents to show (10)")
     parser.add_argument("--jsonl", action="store_true", help="a JSON object a line instead of a table")
-    parser.add_argument("--threads", type=int, default=0, help="of one batch (0: one a core)")
+    parser.add_argument("--threads", type=int, default=0, help="threads a batch (0: one a core)")
     _model_options(parser)
 
 
 def _score_options(parser: argparse.ArgumentParser) -> None:
     pairs = "Parquet with query_id, query, document_id and join.document_fields, all text, or a folder of it"
     parser.add_argument("pairs", type=Path, help=pairs)
-    parser.add_argument("--out", type=Path, required=True, help="a folder; a run that was stopped goes on")
+    parser.add_argument("--out", type=Path, required=True, help="output folder; a stopped run resumes")
     _ray_option(parser)
     _model_options(parser)
 
 
 def _feed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("documents", type=Path, help=DOCUMENTS)
-    out = "one .jsonl, or a folder with one for each row group of Parquet, where a run that was stopped goes on"
+    out = "a .jsonl file, or a folder with one for each row group of Parquet, where a stopped run resumes"
     parser.add_argument("--out", type=Path, required=True, help=out)
-    application = (
-        f"the folder that stage package wrote, for the names of fields ({DEFAULT_APPLICATION}, if it is there)"
-    )
+    application = f"the folder of stage package, which names the fields ({DEFAULT_APPLICATION}, if it exists)"
     parser.add_argument("--application", type=Path, help=application)
     _ray_option(parser)
 
 
 def _query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text")
-    parser.add_argument("--hits", type=int, default=10, help="how many to ask for (10)")
-    application = "the folder that stage package wrote"
+    parser.add_argument("--hits", type=int, default=10, help="number of hits to request (10)")
+    application = "the folder of stage package"
     parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
 
 
 def _ray_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ray-address", help="of a Ray cluster, or local: one worker for each of this machine's cores")
+    parser.add_argument("--ray-address", help="address of a Ray cluster, or local: one worker a core of this machine")
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
@@ -116,11 +114,11 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _folder_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help="the folder that stage export wrote")
+    parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help="the folder of stage export")
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Run a command; InputError names the wheel's extra that it needs, where that is not installed."""
+    """Run a command; InputError names the extra of the wheel to install if a module is missing."""
     try:
         asked.run(asked)
     except ModuleNotFoundError as error:

@@ -1,1 +1,1 @@
-"""What make runs beside the pipeline: `python -m scripts.NAME`."""
+"""Scripts that make runs beside the pipeline: `python -m scripts.NAME`."""

@@ -1,4 +1,4 @@
-"""Audit the pinned packages with pip-audit, and say how many its database knew.
+"""Audit the pinned packages with pip-audit, and count those that its database covers.
 
 python -m scripts.audit_packages constraints.txt
 """
@@ -17,7 +17,7 @@ def main() -> None:
     audit = subprocess.run([sys.executable, *COMMAND, "-r", pins], capture_output=True, text=True)
     try:
         packages = json.loads(audit.stdout)["dependencies"]
-    except ValueError:  # its database was not reached
+    except ValueError:  # pip-audit could not reach its database
         packages = []
         print(audit.stderr.strip().splitlines()[-1] if audit.stderr else "pip-audit: no answer", file=sys.stderr)
     vulnerable = [package for package in packages if package.get("vulns")]

@@ -16,11 +16,11 @@ from stages.join import read_collection
 
 
 def report(merged: Merged, relevant_from: int) -> list[str]:
-    """Lines that count what a table changes, and list the grades that it revises."""
+    """Lines with the counts of a table's changes, and with each revised grade."""
     relevant = sum(row.grade >= relevant_from for row in merged.new)
     return [
         f"{len(merged.new)} new judgements ({relevant} relevant, {merged.of_new_queries} of new queries), "
-        f"{len(merged.revised)} revised, {merged.known} known already, {merged.without_grade} rows without a grade",
+        f"{len(merged.revised)} revised, {merged.known} unchanged, {merged.without_grade} rows without a grade",
         *(
             f"revised: query {row.query_id} ({row.query}), document {row.document_id} ({row.title}): "
             f"{row.earlier.split()[-1]} -> {row.grade}"
@@ -31,7 +31,7 @@ def report(merged: Merged, relevant_from: int) -> list[str]:
 
 def judge(table: Path, params: Params, dry_run: bool) -> None:
     if not paths.RAW.is_dir():
-        raise InputError(f"{paths.RAW}: expected the collection that was judged, found none: dvc repro fetch")
+        raise InputError(f"{paths.RAW}: expected the judged collection, found none: dvc repro fetch")
     file = Path(params.fetch.judgements)
     merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades)
     for line in report(merged, params.join.relevant_from):
@@ -40,7 +40,7 @@ def judge(table: Path, params: Params, dry_run: bool) -> None:
         print(f"judge: {file}: {'dry run, ' if dry_run else ''}nothing written")
         return
     write_judgements(file, merged.rows)
-    print(f"judge: -> {file}: commit it, because dvc exp apply undoes what is not committed; then dvc repro")
+    print(f"judge: -> {file}: commit it, because dvc exp apply undoes uncommitted changes; then dvc repro")
 
 
 def main() -> None:
@@ -48,14 +48,14 @@ def main() -> None:
     parser.add_argument(
         "file", type=Path, help="a CSV or Parquet file: query_id or query, document_id, grade (or their usual names)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would change, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes without writing them")
     parser.add_argument(
         "--form",
         type=Path,
         nargs="?",
         const=paths.TO_JUDGE,
         metavar="LIST",
-        help="make FILE of a list of what to judge",
+        help="write FILE from a list of pairs to judge",
     )
     arguments = parser.parse_args()
     if arguments.form:

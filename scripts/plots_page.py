@@ -1,4 +1,4 @@
-"""Write the template of DVC's page of plots with Vega in it, because DVC's own loads it from the web.
+"""Write a template for DVC's plots page with Vega inlined, because DVC's own template loads it from the web.
 
 python -m scripts.plots_page FILE
 """
@@ -12,11 +12,11 @@ from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-SNIPPET = "window.vegaEmbed = vegaEmbed;"  # of an empty one the bundle is empty
+SNIPPET = "window.vegaEmbed = vegaEmbed;"  # an empty snippet gives an empty bundle
 
 
 def template(vega: str) -> str:
-    """The page with this script in it; InputError where it does not define `vegaEmbed` or would end its element."""
+    """The page with this script inlined; InputError if it does not define `vegaEmbed` or contains </script."""
     if "vegaEmbed=" not in vega or "</script" in vega:
         raise InputError(f"vl_convert: expected a script of vegaEmbed, found {vega[:60]!r}")
     return TEMPLATE.read_text(encoding="utf-8").replace("{vega}", vega)

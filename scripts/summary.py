@@ -1,4 +1,4 @@
-"""Say in a few lines what `make repro` came to: the measures, the verdict, the report, what to do next.
+"""Summarise `make repro` in a few lines: measures, verdict, report, next commands.
 
 python -m scripts.summary
 """
@@ -24,7 +24,7 @@ next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
 
 
 def table(folder: Path) -> list[str]:
-    """The metrics of each system that was measured, one line each."""
+    """A header and a line of metrics for each measured system."""
     found = {name: folder / f"{name}.json" for name in SYSTEMS}
     metrics = {name: read_json(file) for name, file in found.items() if file.is_file()}
     measures = list(metrics["cross_encoder"])
@@ -35,17 +35,17 @@ def table(folder: Path) -> list[str]:
 
 
 def changed() -> list[str]:
-    """Files of results that Git knows and that this run has changed."""
+    """Result files that differ from the last `git add`."""
     known = ["dvc.lock", paths.METRICS.parent.as_posix()]
     listed = subprocess.run(["git", "diff", "--name-only", "--", *known], capture_output=True, text=True)
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
 def other_machine() -> list[str]:
-    """A line for what the model was trained with and this machine does not have: DVC's cache knows no chips."""
+    """A line for each difference between the training's machine and this one, because DVC's cache ignores chips."""
     recorded, here = read_json(paths.CHECKPOINT / paths.TRAINING_FILE), machine(load_params().train.precision)
     return [
-        f"trained with {name} {recorded[name]}, found {here[name]} here: another training would round otherwise"
+        f"trained with {name} {recorded[name]}, found {here[name]} here: training here rounds differently"
         for name in ("precision", "threads", "chip")
         if recorded[name] != here[name]
     ]
@@ -68,7 +68,7 @@ def main() -> None:
     print(*other_machine(), f"report: {paths.REPORT}", sep="\n")
     print(NEXT)
     if changed():
-        print("dvc.lock or results/ differ from the committed: another chip or number of threads rounds otherwise,")
+        print("dvc.lock or results/ differ from the commit: another chip or number of threads rounds differently,")
         print("unless params, data or code have changed. To undo: git checkout dvc.lock results")
 
 

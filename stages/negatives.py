@@ -16,7 +16,7 @@ from ranker.project.alike import with_readings
 from ranker.project.documents import read_some_documents, read_some_tokens, read_token_parts
 from ranker.project.params import load_params
 from ranker.retrieval.hits import cosine_scores
-from ranker.retrieval.negatives import Mined, false_negatives, mine, wanted
+from ranker.retrieval.negatives import Mined, false_negatives, mine, negatives_needed
 
 
 def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def main() -> None:
     texts = pd.concat([tables.read_as(part) for part in read_token_parts()])
     hits, judged = (with_readings(table, asked, texts) for table in (hits, judgements(pairs)))
     documents = texts.rename_axis("document_id").rename("text").reset_index()
-    lacking = wanted(pairs[pairs["judged"]], params.per_positive)
+    lacking = negatives_needed(pairs[pairs["judged"]], params.per_positive)
     mined = mine(hits, judged, lacking, documents, params)
     write(mined, pairs)
     measured = false_negatives(hits, judged, documents, params)

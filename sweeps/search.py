@@ -2,9 +2,9 @@
 
 python -m sweeps.search --trials 20 [--fold 1] [--storage FILE]
 
-Trials run in copies of the project and are cached as any experiment is. A search that was stopped goes on: what is
-finished stays, and what was being tried is tried again; other params, data or code are another search. It looks at
-`--fold`, not at the fold that `split.held_out` keeps for the end.
+Trials run in copies of the project and are cached like any experiment. A stopped search resumes: it keeps finished
+trials and runs the interrupted one again. Other params, data or code start a new search. Trials are measured on
+`--fold`, because `split.held_out` is kept for the final measurement.
 """
 
 import argparse
@@ -25,7 +25,7 @@ except ImportError:
     sys.exit("search: expected Optuna (requirements-scale.txt), found none installed")
 
 from ranker.common.errors import InputError, run_stage
-from ranker.common.files import code_digest, sha256, sole
+from ranker.common.files import code_digest, exclusive, sha256
 from ranker.project import paths
 from ranker.project.params import PARAMS_FILE, load_params
 
@@ -34,7 +34,7 @@ STORAGE = Path(".unfinished/search.journal")
 
 
 def settings(trial: optuna.Trial) -> dict[str, float | int]:
-    """What the tutorial proposes to vary next, around the values of fine-tuning's usual practice."""
+    """The settings that the tutorial proposes to vary, in ranges around usual fine-tuning values."""
     return {
         "train.learning_rate": trial.suggest_float("train.learning_rate", 1e-5, 3e-4, log=True),
         "train.batch_size": trial.suggest_categorical("train.batch_size", [8, 16, 32]),
@@ -43,7 +43,7 @@ def settings(trial: optuna.Trial) -> dict[str, float | int]:
 
 
 def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
-    """Train on all folds but one, in a copy of the project, and measure on that one; InputError where DVC fails."""
+    """Train on all folds but `fold`, in a copy of the project, and return its measure; InputError if DVC fails."""
     sets = [f"--set-param={param}={value}" for param, value in (changes | {"split.held_out": fold}).items()]
     status = subprocess.run(["dvc", "exp", "run", "--temp", "--name", name, *sets, "train"]).returncode
     if status != 0:
@@ -52,21 +52,21 @@ def measure(name: str, changes: dict[str, float | int], fold: int) -> float:
 
 
 def problem() -> str:
-    """A digest of what is searched on: params.yaml, the stages, the code, and what dvc.lock says of data."""
+    """Digest of the search's inputs: params.yaml, dvc.yaml, the code, and the data's digests in dvc.lock."""
     files = [sha256(file) for file in (PARAMS_FILE, Path("dvc.yaml"), Path("dvc.lock"))]
     code = code_digest(Path("ranker"), Path("stages"))
     return hashlib.sha256(" ".join([*files, code]).encode()).hexdigest()[:8]
 
 
 def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
-    """The study of a name; a trial that a stopped search has left is put in the queue again."""
+    """Open or create a study; trials that a stopped search left running are queued again."""
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(storage))),
         study_name=name,
         direction="maximize",
         load_if_exists=True,
     )
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # it does not draw the same ones again
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))  # else it draws the same trials again
     for left in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         study.tell(left.number, state=TrialState.FAIL)
         study.enqueue_trial(left.params)
@@ -74,7 +74,7 @@ def open_study(storage: Path, name: str, seed: int) -> optuna.Study:
 
 
 def search(study: optuna.Study, trials: int, fold: int) -> None:
-    """Try until so many trials are finished; InputError if one of them fails, which is not tried again."""
+    """Run trials until `trials` are finished; InputError if one fails, which is not run again."""
     while (done := len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]))) < trials:
         trial = study.ask()
         changes = settings(trial)
@@ -90,9 +90,9 @@ def search(study: optuna.Study, trials: int, fold: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sweeps.search", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--trials", type=int, default=20, help="finished trials in all (20)")
-    parser.add_argument("--fold", type=int, default=1, help="to measure on (1)")
-    parser.add_argument("--storage", type=Path, default=STORAGE, help=f"where the search is kept ({STORAGE})")
+    parser.add_argument("--trials", type=int, default=20, help="number of finished trials, earlier ones included (20)")
+    parser.add_argument("--fold", type=int, default=1, help="fold to measure on (1)")
+    parser.add_argument("--storage", type=Path, default=STORAGE, help=f"journal of the search ({STORAGE})")
     asked = parser.parse_args()
     params = load_params()
     if params.split.named:
@@ -108,15 +108,14 @@ def main() -> None:
     if asked.trials < 1:
         raise InputError(f"--trials: expected 1 or more, found {asked.trials}")
     shallow = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], capture_output=True, text=True)
-    if shallow.stdout.strip() == "true":  # DVC would train there, and lose the trial without a word
+    if shallow.stdout.strip() == "true":  # there, DVC trains and silently loses the trial
         raise InputError(
-            "expected a whole clone, because trials are commits, found a shallow one: git fetch --unshallow"
+            "expected a full clone, because trials are commits, found a shallow one: git fetch --unshallow"
         )
     name = f"search-{problem()}-{asked.fold}"
     asked.storage.parent.mkdir(parents=True, exist_ok=True)
-    with sole(
-        asked.storage.with_suffix(".lock")
-    ):  # another search would take this one's running trial for a stopped one's
+    # A second search would queue this one's running trial again as a stopped one.
+    with exclusive(asked.storage.with_suffix(".lock")):
         search(open_study(asked.storage, name, params.split.seed), asked.trials, asked.fold)
 
 

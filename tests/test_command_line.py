@@ -85,8 +85,8 @@ def test_rank_names_standard_input_that_is_closed(ranker_folder: Path, run: Run)
     ("change", "message"),
     [
         ("--top 0", "rank: --top: expected at least 1, found 0"),
-        ("--threads -1", f"rank: --threads: expected 0 to {CORES}, for there are so many cores, found -1"),
-        ("--threads 99999", f"rank: --threads: expected 0 to {CORES}, for there are so many cores, found 99999"),
+        ("--threads -1", f"rank: --threads: expected 0 to {CORES} (this machine's cores), found -1"),
+        ("--threads 99999", f"rank: --threads: expected 0 to {CORES} (this machine's cores), found 99999"),
         ("--documents nowhere.parquet", "rank: nowhere.parquet: No such file or directory"),
         ("--documents nowhere.csv", "rank: nowhere.csv: No such file or directory"),
         ("--model-dir nowhere", "rank: nowhere/encoding.json: expected a file that stage export wrote, found none"),

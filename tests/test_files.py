@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.common.files import atomic, code_digest, remove, sha256, sole, write_json
+from ranker.common.files import atomic, code_digest, exclusive, remove, sha256, write_json
 
 
 def test_atomic_leaves_the_old_file_where_it_fails(tmp_path: Path) -> None:
@@ -48,14 +48,17 @@ def test_write_json_refuses_what_json_has_not(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sole_is_held_by_one(tmp_path: Path) -> None:
+def test_exclusive_is_held_by_one(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    with sole(lock):
-        with pytest.raises(InputError, match=f"{lock}: expected no other run that writes here, found one"), sole(lock):
+    with exclusive(lock):
+        with (
+            pytest.raises(InputError, match=f"{lock}: expected no other run that writes here, found one"),
+            exclusive(lock),
+        ):
             pass
-        with sole(tmp_path / "another"):
+        with exclusive(tmp_path / "another"):
             pass
-    with sole(lock):
+    with exclusive(lock):
         pass
 
 

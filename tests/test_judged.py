@@ -168,7 +168,7 @@ MISTAKES = {
     "too large": ("1,,1E5,,,17\n", "line 2: expected a grade of at most 16, found '17'"),
     "unknown query": ("3,,1E5,,,1\n", "line 2: expected the id of a query, or a text beside it, found '3'"),
     "no query": (",,1E5,,,1\n", "line 2: expected the id or the text of a query, found neither"),
-    "another query's id": ("2,masks,1E5,,,1\n", "line 2: query 2: expected 'bats', whose id it is, found 'masks'"),
+    "another query's id": ("2,masks,1E5,,,1\n", "line 2: query 2: expected 'bats', the text of this id, found 'masks'"),
     "unknown document": ("1,,z,,,1\n", "line 2: expected the id of a document, found 'z'"),
     "an id as a number": (
         "1,,100000,=1+1 is two,,1\n",
@@ -323,7 +323,7 @@ def test_a_form_shows_all_that_is_ranked_and_not_who_found_it(tmp_path: Path) ->
     assert not any(
         cell.startswith(("=", "+", "-", "@")) for line in csv.reader(content.decode().splitlines()) for cell in line
     )
-    with pytest.raises(InputError, match=r"grades.csv: expected a file that is not there yet, found one"):
+    with pytest.raises(InputError, match=r"grades.csv: expected a new file, found an existing one"):
         write_form(listed, tmp_path / "grades.csv")
     assert (tmp_path / "grades.csv").read_bytes() == content
     assert counts(merge(tmp_path / "grades.csv", tmp_path / "judged.csv", collection(), FIELDS)) == (0, 0, 0, 0, 10)
@@ -411,9 +411,7 @@ def test_the_command_and_join_whatever_the_format(project: Path, capsys: pytest.
     before = contents(project)
     assert run_module("scripts.judge", "grades.csv", "--dry-run") == 0
     printed = capsys.readouterr().out
-    counted = (
-        "judge: 2 new judgements (2 relevant, 1 of new queries), 1 revised, 0 known already, 0 rows without a grade\n"
-    )
+    counted = "judge: 2 new judgements (2 relevant, 1 of new queries), 1 revised, 0 unchanged, 0 rows without a grade\n"
     assert printed.startswith(counted + "judge: revised: query 2 (bats & birds), document b (Bats): 1 -> 0\n")
     assert printed.endswith("judge: data/judged.csv: dry run, nothing written\n")
     assert contents(project) == before
@@ -444,7 +442,7 @@ def test_a_mistake_writes_nothing(project: Path) -> None:
     assert run_module("scripts.judge", "none.csv") == "judge: none.csv: No such file or directory"
     assert contents(project) == before
     shutil.rmtree(project / "data/raw")
-    assert "expected the collection that was judged" in str(run_module("scripts.judge", "grades.csv"))
+    assert "expected the judged collection" in str(run_module("scripts.judge", "grades.csv"))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ranker.retrieval.negatives import (
     first,
     hidden_positives,
     mine,
-    wanted,
+    negatives_needed,
 )
 
 PARAMS = Negatives(from_rank=2, per_positive=2)
@@ -53,8 +53,8 @@ def test_wanted_are_negatives_of_queries_with_fewer_than_one_for_four_positives(
 ) -> None:
     relevant = [True] * 8 + [False] * negatives + [False]
     judged = pd.DataFrame({"query_id": ["1"] * (8 + negatives) + ["2"], "relevant": relevant})
-    assert wanted(judged, 2).to_dict() == ({"1": lacking} if lacking else {})  # query 2 has no positive
-    assert wanted(judged, 0).empty
+    assert negatives_needed(judged, 2).to_dict() == ({"1": lacking} if lacking else {})  # query 2 has no positive
+    assert negatives_needed(judged, 0).empty
 
 
 def test_ceilings_are_the_margin_below_the_median() -> None:
@@ -88,7 +88,7 @@ def test_mine_draws_a_share_at_random() -> None:
 
 def test_mine_of_no_query_is_empty() -> None:
     judged = judgements(("1", "d1", True, 0.9), ("1", "d2", False, 0.2))
-    found = mine(hits("1", {"d3": 0.1}), judged, wanted(judged, 2), DOCUMENTS, PARAMS)
+    found = mine(hits("1", {"d3": 0.1}), judged, negatives_needed(judged, 2), DOCUMENTS, PARAMS)
     assert (len(found.from_ranks), len(found.at_random), set(found.refused.values())) == (0, 0, {0})
 
 

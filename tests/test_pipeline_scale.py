@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from ranker.common.files import sole
+from ranker.common.files import exclusive
 from ranker.project import paths
 from tests.factories import Run, set_params
 from tests.pipeline import outputs, ran
@@ -123,7 +123,7 @@ def test_search_names_a_mistake_in_one_line(clean: Path, run: Run) -> None:
         wrong = run(f"python -m sweeps.search {option}", clean, check=False)
         assert (wrong.returncode, wrong.stderr) == (1, f"search: {message}\n")
     (clean / ".unfinished").mkdir(exist_ok=True)
-    with sole(clean / ".unfinished/search.lock"):
+    with exclusive(clean / ".unfinished/search.lock"):
         refused = run(f"{command('python -m sweeps.search')}", clean, check=False).stderr
         assert refused == "search: .unfinished/search.lock: expected no other run that writes here, found one\n"
 

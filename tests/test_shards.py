@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.common.files import sha256, sole
+from ranker.common.files import exclusive, sha256
 from ranker.serving.ranker import Ranker
 from ranker.serving.run import run
 from ranker.serving.shards import make_shard, plan
@@ -124,7 +124,10 @@ def test_run_refuses_a_folder_that_another_run_writes_to(pairs: Path, ranker_fol
     out = tmp_path / "scores"
     out.mkdir()
     shards = plan(pairs, ("title",), out, ".parquet")
-    with sole(out / ".lock"), pytest.raises(InputError, match=r"scores/\.lock: expected no other run that writes here"):
+    with (
+        exclusive(out / ".lock"),
+        pytest.raises(InputError, match=r"scores/\.lock: expected no other run that writes here"),
+    ):
         run(shards, ("title",), lambda: fail, None, "pair")
     run([], ("title",), lambda: fail, None, "pair")  # nothing is left to make
 

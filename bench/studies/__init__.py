@@ -1,1 +1,1 @@
-"""What docs/scale.md quotes and the table of `python -m bench` has no rows for: one script a question."""
+"""Studies behind docs/scale.md that the table of `python -m bench` does not cover: one script a question."""

@@ -1,10 +1,10 @@
-"""Measures what docs/scale.md quotes of a large collection: seconds and memory of the stages that read all of it.
+"""Measure seconds and memory of the stages that read a whole large collection, for docs/scale.md.
 
 python -m bench.studies.collection [--documents N ...]
 
-After `make repro`, whose base model and ranker it takes. The collection is a BEIR folder of random words: 10^3 queries
-of 20 judged documents each, whatever the number of documents. The first stage keeps a hundred hits of each, and embeds
-those; score reranks the hundred of the held-out fifth of the queries. It writes bench/results/collection.md.
+Run `make repro` first, because it uses that base model and ranker. The collection is a BEIR folder of random words with
+10^3 queries of 20 judged documents each. The first stage keeps and embeds 100 hits a query; score reranks the hits of
+the held-out fifth of the queries. It writes bench/results/collection.md.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def write_collection(documents: int, vocabulary: Sequence[str], folder: Path) ->
 
 
 def write_project(collection: Path, folder: Path) -> None:
-    """A folder in which the stages run: params.yaml, the pins, the base model and the ranker."""
+    """Write a folder in which the stages run: params.yaml, pinned packages, base model and ranker."""
     params = yaml.safe_load(PARAMS_FILE.read_text("utf-8"))
     params["fetch"] |= {"format": "beir", "folder": str(collection)}
     params["join"] |= {"document_fields": ["title", "text"]}
@@ -68,7 +68,7 @@ def write_project(collection: Path, folder: Path) -> None:
 
 
 def stage_rows(documents: int, vocabulary: Sequence[str], work: Path) -> list[dict[str, Any]]:
-    """A row for each stage, each in a process of its own."""
+    """A row for each stage, each run in its own process."""
     collection, project = work / "collection", work / "project"
     write_collection(documents, vocabulary, collection)
     project.mkdir()

@@ -1,12 +1,12 @@
-"""Measures what reranking takes in Vespa, by its own Java code: milliseconds a hit by model, depth and length.
+"""Measure reranking in Vespa's own Java code: milliseconds a hit by model, depth and length.
 
 python -m bench.studies.vespa
 
-After `make repro`; it needs Maven and a JDK (tests/vespa). It writes bench/results/vespa.md and vespa.json, to
-whose figures stage package holds vespa.latency_ms and vespa.timeout_ms.
+Run `make repro` first; it needs Maven and a JDK (tests/vespa). It writes bench/results/vespa.md and vespa.json. Stage
+package compares vespa.latency_ms and vespa.timeout_ms with these figures.
 
-Beside the packed model it measures what that replaced: the pair laid out by Vespa's rank expressions, padded to its
-full length, and the model named twice. All are rank profiles of one package, and take turns in one process.
+It measures the packed model and its predecessor, in which Vespa's rank expressions lay out the pair, padded to its full
+length, and name the model twice. All are rank profiles of one package, and take turns in one process.
 """
 
 import argparse
@@ -73,7 +73,7 @@ rank-profile before_$model inherits bm25 {
 
 
 def write_package(folder: Path, ranker: Path, settings: QuerySettings) -> dict[str, Model]:
-    """Write a package with two rank profiles for each model of an exported ranker; returns their models by name."""
+    """Write a package with two rank profiles for each exported model; returns each profile's model."""
     layout = read_contract(ranker / "encoding.json")
     profiles: dict[str, Model] = {}
     present: list[Model] = [model for model, file in MODEL_FILES.items() if (ranker / file).is_file()]
@@ -87,7 +87,7 @@ def write_package(folder: Path, ranker: Path, settings: QuerySettings) -> dict[s
 
 
 def write_before(package: Path, ranker: Path, model: Model, layout: Layout) -> None:
-    """Add the rank profile of an exported model as it is, with its inputs padded by Vespa."""
+    """Add a rank profile with the unpacked model, whose inputs Vespa pads."""
     assert INPUTS == ("input_ids", "token_type_ids", "attention_mask")
     sizes = {"query_tokens": layout.max_query_tokens, "length": layout.max_length}
     text = BEFORE.substitute(model=model, cls=layout.cls_id, sep=layout.sep_id, **sizes)
@@ -96,7 +96,7 @@ def write_before(package: Path, ranker: Path, model: Model, layout: Layout) -> N
 
 
 def sampled_titles(path: Path, count: int) -> list[str]:
-    """So many titles of a collection, evenly from its first to its last."""
+    """`count` titles of a collection, evenly spaced from the first to the last."""
     titles = pq.read_table(path, columns=["title"])["title"].to_pylist()
     return [titles[row] for row in np.linspace(0, len(titles) - 1, count).astype(int)]
 
@@ -118,7 +118,7 @@ def request(
 
 
 def rows(answer: dict[str, Any], profiles: dict[str, Model]) -> list[dict[str, Any]]:
-    """A row for each case and rank profile: medians over the rounds, milliseconds of all hits and of one."""
+    """A row for each case and rank profile: median milliseconds over the rounds, of all hits and of one."""
     found = []
     for case, by_profile in answer.items():
         for profile, rounds in by_profile.items():
@@ -132,15 +132,15 @@ def rows(answer: dict[str, Any], profiles: dict[str, Model]) -> list[dict[str, A
 
 
 def markdown(measured: list[dict[str, Any]], facts: dict[str, Any]) -> str:
-    """The page: what was measured on, and a table."""
+    """The page: facts of the measurement, and a table."""
     lines = [
         "# Reranking in Vespa",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
-        "Vespa's own GlobalPhaseRanker and ONNX Runtime, one thread; medians of turns. Processor time is what a free",
-        "core takes; by the clock it is more where a machine does other things. *before*: padded by rank expressions,",
-        "and the model named twice.",
+        "Vespa's own GlobalPhaseRanker and ONNX Runtime, one thread; medians of turns. Processor time is that on an",
+        "idle core; clock time is longer if the machine runs other programs. *before*: padded by rank expressions,",
+        "with the model named twice.",
         "",
         "| case | model | way | runs | ms, processor | ms, clock | ms a hit |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
@@ -160,7 +160,7 @@ def measure(
     lengths: tuple[int, ...],
     work: Path,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Rows, and the tokens of a pair of the collection; `work` is an empty folder."""
+    """Rows, and statistics of the collection's tokens a pair; `work` is an empty folder."""
     profiles = write_package(work / "packages", ranker, settings)
     encoder = TextEncoder(ranker)
     special = len(encoder.encode_query(QUERY)) + 3

@@ -13,19 +13,19 @@ from ranker.common.files import MAX_BYTES, atomic, read_json, remove, sha256, wr
 from ranker.project.paths import SENTENCE_ENCODER_FILE
 
 WEIGHTS = "model.safetensors"
-TOKENIZER_SOURCES = ("vocab.txt", "added_tokens.json", "special_tokens_map.json")  # all in tokenizer.json afterwards
+TOKENIZER_SOURCES = ("vocab.txt", "added_tokens.json", "special_tokens_map.json")  # merged into tokenizer.json
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", *TOKENIZER_SOURCES, *SETTINGS_FILES)
-SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token")  # of the layout
-UNSPELT = {*SPECIAL_TOKENS, "mask_token", "unk_token"}  # that no text can spell
+SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token")  # the layout's
+UNSPELT = {*SPECIAL_TOKENS, "mask_token", "unk_token"}  # text must not produce these
 
 
 def fetch_base_model(reference: str, destination: Path, expected_sha256: str) -> None:
     """Put the base model that `reference` names (see params.yaml) into the folder `destination`.
 
-    Its files must have the digest `expected_sha256` (`folder_digest`), because nothing else says that equal names hold
-    equal bytes. Neither pickles nor remote code are ever loaded. The tokenizer is what transformers makes of the
-    folder, so that its settings hold; how the model pools is written as it is. InputError names the reference and what
-    is wrong; `destination` is then what it was.
+    Its files must have the digest `expected_sha256` (`folder_digest`), because a name can stand for other bytes
+    tomorrow. Pickles and remote code are never loaded. transformers converts the tokenizer, so that all its settings
+    hold. SENTENCE_ENCODER_FILE gets the pooling. InputError names the reference and the mistake, and leaves
+    `destination` unchanged.
     """
     with atomic(destination) as partial:
         partial.mkdir()
@@ -40,7 +40,7 @@ def fetch_base_model(reference: str, destination: Path, expected_sha256: str) ->
             encoder = read_sentence_encoder(partial)
             _write_tokenizer(partial)
             check_tokenizer(partial, config)
-        except InputError as error:  # says what is wrong; the user knows the model by its reference
+        except InputError as error:  # it names a temporary folder; the user knows the reference
             raise InputError(f"{reference}: {str(error).replace(f'{partial}/', '')}") from error
         for name in SETTINGS_FILES:
             remove(partial / Path(name).parts[0])
@@ -48,7 +48,7 @@ def fetch_base_model(reference: str, destination: Path, expected_sha256: str) ->
 
 
 def folder_digest(folder: Path) -> str:
-    """Hex SHA-256 of what `sha256sum` prints of a base model's files, in the order of FILES."""
+    """Hex SHA-256 of the output of `sha256sum` for a base model's files, in the order of FILES."""
     lines = [f"{sha256(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -66,7 +66,7 @@ def _copy(reference: str, partial: Path) -> None:
 
 
 def _from_hub(reference: str, name: str, partial: Path) -> None:
-    from huggingface_hub import snapshot_download  # takes a second that the other sources need not pay
+    from huggingface_hub import snapshot_download  # takes a second, and only the hub needs it
 
     repo_id, _, revision = name.partition("@")
     asked: dict[str, Any] = {"revision": revision, "allow_patterns": list(FILES), "local_dir": partial}
@@ -75,13 +75,13 @@ def _from_hub(reference: str, name: str, partial: Path) -> None:
             if file.file_size is None or file.file_size > MAX_BYTES:
                 raise ValueError(f"{file.filename} of {file.file_size} bytes, and at most {MAX_BYTES} were expected")
         snapshot_download(repo_id, **asked)
-    except Exception as error:  # its errors and httpx's have no base in common
+    except Exception as error:  # its errors and httpx's share no base class
         raise InputError(f"{reference}: expected a model on the hub, found: {error}") from error
     remove(partial / ".cache")
 
 
 def _package_folder(reference: str, name: str) -> Path:
-    spec = None if name == "__main__" else importlib.util.find_spec(name)  # finds, but runs none of its code
+    spec = None if name == "__main__" else importlib.util.find_spec(name)  # does not run the package's code
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"{reference}: expected an installed package, found none of this name")
     root = Path(spec.submodule_search_locations[0])
@@ -94,12 +94,12 @@ def _package_folder(reference: str, name: str) -> Path:
 def _write_tokenizer(folder: Path) -> None:
     """Write the tokenizer that transformers loads from the folder as tokenizer.json, and name its special tokens.
 
-    So lower-casing, accents, added tokens and all other settings of the folder's files hold. Left out is what does not
-    turn text into tokens: nothing is cut or padded, and BERT's five special tokens are no text. A title that says [SEP]
-    would otherwise have a separator in it, and one that says [PAD] the id 0, by which Vespa counts tokens.
+    Lower-casing, accents, added tokens and all other settings of the folder's files hold. Truncation and padding are
+    removed, and text cannot produce BERT's five special tokens: a title with the text [SEP] would otherwise have a
+    separator in it, and one with [PAD] the id 0, by which Vespa counts tokens.
     """
     from tokenizers.normalizers import Lowercase, Sequence
-    from transformers import AutoTokenizer  # takes four seconds, which other modules of this wing need not pay
+    from transformers import AutoTokenizer  # takes four seconds, and other modules do not need it
 
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -1,4 +1,4 @@
-"""Whether a folder holds a BERT that the pipeline can train and serve: known before anything long runs."""
+"""Checks that a folder holds a BERT that the pipeline can train and serve, before any long stage runs."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,13 +10,13 @@ from ranker.common.errors import InputError, first_mistake
 from ranker.common.files import read_json
 from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
 
-LFS = b"version https://git-lfs"  # how a Git LFS pointer begins, which stands for a file that was not fetched
+LFS = b"version https://git-lfs"  # first bytes of a Git LFS pointer, the stand-in for a file that was not fetched
 
 Size = Annotated[int, Field(ge=1)]
 
 
 class BertConfig(BaseModel):
-    """What has to hold of config.json for a BERT; defaults are transformers', Google's first configs rely on them."""
+    """Schema of a BERT's config.json; defaults are transformers', because Google's first configs rely on them."""
 
     model_config = ConfigDict(strict=True, frozen=True)
     model_type: Literal["bert"] = "bert"
@@ -25,12 +25,12 @@ class BertConfig(BaseModel):
     max_position_embeddings: Size = 512
     hidden_size: Size = 768
     num_hidden_layers: Size = 12
-    position_embedding_type: Literal["absolute"] = "absolute"  # transformers reads others as this
-    is_decoder: Literal[False] = False  # its tokens see what comes before them alone
+    position_embedding_type: Literal["absolute"] = "absolute"  # transformers treats other values like this one
+    is_decoder: Literal[False] = False  # a decoder's tokens attend to earlier tokens only
 
 
 def check_files(reference: str, folder: Path) -> None:
-    """InputError unless config, weights and a tokenizer are there, and are not Git LFS's pointers to them."""
+    """InputError unless config, weights and a tokenizer exist and are not Git LFS pointers."""
     found = ", ".join(sorted(file.name for file in folder.iterdir())) or "none of what is needed"
     for needed in (("config.json",), ("model.safetensors",), ("tokenizer.json", "vocab.txt")):
         if not any((folder / file).is_file() for file in needed):
@@ -42,7 +42,7 @@ def check_files(reference: str, folder: Path) -> None:
 
 
 def check_config(file: Path) -> BertConfig:
-    """config.json as far as it is needed; InputError names what is not a BERT's."""
+    """Read config.json; InputError names a setting that a BERT cannot have."""
     content = read_object(file)
     if code := dict(content.get("auto_map") or {}).get("AutoModel"):
         raise InputError(f"{file}: auto_map: expected transformers' own BERT, found code of its own, {code}")
@@ -53,10 +53,10 @@ def check_config(file: Path) -> BertConfig:
 
 
 def check_weights(file: Path, config: BertConfig) -> None:
-    """InputError unless the file is safetensors with the embeddings and layers that the config tells of."""
+    """InputError unless the file is safetensors with the embeddings and layers in `config`."""
     try:
         with safe_open(file, framework="numpy") as weights:
-            names = weights.keys()  # it looks like a dict, and cannot be iterated like one
+            names = weights.keys()  # not a dict: it cannot be iterated
             shapes = {name.removeprefix("bert."): list(weights.get_slice(name).get_shape()) for name in names}
     except SafetensorError as error:
         raise InputError(f"{file}: expected safetensors, found: {error}") from error
@@ -76,7 +76,7 @@ def check_weights(file: Path, config: BertConfig) -> None:
 
 
 def check_tokenizer(folder: Path, config: BertConfig) -> None:
-    """InputError if the tokenizer lacks a special token, or gives it for a text, or ids that the model has not."""
+    """InputError if a special token is missing or text can produce it, or if an id exceeds the model's vocabulary."""
     special = set(special_ids(folder).values())
     tokenizer = load_tokenizer(folder)
     vocabulary = tokenizer.get_vocab()
@@ -92,7 +92,7 @@ def check_tokenizer(folder: Path, config: BertConfig) -> None:
 
 
 def read_object(file: Path, kind: Literal["object", "array"] = "object") -> Any:
-    """What a JSON file holds; InputError where it is not JSON, or of another kind."""
+    """Read a JSON file; InputError if it is not JSON of this `kind`."""
     try:
         content = read_json(file)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How a base model makes one vector of a text, as the sentence-transformers files of its folder say."""
+"""Pooling, prompts and maximum length of a base model, from the sentence-transformers files in its folder."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ TOKENIZER = "tokenizer_config.json"
 SETTINGS_FILES = (MODULES, POOLING, TRANSFORMER, PROMPTS)
 
 KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")  # the last changes no cosine
-LIBRARY = "sentence_transformers"  # whose modules these are; a folder may name code of its own
-# The names that sentence-transformers gave its settings before version 5.3.
+LIBRARY = "sentence_transformers"  # the package of these modules; a folder may name its own code
+# Names of the settings before sentence-transformers 5.3.
 LEGACY = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -24,21 +24,21 @@ LEGACY = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-# Of vectors of length 1, the mean times the root of the count is the mean.
+# mean_sqrt_len is the mean times a factor, which normalising to length 1 removes.
 SUPPORTED = {"cls": "cls", "mean": "mean", "max": "max", "mean_sqrt_len_tokens": "mean"}
 
 
 def read_sentence_encoder(folder: Path) -> dict[str, Any]:
-    """What sentence_encoder.json holds.
+    """Content of sentence_encoder.json.
 
-    `is_one` tells whether the folder says that it is a sentence encoder; where not, the mean of the last layer is all
-    that one can take. `pooling` is cls, mean or max; `query_prompt` and `document_prompt` are put before a text, and
-    `include_prompt` tells whether their tokens are pooled; `max_length` is in tokens, special ones included, or null.
-    InputError names a setting that is not supported.
+    `is_one` is false if the folder is not a sentence encoder's; the mean of the last layer then has to do. `pooling` is
+    cls, mean or max. `query_prompt` and `document_prompt` precede a text, and pooling leaves their tokens out if
+    `include_prompt` is false. `max_length` counts tokens, special ones included, or is null. InputError names a setting
+    that is not supported.
     """
     transformer, pooling, prompts = (_read(folder / file) for file in (TRANSFORMER, POOLING, PROMPTS))
     modules = _modules(folder)
-    # encode_query and encode_document take these two alone, whatever others there are, a default among them.
+    # encode_query and encode_document use only these two prompts, not even a default one.
     saved = prompts.get("prompts") or {}
     return {
         "is_one": "Pooling" in modules and prompts.get("model_type", "SentenceTransformer") == "SentenceTransformer",
@@ -51,7 +51,7 @@ def read_sentence_encoder(folder: Path) -> dict[str, Any]:
 
 
 def lowers_case(folder: Path) -> bool:
-    """Whether texts are put in lower case before the tokenizer sees them, whatever its own settings say."""
+    """True if sentence-transformers lower-cases texts before the tokenizer, independent of the tokenizer's settings."""
     return bool(_read(folder / TRANSFORMER).get("do_lower_case"))
 
 
@@ -60,7 +60,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _modules(folder: Path) -> list[str]:
-    """The kinds of modules.json, in order; a cross-encoder's file has no Pooling."""
+    """The kinds in modules.json, in order; a cross-encoder's file has no Pooling."""
     if not (folder / MODULES).is_file():
         return []
     kinds = []

@@ -1,1 +1,1 @@
-"""What every wing may use: mistakes in one line, whole files, CSV read strictly, a training's processes."""
+"""Shared by every wing: errors in one line, atomic files, strict CSV, the ranks of training processes."""

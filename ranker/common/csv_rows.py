@@ -1,4 +1,4 @@
-"""CSV read strictly, row by row: a quote that is never closed or a cell too many is an error that names its line."""
+"""Strict CSV, row by row: an unclosed quote or an extra cell is an error that names its line."""
 
 import csv
 import re
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ranker.common.errors import InputError
 from ranker.common.lines import decoded
 
-csv.field_size_limit(2**27)  # characters: of itself it refuses a document of 131,072
+csv.field_size_limit(2**27)  # characters; csv's default refuses documents above 131,072
 
 
 def csv_rows(
     name: str, lines: Iterable[bytes], columns: Callable[[list[str]], Sequence[str]], delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    r"""The number of its first line and the cells of each row, by column.
+    r"""Yield each row as its first line number and its cells by column.
 
-    `columns` is told the header and says which of them are wanted, in order. InputError calls the file by `name`.
+    `columns` maps the header to the columns to read, in order. InputError names the file `name`.
 
     >>> list(csv_rows("titles.csv", [b"id,title\n", b"7,\"Masks,\n", b"again\"\n", b"8,Bats\n"], lambda _: ["title"]))
     [(2, {'title': 'Masks,\nagain'}), (4, {'title': 'Bats'})]
@@ -46,9 +46,9 @@ def _place(name: str, header: list[str], column: str) -> int:
 
 
 def _lines(lines: Iterable[str], lone: set[int]) -> Iterator[str]:
-    """Lines that end at a bare carriage return, too: csv takes one that is not quoted for a row's end.
+    """Split lines at bare carriage returns too, because csv ends a row at an unquoted one.
 
-    Numbers of the lines around one go into `lone`.
+    The numbers of the lines on both sides of one are added to `lone`.
     """
     number = 0
     for line in lines:

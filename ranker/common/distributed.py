@@ -1,21 +1,21 @@
-"""Which of a training's processes this is: torchrun tells each by its environment; alone, it is the first of one.
+"""Rank and world size from torchrun's environment: 0 and 1 without torchrun.
 
-Imports nothing: a stage asks before it imports torch.
+Imports no torch, because stages read the rank before they import it.
 """
 
 import os
 
 
 def is_main_process() -> bool:
-    """Whether this process writes and logs."""
-    return _told("RANK", 0) == 0
+    """True in the process that writes and logs."""
+    return _from_torchrun("RANK", 0) == 0
 
 
 def world_size() -> int:
-    """How many processes train together, on all machines."""
-    return _told("WORLD_SIZE", 1)
+    """Number of training processes on all machines."""
+    return _from_torchrun("WORLD_SIZE", 1)
 
 
-def _told(name: str, alone: int) -> int:
-    """What torchrun says; schedulers of clusters set such variables too, for processes that are alone."""
+def _from_torchrun(name: str, alone: int) -> int:
+    """Some schedulers set RANK for a single process, so check torchrun's own variable first."""
     return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else alone

@@ -1,4 +1,4 @@
-"""A user's mistake costs one clear line and a non-zero exit, never a traceback; so does a full disk."""
+"""A user's mistake or a full disk ends in one clear line and a non-zero exit, without a traceback."""
 
 import os
 import re
@@ -14,8 +14,7 @@ from ranker.common.leftovers import changed_params
 if TYPE_CHECKING:  # serving has no pydantic
     from pydantic import ValidationError
 
-# What a full disk makes of writing, in the words of C and Rust (safetensors), of torch and of SQLite (DVC under
-# DVCLive), whose errors are not OSErrors.
+# Messages of a full disk from C, Rust (safetensors), torch and SQLite (DVC under DVCLive). Some are not OSErrors.
 UNWRITTEN = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|PytorchStreamWriter failed writing|disk I/O error"
     r"|database or disk is full"
@@ -25,7 +24,7 @@ LONGEST = 1000  # characters of a message, which may quote a whole cell
 
 
 class InputError(Exception):
-    """Something the user gave is wrong; the message names where, what was expected and what was found."""
+    """A mistake in the user's input; the message gives the place, the expected value and the actual one."""
 
 
 def run_stage(name: str, main: Callable[[], None], params: Path | None = Path("params.yaml")) -> NoReturn:
@@ -35,13 +34,13 @@ def run_stage(name: str, main: Callable[[], None], params: Path | None = Path("p
     """
     try:
         main()
-    except InputError as error:  # which each of a training's processes finds: one of them says it
+    except InputError as error:  # every training process raises it, and the main one prints it
         if not is_main_process():
-            time.sleep(1)  # or torchrun would stop the one that says it
+            time.sleep(1)  # else torchrun stops the main process before it prints
             sys.exit(1)
         sys.exit(f"{name}: {one_line(str(error))[:LONGEST]}{_leftovers(params)}")
-    except BrokenPipeError:  # whoever read the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain when it ends
+    except BrokenPipeError:  # the reader of the output has exited
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
@@ -64,16 +63,16 @@ def _leftovers(params: Path | None) -> str:
 
 
 def first_mistake(error: "ValidationError", expected: str | None = None) -> str:
-    """The first thing that pydantic has against a value, as this project says it: where, expected, found.
+    """Pydantic's first error in this project's form: place, expected, found.
 
-    `expected` replaces what pydantic expects, where a pattern says too little.
+    `expected` replaces pydantic's own wording, because a pattern alone says too little.
     """
     detail = error.errors(include_url=False)[0]
     places = [str(place) for place in detail["loc"]]
     message = detail["msg"].replace("Input should be", "expected").replace("Field required", "expected a value")
     if detail["type"] == "json_invalid":
         return detail["msg"].replace("Invalid JSON:", "expected JSON, found:")
-    if places and places[-1] in ("str", "int"):  # ids are either, and pydantic tells of one after the other
+    if places and places[-1] in ("str", "int"):  # ids may be either, and pydantic reports each type
         places = places[:-1]
         message = "expected a valid string or integer"
     where = ".".join(places) or "the file"
@@ -86,7 +85,7 @@ def first_mistake(error: "ValidationError", expected: str | None = None) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Text, which may be that of data, as one line that does nothing to a terminal.
+    r"""Text as one line without control characters, safe to print on a terminal.
 
     >>> one_line("Bats\n and \x1b[31mbirds")
     'Bats and [31mbirds'

@@ -11,7 +11,7 @@ from typing import Any
 from ranker.common.errors import InputError
 
 CODE = (".py", ".html")  # suffixes
-MAX_BYTES = 2**32  # of a file from elsewhere: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
+MAX_BYTES = 2**32  # of a downloaded file: TREC-COVID's largest has 6 MB, the largest BERT's weights 1.3 GB
 
 
 @contextmanager
@@ -19,20 +19,20 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or a folder to; it takes `path`'s place only if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    remove(partial)  # what a killed run left
+    remove(partial)  # left by a killed run
     try:
         yield partial
         if partial.is_dir():
-            remove(path)  # rename() puts no folder in the place of a full one
+            remove(path)  # rename() cannot replace a folder that has files
         partial.replace(path)
     finally:
         remove(partial)
 
 
 @contextmanager
-def sole(lock: Path) -> Iterator[None]:
-    """Hold the file `lock`, made where it is not there, until the block ends; InputError where another run has it."""
-    from filelock import FileLock, Timeout  # an extra of the wheel: ranking alone needs no lock
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `lock`; InputError if another process has it."""
+    from filelock import FileLock, Timeout  # an extra of the wheel, because ranking needs no lock
 
     held = FileLock(lock)
     try:
@@ -60,7 +60,7 @@ def sha256(path: Path) -> str:
 
 
 def code_digest(*places: Path) -> str:
-    """Hex SHA-256 of the code, .py and .html, that files and folders hold at any depth, wherever they lie."""
+    """Hex SHA-256 of the .py and .html files in `places` at any depth, independent of where these lie."""
     digest = hashlib.sha256()
     for place in sorted(places):
         files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.suffix in CODE)
@@ -70,12 +70,11 @@ def code_digest(*places: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a UTF-8 JSON file holds."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented UTF-8 JSON; keys keep their order, so equal content gives equal bytes."""
+    """Write `content` as indented UTF-8 JSON, keys in their own order."""
     with atomic(path) as partial:
         partial.write_text(
             json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",

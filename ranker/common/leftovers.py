@@ -1,21 +1,21 @@
-"""Params that a refused trial has left behind: `dvc exp run -S` writes params.yaml before any stage can refuse it."""
+"""Params that a failed trial left behind: `dvc exp run -S` writes params.yaml before a stage can check it."""
 
 import subprocess
 from pathlib import Path
 from typing import Any
 
-QUEUED = Path(".dvc/tmp/exps")  # where DVC runs queued trials, whose params.yaml is a copy
+QUEUED = Path(".dvc/tmp/exps")  # DVC runs queued trials here, with a copy of params.yaml
 
 
 def changed_params(file: Path) -> list[str]:
-    """Names, SECTION.NAME, of the params whose values differ from those of the last commit.
+    """Names, SECTION.NAME, of the params whose values differ from the last commit's.
 
-    Empty where that cannot be known: no Git, no work tree, a file that is not committed, or not YAML.
+    Empty without Git, without a work tree, and if the file is not committed or not YAML.
     """
     if QUEUED.as_posix() in Path.cwd().as_posix():
         return []
     try:
-        import yaml  # which serving has not
+        import yaml  # serving is installed without it
 
         shown = subprocess.run(
             ["git", "show", f"HEAD:./{file.name}"], cwd=file.parent, capture_output=True, check=True, timeout=10
@@ -28,7 +28,7 @@ def changed_params(file: Path) -> list[str]:
 
 
 def _flat(params: Any) -> dict[str, Any]:
-    """The values of params.yaml by SECTION.NAME; ValueError where it holds no sections."""
+    """The values of params.yaml by SECTION.NAME; ValueError if a top-level value is not a section."""
     if not isinstance(params, dict) or not all(isinstance(section, dict) for section in params.values()):
         raise ValueError("expected sections")
     return {f"{section}.{name}": value for section, values in params.items() for name, value in values.items()}

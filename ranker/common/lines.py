@@ -1,4 +1,4 @@
-"""Text files read line by line; a mistake is said with its file and line."""
+"""Text files read line by line; errors name the file and the line."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from ranker.common.errors import InputError
 
 
 def decoded(name: str, lines: Iterable[bytes]) -> Iterator[str]:
-    """Lines as text, each with its end; InputError calls the file by `name` where one is not UTF-8 or holds a NUL."""
+    """Lines as text with their line ends; InputError, naming the file `name`, if one is not UTF-8 or has a NUL."""
     for number, raw in enumerate(lines, start=1):
         try:
             line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -22,13 +22,13 @@ def decoded(name: str, lines: Iterable[bytes]) -> Iterator[str]:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line of a file that is not blank, without its end; InputError names a line of no text."""
+    """Number and text, without line end, of each line that is not blank; InputError names a line that is not text."""
     with path.open("rb") as file:
         yield from numbered(str(path), file)
 
 
 def numbered(name: str, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
-    """`text_lines` of an open file, which InputError calls by `name`."""
+    """`text_lines` of an open file; InputError names it `name`."""
     for number, whole in enumerate(decoded(name, lines), start=1):
         line = whole.rstrip("\r\n")
         if "\r" in line:
@@ -38,19 +38,19 @@ def numbered(name: str, lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
 
 
 def json_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each JSON object of a JSON lines file is, and itself."""
+    """Each object of a JSON lines file, with its place (file and line) first."""
     for number, line in text_lines(path):
         where = f"{path}: line {number}"
         yield where, json_object(where, line)
 
 
 def has_surrogate(text: str) -> bool:
-    """Whether text holds half a character, as JSON's escapes can write and UTF-8 cannot."""
+    """True if text has a lone surrogate, which a JSON escape can write and UTF-8 cannot."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def json_object(where: str, text: str) -> dict[str, Any]:
-    """The object that a text is in JSON; InputError says `where` it is none."""
+    """Parse a JSON object; InputError at `where` if the text is anything else."""
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -61,7 +61,7 @@ def json_object(where: str, text: str) -> dict[str, Any]:
 
 
 def identifier(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The id of a row, under the first of `names` that it has; InputError where that is no text and no number."""
+    """The id of a row, from the first of `names` in it; InputError if it is neither text nor an integer."""
     name = next((name for name in names if name in row), names[0])
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
@@ -72,7 +72,7 @@ def identifier(where: str, row: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def text_of(where: str, row: dict[str, Any], name: str) -> str:
-    """A text of a row, empty where it has none of this name; InputError where it is no text, or half a character."""
+    """A text of a row, empty if absent or null; InputError if it is another type or has a lone surrogate."""
     value = row.get(name)
     if value is None:
         return ""

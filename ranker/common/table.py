@@ -1,4 +1,4 @@
-"""Tables as people and spreadsheets have them: names of columns, delimiters, cells that stay as they are."""
+"""Tables from spreadsheets and back: synonyms of column names, delimiters, cells that a spreadsheet must not change."""
 
 import csv
 import difflib
@@ -20,14 +20,14 @@ SYNONYMS = {
 DELIMITERS = ",;\t|"
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
 ROWS = 8192  # of a Parquet file, in memory at a time
-LONGEST = 1000  # characters of a text that are shown beside a grade: spreadsheets cut a cell at 32,767
+LONGEST = 1000  # characters of a text shown beside a grade; spreadsheets cut a cell at 32,767
 MONTHS = re.compile(r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec", re.IGNORECASE)
-PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")  # spreadsheets show and save it as it is
+PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")  # spreadsheets show and save it unchanged
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # OWASP's list, its full-width forms among them
 
 
 def for_spreadsheet(cell: str) -> str:
-    """The cell with an apostrophe before it where a spreadsheet would compute it, or read a number or a date in it.
+    """Put an apostrophe before a cell that a spreadsheet would compute or convert to a number or a date.
 
     >>> [for_spreadsheet(cell) for cell in ("Masks", "=1+1", "00123", "1E5", "2020-01-02", "SEPT2", "31")]
     ['Masks', "'=1+1", "'00123", "'1E5", "'2020-01-02", "'SEPT2", '31']
@@ -36,7 +36,7 @@ def for_spreadsheet(cell: str) -> str:
 
 
 def from_spreadsheet(cell: str) -> str:
-    """The cell that `for_spreadsheet` was given; one that it would leave alone keeps its apostrophe.
+    """Invert `for_spreadsheet`: remove its apostrophe, and keep one that belongs to the text.
 
     >>> [from_spreadsheet(cell) for cell in ("'00123", "'Tis the season", "31")]
     ['00123', "'Tis the season", '31']
@@ -56,28 +56,28 @@ def _is_changed(cell: str) -> bool:
 
 
 def on_one_line(text: str) -> str:
-    """A text whose white space is single spaces."""
+    """Replace each run of white space by one space."""
     return " ".join(text.split())
 
 
 def shown(text: str) -> str:
-    """A text on one line, at most LONGEST characters of it."""
+    """A text on one line, cut to LONGEST characters."""
     line = on_one_line(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def same_text(one: str, other: str) -> bool:
-    """Whether two texts differ in case and white space at most."""
+    """True if two texts are equal but for case and white space."""
     return one == other or folded(one) == folded(other)
 
 
 def folded(text: str) -> str:
-    """A text by which others that differ in case and white space alone are found."""
+    """A key that is equal for texts equal but for case and white space."""
     return on_one_line(text.casefold())
 
 
 def query_id_of(text: str) -> str:
-    """An id made from a query's text, in whatever case and white space.
+    """An id hashed from a query's text, independent of case and white space.
 
     >>> query_id_of("Face  masks") == query_id_of("face masks")
     True
@@ -86,10 +86,10 @@ def query_id_of(text: str) -> str:
 
 
 def read_table(path: Path, needed: Sequence[Sequence[str]] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where each row is, and its cells by column: those of SYNONYMS by their first name, others by their own.
+    """Yield the place (file and line) and the cells of each row; columns in SYNONYMS get their first name.
 
-    CSV with any of DELIMITERS, or Parquet by its suffix. Of each group of `needed`, the table has one column or more.
-    InputError names the file, and the columns that were found.
+    Reads Parquet if the suffix says so, else CSV with any of DELIMITERS. InputError names the file and its columns if
+    a group of `needed` has no column in it.
     """
     with path.open("rb") as file:
         if path.suffix != ".parquet" and file.read(4) in WORKBOOKS:
@@ -115,7 +115,7 @@ def _delimited(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[st
 
 
 def _delimiter(header: str) -> str:
-    """The one that finds most of the names that are known."""
+    """The delimiter that gives the most known column names."""
     known = {name for names in SYNONYMS.values() for name in names}
 
     def found(delimiter: str) -> int:
@@ -125,7 +125,7 @@ def _delimiter(header: str) -> str:
 
 
 def _parquet(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[str, dict[str, str]]]:
-    import pyarrow as pa  # for this format alone
+    import pyarrow as pa  # only Parquet needs it
     import pyarrow.parquet as pq
 
     line = 0
@@ -142,11 +142,11 @@ def _parquet(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[str,
 
 
 def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)  # a float that is no number differs from itself
+    return "" if value is None or value != value else str(value)  # NaN differs from itself
 
 
 def _names(path: Path, header: Sequence[str], needed: Sequence[Sequence[str]]) -> list[str]:
-    """The header's columns, those of SYNONYMS by their first name: where that is there, another one keeps its own."""
+    """Rename a column to the first name of its synonyms, unless another column has that name already."""
     names, lower = list(header), [name.strip().lower() for name in header]
     for first, synonyms in SYNONYMS.items():
         found = [place for place, name in enumerate(lower) if name in synonyms]
@@ -172,7 +172,7 @@ def _missing(group: Sequence[str], header: Sequence[str]) -> str:
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], encoding: str = "utf-8") -> None:
-    """Write CSV whose texts a spreadsheet leaves as they are; a BOM (utf-8-sig) tells Excel that it is UTF-8."""
+    """Write CSV that a spreadsheet reads unchanged; Excel needs a BOM (utf-8-sig) to detect UTF-8."""
     with path.open("w", encoding=encoding, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

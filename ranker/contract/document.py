@@ -1,4 +1,4 @@
-"""What of a document is ranked: its fields that have text, in order, so that the first is cut last."""
+"""The text of a document: its non-empty fields in order, so that truncation cuts the first field last."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
 
-TITLE = ("title",)  # a document's fields, where nothing else is said
+TITLE = ("title",)  # a document's fields by default
 
 
 def whole_text(texts: Sequence[str]) -> str:
-    """The text that is tokenised, of a document's fields.
+    """Join a document's non-empty fields into the text to tokenise.
 
     >>> whole_text(["Masks", " ", "In wards"])
     'Masks In wards'
@@ -19,7 +19,7 @@ def whole_text(texts: Sequence[str]) -> str:
 
 
 def read_document_fields(contract: Path) -> tuple[str, ...]:
-    """The fields that `encoding.json` states, the title where it states none; InputError where they are no names."""
+    """The fields in `encoding.json`, by default the title; InputError if they are not a list of names."""
     fields = read_json(contract).get("document_fields", list(TITLE))
     if not isinstance(fields, list) or not fields or not all(isinstance(name, str) for name in fields):
         raise InputError(f"{contract}: document_fields: expected names, found {fields!r}")

@@ -1,4 +1,4 @@
-"""What stage export writes: its files' names, their seal in the manifest, and the model that is served."""
+"""File names in the folder of stage export, a check against the manifest's digests, and the model to serve."""
 
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
@@ -6,28 +6,26 @@ from typing import Literal, NotRequired, TypedDict
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, sha256
 
-DEFAULT_FOLDER = Path("models/ranker")  # where stage export writes it
-DEFAULT_APPLICATION = Path("models/vespa")  # where stage package writes Vespa's application package
+DEFAULT_FOLDER = Path("models/ranker")  # output of stage export
+DEFAULT_APPLICATION = Path("models/vespa")  # output of stage package: Vespa's application package
 
 CONTRACT_FILE = "encoding.json"
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
 
 Model = Literal["fp32", "int8"]
-
-
 MODEL_FILES: dict[Model, str] = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 
 
 class Chip(TypedDict):
-    """A processor, and those of its instructions that int8 and bf16 products are made of."""
+    """A processor, with its instructions for int8 and bf16 products."""
 
     processor: str
     instructions: list[str]
 
 
 class Machine(TypedDict):
-    """What a training's bytes depend on beside its inputs."""
+    """Machine properties that change a training's bytes."""
 
     precision: str
     processes: int
@@ -47,7 +45,7 @@ class MadeOf(TypedDict):
 
 
 class Manifest(TypedDict):
-    """What manifest.json holds."""
+    """The keys of manifest.json."""
 
     name: str
     version: str
@@ -63,12 +61,12 @@ class Manifest(TypedDict):
 
 
 def served_model(folder: Path, asked: Model) -> Model:
-    """The model that is served where `asked` is asked for: fp32 where no int8 model passed export's gate."""
+    """The model to serve: `asked`, or fp32 if no int8 scheme passed export's gate."""
     return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
 
 def check_digests(folder: Path, *names: str) -> None:
-    """InputError unless these files are those that the folder's manifest has the digests of."""
+    """InputError unless these files have the digests in the folder's manifest."""
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
         raise InputError(f"{manifest}: expected a file that stage export wrote, found none")

@@ -4,8 +4,8 @@
       0     0                             0     1                             1     0        token_type_ids
       1     1                             1     1                             1     0        attention_mask
 
-A search engine tokenises documents when they are fed and queries when they arrive, each cut to its own length, so both
-are tokenised apart here too, without special tokens, and never as a pair. The layout is the tutorial's and Vespa's
+A search engine tokenises documents at feed time and queries at query time, and cuts each to its own length. So query
+and document are tokenised separately here too, without special tokens. The layout is the tutorial's and Vespa's
 (`tokenInputIds`, `tokenTypeIds`, `tokenAttentionMask`). One implementation serves training, export checks and serving;
 `encoding.json` states it for other languages. Imports neither torch nor transformers.
 """
@@ -45,23 +45,23 @@ class Layout:
 
     @property
     def max_query_tokens(self) -> int:
-        """Tokens of a query's own that have room."""
+        """Maximum of a query's tokens, special tokens excluded."""
         return self.query_input_size - 2
 
     @property
     def max_document_tokens(self) -> int:
-        """Tokens of a document's own that have room."""
+        """Maximum of a document's tokens, special tokens excluded."""
         return self.doc_input_size - 1
 
     @property
     def max_length(self) -> int:
-        """Tokens of the longest pair, and of every pair where a fixed shape is asked for."""
+        """Tokens of the longest pair, special tokens included."""
         return self.query_input_size + self.doc_input_size
 
     def lengths(self, queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        """Tokens of each laid out pair, int64 [pairs], special tokens included, padding not.
+        """Tokens of each laid-out pair, int64 [pairs], with special tokens and without padding.
 
-        `queries` and `documents` are int [pairs]: the tokens of each pair's texts, whole.
+        `queries` and `documents`, int [pairs], count the tokens of the uncut texts.
 
         >>> Layout(6, 4, cls_id=101, sep_id=102, pad_id=0).lengths(np.array([2, 9]), np.array([0, 9])).tolist()
         [5, 10]
@@ -79,9 +79,9 @@ def lay_out(
 ) -> dict[str, np.ndarray]:
     """Lay out pair i from `queries[i]` and `documents[i]`, token ids without special tokens.
 
-    Returns `input_ids`, `token_type_ids` and `attention_mask`, int64 [pairs, length]. Length is that of the longest
-    pair, rounded up to `multiple_of` as far as `layout.max_length`, unless given. Empty texts are legal. ValueError if
-    a pair exceeds `length`.
+    Returns `input_ids`, `token_type_ids` and `attention_mask`, int64 [pairs, length]. By default, length is the
+    longest pair's, rounded up to `multiple_of` but at most `layout.max_length`. Empty texts are legal. ValueError if a
+    pair exceeds `length`.
 
     >>> batch = lay_out(Layout(6, 4, cls_id=101, sep_id=102, pad_id=0), [[7, 8]], [[9]], length=7)
     >>> batch["input_ids"].tolist(), batch["token_type_ids"].tolist()
@@ -115,16 +115,16 @@ def token_counts(texts: Sequence[TokenIds]) -> np.ndarray:
 
 
 def relevance(logits: np.ndarray) -> np.ndarray:
-    """The score of each pair, float32 [pairs], of logits, float32 [pairs, 2]: the higher, the more relevant."""
+    """Logits, float32 [pairs, 2] -> scores, float32 [pairs]: logit 1 - logit 0, higher is more relevant."""
     return logits[:, RELEVANT] - logits[:, NOT_RELEVANT]
 
 
 def contract(
     layout: Layout, tokenizer_sha256: str, positions: int, document_fields: Sequence[str] = TITLE
 ) -> dict[str, Any]:
-    """What encoding.json holds: all that another implementation needs, and the digest of the tokenizer it holds for.
+    """Content of encoding.json: the contract for another implementation, and its tokenizer's digest.
 
-    `positions` are the model's, the longest pair that it could take; `document_fields` what a document's text is of.
+    `positions` is the longest pair that the model could take; `document_fields` are the fields of a document's text.
     """
     return {
         "layout": "[CLS] query[:query_input_size - 2] [SEP] document[:doc_input_size - 1] [SEP], then [PAD]",
@@ -144,15 +144,15 @@ def contract(
 
 
 def read_contract(path: Path) -> Layout:
-    """Layout that `encoding.json` states.
+    """Read the layout in `encoding.json`.
 
-    InputError where it states none, or a max_length at which Vespa would cut the last [SEP] off without a word.
+    InputError if it has none, or a max_length at which Vespa would silently cut off the last [SEP].
     """
     try:
         content = read_json(path)
         layout = Layout(**{name: int(content[name]) for name in Layout.__dataclass_fields__})
         longest = int(content["max_length"])
-    except (ValueError, TypeError, KeyError, OverflowError) as error:  # the last: of Infinity
+    except (ValueError, TypeError, KeyError, OverflowError) as error:  # OverflowError: Infinity
         raise InputError(
             f"{path}: expected sizes and special ids as stage export writes them, found: {error!r}"
         ) from error
@@ -160,7 +160,7 @@ def read_contract(path: Path) -> Layout:
         raise InputError(f"{path}: expected room for a token on both sides, found {layout}")
     if longest < layout.max_length:
         raise InputError(
-            f"{path}: max_length: expected at least query_input_size + doc_input_size ({layout.max_length}), for a "
-            f"longer pair would lose its last separator, found {longest}"
+            f"{path}: max_length: expected at least query_input_size + doc_input_size ({layout.max_length}), "
+            f"because a longer pair would lose its last separator, found {longest}"
         )
     return layout

@@ -1,4 +1,4 @@
-"""Texts -> token ids, and token ids of many texts in two arrays: no Python object for each text or token."""
+"""Texts -> token ids, stored in two arrays, without a Python object a text or token."""
 
 import hashlib
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ class Ragged(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: int) -> np.ndarray:  # type: ignore[override]  # no slices: nobody asks for them
-        """Token ids of text `row`, not copied; from the end where `row` is below 0."""
+    def __getitem__(self, row: int) -> np.ndarray:  # type: ignore[override]  # slices are not supported
+        """Token ids of text `row`, a view; a negative `row` counts from the end."""
         row = range(len(self))[row]
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def take(self, rows: Sequence[int]) -> "Ragged":
-        """Some of the texts, in the order of `rows`."""
+        """The texts at `rows`, in that order."""
         return ragged([self[row] for row in rows], self.values.dtype.type)
 
     @property
@@ -47,26 +47,26 @@ class Ragged(Sequence[np.ndarray]):
 
 
 def ragged(texts: Sequence[Sequence[int] | np.ndarray], dtype: type[np.generic] = np.int32) -> Ragged:
-    """Texts, each a list of token ids, in two arrays."""
+    """Pack lists of token ids into one array of `dtype` [all tokens] and one of offsets, int64 [texts + 1]."""
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(token_counts(texts))])
     return Ragged(np.fromiter(chain.from_iterable(texts), dtype, int(offsets[-1])), offsets)
 
 
 def readings(texts: Ragged) -> np.ndarray:
-    """A number for each text, int64 [texts], equal for those of equal token ids, which the model reads alike.
+    """Hash each text's token ids, int64 [texts]: texts with equal token ids are the same text to the model.
 
-    This is what makes two texts the same, here and everywhere. It is a hash, so that tables need not be compared at
-    once: of 10^6 texts, two that differ are equal with a chance of 3 in 10^8.
+    The whole project compares texts by this hash, because tables then need not be in memory together. Among 10^6
+    different texts, the chance of a collision is 3 in 10^8.
     """
     hashes = [hashlib.blake2b(text.astype("<i4").tobytes(), digest_size=8).digest() for text in texts]
     return np.frombuffer(b"".join(hashes), "<i8").astype(np.int64)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """Read `tokenizer.json` with the truncation and padding that it may carry switched off (Vespa does the same)."""
+    """Read `tokenizer.json` and switch its truncation and padding off, as Vespa does."""
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # tokenizers raises nothing narrower
+    except Exception as error:  # tokenizers raises plain Exception
         raise InputError(f"{folder / 'tokenizer.json'}: expected a tokenizers file, found: {error}") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -74,17 +74,17 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text, whole and without special tokens."""
+    """Token ids of each text, uncut and without special tokens."""
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def load_layout(folder: Path, query_input_size: int, doc_input_size: int) -> Layout:
-    """Layout for these sizes and the special ids of the tokenizer in `folder`; InputError where it lacks one."""
+    """Layout of these sizes with the special ids of the tokenizer in `folder`; InputError if one is missing."""
     return Layout(query_input_size, doc_input_size, **special_ids(folder))
 
 
 def special_ids(folder: Path) -> dict[str, int]:
-    """`cls_id`, `sep_id` and `pad_id` of the tokenizer in `folder`; InputError where it lacks one."""
+    """`cls_id`, `sep_id` and `pad_id` of the tokenizer in `folder`; InputError if one is missing."""
     config_file = folder / "tokenizer_config.json"
     config = read_json(config_file)
     tokenizer = load_tokenizer(folder)

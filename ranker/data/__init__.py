@@ -1,1 +1,1 @@
-"""Stage join: judgements from elsewhere and a user's own, as checked tables."""
+"""Stage join: a source's judgements and a user's own, as checked tables."""

@@ -14,11 +14,11 @@ CORPUS = "corpus.jsonl"
 QUERIES = "queries.jsonl"
 QRELS = "qrels/*.tsv"
 HEADER = ["query-id", "corpus-id", "score"]
-SUBTOPIC = "subtopic"  # a fourth column, where stage fetch wrote the qrels of a diversity track
+SUBTOPIC = "subtopic"  # a fourth column, in the qrels that stage fetch wrote of a diversity track
 
 
 def read_beir(folder: Path, fields: Sequence[str], splits: Sequence[str]) -> Collection:
-    """The collection in a folder; qrels of `splits`, or of all files, one after the other, with each file's name."""
+    """The collection in a folder, with the qrels of `splits`, by default of all; each has its split's name."""
     files = sorted(file for file in folder.glob(QRELS) if not file.name.startswith("."))
     if missing := set(splits) - {file.stem for file in files}:
         found = ", ".join(file.stem for file in files) or "none"

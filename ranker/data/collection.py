@@ -1,4 +1,4 @@
-"""What a source holds, whatever its format: queries, judgements, and documents that are read one by one."""
+"""A source in any format: queries, judgements, and documents that are read one by one."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,29 +17,29 @@ Document = tuple[str, list[str]]  # document_id, and the texts of join.document_
 
 @dataclass(frozen=True)
 class Collection:
-    """As it was read: nothing is decided, and nothing dropped."""
+    """All that a source has, before stage join drops any of it."""
 
-    queries: pd.DataFrame  # query_id, query: each id once
+    queries: pd.DataFrame  # query_id, query; ids are unique
     judgements: pd.DataFrame  # as `judgements_table` makes it
-    documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts as they are
-    listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade: what a second file says
-    own: int = 0  # how many of the judgements are a user's own
-    findings: pd.DataFrame | None = None  # query_id, document_id, finding, kept: of these
+    documents: Callable[[], Iterator[Document]]  # in the source's order, ids and texts unchanged
+    listed: pd.DataFrame | None = None  # query_id, document_id, labelled_grade of a second file
+    own: int = 0  # number of judgements that are a user's own
+    findings: pd.DataFrame | None = None  # query_id, document_id, finding, kept: of a user's own
 
 
 @dataclass
 class Census:
-    """What was seen of documents. Ids are kept of those alone that come again or have no text, which are few."""
+    """Counts of the documents read, and ids of those that repeat or have no text, which are few."""
 
-    texts: dict[str, int] = field(default_factory=dict)  # of each id that comes again and has a text, a hash of it
+    texts: dict[str, int] = field(default_factory=dict)  # repeated id -> hash of its first non-empty text
     empty: set[str] = field(default_factory=set)  # ids without a text
-    other_text: set[str] = field(default_factory=set)  # ids that came again with another text
-    in_field: list[int] = field(default_factory=list)  # how many documents have text in each field
+    other_text: set[str] = field(default_factory=set)  # ids that repeat with another text
+    in_field: list[int] = field(default_factory=list)  # number of documents with text, by field
     read: int = 0
-    kept: int = 0  # that have a text, each id once
+    kept: int = 0  # distinct ids with a text
 
     def distinct(self, documents: Callable[[], Iterator[Document]]) -> Iterator[Document]:
-        """Each document that has a text, once: the first of its id. They are read twice, so that few ids are kept."""
+        """Yield the first document with a text for each id. Two passes over the source keep few ids in memory."""
         again = _hashes_of_repeated(document_id for document_id, _ in documents())
         for document_id, texts in documents():
             self.read += 1
@@ -65,14 +65,14 @@ class Census:
         return True
 
     def check_fields(self, names: Sequence[str]) -> None:
-        """InputError where no document has text in one of the fields `names`: it may be misspelt."""
+        """InputError if a field of `names` is empty in all documents: it may be misspelt."""
         for name, count in zip(names, self.in_field, strict=False):
             if not count:
                 raise InputError(f"join.document_fields: expected documents with a {name}, found none in {self.read}")
 
 
 def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
-    """Hashes of the ids that come more than once, and of those that share theirs with another: 8 bytes an id."""
+    """Hashes of repeated ids, and of ids whose hashes collide: 8 bytes an id in memory."""
     hashes = np.fromiter(map(hash, ids), np.int64)
     hashes.sort()
     return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
@@ -81,9 +81,10 @@ def _hashes_of_repeated(ids: Iterable[str]) -> set[int]:
 def judgements_table(
     rows: list[tuple[str, str, int | None]], qrels_split: str = "", subtopics: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Judgements as they were read, with the split of the qrels and the subtopic, each empty in formats without it.
+    """Table of the judgements read.
 
-    query_id, document_id, qrels_split and subtopic are str; grade is Int32, missing where none was given.
+    query_id, document_id, qrels_split and subtopic are str, the last two empty in formats without them; grade is Int32,
+    missing if it was blank.
     """
     frame = pd.DataFrame(rows, columns=[*IDS, "grade"], dtype=object)
     frame = frame.assign(qrels_split=qrels_split, subtopic=list(subtopics) if subtopics else "")
@@ -91,7 +92,7 @@ def judgements_table(
 
 
 def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.DataFrame:
-    """Queries as `Collection` has them, of (where, id, text); InputError names one that is blank or there twice."""
+    """Table of queries from (where, id, text); InputError names a blank or repeated one."""
     seen: dict[str, str] = {}
     for where, query_id, text in queries:
         if query_id in seen:
@@ -105,11 +106,11 @@ def queries_table(path: Path, queries: Iterator[tuple[str, str, str]]) -> pd.Dat
 
 
 def parse_grade(where: str, text: str) -> int | None:
-    """A grade as it is written, None where it is blank; InputError says `where` one is no whole number."""
+    """Parse a grade, None if blank; InputError at `where` if it is not a whole number of at most MAX_GRADE."""
     text = text.strip()
     if not text:
         return None
-    if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 where a column has gaps
+    if not re.fullmatch(r"-?[0-9]+(\.0+)?", text):  # pandas writes 1.0 if a column has gaps
         raise InputError(f"{where}: expected a whole number as grade, found {text[:80]!r}")
     grade = float(text)  # int() refuses more than 4300 digits
     if abs(grade) > MAX_GRADE:

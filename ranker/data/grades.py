@@ -1,4 +1,4 @@
-"""The scale of the judgements: how often each grade was given, and what speaks against its largest one."""
+"""The scale of the judgements: counts by grade, and doubts about the largest grade."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 
-# A slip of the finger comes once or a few times. TREC-COVID's and the sample's grade 2 are more than half of what is
-# above 0; the rarest top of a scale in use, the web tracks' "navigational", is about a hundredth.
+# A typing error occurs once or a few times. In TREC-COVID and the sample, grade 2 is more than half of the grades above
+# 0; the rarest top grade in use, the web tracks' "navigational", is about 1%.
 FEW = 10
 SMALL_SHARE = 0.01
 
 
 def grade_counts(pairs: pd.DataFrame) -> dict[str, int]:
-    """How many of the pairs have each grade, from the lowest; `pairs` has grade."""
+    """Number of pairs by grade, from the lowest; `pairs` has grade."""
     return {str(grade): int(count) for grade, count in pairs["grade"].value_counts().sort_index().items()}
 
 
 def check_grades(judgements: pd.DataFrame, scale: Sequence[int]) -> None:
-    """InputError where a grade is not of the scale that join.grades names; of an empty one, every grade is.
+    """InputError if a grade is not in `scale` (join.grades); an empty scale allows every grade.
 
-    `judgements` has query_id, document_id and grade, missing where none was given.
+    `judgements` has query_id, document_id and grade, which may be missing.
     """
     wrong = (
         judgements[judgements["grade"].notna() & ~judgements["grade"].isin(list(scale))] if scale else judgements[:0]
@@ -34,9 +34,10 @@ def check_grades(judgements: pd.DataFrame, scale: Sequence[int]) -> None:
 
 
 def doubts(counts: dict[str, int], scale: Sequence[int]) -> list[str]:
-    """A line where no scale is named and the largest grade, by which targets are divided, has next to no judgements.
+    """A warning if the largest grade is very rare and `scale` is empty, because targets are divided by that grade.
 
-    Or where it stands apart: a code such as 9 for "not sure" can be frequent. A single grade above 0 rescales nothing.
+    Also if it is not the next grade after the second largest: a code such as 9 for "not sure" can be frequent. A single
+    grade above 0 needs no scale.
     """
     above = {int(grade): count for grade, count in counts.items() if int(grade) > 0}
     if scale or len(above) < 2:

@@ -1,4 +1,4 @@
-"""Judgements -> graded pairs of known queries and documents, with an account of all that is dropped."""
+"""Judgements -> graded pairs of known queries and documents, with a reason for each dropped judgement."""
 
 from dataclasses import dataclass
 
@@ -13,39 +13,39 @@ from ranker.project.draw import Lookup, draw
 from ranker.project.tables import IDS
 
 DROPPED = (
-    "judgement_without_document",  # the source has no such document
-    "unknown_query",  # nor such a query
+    "judgement_without_document",  # the source lacks the document
+    "unknown_query",  # the source lacks the query
     "empty_document",  # no text in any of its fields
-    "document_without_judgement",  # named beside a query, but without a grade
-    "conflicting_grades",  # one pair, several grades: none of them can be trusted
+    "document_without_judgement",  # listed with a query, but without a grade
+    "conflicting_grades",  # one pair with several grades
     "grade_below_0",
-    "query_itself",  # a document of the query's id that reads like it
-    "other_subtopic",  # one pair, a grade for each of several subtopics: the first of the largest stays
-    "duplicate_pair",  # one pair several times with one grade: the first stays
-    "query_without_pairs",  # nothing of it kept
-    "judged_in_another_collection",  # a user's own judgement of a query or document that the source does not have
-    "judged_with_another_text",  # another query or title than was judged has its ids
+    "query_itself",  # the document has the query's id and text
+    "other_subtopic",  # one pair graded for several subtopics: the first of the largest grades stays
+    "duplicate_pair",  # one pair repeated with one grade: the first stays
+    "query_without_pairs",  # all its judgements were dropped
+    "judged_in_another_collection",  # a user's own judgement; the source lacks its query or document
+    "judged_with_another_text",  # a user's own judgement; its ids have another query or title here
 )
 NOTED = (
     "pair_not_in_labelled_data",
-    "grade_not_that_of_labelled_data",  # the CSV's counts
+    "grade_not_that_of_labelled_data",  # the CSV's grade counts
     "judged_twice_in_labelled_data",
     "document_with_two_texts",  # the first counts
-    "repeated_text",  # another pair of texts that the model reads alike
-    "repeated_text_other_grade",  # such pairs, whose grades differ
-    "query_under_another_id",  # a query that the model reads like an earlier one
-    "query_is_a_document",  # a query of a document's id that reads like it
-    "revised_grade",  # a user's own judgement in place of an older one; both are in their files
+    "repeated_text",  # another pair has the same token ids
+    "repeated_text_other_grade",  # such pairs with different grades
+    "query_under_another_id",  # an earlier query has the same token ids
+    "query_is_a_document",  # a document has the query's id and text
+    "revised_grade",  # a user's own judgement replaces an older one; both stay in their files
 )
-PER_POSITIVE = 4  # stand-ins
-AT_LEAST = 10  # of a query
+PER_POSITIVE = 4  # stand-ins for each positive
+AT_LEAST = 10  # stand-ins of a query
 
 
 @dataclass(frozen=True)
 class Joined:
-    """The tables of stage join beside that of documents, and an account of every judgement that is not in them."""
+    """The tables of stage join except documents, and a finding for every judgement that was dropped or noted."""
 
-    queries: pd.DataFrame  # query_id, query: those that have pairs
+    queries: pd.DataFrame  # query_id, query: those with pairs
     pairs: pd.DataFrame  # query_id, document_id, grade, relevant, judged (true)
     findings: pd.DataFrame  # query_id, document_id, finding (of DROPPED or NOTED), kept
     counts: dict[str, dict[str, int]]
@@ -54,11 +54,11 @@ class Joined:
 def join(
     collection: Collection, census: Census, asked: "pd.Series[int]", texts: "pd.Series[int]", relevant_from: int
 ) -> Joined:
-    """Keep what is a graded pair of a known query and document; drop the rest, and count all of it.
+    """Keep graded pairs of known queries and documents; drop and count the rest.
 
-    `census` saw all documents. `asked` has the queries' readings by query_id, `texts` those of the documents that were
-    judged or have a query's id, by document_id. A pair is relevant where its grade is at least `relevant_from`.
-    InputError if nothing is left.
+    `census` has seen all documents. `asked` has the queries' readings by query_id; `texts`, by document_id, those of
+    documents that were judged or have a query's id. A pair is relevant if its grade is at least `relevant_from`.
+    InputError if all pairs are dropped.
     """
     queries = collection.queries
     rows = with_readings(collection.judgements, asked, texts)
@@ -89,8 +89,8 @@ def join(
 def _why_dropped(
     rows: pd.DataFrame, known_queries: set[str], census: Census, texts: "pd.Series[int]"
 ) -> "pd.Series[str]":
-    """The first of DROPPED that holds for each row, or an empty string."""
-    grades = rows.groupby([*IDS, "subtopic"])["grade"].transform("nunique")  # of those that are there
+    """The first reason of DROPPED that applies to each row, or an empty string."""
+    grades = rows.groupby([*IDS, "subtopic"])["grade"].transform("nunique")  # without missing ones
     conflicts = (grades > 1).groupby([rows[name] for name in IDS]).transform("any")
     has_text = rows["document_id"].isin(texts.index)
     is_empty = rows["document_id"].isin(census.empty)
@@ -113,7 +113,7 @@ def _why_dropped(
 
 
 def _check_zeros(known: "pd.Series[str]", rows: pd.DataFrame) -> None:
-    """InputError where judgements name queries by other leading zeros than the queries have: ids are texts."""
+    """InputError if ids of queries and judgements differ in leading zeros only, because ids are compared as text."""
     judged = set(rows["query_id"])
     unjudged = {name.lstrip("0"): name for name in known if name.isdecimal() and name not in judged}
     unknown = sorted(name for name in judged - set(known) if name.isdecimal() and name.lstrip("0") in unjudged)
@@ -126,7 +126,7 @@ def _check_zeros(known: "pd.Series[str]", rows: pd.DataFrame) -> None:
 
 
 def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.DataFrame) -> list[pd.DataFrame]:
-    """How a second file that lists judgements, the tutorial's JSON, differs from the first."""
+    """Differences of a second file of judgements, the tutorial's JSON, from the first."""
     if listed is None:
         return []
     found = listed.merge(rows[IDS].drop_duplicates(), how="left", indicator=True)["_merge"]
@@ -144,7 +144,7 @@ def _of_second_file(listed: pd.DataFrame | None, rows: pd.DataFrame, kept: pd.Da
 def _noted(
     kept: pd.DataFrame, census: Census, queries: pd.DataFrame, asked: "pd.Series[int]", texts: "pd.Series[int]"
 ) -> list[pd.DataFrame]:
-    """What a user should know of what is kept."""
+    """Findings on pairs and queries that are kept."""
     alike = ["asked", "text"]
     grades = kept.groupby(alike)["grade"].transform("nunique")
     two = kept[kept["document_id"].isin(census.other_text)].drop_duplicates("document_id")
@@ -179,7 +179,7 @@ def _counts(
     by_split = {str(name): int(count) for name, count in splits}
     return {
         "read": read,
-        **({"qrels_splits": by_split} if by_split else {}),  # judgements of each split that was read
+        **({"qrels_splits": by_split} if by_split else {}),  # number of judgements by split
         "kept": {
             "queries": int(kept["query_id"].nunique()),
             "documents": census.kept,
@@ -196,11 +196,11 @@ def _counts(
 def stand_ins(pairs: pd.DataFrame, judgements: pd.DataFrame, documents: int, at: Lookup) -> pd.DataFrame:
     """Random unjudged documents in place of judged negatives: pairs of grade 0, with `judged` false.
 
-    They are of each query of `pairs` that has relevant documents alone, as `draw` draws them. `judgements` are all that
-    were read, with their readings; those that are not among `pairs` were dropped.
+    Each query of `pairs` with relevant documents only gets some, by `draw`. `judgements` are all that were read, with
+    their readings; those that are not in `pairs` were dropped.
     """
     known = judgements[[*IDS, "asked", "text"]].merge(pairs[[*IDS, "relevant"]], how="left")
     by_query = pairs.groupby("query_id", sort=False)["relevant"].agg(["all", "size"])
-    wanted = (PER_POSITIVE * by_query.loc[by_query["all"], "size"]).clip(lower=AT_LEAST)
-    drawn = draw(wanted, known, documents, at)
+    n_needed = (PER_POSITIVE * by_query.loc[by_query["all"], "size"]).clip(lower=AT_LEAST)
+    drawn = draw(n_needed, known, documents, at)
     return drawn.assign(grade=np.int32(0), relevant=False, judged=False)

@@ -1,4 +1,4 @@
-"""The file of a user's own judgements, which no stage writes: read, written, and joined to a collection."""
+"""The file of a user's own judgements: reading, writing, joining to a collection. No stage writes it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ Pair = tuple[str, str]  # query_id, document_id
 
 @dataclass(frozen=True)
 class OwnJudgement:
-    """A row of the file. `query` and `title` are what was judged, or empty; `earlier` has the grades that it had."""
+    """A row of the file. `query` and `title` are the judged texts, or empty; `earlier` lists replaced grades."""
 
     where: str
     query_id: str
@@ -35,21 +35,21 @@ class OwnJudgement:
 
 @dataclass(frozen=True)
 class Known:
-    """What a collection knows of queries, and of the documents that are asked for: the first of its texts."""
+    """Texts of a collection's queries and of some documents, the first non-empty one of each id."""
 
     queries: dict[str, str]
-    by_text: dict[str, str]  # id of the first query of a text
+    by_text: dict[str, str]  # folded text -> id of the first query with it
     documents: dict[str, list[str]]
 
     def query_id(self, query_id: str, query: str) -> str | None:
-        """The collection's id of a query: the same, or that of the same text; None where its text is another one's."""
+        """The collection's id of a query, by id or else by text; None if the id has another text."""
         if query_id in self.queries:
             return query_id if not query or same_text(query, self.queries[query_id]) else None
         return self.by_text.get(folded(query), query_id)
 
 
 def read_judgements(path: Path) -> list[OwnJudgement]:
-    """The rows of the file that have a grade; InputError names one without an id, or whose grade is none."""
+    """Rows of the file with a grade; InputError names a row without an id or with a wrong grade."""
     if not path.is_file():
         raise InputError(f"{path}: expected a CSV file with the columns {', '.join(COLUMNS)}, found none")
     rows = []
@@ -66,7 +66,7 @@ def read_judgements(path: Path) -> list[OwnJudgement]:
 
 
 def own_grade(where: str, cell: str) -> int | None:
-    """A grade of 0 or more, or None where there is none."""
+    """Parse a grade of 0 or more; None if blank."""
     grade = parse_grade(where, cell)
     if grade is not None and grade < 0:
         raise InputError(f"{where}: expected a grade of 0 or more, found {grade}")
@@ -74,14 +74,14 @@ def own_grade(where: str, cell: str) -> int | None:
 
 
 def write_judgements(path: Path, rows: Iterable[OwnJudgement]) -> None:
-    """Write the file whole, a line a pair, by the ids of query and document."""
+    """Write the file atomically, a line a pair, in the order of query and document ids."""
     ordered = sorted(rows, key=lambda row: (*row.pair, row.query, row.title))
     with atomic(path) as partial:
         write_table(partial, COLUMNS, ([getattr(row, name) for name in COLUMNS] for row in ordered))
 
 
 def known(collection: Collection, documents: set[str]) -> Known:
-    """What a collection knows of its queries and of some `documents`."""
+    """Look up the texts of all queries and of `documents`, a set of ids."""
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
     by_text = {folded(text): query_id for query_id, text in reversed(queries.items())}
     texts: dict[str, list[str]] = {}
@@ -94,9 +94,9 @@ def known(collection: Collection, documents: set[str]) -> Known:
 def place(
     rows: list[OwnJudgement], here: Known, fields: Sequence[str]
 ) -> tuple[dict[Pair, OwnJudgement], list[tuple[OwnJudgement, str]]]:
-    """The rows that are of a collection, by its ids, and the others with the finding that says why they are left.
+    """Split rows into the collection's judgements, by its ids, and the others with a finding as the reason.
 
-    InputError names a pair that has two grades.
+    InputError names a pair with two grades.
     """
     own: dict[Pair, OwnJudgement] = {}
     left: list[tuple[OwnJudgement, str]] = []
@@ -118,7 +118,7 @@ def place(
 
 
 def _why_left(row: OwnJudgement, query_id: str | None, here: Known, fields: Sequence[str]) -> str:
-    """The finding for which a row is no judgement of this collection, or an empty string."""
+    """The reason that a row does not judge this collection, or an empty string."""
     if row.document_id not in here.documents or (row.query_id not in here.queries and not row.query.strip()):
         return "judged_in_another_collection"
     texts = dict(zip(fields, here.documents[row.document_id], strict=True))
@@ -128,9 +128,9 @@ def _why_left(row: OwnJudgement, query_id: str | None, here: Known, fields: Sequ
 
 
 def with_judgements(collection: Collection, path: Path, fields: Sequence[str]) -> Collection:
-    """The collection with a user's own judgements in the place of its own of the same pairs, and new queries.
+    """Add a user's own judgements and queries to a collection; they replace its judgements of the same pairs.
 
-    Its findings have the pairs whose grade was revised, and the rows of the file that are of another collection.
+    The findings list pairs with a revised grade, and rows of the file that belong to another collection.
     """
     rows = read_judgements(path)
     if not rows:
@@ -156,7 +156,7 @@ def with_judgements(collection: Collection, path: Path, fields: Sequence[str]) -
 
 
 def grades_of(judgements: pd.DataFrame) -> dict[Pair, set[int]]:
-    """The grades of each pair that has one."""
+    """The grades of each graded pair."""
     graded = judgements.dropna()
     grades: dict[Pair, set[int]] = {}
     for query_id, document_id, grade in graded[[*IDS, "grade"]].itertuples(index=False, name=None):
@@ -165,7 +165,7 @@ def grades_of(judgements: pd.DataFrame) -> dict[Pair, set[int]]:
 
 
 def _listed(listed: pd.DataFrame | None, own: pd.DataFrame) -> pd.DataFrame | None:
-    """What the tutorial's second file would say: the same of these pairs."""
+    """The tutorial's second file with the user's own grades of these pairs."""
     if listed is None:
         return None
     kept = listed[~pd.MultiIndex.from_frame(listed[IDS]).isin(pd.MultiIndex.from_frame(own[IDS]))]

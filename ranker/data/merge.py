@@ -1,4 +1,4 @@
-"""Tables of grades merged into the file of a user's own judgements: new ones, revised ones, those of new queries."""
+"""Merge tables of grades into the file of a user's own judgements: new and revised grades, new queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,27 +22,26 @@ from ranker.data.judged import (
 from ranker.project.tables import IDS
 
 NOT_FOR_JUDGES = ("grade", "found_by", "could_move")
-Rows = list[tuple[str, dict[str, str], int]]  # where a row is, its cells, its grade
+Rows = list[tuple[str, dict[str, str], int]]  # place (file and line), cells, grade
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a table changes in the file of judgements."""
+    """Changes of a table to the file of judgements."""
 
-    rows: list[OwnJudgement]  # of the file as it would be
+    rows: list[OwnJudgement]  # of the changed file
     new: list[OwnJudgement]
-    of_new_queries: int  # of these
+    of_new_queries: int  # among `new`
     revised: list[OwnJudgement]
     known: int
     without_grade: int
 
 
 def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str], scale: Sequence[int] = ()) -> Merged:
-    """What the grades of `table` change in `file`, the user's own judgements of the collection.
+    """Merge the grades of `table` into the rows of `file`, the user's own judgements; writes neither.
 
-    InputError names the row that is a mistake: a grade that is none, or none of `scale` (an empty one has all), a
-    document or a query that the collection does not have, a text that is not that of the id beside it, a pair with two
-    grades.
+    InputError names the wrong row: a grade that does not parse or is not in `scale` (empty: every grade), an unknown
+    document or query, a text that does not belong to the id beside it, a pair with two grades.
     """
     existing = read_judgements(file) if file.is_file() else []
     own, left = place(existing, known(collection, {row.document_id for row in existing}), fields)
@@ -69,12 +68,12 @@ def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str]
 
 
 def _earlier(row: OwnJudgement | None, grades: set[int]) -> str:
-    """The grades that a pair had, the oldest first."""
+    """Replaced grades of a pair, oldest first."""
     return " ".join([*([row.earlier] if row and row.earlier else []), *map(str, sorted(grades))])
 
 
 def _filled(path: Path, scale: Sequence[int]) -> tuple[Rows, int]:
-    """The rows of a table that have a grade, and how many have none."""
+    """Rows of a table with a grade, and the number without."""
     rows: Rows = []
     without = 0
     for where, cells in read_table(path, [["query_id", "query"], ["document_id"], ["grade"]]):
@@ -90,7 +89,7 @@ def _filled(path: Path, scale: Sequence[int]) -> tuple[Rows, int]:
 
 
 def _incoming(rows: Rows, collection: Collection, fields: Sequence[str]) -> tuple[dict[Pair, OwnJudgement], int]:
-    """The rows as judgements of the collection, each pair once, and how many of them are of new queries."""
+    """Rows as judgements of the collection, each pair once, and the number with a new query."""
     here = known(collection, {cells["document_id"] for _, cells, _ in rows})
     found: dict[Pair, OwnJudgement] = {}
     queries = dict(here.queries)
@@ -111,14 +110,14 @@ def _incoming(rows: Rows, collection: Collection, fields: Sequence[str]) -> tupl
 
 
 def _query(where: str, cells: dict[str, str], here: Known) -> tuple[str, str]:
-    """Id and text of a row's query: the collection's, or those of a new one."""
+    """Id and text of a row's query, the collection's or a new one."""
     query_id, query = cells.get("query_id", ""), on_one_line(cells.get("query", ""))
     if not query_id.strip() and not query:
         raise InputError(f"{where}: expected the id or the text of a query, found neither")
     found = here.query_id(query_id if query_id.strip() else query_id_of(query), query)
     if found is None:
         expected = here.queries[query_id]
-        raise InputError(f"{where}: query {query_id}: expected {expected!r}, whose id it is, found {query!r}")
+        raise InputError(f"{where}: query {query_id}: expected {expected!r}, the text of this id, found {query!r}")
     if found not in here.queries and not query:
         raise InputError(f"{where}: expected the id of a query, or a text beside it, found {query_id!r}")
     return found, here.queries.get(found, query)
@@ -127,12 +126,12 @@ def _query(where: str, cells: dict[str, str], here: Known) -> tuple[str, str]:
 def _checked_title(
     where: str, cells: dict[str, str], here: Known, collection: Collection, fields: Sequence[str]
 ) -> str:
-    """The title of a row's document, or nothing where it has none; each text that the row names is the document's."""
+    """The title of a row's document, or an empty string; InputError if a text of the row is not the document's."""
     document_id = cells["document_id"]
     if document_id not in here.documents:
         title = cells.get("title", "") if "title" in fields else ""
         raise InputError(
-            f"{where}: expected the id of a document, {_that_of(title, collection, fields)}found {document_id!r}"
+            f"{where}: expected the id of a document, {_id_of_title(title, collection, fields)}found {document_id!r}"
         )
     texts = dict(zip(fields, map(shown, here.documents[document_id]), strict=True))
     for name, text in texts.items():
@@ -142,8 +141,8 @@ def _checked_title(
     return texts.get("title", "")
 
 
-def _that_of(title: str, collection: Collection, fields: Sequence[str]) -> str:
-    """The id of the document that has a title, for a message: spreadsheets change ids."""
+def _id_of_title(title: str, collection: Collection, fields: Sequence[str]) -> str:
+    """Part of a message with the id of the document that has this title, because spreadsheets change ids."""
     if not title.strip():
         return ""
     place = fields.index("title")
@@ -153,13 +152,13 @@ def _that_of(title: str, collection: Collection, fields: Sequence[str]) -> str:
 
 
 def write_form(listed: Path, form: Path) -> int:
-    """Write a new file with the rows of a list of what to judge and a column to fill in; how many they are.
+    """Write the rows of a list to judge to a new file, with an empty column grade; returns the number of rows.
 
-    Which system found a document is left out, because it must not decide the grade. InputError where the file is there:
-    what was typed in it stays.
+    The form omits the system that found a document, because it must not influence the grade. InputError if the file
+    exists, because it may have grades already.
     """
     if form.exists():
-        raise InputError(f"{form}: expected a file that is not there yet, found one, which stays as it is")
+        raise InputError(f"{form}: expected a new file, found an existing one, which stays unchanged")
     rows = [cells for _, cells in read_table(listed, [["query_id", "query"], ["document_id"]])]
     columns = [name for name in (rows[0] if rows else IDS) if name not in NOT_FOR_JUDGES]
     with atomic(form) as partial:

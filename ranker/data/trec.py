@@ -1,4 +1,4 @@
-"""TREC's shapes: topics in XML, SGML or tabs, qrels of four columns, a corpus as JSON lines, CSV or Parquet."""
+"""TREC formats: topics in XML, SGML or tabs, qrels of four columns, a corpus as JSON lines, CSV or Parquet."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from ranker.common.lines import decoded, identifier, json_objects, text_lines, t
 from ranker.data.collection import Collection, Document, judgements_table, parse_grade, queries_table
 
 IDS = ("document_id", "docno", "doc_id", "_id", "id", "cord_uid")
-NUMBERS = ("number", "num", "id", "identifier", "qid")  # names of a topic's number, as an attribute or an element
+NUMBERS = ("number", "num", "id", "identifier", "qid")  # attributes or elements with a topic's number
 NUMBER = re.compile(r"(?i)^\s*Number:\s*")
 TAGS = {
     "title": ("title", "query", "topic"),
     "description": ("desc", "description"),
     "narrative": ("narr", "narrative"),
 }
-LABELS = {  # what a text of TREC's first years begins with, by element: no other text loses its first word
+LABELS = {  # element -> first words of its text in TREC's early years, which are removed
     "title": "Topic|Title", "desc": "Description", "narr": "Narrative", "question": "Question",
     "dom": "Domain", "smry": "Summary", "con": r"Concept\(s\)", "fac": r"Factor\(s\)", "def": r"Definition\(s\)",
 }  # fmt: skip
@@ -33,14 +33,14 @@ ATTRIBUTES = r"""(?:\s+[\w:-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s<>"']+))*\s*/?"""
 ELEMENTS = ("head", "orignum", "nat", "time", "query", "description", "narrative", "summary", *NUMBERS, *LABELS)
 FIELD = re.compile(rf"(?i)<(/?{LANGUAGE}(?:{'|'.join(ELEMENTS)})){ATTRIBUTES}>")  # of SGML
 TAG = re.compile(rf"<(/?)([A-Za-z][\w.:-]*){ATTRIBUTES}>")
-BLOCKS = ("br", "div", "li", "p", "td", "tr")  # elements that part words
+BLOCKS = ("br", "div", "li", "p", "td", "tr")  # elements that separate words
 ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|\w+);")
 ROWS = 8192  # of Parquet, in memory at a time
-Cells = list[tuple[str, str]]  # the elements of a topic, by name, in order
+Cells = list[tuple[str, str]]  # name and text of a topic's elements, in order
 
 
 def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str) -> Collection:
-    """The collection of three files; of a topic, the text of `query_field` (title, description, question …)."""
+    """The collection of three files; `query_field` (title, description, question …) is a topic's query."""
     judged = list(_qrels(qrels))
     return Collection(
         queries=queries_table(topics, _topics(topics, query_field)),
@@ -87,7 +87,7 @@ def _tabs(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _xml(path: Path, text: str) -> ElementTree.Element | None:
-    """The topics of XML below one root, which their file may lack; None where it is SGML, which XML cannot read."""
+    """Topics in XML below an added root, because files may lack one; None for SGML, which is not valid XML."""
     body = re.sub(r"^\s*<\?xml[^>]*\?>|<!DOCTYPE[^>\[]*>", "", text)
     try:
         return ElementTree.fromstring(f"<all>{body}</all>")
@@ -98,7 +98,7 @@ def _xml(path: Path, text: str) -> ElementTree.Element | None:
 
 
 def _of_xml(path: Path, root: ElementTree.Element) -> Iterator[tuple[str, Cells]]:
-    """Topics whose number is an attribute or an element, and whose text lies in elements, or in the topic itself."""
+    """Topics in XML: the number is an attribute or an element; text is in elements or in the topic itself."""
     topics = [element for element in root.iter() if _name(element) in ("top", "topic")]
     if not topics:
         found = ", ".join(sorted({_name(element) for element in root.iter()} - {"all"}))
@@ -121,7 +121,7 @@ def _text_of_xml(element: ElementTree.Element) -> str:
 
 
 def _sgml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
-    """Topics of TREC's first years, whose elements end where the next that is known begins; texts as they are."""
+    """Topics of TREC's early years, whose elements end at the next known one; texts keep their markup."""
     text = re.sub(r"(?s)<!--.*?-->", "", text)
     text = re.sub(r"(?s)<!\[CDATA\[(.*?)\]\]>", lambda found: escape(found[1], quote=False), text)
     blocks = re.findall(rf"(?is)<top{ATTRIBUTES}>(.*?)</top>", text)
@@ -140,7 +140,7 @@ def _sgml(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
 
 
 def _without_markup(where: str, name: str, content: str) -> str:
-    """A text of SGML without tags; InputError names one that is not closed or begins a line: it may be an element."""
+    """Remove tags from SGML text; InputError names one that may be an unknown element: unclosed or first in a line."""
     for tag in TAG.finditer(content):
         _, is_later_line, before = content[: tag.start()].rpartition("\n")
         closed = re.search(rf"(?i)</{re.escape(tag[2])}\s*>", content)
@@ -151,7 +151,7 @@ def _without_markup(where: str, name: str, content: str) -> str:
 
 
 def _number(path: Path, attributes: dict[str, str], cells: Cells) -> str:
-    named = dict(reversed(cells)) | attributes  # the first of a name
+    named = dict(reversed(cells)) | attributes  # the first element of a name
     numbers = (NUMBER.sub("", named.get(name, "")).strip() for name in NUMBERS)
     number = next(filter(None, numbers), "")
     if not number:
@@ -162,7 +162,7 @@ def _number(path: Path, attributes: dict[str, str], cells: Cells) -> str:
 
 
 def _qrels(path: Path) -> Iterator[tuple[tuple[str, str, int | None], str]]:
-    """Judgements, each with the second column, which is the subtopic in a diversity track's qrels."""
+    """Judgements, each with its second column: the subtopic, in a diversity track's qrels."""
     for number, line in text_lines(path):
         cells = line.split()
         where = f"{path}: line {number}"
@@ -188,7 +188,7 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     line = 0
     try:
-        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROWS):  # it would hold the whole file
+        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROWS):  # a pre-buffer holds the whole file
             for row in batch.to_pylist():
                 line += 1
                 yield f"{path}: row {line}", row

@@ -1,4 +1,4 @@
-"""The tutorial's two files, read and checked: labelled_data_all.json and training_all_jugdments_data.csv."""
+"""Read and check the tutorial's two files: labelled_data_all.json and training_all_jugdments_data.csv."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -21,7 +21,7 @@ COLUMNS = ("document_id", "query_id", "label", "title-full")
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(strict=True))
 class Judgement:
-    """One entry of `relevant_docs`, whatever its score says; there are many, and this is a tenth of a BaseModel."""
+    """One entry of `relevant_docs`, with any score; a slotted dataclass takes a tenth of a BaseModel's memory."""
 
     id: str | int
     score: Annotated[int, Field(ge=-MAX_GRADE, le=MAX_GRADE)]
@@ -37,7 +37,7 @@ class LabelledQuery(BaseModel):
 
 
 def read_labelled_data(path: Path) -> list[LabelledQuery]:
-    """Read labelled_data_all.json; InputError names the entry that is not as it should be."""
+    """Read labelled_data_all.json; InputError names a wrong entry."""
     try:
         queries = TypeAdapter(list[LabelledQuery]).validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
@@ -56,9 +56,9 @@ def read_labelled_data(path: Path) -> list[LabelledQuery]:
 
 
 def read_tutorial(folder: Path, fields: Sequence[str]) -> Collection:
-    """The collection of the two files: query texts from the first, all else from the second, cell by cell as text.
+    """The collection of the two files: query texts from the first, all else from the second.
 
-    Ids such as 1e10 or 007 stay what they are. A document is its title.
+    Cells are read as text, so ids such as 1e10 or 007 stay unchanged. A document is its title.
     """
     if list(fields) != ["title"]:
         raise InputError(f"join.document_fields: expected [title] of format tutorial, found {list(fields)}")
@@ -76,7 +76,7 @@ def read_tutorial(folder: Path, fields: Sequence[str]) -> Collection:
 
 
 def _judgements(path: Path) -> Iterator[tuple[str, str, int | None]]:
-    grades: dict[str, int | None] = {}  # by label: there are few
+    grades: dict[str, int | None] = {}  # by label, of which there are few
     for line, row in _rows(path):
         document_id, query_id, label, _ = row.values()
         for name, cell in (("document_id", document_id), ("query_id", query_id)):

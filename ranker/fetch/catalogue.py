@@ -1,4 +1,4 @@
-"""A data set of the ir_datasets catalogue, written as a BEIR folder: nothing is decided, and nothing dropped."""
+"""A data set of the ir_datasets catalogue, written unfiltered as a BEIR folder."""
 
 import json
 from collections.abc import Iterable
@@ -13,15 +13,15 @@ from ranker.common.errors import InputError
 from ranker.common.files import atomic
 from ranker.data.beir import CORPUS, HEADER, QUERIES, SUBTOPIC
 
-DEFAULT_FIELDS = ("text", "title", "query")  # of a query, where it lacks the field that is asked for
+DEFAULT_FIELDS = ("text", "title", "query")  # of a query without fetch.query_field
 
 
 def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
     """Download queries, judgements and all documents, and write the folder.
 
-    A document keeps every text field that it has, a query the text of `query_field`. Ids that come again, empty texts,
-    and judgements of unknown queries or documents are written as they are: stage join has the rules, and counts.
-    ir_datasets checks digests, retries, and keeps what it downloaded in IR_DATASETS_HOME. InputError if any fails.
+    Documents keep all text fields, queries the text of `query_field`. Repeated ids, empty texts, and judgements of
+    unknown queries or documents are written unchanged, because stage join drops and counts them. ir_datasets checks
+    digests, retries, and caches downloads in IR_DATASETS_HOME. InputError if it fails.
     """
     try:
         dataset = ir_datasets.load(dataset_id)
@@ -33,7 +33,7 @@ def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
                 partial / QUERIES,
                 ({"_id": query.query_id, "text": _query_text(query, query_field)} for query in dataset.queries_iter()),
             )
-            split = dataset_id.rpartition("/")[2]  # such as test of beir/nfcorpus/test
+            split = dataset_id.rpartition("/")[2]  # for example test, in beir/nfcorpus/test
             with (partial / f"qrels/{split}.tsv").open("w", encoding="utf-8", newline="\n") as file:
                 qrels = map(_cells, dataset.qrels_iter())
                 first = next(qrels, [])
@@ -41,18 +41,18 @@ def fetch_catalogue(dataset_id: str, query_field: str, folder: Path) -> None:
                     print(*cells, sep="\t", file=file)
     except InputError:
         raise
-    except Exception as error:  # ir_datasets lets through whatever a source raised
+    except Exception as error:  # ir_datasets passes on any error of a source
         raise InputError(f"{dataset_id}: expected to load it through ir_datasets, found: {error!r}") from error
 
 
 def _cells(qrel: Any) -> list[Any]:
-    """The cells of a judgement: of a diversity track, its subtopic is the last."""
+    """Cells of a judgement; a diversity track's have the subtopic last."""
     subtopic = [qrel.subtopic_id] if hasattr(qrel, "subtopic_id") else []
     return [qrel.query_id, qrel.doc_id, qrel.relevance, *subtopic]
 
 
 def _texts(document: Any) -> dict[str, str]:
-    """The text fields of a document, under their own names, but for its id; `text` as its default text."""
+    """Text fields of a document, without its id and url; `text` defaults to the abstract."""
     found = {
         name: value
         for name, value in document._asdict().items()
@@ -71,4 +71,4 @@ def _query_text(query: Any, field: str) -> str:
 def _write(path: Path, rows: Iterable[dict[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
-            print(json.dumps(row), file=file)  # in ASCII: half a character can be written
+            print(json.dumps(row), file=file)  # in ASCII, because UTF-8 cannot encode a lone surrogate

@@ -1,4 +1,4 @@
-"""One file from a path or an http(s) URL: streamed, retried, bounded, checked; in place whole or not at all."""
+"""One file from a path or an http(s) URL: streamed, retried, bounded, checked, written atomically."""
 
 import re
 import shutil
@@ -21,8 +21,8 @@ CHUNK = 2**16  # bytes
 def fetch_file(source: str, destination: Path, expected_sha256: str = "") -> None:
     """Copy or download `source` to `destination`, with a progress bar for URLs.
 
-    A failed download or a wrong digest is tried again, TRIES times in all; one of more than MAX_BYTES, or redirected to
-    another scheme, is not. InputError names the source and what was wrong with it; `destination` is then what it was.
+    A failed download or a wrong digest is tried TRIES times; more than MAX_BYTES or a redirect to another scheme fails
+    at once. InputError names the source and the mistake, and leaves `destination` unchanged.
     """
     with atomic(destination) as partial:
         if re.match(r"https?://", source, re.IGNORECASE):
@@ -67,9 +67,9 @@ def _stream(url: str, partial: str, _: pooch.Pooch) -> None:
 
 
 def _open(url: str) -> requests.Response:
-    """The response after redirects, whose bodies are not read; InputError if one leads to another scheme.
+    """Follow redirects without reading their bodies; InputError if one leads to another scheme.
 
-    From https to http nobody could vouch for what comes.
+    A redirect from https to http would give up the authentication of the content.
     """
     there = url
     for _ in range(REDIRECTS + 1):
@@ -90,7 +90,7 @@ def check_digest(source: str, file: Path, expected_sha256: str) -> None:
 
 
 def has_etag(url: str) -> bool:
-    """Whether a server tells the version of what it has at a URL."""
+    """True if the server sends a version (ETag) for a URL."""
     try:
         with requests.head(url, timeout=TIMEOUT, allow_redirects=True) as response:
             return "ETag" in response.headers

@@ -1,4 +1,4 @@
-"""Files of a source that a user names: a folder, a file of it, a zip or tar, or the URL of one of these two."""
+"""Files of a source that the user names: a folder, a zip or tar, or the URL of an archive."""
 
 import re
 import tarfile
@@ -19,10 +19,10 @@ CHUNK = 2**20
 
 
 def take_files(source: str, names: tuple[str, ...], destination: Path, expected_sha256: str = "") -> None:
-    """Put the files `names`, which may be patterns, of a source into the folder `destination`, all or none.
+    """Copy the files `names`, which may be patterns, of a source into the folder `destination`, all or none.
 
-    In an archive they may lie at any one depth. Members outside it, links and what is more than MAX_BYTES are refused.
-    A URL needs a digest where its server names no version (ETag) that DVC could watch. InputError names the source.
+    In an archive they may be in any one folder. Links, paths that lead out of it and files of more than MAX_BYTES are
+    refused. A URL needs a digest if its server sends no version (ETag) for DVC to watch. InputError names the source.
     """
     with TemporaryDirectory() as work, atomic(destination) as partial:
         partial.mkdir()
@@ -62,7 +62,7 @@ def _checked(source: str, expected_sha256: str) -> Path:
 
 @contextmanager
 def _opened(source: str, place: Path, names: tuple[str, ...]) -> Iterator[Iterator[tuple[str, BinaryIO]]]:
-    """The files `names` of a folder or an archive, open."""
+    """Open the files `names` of a folder or an archive."""
     if place.is_dir():
         yield _of_folder(source, place, names)
     elif zipfile.is_zipfile(place):
@@ -106,7 +106,7 @@ def _of_tar(source: str, archive: tarfile.TarFile, names: tuple[str, ...]) -> It
 
 
 def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Where each name is in an archive; InputError where it is there never or twice, or a path leads out of it."""
+    """Each file's name and path in an archive; InputError if one is missing or repeated, or a path leads out of it."""
     for path in paths:
         if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or ":" in path.partition("/")[0]:
             raise InputError(f"{source}: expected members within the archive, found {path!r}")
@@ -125,7 +125,7 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
 
 
 def _matches(path: str, name: str) -> bool:
-    """Whether the end of a path is as a name's pattern says, part by part; what macOS adds to an archive never is."""
+    """True if the last parts of a path match a name's pattern; files that macOS adds to an archive never match."""
     parts, patterns = path.split("/"), name.split("/")
     if parts[0] == "__MACOSX" or len(parts) < len(patterns) or _is_hidden(parts[-1], patterns[-1]):
         return False
@@ -133,12 +133,12 @@ def _matches(path: str, name: str) -> bool:
 
 
 def _is_hidden(file: str, pattern: str) -> bool:
-    """As in a shell, where a pattern takes no file whose name begins with a dot: macOS writes a `._x` beside an `x`."""
+    """True for a dot file that the pattern does not name, as in a shell: macOS writes `._x` beside `x`."""
     return file.startswith(".") and not pattern.startswith(".")
 
 
 def _copy(content: BinaryIO, file: BinaryIO, where: str) -> None:
-    """Copy at most MAX_BYTES: an archive's own word on a size is not to be trusted."""
+    """Copy at most MAX_BYTES, because the size that an archive states can be wrong."""
     copied = 0
     while chunk := content.read(CHUNK):
         copied += len(chunk)

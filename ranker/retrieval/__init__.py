@@ -1,1 +1,1 @@
-"""What finds each query's best documents of the whole collection, and what is mined of them."""
+"""First stage: each query's best documents in the whole collection, and negatives mined from them."""

@@ -1,4 +1,4 @@
-"""BM25 over all documents, as the application package for Vespa has it: its words, its formula, a sum over fields."""
+"""BM25 over all documents as Vespa computes it: the same tokenisation and formula, summed over fields."""
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +13,14 @@ import Stemmer
 from ranker.contract.words import DROPPED, stemmer_of
 
 K1, B = 1.2, 0.75  # Vespa's defaults
-# A symbol is a word of its own. Where a script puts no spaces between words, what stands between two spaces is one.
+# A symbol is a word by itself. A script without spaces between words gives one word between two spaces.
 _WORD = regex.compile(r"\p{So}|[\p{L}\p{Mn}\p{Mc}\p{N}]+")
 _ACCENTS = regex.compile("[\u0300-\u036f]+")
-KEPT = 2**17  # stems that are kept at hand; text has few words often
+KEPT = 2**17  # cached stems; text repeats few words often
 
 
 def analyser(language: str) -> Callable[[str], list[str]]:
-    """The function that gives a text's words, as Vespa's OpenNlpLinguistics makes them with Snowball's stemmers.
+    """A function from text to stems, equal to Vespa's OpenNlpLinguistics with Snowball's stemmers.
 
     >>> analyser("en")("Children's toys, Type-2 (Études)")
     ['children', 's', 'toy', 'type', '2', 'etud']
@@ -37,11 +37,11 @@ def analyser(language: str) -> Callable[[str], list[str]]:
 
 
 class Bm25:
-    """The sum over fields of Vespa's bm25(field): k1 1.2, b 0.75, no stop words, statistics of each field's own.
+    """The sum over fields of Vespa's bm25(field): k1 1.2, b 0.75, no stop words, statistics by field.
 
-    `queries` has query_id and query; `documents` are the texts of each one's fields, and are read once. Of each text a
-    number is kept for each word: the same one for all words that no query has, which count for nothing but a text's
-    length. Document frequencies and mean lengths are those of all documents.
+    `queries` has query_id and query. `documents` yields the texts of each document's fields, and is read once. A text
+    is stored as a number for each word; words that are in no query share one number, because they only add to the
+    text's length. Document frequencies and mean lengths are those of all documents.
     """
 
     def __init__(self, queries: pd.DataFrame, documents: Iterable[Sequence[str]], language: str) -> None:

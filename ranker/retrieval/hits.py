@@ -1,4 +1,4 @@
-"""Hits: of each query the best documents of the whole collection, as columns query_id, document_id and score."""
+"""Hits: each query's best documents in the whole collection, as columns query_id, document_id and score."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,9 +16,9 @@ Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and th
 def bm25_hits(
     queries: pd.DataFrame, documents: Iterable[tuple[list[str], Iterable[Sequence[str]]]], language: str, depth: int
 ) -> pd.DataFrame:
-    """The `depth` best documents of each query by BM25, of those that share a word with it.
+    """The `depth` best documents of each query by BM25, among those that share a word with it.
 
-    `documents` are parts of the collection, each ids and the texts of each document's fields.
+    `documents` yields chunks of the collection: ids, and the texts of each document's fields.
     """
     ids: list[pa.Array] = []
 
@@ -39,15 +39,14 @@ def bm25_hits(
 
 
 def kth(scores: np.ndarray, depth: int) -> float:
-    """The score of rank `depth`, or the lowest of fewer."""
+    """The score at rank `depth`, or the lowest if there are fewer; `scores` is float32 [documents]."""
     return float(np.partition(scores, -depth)[-depth] if len(scores) > depth else scores.min(initial=0))
 
 
 def cosine_hits(query_ids: "pd.Series[str]", vectors: np.ndarray, parts: Iterable[Part], depth: int) -> pd.DataFrame:
     """The `depth` best documents of each query by the cosine of their vectors, which have length 1.
 
-    `vectors` are the queries', float32 [queries, size]. Documents pass by in parts; of equal scores at the last rank,
-    those that came first stay.
+    `vectors` are the queries', float32 [queries, size]. Documents arrive in chunks; ties keep the earlier document.
     """
     scores = np.empty((len(vectors), 0), np.float32)
     rows = np.empty((len(vectors), 0), np.int64)
@@ -67,14 +66,14 @@ def cosine_hits(query_ids: "pd.Series[str]", vectors: np.ndarray, parts: Iterabl
 
 
 def cosine_scores(run: pd.DataFrame, queries: Embeddings, documents: Embeddings) -> np.ndarray:
-    """Cosine of each pair's two embeddings, float32 [pairs]: what the base model knows without any judgement."""
+    """Cosine of each pair's two embeddings, float32 [pairs]: the untrained baseline."""
     rows = queries.values[[queries.index[query_id] for query_id in run["query_id"]]]
     columns = documents.values[[documents.index[document_id] for document_id in run["document_id"]]]
     return np.einsum("ij,ij->i", rows, columns, dtype=np.float32)
 
 
 def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
-    """Hits by the sum of reciprocal ranks, 1 / (60 + rank), over several tables of hits with their ranks."""
+    """Reciprocal rank fusion: hits by the sum of 1 / (60 + rank) over several tables of hits with ranks."""
     all_hits = pd.concat(run.assign(score=1 / (RRF + run["rank"])) for run in runs)
     return ordered(all_hits.groupby(["query_id", "document_id"], sort=False)["score"].sum().reset_index(), depth)
 
@@ -82,7 +81,7 @@ def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The `depth` best hits of each query with their ranks from 1, queries in the order of first appearance.
 
-    By falling score, then by falling document_id. The ranks are the order: single precision may make scores equal.
+    Sorted by falling score, then falling document_id. The order is in the ranks, because float32 may make scores equal.
     """
     hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
     hits = hits.sort_values(["place", "score", "document_id"], ascending=[True, False, False])
@@ -90,6 +89,6 @@ def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
 
 
 def first_ranks(hits: pd.DataFrame, depth: int) -> pd.DataFrame:
-    """The first `depth` hits of each query, which lie best first, with their ranks from 1."""
+    """The first `depth` hits of each query with ranks from 1; `hits` are sorted, best first."""
     hits = hits.assign(rank=hits.groupby("query_id", sort=False).cumcount().astype(np.int32) + 1)
     return hits[hits["rank"] <= depth].reset_index(drop=True)

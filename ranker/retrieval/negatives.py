@@ -1,8 +1,7 @@
-"""Negatives of queries that have few judged ones: unjudged hits of the first stage, and documents drawn at random.
+"""Negatives for queries with few judged ones: unjudged hits of the first stage, and random documents.
 
-A mined document that nobody judged may be relevant. So a hit is refused where it reads like a relevant document of the
-query, or is nearly as close to the query as those are; and what gets through all the same is measured on relevant
-documents that are hidden.
+An unjudged document may be relevant. So mining refuses hits that read like a relevant document of the query, or are
+almost as close to the query as these. `false_negatives` measures the remaining errors with hidden relevant documents.
 """
 
 import hashlib
@@ -16,39 +15,40 @@ from ranker.project.draw import draw
 from ranker.project.params import Negatives
 from ranker.project.tables import IDS
 
-# Judged negatives for each positive below which a query has few. The judges of a query with more looked at what is
-# near, and what they left is worth less than what they graded.
+# A query needs mining below this number of judged negatives for each positive. With more, the judges have graded the
+# documents near the query, and these are better negatives than unjudged ones.
 FEW = 0.25
-# Of what is mined: so many at random, of the whole collection, and hits whose cosine is below this share under the
-# median of the positives' own. Chosen on TREC-COVID's folds 0 and 1, without its zero grades (docs/training.md).
+# RANDOM_SHARE of the mined documents are random ones of the whole collection. Hits need a cosine below (1 - MARGIN)
+# times the positives' median. Chosen on TREC-COVID's folds 0 and 1, without its zero grades (docs/training.md).
 RANDOM_SHARE, MARGIN = 0.25, 0.05
 
 
 @dataclass(frozen=True)
 class Mined:
-    """What is mined, and what was refused of the hits between the ranks."""
+    """Mined pairs, and counts of the refused hits."""
 
     from_ranks: pd.DataFrame  # query_id, document_id
     at_random: pd.DataFrame  # query_id, document_id
-    refused: dict[str, int]  # hits that were judged, that read like a relevant document, that are as near as one
+    refused: dict[str, int]  # number of hits by the reason for refusal
 
 
-def wanted(judged: pd.DataFrame, per_positive: int) -> "pd.Series[int]":
-    """How many negatives each query lacks that has fewer judged ones than FEW times its positives: by query_id.
+def negatives_needed(judged: pd.DataFrame, per_positive: int) -> "pd.Series[int]":
+    """Number of negatives to mine for each query with fewer judged ones than FEW times its positives, by query_id.
 
     `judged` has query_id and relevant (bool).
     """
     counts = judged.groupby("query_id", sort=False)["relevant"].agg(["sum", "size"])
     negatives = counts["size"] - counts["sum"]
-    lacking = per_positive * counts["sum"] - negatives
-    return lacking[(negatives < FEW * counts["sum"]) & (lacking > 0)]
+    n_needed = per_positive * counts["sum"] - negatives
+    return n_needed[(negatives < FEW * counts["sum"]) & (n_needed > 0)]
 
 
 def ceilings(positives: pd.DataFrame) -> "pd.Series[float]":
-    """The base model's cosine from which on a hit of a query is too near to be a negative: by query_id.
+    """Cosine of the base model at which a hit is refused as too near to its query: by query_id.
 
-    MARGIN below the median of its positives' own. Of TREC-COVID's ranks 11 to 200, below the highest 5.7% of what was
-    mined was a hidden positive, below the median 1.6%, below the lowest 0.2%; but that left 434 hits, the median 1,473.
+    MARGIN below the median of the query's positives. On TREC-COVID's ranks 11 to 200, 5.7% of the mined documents were
+    hidden positives with the highest cosine as bound, 1.6% with the median and 0.2% with the lowest. The median left
+    1,473 hits, the lowest 434.
     """
     median = positives.groupby("query_id")["base_cosine"].median()
     return median - MARGIN * median.abs()
@@ -57,19 +57,19 @@ def ceilings(positives: pd.DataFrame) -> "pd.Series[float]":
 def mine(
     hits: pd.DataFrame,
     judged: pd.DataFrame,
-    lacking: "pd.Series[int]",
+    n_needed: "pd.Series[int]",
     documents: pd.DataFrame,
     params: Negatives,
     guarded: bool = True,
 ) -> Mined:
-    """As many negatives of each query as `lacking` says, which has an entry for each that has a positive.
+    """Mine up to `n_needed` negatives for each query in it; every one of these has a positive.
 
     `hits` has query_id, document_id, rank, base_cosine, and `asked` and `text`, the readings of the query and the
-    document, equal where texts read alike; `judged` too, less the rank, with relevant (bool or, of a judgement that was
-    dropped, null). `documents` has document_id and text of all. Each query is mined for itself and those that read like
-    it, and what is taken depends on the ids alone.
+    document, which are equal for equal token ids. `judged` has these columns except rank, and relevant (bool, or null
+    for a dropped judgement). `documents` has document_id and text of the whole collection. Judgements of queries with
+    equal token ids are shared. The draw depends on the ids only.
     """
-    hits = hits[hits["query_id"].isin(lacking.index) & hits["rank"].ge(params.from_rank)]
+    hits = hits[hits["query_id"].isin(n_needed.index) & hits["rank"].ge(params.from_rank)]
     reasons = {"judged": among(hits, judged, ["asked", "document_id"])}
     if guarded:
         positives, may_be = judged[judged["relevant"].eq(True)], judged[judged["relevant"].ne(False)]
@@ -80,15 +80,15 @@ def mine(
     for reason, holds in reasons.items():
         refused[reason] = int((free & holds).sum())
         free &= ~holds
-    at_most = lacking - (lacking * RANDOM_SHARE).round().astype(int)
+    at_most = n_needed - (n_needed * RANDOM_SHARE).round().astype(int)
     found = first(hits[free], at_most).assign(relevant=False)
     known = pd.concat([judged if guarded else judged.assign(relevant=False), found])
-    rest = lacking - found["query_id"].value_counts().reindex(lacking.index, fill_value=0)
+    rest = n_needed - found["query_id"].value_counts().reindex(n_needed.index, fill_value=0)
     return Mined(found[IDS], draw(rest, known, len(documents), documents.iloc.__getitem__), refused)
 
 
 def first(pairs: pd.DataFrame, at_most: "pd.Series[int]") -> pd.DataFrame:
-    """At most as many pairs of each query, in the order of a hash of their ids: one document more moves no other."""
+    """Up to `at_most` pairs of each query, ordered by a hash of their ids, so that added documents move no others."""
     keys = [_key(*ids) for ids in zip(pairs["query_id"], pairs["document_id"], strict=True)]
     drawn = pairs.assign(key=keys).sort_values(["query_id", "key"]).drop(columns="key")
     return drawn[drawn.groupby("query_id").cumcount().to_numpy() < at_most.reindex(drawn["query_id"]).to_numpy()]
@@ -99,7 +99,7 @@ def _key(query_id: str, document_id: str) -> bytes:
 
 
 def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
-    """Half of the positives of each query that has two, the smaller half, by a hash: bool [judged]."""
+    """Half of each query's positives, rounded down, chosen by a hash: bool [judged]."""
     positives = judged.loc[judged["relevant"].eq(True), IDS]
     halves = positives.groupby("query_id").size() // 2
     return judged.index.isin(first(positives, halves).index)
@@ -108,23 +108,23 @@ def hidden_positives(judged: pd.DataFrame) -> np.ndarray:
 def false_negatives(
     hits: pd.DataFrame, judged: pd.DataFrame, documents: pd.DataFrame, params: Negatives
 ) -> dict[str, object]:
-    """How much of what is mined is relevant, where half of each query's positives are hidden from the mining.
+    """Share of relevant documents among mined ones, measured by hiding half of each query's positives from `mine`.
 
-    Arguments are those of `mine`. Of all queries with two positives, whether they need mining or not.
+    Arguments are those of `mine`. All queries with two positives count, even those that need no mining.
     """
     hidden = hidden_positives(judged)
     secret, known = judged[hidden], judged[~hidden]
     known = known[known["query_id"].isin(secret["query_id"])]
-    lacking = known[known["relevant"].eq(True)].groupby("query_id", sort=False).size() * params.per_positive
+    n_needed = known[known["relevant"].eq(True)].groupby("query_id", sort=False).size() * params.per_positive
     counts: dict[str, object] = {"queries": secret["query_id"].nunique(), "hidden": len(secret)}
     for name, guarded in (("guarded", True), ("unguarded", False)):
-        mined = mine(hits, known, lacking, documents, params, guarded)
+        mined = mine(hits, known, n_needed, documents, params, guarded)
         counts[name] = {"from_ranks": _share(mined.from_ranks, secret), "at_random": _share(mined.at_random, secret)}
     return counts
 
 
 def _share(mined: pd.DataFrame, hidden: pd.DataFrame) -> dict[str, float | int | None]:
-    """How many are mined, and how many of these are hidden positives."""
+    """Number of mined pairs, and number and shares of hidden positives among them."""
     count = int(among(mined, hidden, IDS).sum())
     return {
         "mined": len(mined),

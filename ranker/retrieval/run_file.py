@@ -1,4 +1,4 @@
-"""A TREC run of the user's own engine: six columns, of which all but the second and the last count."""
+"""A TREC run of the user's own engine: six columns, of which the second and the last are ignored."""
 
 from collections.abc import Container
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ COLUMNS = "six columns (query, Q0, document, rank, score, tag)"
 
 @dataclass(frozen=True)
 class Run:
-    """Hits of known queries and documents, best first, and how many rows were of others."""
+    """Hits of known queries and documents, best first, and numbers of the other rows."""
 
     hits: pd.DataFrame  # query_id, document_id, score; rank, from 1
     unknown_queries: int
@@ -25,12 +25,12 @@ class Run:
 
 
 def read_run_file(path: Path, queries: Container[str], documents: Container[str]) -> Run:
-    """Read a run; its order is that of its ranks, or of its scores where the ranks are equal, or else of its lines.
+    """Read a run, ordered by rank, then by score, then by line.
 
-    So scores that are equal, or differ beyond single precision, keep their ranks. White space in an id may be written
-    as %20 and the like, as `ranker.evaluation.trec_files` does. InputError names the line that has other columns, no
-    number for a rank or score, or a document twice; a run of which no hit is of `queries` and `documents`; and one
-    whose scores contradict its ranks, or that has no order.
+    So hits with equal scores, or scores equal in float32, keep their ranks. Ids may be percent-encoded (%20 for a
+    space), as `ranker.evaluation.trec_files` writes them. InputError names a line with other columns, a rank or score
+    that is not a number, or a repeated document. InputError too if no hit is of `queries` and `documents`, if scores
+    contradict ranks, or if ranks and scores give no order.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a TREC run (first_stage.run), found none")
@@ -59,12 +59,14 @@ def read_run_file(path: Path, queries: Container[str], documents: Container[str]
 
 
 def _in_order(path: Path, hits: pd.DataFrame) -> pd.DataFrame:
-    """The hits, best first, with ranks from 1; InputError where their scores contradict it, or there is no order."""
+    """Sort the hits, best first, with ranks from 1; InputError if scores contradict ranks or neither gives an order."""
     of_query = hits.groupby("query_id")
     if (of_query.size() > 1).any() and of_query[["rank", "score"]].nunique().le(1).to_numpy().all():
         raise InputError(f"{path}: expected ranks or scores that order the hits of a query, found them all equal")
     hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
-    hits = hits.sort_values(["place", "rank", "score"], ascending=[True, True, False])  # is stable: lines stay in turn
+    hits = hits.sort_values(
+        ["place", "rank", "score"], ascending=[True, True, False]
+    )  # stable: ties keep the order of lines
     rises = hits.groupby("place")["score"].diff() > 0
     if contradicted := hits.loc[rises, "query_id"].nunique():
         raise InputError(

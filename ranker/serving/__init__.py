@@ -1,1 +1,1 @@
-"""Rank with what was exported: ONNX Runtime and tokenizers, no torch, no pandas."""
+"""Rank with the exported model: ONNX Runtime and tokenizers, no torch, no pandas."""

@@ -1,4 +1,4 @@
-"""Shards on a Ray cluster: workers that die are replaced, mistakes come back as one line."""
+"""Shards on a Ray cluster: dead workers are replaced, and a worker's InputError reaches the user as one line."""
 
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +10,11 @@ from ranker.common.errors import InputError
 from ranker.common.files import remove
 from ranker.serving.shards import PACKAGE, Make, Shard, make_shard, versions
 
-DEATHS = 3  # of workers, at a shard: one that takes its worker with it must not go on for ever
+DEATHS = 3  # of workers at one shard; a shard that kills its workers then fails, because Ray would retry for ever
 
 
 class Maker:
-    """An actor of Ray Data: it holds what `worker` gives, a session say, and makes a shard at a time."""
+    """A Ray Data actor: calls `worker` once, to load a session for example, and makes one shard at a time."""
 
     def __init__(self, columns: Sequence[str], worker: Callable[[], Make], found_versions: dict[str, str]) -> None:
         self.columns = columns
@@ -28,7 +28,7 @@ class Maker:
         return self.worker()
 
     def _try(self, shard: Shard) -> int:
-        """Its rows, once it is made; whoever dies of it leaves a byte in a file beside it, for Ray does not count."""
+        """Make a shard and return its rows. Each attempt appends a byte to `.tries`; Ray does not bound restarts."""
         out = Path(shard.out)
         tries = out.with_name(f".{out.name}.tries")
         with tries.open("ab") as file:
@@ -45,16 +45,16 @@ class Maker:
         shard = Shard(str(batch["file"][0]), int(batch["row_group"][0]), int(batch["rows"][0]), str(batch["out"][0]))
         try:
             return {"rows": [self._try(shard)], "mistake": [""]}
-        except InputError as error:  # Ray would hand it on as a text of many lines
+        except InputError as error:  # Ray would add a traceback of many lines
             return {"rows": [0], "mistake": [str(error)]}
         except OSError as error:
             return {"rows": [0], "mistake": [f"{socket.gethostname()}: expected to write {shard.out}, found: {error}"]}
 
 
 def on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], address: str) -> Iterator[int]:
-    """On all CPUs of a cluster, whose machines see the files under the same paths; `local` makes one of this one.
+    """Make shards on all CPUs of the cluster at `address`, whose machines share paths; yields the rows of each.
 
-    Ray Data replaces workers that die, and has their shards made again, without bound: `Maker` sets one.
+    `local` starts a cluster on this machine. Ray Data restarts dead workers without bound; `Maker` sets one.
     """
     import ray  # requirements-scale.txt, and an extra of the wheel
 
@@ -87,7 +87,7 @@ def _forget_tries(shards: Sequence[Shard]) -> None:
 
 
 def _check_address(address: str) -> None:
-    """InputError where nobody listens: Ray itself would try for minutes, and then exit."""
+    """InputError if the port is closed, because Ray would retry for minutes and then exit."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if host:

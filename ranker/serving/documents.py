@@ -1,4 +1,4 @@
-"""Documents to rank or to feed, read one by one: CSV, JSON lines or Parquet with document_id and fields of text."""
+"""Read documents to rank or feed, one by one, from CSV, JSON lines or Parquet with document_id and text fields."""
 
 import sys
 from codecs import BOM_UTF8
@@ -14,17 +14,17 @@ from ranker.common.lines import has_surrogate, json_object, numbered
 from ranker.contract.document import TITLE
 
 Document = tuple[str, ...]  # document_id, and the text of each field
-Row = tuple[int, Sequence[Any]]  # line, and the same as it was found
-TITLES = ("title", "title-full")  # the tutorial's files call it the latter
+Row = tuple[int, Sequence[Any]]  # line, and the document's cells before the check
+TITLES = ("title", "title-full")  # the latter in the tutorial's files
 STDIN = Path("-")
 ROWS = 8192  # of a Parquet file, in memory at a time
 
 
 def read_documents(path: Path, fields: Sequence[str] = TITLE) -> Iterator[Document]:
-    """document_id and `fields` of each document of a file, in order, whatever its length; InputError names the line.
+    """Yield document_id and `fields` of each document of a file, in order; InputError names the line.
 
-    The suffix tells the format: .csv, .jsonl or .parquet. `-` is standard input, JSON lines where its first character
-    is a brace, else CSV.
+    The suffix gives the format: .csv, .jsonl or .parquet. `-` is standard input: JSON lines if its first character is
+    a brace, else CSV.
     """
     if path == STDIN and sys.stdin is None:
         raise InputError("standard input: expected documents, found it closed")
@@ -41,7 +41,7 @@ def read_documents(path: Path, fields: Sequence[str] = TITLE) -> Iterator[Docume
 
 
 def checked(name: str, rows: Iterable[Row], fields: Sequence[str] = TITLE) -> Iterator[Document]:
-    """Rows whose id and fields are text; InputError names the file and the line of one that has others."""
+    """Check that ids and fields are text; InputError names the file and the line."""
     for line, (document_id, *texts) in rows:
         if not isinstance(document_id, str) or not document_id.strip() or has_surrogate(document_id):
             raise InputError(f"{name}: line {line}: expected a document_id in text, found {document_id!r}")
@@ -53,7 +53,7 @@ def checked(name: str, rows: Iterable[Row], fields: Sequence[str] = TITLE) -> It
 
 
 def check_query(text: str) -> None:
-    """InputError where a query from the command line was not UTF-8."""
+    """InputError if a query from the command line was not UTF-8."""
     if has_surrogate(text):
         raise InputError(f"query: expected UTF-8, found {text!r}")
 
@@ -87,13 +87,13 @@ def _jsonl(name: str, lines: Iterable[bytes], fields: Sequence[str]) -> Iterator
 
 
 def _parquet(path: Path, fields: Sequence[str]) -> Iterator[Row]:
-    import pyarrow as pa  # for this format alone
+    import pyarrow as pa  # only Parquet needs it
     import pyarrow.parquet as pq
 
     line = 0
-    with path.open("rb") as file:  # whose errors name it
+    with path.open("rb") as file:  # its OSErrors name the file
         try:
-            table = pq.ParquetFile(file, pre_buffer=False)  # it would hold the whole file
+            table = pq.ParquetFile(file, pre_buffer=False)  # a pre-buffer holds the whole file
             columns = _columns(str(path), fields, table.schema_arrow.names)
             for batch in table.iter_batches(ROWS, columns=columns):
                 for row in zip(*(batch[column].to_pylist() for column in columns), strict=True):

@@ -16,17 +16,17 @@ Ranked = tuple[float, Document]  # score, document
 
 
 def print_ranking(query: str, documents: Path, folder: Path, model: Model, top: int, threads: int, jsonl: bool) -> None:
-    """Print the `top` documents of a file for a query, best first; InputError where an option is wrong."""
+    """Print the `top` documents of a file for a query, best first; InputError names a wrong option."""
     cores = os.cpu_count() or 1
     if top < 1:
         raise InputError(f"--top: expected at least 1, found {top}")
     if not 0 <= threads <= cores:
-        raise InputError(f"--threads: expected 0 to {cores}, for there are so many cores, found {threads}")
+        raise InputError(f"--threads: expected 0 to {cores} (this machine's cores), found {threads}")
     check_query(query)
     ranker = Ranker(folder, model, threads)
     for line in lines(best(ranker, query, documents, top), jsonl, ranker.document_fields[0]):
         print(line)
-    sys.stdout.flush()  # here, where a closed pipe is known
+    sys.stdout.flush()  # here, where run_stage handles a closed pipe
 
 
 def best(ranker: Ranker, query: str, file: Path, top: int) -> list[Ranked]:
@@ -37,9 +37,9 @@ def best(ranker: Ranker, query: str, file: Path, top: int) -> list[Ranked]:
 
 
 def lines(ranked: list[Ranked], jsonl: bool, name: str = "title") -> Iterator[str]:
-    """What is printed, with each document's first field, called `name`: a table or JSON lines.
+    """Format a ranking as a table or JSON lines, with each document's first field, called `name`.
 
-    In a table, it is one line without control characters.
+    A table shows it on one line without control characters.
     """
     if jsonl:
         for place, (score, (document_id, title, *_)) in enumerate(ranked, start=1):

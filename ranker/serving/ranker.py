@@ -1,10 +1,10 @@
-"""Rank documents with what stage export wrote, by ONNX Runtime, tokenizers and numpy: neither torch nor transformers.
+"""Rank documents with the exported model: ONNX Runtime, tokenizers and numpy, without torch and transformers.
 
-    ranker = Ranker(folder, "int8")                                                 # a folder that export wrote
+    ranker = Ranker(folder, "int8")                                                 # the folder of stage export
     documents = ranker.encode_documents(["Origin of the virus", "Masks in wards"])  # once; a few bytes a token
     ranker.rank("coronavirus origin", documents, top=1)                             # [(0, 3.2)]
 
-A Ranker may be shared by threads: nothing of it changes after it is made.
+Threads may share a Ranker, because it does not change after construction.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, M
 from ranker.contract.layout import OUTPUT, TokenIds, lay_out, read_contract, relevance, token_counts
 from ranker.contract.tokens import Ragged, load_tokenizer, ragged, tokenize
 
-TOKENS = 1024  # a batch, padding included: int8 of MiniLM on two cores is 3% faster than with 2048, fp32 the same
+TOKENS = 1024  # a batch, padding included: on two cores, MiniLM int8 is 3% faster than with 2048, fp32 equally fast
 
 
 class TextEncoder:
-    """Texts -> token ids, by the contract and the tokenizer in a folder that stage export wrote.
+    """Texts -> token ids, by the contract and the tokenizer in the folder of stage export.
 
-    InputError names the file that is missing or not what it should be: by the manifest's digests, unless the folder is
-    `trusted` to be this process's own, which has no manifest yet.
+    InputError names a file that is missing or has another digest than the manifest's. A `trusted` folder is this
+    process's own and has no manifest yet.
     """
 
     def __init__(self, folder: Path, trusted: bool = False) -> None:
@@ -43,14 +43,14 @@ class TextEncoder:
         self.dtype = np.uint16 if max(self.tokenizer.get_vocab().values()) < 2**16 else np.int32
 
     def encode_query(self, query: str) -> np.ndarray:
-        """Token ids of a query, cut to its size, without special tokens: uint16 or int32 [tokens]."""
+        """Token ids of a query, cut to the layout, without special tokens: uint16 or int32 [tokens]."""
         (tokens,) = tokenize(self.tokenizer, [query])
         return np.array(tokens[: self.layout.max_query_tokens], self.dtype)
 
     def encode_documents(self, documents: Sequence[str]) -> Ragged:
-        """Token ids of texts, each cut to its size, without special tokens: 2 bytes a token, 8 a text.
+        """Token ids of texts, cut to the layout, without special tokens: 2 bytes a token, 8 a text.
 
-        A document's text is that of its `document_fields` (ranker.contract.document.whole_text).
+        `ranker.contract.document.whole_text` makes a text of a document's `document_fields`.
         """
         if isinstance(documents, str):
             raise InputError("documents: expected a list of texts, found one text")
@@ -59,10 +59,9 @@ class TextEncoder:
 
 
 class Ranker(TextEncoder):
-    """The model in such a folder, and its texts' encoder.
+    """The exported model with its text encoder.
 
-    `threads` are those of one batch, 0 for as many as there are cores: where several queries are ranked at a time, 1
-    is the best use of them.
+    `threads` is the number of threads a batch, 0 for one a core; 1 is best if several queries are ranked at a time.
     """
 
     def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0, trusted: bool = False) -> None:
@@ -80,21 +79,21 @@ class Ranker(TextEncoder):
             self.session = onnxruntime.InferenceSession(
                 str(folder / MODEL_FILES[model]), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's errors have no base of their own
+        except Exception as error:  # onnxruntime's errors share no base class
             raise InputError(f"{folder / MODEL_FILES[model]}: expected an ONNX model, found: {error}") from error
 
     def logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Logits, float32 [pairs, 2], of laid out pairs (`ranker.contract.layout.lay_out`)."""
+        """Logits, float32 [pairs, 2], of laid-out pairs (`ranker.contract.layout.lay_out`)."""
         return self.session.run([OUTPUT], inputs)[0]
 
     def score(self, query: TokenIds, documents: Sequence[TokenIds]) -> np.ndarray:
-        """Logit 1 - logit 0, float32 [documents], of one query with each document; the higher, the more relevant."""
+        """Logit 1 - logit 0, float32 [documents], of a query with each document; higher is more relevant."""
         return self.score_pairs([query] * len(documents), documents)
 
     def score_unbatched(self, query: TokenIds, documents: Sequence[TokenIds]) -> np.ndarray:
-        """The same, each pair in a batch of its own without padding, as Vespa has it.
+        """`score` with one pair a batch and no padding, as Vespa runs the model.
 
-        In eight bits that makes other scores: activations are rounded by their batch's range.
+        Its int8 scores differ from `score`'s, because the range of a batch sets the scale of its activations.
         """
         pairs = (lay_out(self.layout, [query], [document]) for document in documents)
         return np.array([relevance(self.logits(pair))[0] for pair in pairs], dtype=np.float32)
@@ -102,9 +101,9 @@ class Ranker(TextEncoder):
     def rank(
         self, query: str, documents: Sequence[TokenIds] | Sequence[str], top: int | None = None
     ) -> list[tuple[int, float]]:
-        """The `top` documents for a query, best first, as (row, score); of equal scores, the first row first.
+        """The `top` documents for a query, best first, as (row, score); ties keep the order of the rows.
 
-        `documents` are texts or, to tokenise them once for many queries, what `encode_documents` gives.
+        `documents` are texts or the result of `encode_documents`, which tokenises them once for many queries.
         """
         if not isinstance(query, str):
             raise InputError(f"query: expected text, found {type(query).__name__}")
@@ -125,9 +124,9 @@ class Ranker(TextEncoder):
         documents: Sequence[TokenIds],
         tokens: int = TOKENS,
     ) -> np.ndarray:
-        """Logit 1 - logit 0, float32 [pairs], of pairs of token ids; in the order given, whatever the batches.
+        """Logit 1 - logit 0, float32 [pairs], of pairs of token ids, in the order given.
 
-        A batch has at most `tokens` tokens.
+        A batch has at most `tokens` tokens, padding included.
         """
         lengths = self.layout.lengths(token_counts(queries), token_counts(documents))
         scores = np.empty(len(lengths), dtype=np.float32)

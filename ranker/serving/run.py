@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ranker.common.files import sole
+from ranker.common.files import exclusive
 from ranker.serving.cluster import on_ray
 from ranker.serving.shards import Make, Shard, make_shard
 
@@ -15,16 +15,16 @@ LOCK = ".lock"  # in the output's folder: held while shards are made
 def run(
     shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], ray_address: str | None, unit: str
 ) -> None:
-    """Make all shards, on this machine or, given Ray's address of a cluster, there; shows how far it is, in rows.
+    """Make all shards, on the Ray cluster at `ray_address` if given; a progress bar counts rows.
 
-    InputError where another run is at it.
+    InputError if another run writes to the same folder.
     """
     if not shards:
         return
     out = Path(shards[0].out).parent
     made = on_ray(shards, columns, worker, ray_address) if ray_address else _here(shards, columns, worker)
     total = sum(shard.rows for shard in shards)
-    with sole(out / LOCK), tqdm(total=total, unit=unit, unit_scale=True, disable=None) as bar:
+    with exclusive(out / LOCK), tqdm(total=total, unit=unit, unit_scale=True, disable=None) as bar:
         for rows in made:
             bar.update(rows)
 

@@ -15,13 +15,13 @@ from ranker.serving.ranker import Ranker
 from ranker.serving.run import run
 from ranker.serving.shards import Make, pending, plan
 
-COLUMNS = ("query_id", "query", "document_id")  # and the document's fields, by the contract
+COLUMNS = ("query_id", "query", "document_id")  # plus the contract's document_fields
 
 
 def score_table(ranker: Ranker, table: pa.Table, path: Path, name: str) -> None:
-    """Write the scores of a shard's pairs (ranker.serving.shards); each query and each document is tokenised once.
+    """Write the scores of a shard's pairs (ranker.serving.shards); each distinct text is tokenised once.
 
-    InputError where a text or an id is missing: it calls the shard by `name`, and counts its lines from 1.
+    InputError, with the shard's `name` and a line counted from 1, if a text or an id is missing.
     """
     for column in (*COLUMNS, *ranker.document_fields):
         if table[column].null_count:
@@ -38,27 +38,27 @@ def score_table(ranker: Ranker, table: pa.Table, path: Path, name: str) -> None:
 
 
 def _distinct(column: pa.ChunkedArray) -> tuple[list[int], list[str]]:
-    """Which of the distinct texts each row has, and those."""
+    """Index of each row's text among the distinct texts, and these."""
     found = pc.dictionary_encode(column.cast(pa.string()).combine_chunks())
     return found.indices.to_pylist(), found.dictionary.to_pylist()
 
 
 def worker(folder: Path, model: Model, threads: int) -> Make:
-    """What a process makes once, the session, and with it a file of each shard."""
+    """Load the session, once a process, for scoring shards."""
     return partial(score_table, Ranker(folder, model, threads))
 
 
 def score_corpus(pairs: Path, out: Path, folder: Path, model: Model, ray_address: str | None = None) -> str:
-    """Write the scores of Parquet, a file or a folder, to the folder `out`; returns what to say of it.
+    """Score a Parquet file, or a folder of these, into the folder `out`; returns a summary line.
 
     Pairs have query_id, query, document_id and the contract's document_fields, all strings. Each row group becomes a
     file with query_id, document_id and score (float32, logit 1 - logit 0), in the order given.
     """
-    columns = (*COLUMNS, *Ranker(folder, model).document_fields)  # what is wrong is said before any worker starts
+    columns = (*COLUMNS, *Ranker(folder, model).document_fields)  # fails before any worker starts
     shards = plan(pairs, columns, out, ".parquet")
     made_by = {file: sha256(folder / file) for file in (MODEL_FILES[model], TOKENIZER_FILE, CONTRACT_FILE)}
     left = pending(shards, out, made_by)
-    threads = 1 if ray_address else 0  # a worker has one core
+    threads = 1 if ray_address else 0  # one core a worker
     run(left, columns, partial(worker, folder.resolve(), model, threads), ray_address, "pair")
     rows = sum(shard.rows for shard in shards)
     return f"{out}: {rows} pairs in {len(shards)} files, of which {len(left)} are new"

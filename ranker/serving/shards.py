@@ -1,8 +1,8 @@
-"""A corpus, shard by shard: what is there already is not made again.
+"""Process a corpus shard by shard; a stopped run resumes with the missing shards.
 
-A shard is a row group of a Parquet file; what is made of it is one file, in place whole or not at all. So a run that
-was stopped, or lost a machine, loses the shards that were being made and nothing else, and no row is there twice. A
-worker's memory holds one row group: with smaller ones it holds less. Both ways make the same bytes.
+A shard is a row group of a Parquet file, and becomes one file, written atomically. So a run that was stopped, or lost a
+machine, loses only unfinished shards, and no row is written twice. A worker holds one row group in memory, so smaller
+row groups need less. One machine and a cluster write the same bytes.
 """
 
 import hashlib
@@ -19,15 +19,15 @@ import pyarrow.parquet as pq
 from ranker.common.errors import InputError
 from ranker.common.files import code_digest, read_json, remove, write_json
 
-PLAN = "plan.json"  # in the output's folder: of what and by what its shards are made
+PLAN = "plan.json"  # in the output folder: inputs, model and code of the shards
 PACKAGE = Path(__file__).parents[1]
-CODE = tuple(PACKAGE / wing for wing in ("common", "contract", "serving", "vespa"))  # all that makes a shard
-Make = Callable[[pa.Table, Path, str], None]  # makes a file of a shard's rows, which errors call by the last
+CODE = tuple(PACKAGE / wing for wing in ("common", "contract", "serving", "vespa"))  # the code that makes a shard
+Make = Callable[[pa.Table, Path, str], None]  # rows, output file, name of the shard in errors
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A row group, and the file that is made of it."""
+    """A row group and its output file."""
 
     file: str
     row_group: int
@@ -36,7 +36,7 @@ class Shard:
 
 
 def plan(source: Path, columns: Sequence[str], out: Path, suffix: str) -> list[Shard]:
-    """The shards of a Parquet file, or of all in a folder, in order; InputError where one lacks a string column."""
+    """Shards of a Parquet file, or of all in a folder, in order; InputError if a string column is missing."""
     files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{source}: expected Parquet files, found none")
@@ -64,9 +64,9 @@ def _checked(file: Path, columns: Sequence[str]) -> pq.FileMetaData:
 
 
 def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list[Shard]:
-    """The shards whose files are not there yet.
+    """The shards whose files are missing.
 
-    InputError where those that are there are of other rows, or were made by something else than `made_by`, its digests.
+    InputError if the existing ones have other inputs, or were made by other files than the digests in `made_by`.
     """
     made_by = made_by | {"code": code_digest(*CODE)} | versions()
     content = {"made_of": _digest(shards), "made_by": made_by, "shards": len(shards)}
@@ -80,33 +80,33 @@ def pending(shards: Sequence[Shard], out: Path, made_by: dict[str, str]) -> list
 
 
 def versions() -> dict[str, str]:
-    """Of what a shard's bytes depend on beside this package."""
+    """Versions of the packages that a shard's bytes depend on."""
     return {name: version(name) for name in ("onnxruntime", "tokenizers")}
 
 
 def _digest(shards: Sequence[Shard]) -> str:
-    """SHA-256 of the files' names, sizes and footers, which have counts and bounds of every column of each row group.
+    """SHA-256 of the files' names, sizes and footers, which have every column's counts and bounds by row group.
 
-    Not of their content: that would be a second reading of all of it.
+    The content is left out, because hashing it would read the whole corpus twice.
     """
     digest = hashlib.sha256()
     for file in map(Path, dict.fromkeys(shard.file for shard in shards)):
         with file.open("rb") as content:
-            size = content.seek(-8, os.SEEK_END) + 8  # a file ends in its footer, the length of that, and PAR1
+            size = content.seek(-8, os.SEEK_END) + 8  # a file ends in footer, footer length, PAR1
             content.seek(-8 - int.from_bytes(content.read(4), "little"), os.SEEK_END)
             digest.update(f"{file.name} {size} ".encode() + content.read())
     return digest.hexdigest()
 
 
 def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
-    """Make one shard's file, in place whole or not at all; returns its rows.
+    """Write one shard's file atomically; returns its rows.
 
-    Beside another worker too, which a cluster may take for dead while it still writes: both make the same bytes.
+    Two workers may write the same shard, because a cluster can declare a live worker dead; their bytes are equal.
     """
     name, out = f"{shard.file}: row group {shard.row_group}", Path(shard.out)
     try:
         table = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns)).select(list(columns))
-        table.validate(full=True)  # that strings are UTF-8, too
+        table.validate(full=True)  # includes UTF-8
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{name}: expected rows of a Parquet file, found: {error}") from error
     for left in out.parent.glob(f".{out.name}.*.partial"):

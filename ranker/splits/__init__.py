@@ -1,1 +1,1 @@
-"""Stage split: folds over queries, and what leaks between them."""
+"""Stage split: folds over queries, and the leakage between them."""

@@ -1,4 +1,4 @@
-"""Folds: each query is in one and stays there when data grow; or the split leaks as the tutorial's did."""
+"""Folds by query, which stay when data are added, or by pair, which leak as the tutorial's split did."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ NAMED = -1  # the fold of queries that are held out because of their split's nam
 def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndarray:
     """The fold of each query, int8 [queries]; `queries` has the token ids of each.
 
-    It is a hash of the seed and the query's own tokens: whatever is added, in whatever order, moves no query, and
-    queries that the model reads alike share a fold. So folds are of uneven size.
+    It is a hash of the seed and the query's tokens. So added data do not move existing queries, queries with equal
+    tokens share a fold, and folds differ in size.
     """
     return np.array([_hash([seed, *tokens.tolist()]) % folds for tokens in queries], dtype=np.int8)
 
@@ -30,8 +30,8 @@ def named_folds(queries: pd.DataFrame, splits: pd.DataFrame, name: str) -> "pd.S
     """NAMED for the queries that the split `name` judges, 0 for the others: by query_id.
 
     `queries` has query_id and tokens (bytes), `splits` query_id and qrels_split. A query of several splits is held out
-    whole; another one that the model reads like one of these is on neither side, and absent. InputError where there is
-    no such split.
+    with all its pairs. Another query with the same tokens as a held-out one is on neither side, and absent. InputError
+    if the split does not exist.
     """
     found = sorted(splits["qrels_split"].unique())
     if name not in found:
@@ -44,7 +44,7 @@ def named_folds(queries: pd.DataFrame, splits: pd.DataFrame, name: str) -> "pd.S
 
 
 def fold_number(held_out: int | str) -> int:
-    """What column fold has where `held_out` is; of `none`, what no pair has."""
+    """Value of column fold on the held-out side; for `none`, a value that no pair has."""
     return held_out if isinstance(held_out, int) else NAMED
 
 
@@ -53,7 +53,7 @@ def assign_folds(
 ) -> np.ndarray:
     """The fold of each pair, int8: that of its query, or drawn pair by pair, as in the tutorial's random split.
 
-    `pairs` has query_id and relevant (bool). InputError where a fold would be without pairs.
+    `pairs` has query_id and relevant (bool). InputError if a fold gets no pairs.
     """
     if by == "query":
         assigned = pairs["query_id"].map(by_query).to_numpy(np.int8)
@@ -84,9 +84,9 @@ def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of training and of held-out pairs, int64 each; InputError where a side lacks relevant or other pairs.
+    """Rows of training and of held-out pairs, int64 each; InputError if a side lacks relevant or other pairs.
 
-    Of `none`, all pairs are trained on.
+    With `none`, all pairs are training pairs.
     """
     mask = (pairs["fold"] == fold_number(held_out)).to_numpy()
     sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
@@ -102,7 +102,7 @@ def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray,
 
 
 def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
-    """The pairs' `unseen`, bool [pairs], less those whose document was mined for a query of another fold.
+    """The pairs' `unseen`, bool [pairs], but false if the document was mined for a query of another fold.
 
     `pairs` and `mined` have document_id and fold.
     """
@@ -114,9 +114,9 @@ def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
 
 
 def training_sides(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
-    """`held_out_rows` of pairs of which some are `mined` (bool), as training has them.
+    """`held_out_rows` of pairs with a column `mined` (bool): int64 rows of training and of held-out pairs.
 
-    A mined pair is never measured; what is mined of a query takes the place of its random stand-ins.
+    Mined pairs are left out of the held-out side; in training, a query's mined pairs replace its random stand-ins.
     """
     training, held = held_out_rows(pairs, held_out)
     mined, queries = pairs["mined"].to_numpy(), pairs["query_id"]

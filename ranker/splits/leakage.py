@@ -1,4 +1,4 @@
-"""What the held-out side of a split shares with the training side: queries must not be, documents are counted."""
+"""Overlap of a split's held-out and training sides: queries must not overlap, shared documents are counted."""
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,10 @@ ROWS = 128  # titles compared with all others at a time: some 130 MiB against 38
 
 
 def near_duplicates(titles: Ragged, others: Ragged) -> np.ndarray:
-    """Whether each title has nearly the tokens of one of `others` (Jaccard of at least NEAR_TITLES), bool [titles].
+    """True for titles whose tokens have a Jaccard of at least NEAR_TITLES with one of `others`: bool [titles].
 
-    Tokens are what the model sees: case, accents and forms of a character are as its tokenizer takes them, and scripts
-    without spaces are told apart by characters. Order and repetition are passed over. A title without tokens is like
-    none.
+    Tokens are the model's own, so its tokenizer decides on case, accents and forms of a character, and splits scripts
+    without spaces into characters. Order and repetition do not count. A title without tokens matches no other.
     """
     size = 1 + max(titles.values.max(initial=0), others.values.max(initial=0))
     a, b = (_incidence(texts, int(size)) for texts in (titles, others))
@@ -31,7 +30,7 @@ def near_duplicates(titles: Ragged, others: Ragged) -> np.ndarray:
 
 
 def _incidence(texts: Ragged, size: int) -> csr_array:
-    """Which token is in which text, int32 [texts, size] of 0 and 1."""
+    """Incidence of tokens in texts, int32 [texts, size] of 0 and 1."""
     matrix = csr_array((np.ones(len(texts.values), np.int32), texts.values, texts.offsets), shape=(len(texts), size))
     matrix.sum_duplicates()
     matrix.data[:] = 1
@@ -39,9 +38,9 @@ def _incidence(texts: Ragged, size: int) -> csr_array:
 
 
 def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict[str, int]) -> pd.DataFrame:
-    """One row per document of a fold: document_id, `seen` (judged in other folds too), `near` (or a text like it is).
+    """One row per document of a fold: document_id, `seen` (judged in other folds too), `near` (or a near-duplicate is).
 
-    `pairs` has document_id and fold; `rows` says which text of `documents` an id is.
+    `pairs` has document_id and fold; `rows` maps ids to texts of `documents`.
     """
     held_out = pairs.loc[pairs["fold"] == fold, "document_id"].drop_duplicates()
     learned = pairs.loc[pairs["fold"] != fold, "document_id"].drop_duplicates()
@@ -52,9 +51,9 @@ def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict
 
 
 def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarray:
-    """Whether other folds have judged neither a pair's document nor a text nearly like its own, bool [pairs].
+    """True if other folds judge neither a pair's document nor a near-duplicate of it: bool [pairs].
 
-    `seen` has `seen_documents` of each fold.
+    `seen` has `seen_documents` by fold.
     """
     unseen = np.zeros(len(pairs), dtype=bool)
     for fold, table in seen.items():
@@ -64,7 +63,7 @@ def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarr
 
 
 def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of rows, the smaller first, whose cosine is at least `near`: int64 [pairs] each."""
+    """Pairs of rows with a cosine of at least `near`, the smaller row first: int64 [pairs] each."""
     found = []
     for start in range(0, len(vectors), QUERY_ROWS):
         rows, columns = np.nonzero(vectors[start : start + QUERY_ROWS] @ vectors.T >= near)
@@ -74,13 +73,16 @@ def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray
 
 
 def near_queries(vectors: np.ndarray, held_out: np.ndarray) -> int:
-    """Pairs of a held-out and a training query whose cosine is at least NEAR_QUERIES; `held_out` is bool [queries]."""
+    """Number of pairs of a held-out and a training query with a cosine of at least NEAR_QUERIES.
+
+    `vectors` is float32 [queries, size], `held_out` bool [queries].
+    """
     one, other = near_pairs(vectors, NEAR_QUERIES)
     return int(np.sum(held_out[one] != held_out[other]))
 
 
 def audit(pairs: pd.DataFrame, fold: int, seen: pd.DataFrame) -> dict[str, float]:
-    """Shares, 0 to 1, of a held-out fold that training has seen: queries, documents, documents or titles, pairs."""
+    """Shares, 0 to 1, of a held-out fold's queries and documents that training has seen, and of its unseen pairs."""
     held_out, training = pairs[pairs["fold"] == fold], pairs[pairs["fold"] != fold]
     return {
         "queries_seen": float(held_out["query_id"].drop_duplicates().isin(set(training["query_id"])).mean()),

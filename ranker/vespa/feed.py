@@ -1,4 +1,4 @@
-"""Vespa's feed: a JSON line for each document, of its id and fields; Vespa makes the tokens of these itself."""
+"""Vespa's feed: a JSON line for each document, with its id and fields; Vespa tokenises them itself."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,23 +18,23 @@ from ranker.serving.documents import STDIN, Document, checked, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
 from ranker.vespa.query import SETTINGS_FILE, read_settings
 
-if TYPE_CHECKING:  # for shards alone
+if TYPE_CHECKING:  # only shards need these
     import pyarrow as pa
 
     from ranker.serving.shards import Make
 
 
 def feed_fields(application: Path | None) -> tuple[str, ...]:
-    """The fields of an application package; without one, those of stage package's where it is there, else the title."""
+    """Fields in `application`, by default in stage package's output; if that is missing too, the title."""
     if application is None and not (DEFAULT_APPLICATION / SETTINGS_FILE).is_file():
         return TITLE
     return read_settings(application or DEFAULT_APPLICATION).document_fields
 
 
 def feed_lines(documents: Iterable[Document], names: Sequence[str] = TITLE) -> Iterator[str]:
-    """A put operation for each document, whose fields have `names`.
+    """Yield a put operation for each document with fields `names`.
 
-    InputError where an id has characters that Vespa does not take: without them, two ids could be one in Vespa.
+    InputError if an id has characters that Vespa refuses; dropping these could make two ids equal.
     """
     for document_id, *texts in documents:
         if found := NOT_TEXT.intersection(document_id):
@@ -46,9 +46,9 @@ def feed_lines(documents: Iterable[Document], names: Sequence[str] = TITLE) -> I
 
 
 def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] = TITLE) -> int:
-    """Write a feed to `path`, in place whole or not at all; returns how many documents it has.
+    """Write a feed to `path` atomically; returns the number of documents.
 
-    Of documents with one id, Vespa keeps the last.
+    If documents share an id, Vespa keeps the last.
     """
     if path.is_dir():
         raise InputError(f"{path}: expected a file to write, found a folder")
@@ -61,7 +61,7 @@ def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] =
 
 
 def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -> None:
-    """Write the feed of a shard (ranker.serving.shards), lines counted from 1; InputError calls it by `name`."""
+    """Write the feed of a shard (ranker.serving.shards); InputError gives the shard's `name` and a line, from 1."""
     columns = (table[column].to_pylist() for column in ("document_id", *names))
     rows = zip(numbers(1), zip(*columns, strict=True), strict=False)
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -69,14 +69,13 @@ def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -
 
 
 def feeder(names: Sequence[str]) -> "Make":
-    """What makes a file of each shard."""
     return partial(feed_table, names)
 
 
 def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: Sequence[str] = TITLE) -> str:
-    """Write the feed of a file of documents to one .jsonl, or of Parquet to a folder of shards; says what it wrote.
+    """Write the feed of a documents file to one .jsonl, or of Parquet to a folder of shards; returns a summary line.
 
-    `names` are the fields that documents have.
+    `names` are the documents' fields.
     """
     fields = " and ".join(names)
     if out.suffix == ".jsonl" and not ray_address:

@@ -1,4 +1,4 @@
-"""What reranking is known to take, by a file of measurements outside the DAG: milliseconds are no stage's output."""
+"""Measured time of reranking in Vespa. Its file lies outside the DAG, because times are not reproducible."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,11 @@ from ranker.common.files import read_json
 
 FIGURES = Path("bench/results/vespa.json")
 MEASURE = "python -m bench.studies.vespa"  # writes it
-ALIKE = 0.02  # models whose files' sizes differ by less have as many weights in as many bits
+ALIKE = 0.02  # models whose file sizes differ by less have equal numbers of weights and bits
 
 
 class Figures(TypedDict):
-    """What was measured, of FIGURES's keys those that are read here."""
+    """The keys of FIGURES that this module reads."""
 
     machine: str
     model_bytes: int
@@ -21,13 +21,13 @@ class Figures(TypedDict):
 
 
 def read_figures() -> Figures | None:
-    """`ms_per_hit` of a model of `model_bytes` on a `machine`, and more; None where nothing was measured."""
+    """`ms_per_hit` of a model of `model_bytes` on a `machine`, and more; None without measurements."""
     figures: Figures | None = read_json(FIGURES) if FIGURES.is_file() else None
     return figures
 
 
 def ms_per_hit(figures: Figures | None, model_bytes: int) -> float | None:
-    """Milliseconds that a model of this size was measured to take for a hit; None where another one was measured."""
+    """Measured milliseconds a hit of a model of this size; None if the measured model has another size."""
     known = figures is not None and abs(model_bytes / figures["model_bytes"] - 1) <= ALIKE
     return float(figures["ms_per_hit"]) if figures is not None and known else None
 
@@ -35,7 +35,7 @@ def ms_per_hit(figures: Figures | None, model_bytes: int) -> float | None:
 def misfits(
     figures: Figures | None, model_bytes: int, rerank_count: int, latency_ms: int, timeout_ms: int
 ) -> Iterator[str]:
-    """A line for each bound that reranking does not fit, or one that says why that is not known."""
+    """A line for each time limit that reranking exceeds, or one line on missing measurements."""
     if figures is None:
         yield f"{FIGURES}: none; {MEASURE} measures what reranking takes"
         return

@@ -1,6 +1,6 @@
-"""The packed model: the tokens of a query and of a document, as Vespa holds them, -> one score.
+"""The packed model: token ids of a query and a document, as Vespa stores them -> one score.
 
-Only stage package imports this: what serves has no onnx.
+Only stage package imports this, because serving is installed without onnx.
 """
 
 from pathlib import Path
@@ -12,11 +12,12 @@ from onnx import compose, parser
 from ranker.contract.layout import INPUTS, NOT_RELEVANT, OUTPUT, RELEVANT, Layout
 from ranker.vespa.names import DOCUMENT_INPUT, PAD, QUERY_INPUT, SCORE
 
-# What lies before the exported model and after it, in ONNX's own notation. Vespa hands over tensors of one size, filled
-# up with zeros. They are dropped, so that no run is longer than its pair: padded to 128 tokens, pairs of 27 cost three
-# times as much. A text of no tokens is legal.
-# The batch's size, 1, is computed, so that ONNX Runtime does not know it when it optimises. It would fuse the sum of
-# the embeddings with their normalisation, as it does not for Ranker: of that last bit, eight bits make 0.05 of a score.
+# Graphs before and after the exported model, in ONNX's text format. Vespa passes tensors of one size, zero-padded.
+# The graph drops the zeros, because padding to 128 tokens makes pairs of 27 tokens three times as slow. A text without
+# tokens is legal.
+# The graph computes the batch size, 1, to hide it from ONNX Runtime's optimiser. With a constant 1, ONNX Runtime fuses
+# the sum of the embeddings with their normalisation, which it does not do for Ranker. The sums then differ in the last
+# bit, and int8 scores by 0.05.
 BEFORE = Template(f"""
 <ir_version: $ir_version, opset_import: ["": $opset]>
 lay_out (int64[$query_tokens] {QUERY_INPUT}, int64[$document_tokens] {DOCUMENT_INPUT})
@@ -58,11 +59,11 @@ compare (float[batch, 2] {OUTPUT}) => (float[1] {SCORE})
 
 
 def pack(exported: Path, layout: Layout, packed: Path) -> None:
-    """Write a model of one pair, made of an exported one, whatever nodes that has.
+    """Write a model that scores one pair from token ids, by wrapping the exported one.
 
     Inputs are `query_token_ids`, int64 [layout.max_query_tokens], and `doc_token_ids`, int64
-    [layout.max_document_tokens], each filled up with 0; the output is `score`, float32 [1], logit 1 - logit 0. Opset,
-    IR version and metadata are the exported model's.
+    [layout.max_document_tokens], each padded with 0. The output is `score`, float32 [1], logit 1 - logit 0. Opset, IR
+    version and metadata are the exported model's.
     """
     model = onnx.load(exported)
     (opset,) = [entry.version for entry in model.opset_import if entry.domain == ""]
@@ -72,7 +73,7 @@ def pack(exported: Path, layout: Layout, packed: Path) -> None:
     after = _part(AFTER.substitute(versions))
     laid_out = compose.merge_models(before, model, [(name, name) for name in INPUTS])
     whole = compose.merge_models(laid_out, after, [(OUTPUT, OUTPUT)])
-    del whole.opset_import[:]  # one part's after another's
+    del whole.opset_import[:]  # merging has listed each part's
     whole.opset_import.extend(model.opset_import)
     whole.graph.name = model.graph.name
     whole.producer_name, whole.producer_version = model.producer_name, model.producer_version
@@ -81,5 +82,5 @@ def pack(exported: Path, layout: Layout, packed: Path) -> None:
 
 
 def _part(text: str) -> onnx.ModelProto:
-    """A model whose inner names cannot be those of an exported one."""
+    """Parse a graph and prefix its inner names, which could clash with the exported model's."""
     return compose.add_prefix(parser.parse_model(text), "pack/", rename_inputs=False, rename_outputs=False)

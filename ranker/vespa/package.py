@@ -1,6 +1,6 @@
-"""The application package for Vespa: BM25, and of its best hits a new order by the cross-encoder.
+"""The application package for Vespa: BM25, whose best hits the cross-encoder reranks.
 
-Plain text: its rank profile is a file of its own, for which pyvespa has no place.
+Text templates, because pyvespa cannot write a rank profile to a file of its own.
 """
 
 import shutil
@@ -112,10 +112,10 @@ SERVICES = Template(f"""\
 def write_application(
     folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings
 ) -> Model:
-    """Write the application package of an exported ranker to `folder`; returns the model that is in it.
+    """Write the application package of an exported ranker to `folder`; returns the model in it.
 
-    Where int8 is asked for and no scheme passed export's gate, it is the exact one. InputError where Vespa would drop
-    this tokenizer's tokens.
+    It has the fp32 model if no int8 model passed export's gate. InputError if Vespa would drop a token because its id
+    is PAD.
     """
     model = served_model(ranker, model)
     check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
@@ -135,12 +135,12 @@ def write_application(
 
 
 def model_file(folder: Path, version: str) -> Path:
-    """The packed model of a version in an application package."""
+    """Path of a version's packed model in an application package."""
     return folder / "files" / f"{versioned(version)}.onnx"
 
 
 def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> dict[str, str]:
-    """What is written where."""
+    """File path -> content of the application package."""
     names = settings.document_fields
     found_by = [f"bm25({name})" for name in names]
     schema = SCHEMA.substitute(
@@ -168,7 +168,7 @@ def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> 
 
 
 def whole(names: Sequence[str]) -> str:
-    """A document's text in Vespa's indexing language; a field that is not there is empty.
+    """A document's text in Vespa's indexing language; a missing field is empty.
 
     >>> whole(["title"]), whole(["title", "text"])
     ('input title', '(input title || "") . " " . (input text || "")')
@@ -179,9 +179,9 @@ def whole(names: Sequence[str]) -> str:
 
 
 def kept_by_tokenizer(ranker: Path) -> list[str]:
-    """Control and format characters of which this tokenizer makes something, although the feed drops them.
+    """Control and format characters that this tokenizer keeps and the feed drops.
 
-    Vespa's tokens of titles that have them are others than `Ranker`'s. BERT's own normaliser drops all of them.
+    Titles with such a character get other tokens in Vespa than in `Ranker`. BERT's normaliser drops all of them.
     """
     dropped = [*CONTROLS, *INVISIBLE]
     plain, *found = tokenize(load_tokenizer(ranker), ["ab", *(f"a{character}b" for character in dropped)])

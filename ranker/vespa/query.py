@@ -1,4 +1,4 @@
-"""The body of a request to a Vespa that has the application package."""
+"""The body of a search request to Vespa with the application package."""
 
 import json
 import unicodedata
@@ -13,14 +13,14 @@ from ranker.contract.words import DROPPED
 from ranker.serving.documents import check_query
 from ranker.vespa.names import DOCUMENT_TYPE, PROFILE, QUERY_INPUT, TOKENIZER
 
-SETTINGS_FILE = "query-settings.json"  # in the application package: Vespa itself does not read it
+SETTINGS_FILE = "query-settings.json"  # in the application package; Vespa ignores it
 SEARCHED = ("L", "Mn", "Mc", "N", "So")  # categories of characters that Vespa indexes: letters, numbers, emoji ...
-MOST_HITS = 400  # Vespa's maxHits, where no query profile says otherwise
+MOST_HITS = 400  # Vespa's default maxHits
 
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """What a query says for the application package that it is for."""
+    """Settings of a query, as its application package needs them."""
 
     language: str
     rerank_count: int
@@ -29,12 +29,11 @@ class QuerySettings:
 
 
 def write_settings(application: Path, settings: QuerySettings) -> None:
-    """Write what `read_settings` reads."""
     write_json(application / SETTINGS_FILE, asdict(settings))
 
 
 def read_settings(application: Path) -> QuerySettings:
-    """The settings of an application package; InputError where it has none."""
+    """Read the settings of an application package; InputError if it has none."""
     file = application / SETTINGS_FILE
     if not file.is_file():
         raise InputError(f"{file}: expected a file that stage package wrote, found none")
@@ -48,17 +47,17 @@ def read_settings(application: Path) -> QuerySettings:
 def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, Any]:
     """The body of a request to Vespa's /search/: BM25 finds, the cross-encoder reorders.
 
-    Vespa tokenises the query itself, by the same tokenizer.json. Its words are searched for as they are, because by
-    userInput's own grammar `covid -vaccine` would exclude vaccine and `title:x` search a field. InputError where there
-    is nothing to search for, which Vespa answers with status 400.
+    Vespa tokenises the query itself with the same tokenizer.json. The grammar is `tokenize`, because by userInput's
+    default `covid -vaccine` excludes vaccine and `title:x` searches a field. InputError for a query without a letter,
+    digit or symbol, which Vespa answers with status 400.
     """
     check_query(text)
-    text = text.translate(DROPPED)  # as the feed drops it
+    text = text.translate(DROPPED)  # as the feed does
     if not any(unicodedata.category(character).startswith(SEARCHED) for character in text):
         raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")
     if not 1 <= hits <= MOST_HITS:
         raise InputError(f"--hits: expected 1 to {MOST_HITS}, Vespa's maxHits, found {hits}")
-    found = max(settings.rerank_count, hits)  # weakAnd's own target is 100, however many are reranked
+    found = max(settings.rerank_count, hits)  # weakAnd's default target is 100, even if more are reranked
     words = f'{{grammar: "tokenize", targetHits: {found}}}userInput(@text)'
     return {
         "yql": f"select document_id, {settings.document_fields[0]} from {DOCUMENT_TYPE} where {words}",
@@ -72,5 +71,5 @@ def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, 
 
 
 def print_query(text: str, hits: int, application: Path) -> None:
-    """Print `query_body` as JSON, for the application package in a folder."""
+    """Print `query_body` as JSON."""
     print(json.dumps(query_body(text, read_settings(application), hits), indent=2, ensure_ascii=False))
