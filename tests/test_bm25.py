@@ -1,4 +1,4 @@
-"""ranker.retrieval.bm25: words as Vespa makes them, and the sum over fields by the formula.
+"""ranker.retrieval.bm25: words as Vespa makes them, and the formula summed over fields.
 
 tests/engines/test_vespa_words.py compares the words with those of Vespa's own code.
 """
@@ -23,7 +23,7 @@ def asked(*texts: str) -> pd.DataFrame:
 
 
 def ranked(query: str, documents: Sequence[tuple[str, ...]], language: str = "en") -> list[int]:
-    """Rows of what is found, best first."""
+    """Rows of the documents found, best first."""
     scores = Bm25(asked(query), documents, language).scores("0")
     return [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
 
@@ -53,7 +53,7 @@ def test_words(text: str, words: str) -> None:
         ("fr", "Maladies infectieuses", "malad infecti"),
         ("pt-br", "vacinas", "vacin"),
         ("no", "sykdommer", "sykdomm"),
-        ("pl", "running Łódź", "running łodz"),  # Vespa has no stemmer for it
+        ("pl", "running Łódź", "running łodz"),  # Vespa has no stemmer for this language
         ("zh-hans", "running", "running"),
     ],
 )
@@ -92,7 +92,7 @@ def test_bm25_finds_german_words() -> None:
 
 
 def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
-    """By the sum over fields; of all that is joined, the second would be first."""
+    """The sum over fields decides; over the joined text, the second document would be first."""
     documents = [
         ("Masks", "Advice on masks and guests in winter for homes of older people"),
         ("Protection of lungs", "Masks, and masks, and more masks for nurses, wards and guests"),
@@ -104,12 +104,12 @@ def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
     assert ranked("masks", [(" ".join(texts),) for texts in documents]) == [1, 0]
 
 
-WORDS = st.lists(st.sampled_from(["masks", "bats", "ward", "d", "2"]), max_size=6)  # which no stemmer makes one
+WORDS = st.lists(st.sampled_from(["masks", "bats", "ward", "d", "2"]), max_size=6)  # no stemmer changes it
 FIELDS = st.tuples(WORDS, WORDS)
 
 
 def by_formula(query: list[str], texts: list[list[str]]) -> np.ndarray:
-    """Vespa's bm25(field) with k1 1.2 and b 0.75, a query's word as often as it has it."""
+    """Vespa's bm25(field) with k1 1.2 and b 0.75; a repeated word of the query counts each time."""
     counts, mean = [Counter(text) for text in texts], sum(map(len, texts)) / len(texts)
     scores = np.zeros(len(texts))
     for row, (text, count) in enumerate(zip(texts, counts, strict=True)):

@@ -1,6 +1,6 @@
-"""python -m ranker rank | score | feed | query: what is printed, and that a mistake costs one line.
+"""python -m ranker rank | score | feed | query: their output, and one line for each mistake.
 
-test_shards.py, test_vespa.py and test_pipeline_ray.py have more of what score and feed write.
+test_shards.py, test_vespa.py and test_pipeline_ray.py test the output of score and feed further.
 """
 
 import io
@@ -28,7 +28,7 @@ def titles(tmp_path: Path) -> Path:
 
 
 def ranker(*arguments: object) -> str | int | None:
-    """What the command line exits with."""
+    """Exit status of the command line."""
     return run_module("ranker.__main__", *map(str, arguments))
 
 
@@ -41,7 +41,7 @@ def test_rank_prints_a_table_for_people(ranker_folder: Path, titles: Path, capsy
     scores = [float(row.split()[1]) for row in lines[1:]]
     assert scores == sorted(scores, reverse=True)
     assert {row.split()[2] for row in lines[1:]} == {"007", "1e10", "x"}
-    assert any(row.endswith("Bats and [31mbirds") for row in lines)  # one line, and nothing that a terminal obeys
+    assert any(row.endswith("Bats and [31mbirds") for row in lines)  # one line, without terminal control characters
     model = Ranker(ranker_folder)
     documents = model.encode_documents(["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"])
     assert scores == [round(score, 3) for _, score in model.rank(asked, documents)]
@@ -122,7 +122,7 @@ def test_query_prints_the_body_of_a_request(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("command", ["rank", "score", "feed", "query"])
 def test_parser_shows_an_example_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """That the parser takes."""
+    """The parser must accept that example."""
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args([command, "--help"])
     assert stopped.value.code == 0
