@@ -1,4 +1,4 @@
-"""ranker.common.files: whole files or none, one writer at a time, digests."""
+"""ranker.common.files: complete files only, one writer at a time, digests."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ranker.data.tutorial: the tutorial's two files, read as they are, and their mistakes named."""
+"""ranker.data.tutorial: the tutorial's two files, read unchanged, and one line for each mistake in them."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ HEADER = "document_id,query_id,label,title-full\n"
 
 
 def read(folder: Path, content: bytes) -> Collection:
-    """Of this CSV, with a file of no judgements beside it."""
+    """Read this CSV beside a file without judgements."""
     (folder / LABELLED_DATA_FILE).write_text('[{"query_id": 1, "query": "bats", "relevant_docs": []}]')
     (folder / JUDGEMENTS_FILE).write_bytes(content)
     return read_tutorial(folder, ["title"])

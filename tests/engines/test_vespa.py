@@ -305,7 +305,7 @@ def test_titles_and_queries_are_of_one_language(newest: dict[str, Any]) -> None:
 
 
 def test_text_is_what_vespa_takes_for_text(newest: dict[str, Any]) -> None:
-    """For every code point: the feed drops those that Vespa refuses; the query command requires one that Vespa searches."""
+    """For all code points: the feed drops those Vespa refuses; the query command requires one that Vespa searches."""
 
     def code_points(name: str) -> set[int]:
         return {code for first, last in newest["characters"][name] for code in range(first, last + 1)}
