@@ -76,7 +76,7 @@ ROWS = {document: row for row, document in enumerate("abcde")}
 
 
 def test_audit_by_hand() -> None:
-    """Fold 1 has b, which fold 0 has too; c, whose title is a's; d and e, which have no near title, e because it is empty."""
+    """Fold 1 has b, which fold 0 has too; c, whose title is a's; d and e (empty), which have no near title."""
     pairs = pd.DataFrame(
         [("1", "a", 0), ("1", "b", 0), ("2", "b", 1), ("2", "c", 1), ("2", "d", 1), ("2", "e", 1)],
         columns=["query_id", "document_id", "fold"],

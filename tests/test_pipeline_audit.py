@@ -1,4 +1,4 @@
-"""audit: figures of the working tree again, by other libraries."""
+"""audit: the working tree's figures, computed again by other libraries."""
 
 import json
 import re

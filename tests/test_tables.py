@@ -1,4 +1,4 @@
-"""ranker.project.tables: what is written is what is read, the same bytes every time, and nothing else is one."""
+"""ranker.project.tables: tables read back as written, with the same bytes every time; other files are refused."""
 
 from pathlib import Path
 
