@@ -185,7 +185,7 @@ def test_stages_leave_ids_strings(folder: Path, document_id: str) -> None:
         "[SEP] [PAD]",
     ],
 )
-def test_stages_leave_titles_what_they_are(folder: Path, title: str) -> None:
+def test_stages_leave_titles_unchanged(folder: Path, title: str) -> None:
     titles, _ = read(row("x", "1", "1", f'"{title}"'))
     assert titles["x"] == title.replace('""', '"')
 
@@ -203,7 +203,7 @@ def test_stages_take_other_ways_to_write_a_csv(folder: Path, change: str) -> Non
     assert len(titles) == counts["kept"]["pairs"] == 12
 
 
-def test_stages_count_what_is_dropped(folder: Path) -> None:
+def test_stages_count_dropped_rows(folder: Path) -> None:
     more = "e1,1,0,Bats 1\ne2,2,1,Bats 2\nx,9,1,Masks\ny,1,,Gloves\nz,1,-1,Gowns\nw,2,0,\n"
     queries = [*QUERIES, {"query_id": 7, "query": "gloves", "relevant_docs": []}]
     _, counts = read(CSV + more, queries)

@@ -47,7 +47,7 @@ def test_fetch_base_model_from_a_folder(source: Path, tmp_path: Path) -> None:
         assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
 
 
-def test_folder_digest_is_of_what_sha256sum_prints(source: Path) -> None:
+def test_folder_digest_hashes_the_output_of_sha256sum(source: Path) -> None:
     """The digest covers the files that are taken, in the order of FILES, and no others."""
     (source / "README.md").write_text("not taken")
     present = [name for name in FILES if (source / name).is_file()]
@@ -271,7 +271,7 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         ),
     ],
 )
-def test_fetch_base_model_refuses_what_cannot_serve(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
+def test_fetch_base_model_refuses_unusable_models(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
     spoil(source)  # type: ignore[operator]
     with pytest.raises(InputError, match=f"^path:{source}: .*{message}") as error:
         fetch(source, tmp_path / "model")

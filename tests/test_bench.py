@@ -58,7 +58,7 @@ def test_the_tutorials_layout_is_the_contracts(base_model: Path) -> None:
     assert {name: array.tolist() for name, array in ours.items()} == tutorial.encode_pairs(pairs, base_model)
 
 
-def test_int8_is_what_the_gate_let_through(ranker_folder: Path, tmp_path: Path) -> None:
+def test_int8_is_the_model_that_passed_the_gate(ranker_folder: Path, tmp_path: Path) -> None:
     from bench import this_project
 
     assert this_project.scheme(ranker_folder) == "U8S8, reduced range"

@@ -62,7 +62,7 @@ def test_words_are_stemmed_by_their_language(language: str, text: str, words: st
 
 
 @given(st.text(max_size=30))
-def test_what_the_feed_drops_makes_no_difference(text: str) -> None:
+def test_characters_that_the_feed_drops_make_no_difference(text: str) -> None:
     (line,) = feed_lines([("a", text)])
     fed = json.loads(line)["fields"]["title"]
     assert analyser("en")(fed) == analyser("en")(text)
@@ -130,7 +130,7 @@ def test_scores_are_the_formulas_summed_over_fields(query: list[str], texts: lis
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_documents_are_read_once_in_whatever_comes() -> None:
+def test_documents_are_read_once_in_parts_of_any_size() -> None:
     index = Bm25(asked("bats", "...", "masks"), iter([("Bats",), ("",), ("Masks and bats",)]), "en")
     assert index.count == 3
     assert (index.scores("0") > 0).tolist() == [True, False, True]

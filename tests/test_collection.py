@@ -102,7 +102,7 @@ def test_join_counts_every_judgement() -> None:
     assert noted == {"document_with_two_texts": 1, "repeated_text": 1, "repeated_text_other_grade": 1}
 
 
-def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
+def test_unjudged_documents_are_kept(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents.parquet", Census().distinct(lambda: iter(DOCUMENTS)), ["title", "text"])
     assert list(read_documents(tmp_path / "documents.parquet")) == [
         (
@@ -113,7 +113,7 @@ def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_read_documents_at_in_the_order_asked_for_whatever_part_they_are_in(
+def test_read_documents_at_keeps_the_order_asked_for_across_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -162,7 +162,7 @@ def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
     assert stand(both, "abc").empty
 
 
-def test_stand_ins_are_of_queries_without_an_irrelevant_document_whatever_its_grade() -> None:
+def test_stand_ins_are_for_queries_without_an_irrelevant_document_of_any_grade() -> None:
     low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # with join.relevant_from: 2
     assert stand(low, "abcd").empty
 

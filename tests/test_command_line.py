@@ -61,7 +61,7 @@ def test_rank_prints_json_lines_for_programs_from_standard_input(
     assert [row["score"] for row in found] == [score for _, score in model.rank("masks", documents, 2)]
 
 
-def test_rank_stops_quietly_where_nobody_reads_on(ranker_folder: Path, tmp_path: Path, run: Run) -> None:
+def test_rank_stops_quietly_when_its_reader_stops(ranker_folder: Path, tmp_path: Path, run: Run) -> None:
     lines = (json.dumps({"document_id": str(i), "title": "masks " * 30}) + "\n" for i in range(2000))
     (tmp_path / "many.jsonl").write_text("".join(lines))
     options = f"--documents {tmp_path / 'many.jsonl'} --top 2000 --model-dir {ranker_folder}"

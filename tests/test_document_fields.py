@@ -93,7 +93,7 @@ def test_contract_names_the_fields(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", ["title", [], [1], None])
-def test_read_document_fields_refuses_what_names_none(tmp_path: Path, fields: object) -> None:
+def test_read_document_fields_refuses_values_that_name_no_field(tmp_path: Path, fields: object) -> None:
     write_json(tmp_path / "encoding.json", {"document_fields": fields})
     with pytest.raises(InputError, match="encoding.json: document_fields: expected names, found"):
         read_document_fields(tmp_path / "encoding.json")

@@ -38,7 +38,7 @@ def test_features_in_bf16_are_nearly_those_in_fp32(model: BertForSequenceClassif
     assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.99
 
 
-def test_write_features_gives_the_same_whatever_its_parts(
+def test_write_features_gives_the_same_in_parts_of_any_size(
     model: BertForSequenceClassification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = make_pairs(5)

@@ -44,7 +44,7 @@ def many(count: int) -> list[Document]:
     return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
 
 
-def test_write_feed_is_whole_whatever_a_killed_one_left(tmp_path: Path) -> None:
+def test_write_feed_is_complete_after_a_killed_one(tmp_path: Path) -> None:
     (tmp_path / ".feed.jsonl.partial").write_text("half a li")
     assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
     assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))

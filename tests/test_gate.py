@@ -87,7 +87,7 @@ def all_measured(
     return measured
 
 
-def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
+def test_gate_leaves_out_the_worst_matrices_if_no_whole_scheme_passes(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
     encoder_folder: Path,
@@ -263,7 +263,7 @@ def test_sample_keeps_what_belongs_together(sample: Judged, monkeypatch: pytest.
     assert [list(some.encoded[place][1]) for place in range(24)] == [list(sample.encoded[row][1]) for row in rows]
 
 
-def test_agreement_counts_whom_the_first_ten_lose() -> None:
+def test_agreement_counts_documents_that_leave_the_top_ten() -> None:
     """With twelve documents, the tenth and the eleventh change places."""
     pairs = pd.DataFrame({"query_id": "1", "document_id": list("abcdefghijkl"), "grade": 1, "relevant": True})
     exact = np.arange(12, 0, -1, dtype=np.float32)

@@ -38,7 +38,7 @@ def test_doubts_are_of_a_largest_grade_of_few_judgements_or_apart(counts: dict[s
     assert doubts(counts, [0, 1, 2, 3, 4, 9, 12]) == []  # with a named scale, judgements do not matter
 
 
-def test_check_grades_refuses_one_that_a_named_scale_has_not() -> None:
+def test_check_grades_refuses_a_grade_outside_a_named_scale() -> None:
     check_grades(judgements(0, 1, 12, None, -1), [])
     check_grades(judgements(0, 1, None, 2), [0, 1, 2])
     with pytest.raises(InputError) as found:

@@ -75,7 +75,7 @@ VECTORS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=10
 
 
 @given(VECTORS, VECTORS, st.lists(st.integers(0, 20), max_size=4), DEPTH)
-def test_cosine_hits_are_the_best_in_whatever_parts_documents_come(
+def test_cosine_hits_are_the_best_with_documents_in_any_parts(
     asked: list[tuple[int, ...]], vectors: list[tuple[int, ...]], places: list[int], depth: int
 ) -> None:
     """Ties at the cut keep the earlier documents."""

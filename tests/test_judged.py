@@ -194,7 +194,7 @@ def test_a_mistake_is_named(tmp_path: Path, mistake: str) -> None:
     assert str(found.value) == f"{file}: {message.format(file=file)}"
 
 
-def test_a_grade_that_the_named_scale_has_not_is_refused(tmp_path: Path) -> None:
+def test_a_grade_outside_the_named_scale_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "in.csv", HEADER + "1,,1E5,,,2\n")
     assert merge(file, tmp_path / "judged.csv", collection(), FIELDS, [0, 1, 2]).new
     with pytest.raises(InputError, match=r"line 2: expected a grade of join.grades \(0, 1\), found 2"):
@@ -259,7 +259,7 @@ def test_duplicates_in_the_file(tmp_path: Path) -> None:
     assert str(found.value) == f"{file}: line 3: {expected}"
 
 
-def test_the_file_is_sorted_whatever_the_order_of_its_tables(tmp_path: Path) -> None:
+def test_the_file_is_sorted_for_any_order_of_tables(tmp_path: Path) -> None:
     lines = ["2,123,1\n", "1,SEPT2,2\n", "1,1E5,0\n", "007,123,3\n"]
     for order in (lines, lines[::-1]):
         (tmp_path / "judged.csv").unlink(missing_ok=True)
@@ -284,7 +284,7 @@ def test_cells_for_a_spreadsheet_are_read_as_they_were(rows: list[tuple[str, str
 @given(
     st.one_of(st.binary(max_size=60), st.text("query_id,document_id,grade;\t\"'\r\n\0", max_size=60).map(str.encode))
 )
-def test_whatever_the_bytes_they_are_a_table_or_a_mistake(content: bytes) -> None:
+def test_any_bytes_are_a_table_or_a_mistake(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "in.csv"
         file.write_bytes(content)
@@ -407,7 +407,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_command_and_join_whatever_the_format(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_and_join_for_each_format(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(project)
     assert run_module("scripts.judge", "grades.csv", "--dry-run") == 0
     printed = capsys.readouterr().out

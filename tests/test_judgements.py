@@ -19,7 +19,7 @@ def read(folder: Path, content: bytes) -> Collection:
     return read_tutorial(folder, ["title"])
 
 
-def test_read_tutorial_leaves_cells_what_they_are(tmp_path: Path) -> None:
+def test_read_tutorial_leaves_cells_unchanged(tmp_path: Path) -> None:
     found = read(tmp_path, "\ufeff".encode() + HEADER.encode() + b'1e10,007,1.0,"NA, ""null""\nnan"\r\n0012,1,0,None\n')
     assert found.judgements[[*IDS, "grade"]].to_numpy().tolist() == [["007", "1e10", 1], ["1", "0012", 0]]
     assert list(found.documents()) == [("1e10", ['NA, "null"\nnan']), ("0012", ["None"])]

@@ -176,7 +176,7 @@ def test_no_negative_is_relevant_by_another_id_of_the_query_or_reads_like_what_i
 
 @settings(max_examples=30)
 @given(collections(), all_params, st.integers(1, 30), st.integers(1, 4))
-def test_no_negative_is_one_text_with_what_is_relevant(
+def test_no_negative_has_the_text_of_a_relevant_document(
     made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives, texts: int, queries: int
 ) -> None:
     """This must hold even if documents and queries have few distinct texts."""

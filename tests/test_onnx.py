@@ -84,7 +84,7 @@ def test_export_onnx_does_not_read_padding(ranker: Ranker) -> None:
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
-def test_score_pairs_are_in_the_order_given_whatever_the_batches(ranker: Ranker) -> None:
+def test_score_pairs_are_in_the_order_given_for_any_batches(ranker: Ranker) -> None:
     pairs = make_pairs(3, seed=3)
     examples = [pairs[row] for row in range(len(pairs))]
     one_by_one = [

@@ -194,7 +194,7 @@ def test_report_shows_what_was_measured(repository: Path) -> None:
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
 
 
-def test_make_repro_ends_in_what_a_person_wants(repository: Path, run: Run) -> None:
+def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
     summary = recipe("repro")[-1]
     shown = run(summary, repository).stdout
     for system, values in metrics(repository).items():

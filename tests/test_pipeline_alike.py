@@ -118,7 +118,7 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
 
 
 def test_no_text_is_listed_for_judging_twice() -> None:
-    """Of a document and its copy one is listed, for one of the query's ids; of a judged text, neither."""
+    """One of a document and its copy is listed, for one of the query's ids; a judged text is not listed at all."""
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
     judged = pairs[pairs["judged"]]
     ordered = hits[tables.IDS].assign(cross_encoder=-hits["rank"], first_stage=hits["base_cosine"].astype(np.float64))

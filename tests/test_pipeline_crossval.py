@@ -113,7 +113,7 @@ def test_crossval_json_is_of_the_scores(crossval: Path) -> None:
     assert found["unseen_documents"]["pairs"] < found["pairs"]
 
 
-def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
+def test_crossval_measures_reranked_hits_too(crossval: Path) -> None:
     """Plain sums compute nDCG@10 of the hits in the cross-encoder's order, over seeds and queries."""
     found = json.loads((crossval / paths.CROSSVAL).read_text())
     assert list(found["reranked"]["systems"]) == ["cross_encoder", *ONCE, "base_cosine", "first_stage"]

@@ -95,7 +95,7 @@ ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 
 def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: Path, fresh: Path, run: Run) -> None:
-    """Kill each stage at random moments in another clone, with another hash seed, time zone and locale, then run it all.
+    """Kill each stage at random moments in another clone, with another hash seed, time zone and locale, then finish.
 
     Each run resumes the one before and is stopped in the next stage; a stage that finished before its kill runs again
     by itself.

@@ -49,7 +49,7 @@ def measured_again(folder: Path, depth: int) -> dict[str, dict[str, float]]:
     }
 
 
-def test_what_is_served_is_measured_again(repository: Path) -> None:
+def test_reranked_hits_are_measured_again(repository: Path) -> None:
     """The perfect order of the same hits must be at least as good as every other."""
     served, again = reranked(repository), measured_again(repository, 100)
     assert list(served["systems"]) == SYSTEMS

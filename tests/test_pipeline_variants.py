@@ -131,7 +131,7 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
 
 
-def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
+def test_evaluate_gives_no_verdict_without_judged_negatives(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither table decides, over all documents or over unseen ones; the page gives no verdict either.

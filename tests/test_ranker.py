@@ -103,7 +103,9 @@ def test_rank_takes_texts(ranker: Ranker) -> None:
         ({"documents": ["Masks", [5, 6]]}, "documents: expected texts or what encode_documents gives, found both"),
     ],
 )
-def test_rank_refuses_what_would_rank_something_else(ranker: Ranker, asked: dict[str, Any], message: str) -> None:
+def test_rank_refuses_arguments_that_would_rank_something_else(
+    ranker: Ranker, asked: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError) as error:
         ranker.rank(**{"query": "masks", "documents": TITLES} | asked)
     assert str(error.value) == message

@@ -67,7 +67,7 @@ numbers = st.integers(-(2**60), 2**60) | st.floats(-1e6, 1e6)
 
 
 @given(st.lists(numbers, min_size=1, max_size=30), st.integers(0, 3), st.integers(1, 4), st.randoms())
-def test_a_run_is_read_in_the_order_that_wrote_it_whatever_its_scores_and_lines(
+def test_a_run_is_read_in_the_order_in_which_it_was_written(
     scores: list[float], first: int, step: int, random: Random
 ) -> None:
     """Falling scores of any size with ties, and ranks from any number on."""

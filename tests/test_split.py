@@ -149,7 +149,7 @@ def test_split_of_more_judgements_and_queries_moves_no_query(project: Path) -> N
     assert after[" Bats"] == before["bats"]
 
 
-def test_split_of_none_holds_nothing_out(project: Path) -> None:
+def test_split_of_fold_none_trains_on_all_queries(project: Path) -> None:
     set_params(project, split__folds=2, split__held_out="none")
     write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
@@ -164,7 +164,7 @@ BENCHMARK = [*((str(i), "train") for i in range(6)), ("5", "test"), ("6", "test"
 
 
 def test_split_holds_out_a_split_by_its_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of eight queries, 5 is also in train, and 0 reads like 7."""
+    """Query 5 of the eight is also in train, and 0 reads like 7."""
     set_params(project, split__held_out="test")
     write(["Children ", *WORDS[1:]], [[1.0, 0.0]] * 8, BENCHMARK)
     stages.split.main()

@@ -135,7 +135,7 @@ def lead(run: pd.DataFrame) -> float:
 
 @settings(max_examples=20, deadline=None)
 @given(runs)
-def test_could_move_is_what_the_largest_grade_moves(run: pd.DataFrame) -> None:
+def test_could_move_is_the_effect_of_the_largest_grade(run: pd.DataFrame) -> None:
     # In `lead`, documents that a system lacks are last, possibly above rank 11 if it has fewer than ten.
     run = run.assign(ours=run["ours"].fillna(-1), other=run["other"].fillna(-1))
     largest = max(run["grade"].max(), 1) if run["grade"].notna().any() else 1
@@ -147,7 +147,7 @@ def test_could_move_is_what_the_largest_grade_moves(run: pd.DataFrame) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(runs, st.randoms())
-def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order(run: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+def test_it_lists_each_unjudged_document_of_a_top_ten_once_in_any_order(run: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
     found = judge(run)
     shuffled = run.sample(frac=1, random_state=random.randrange(2**32))
     pd.testing.assert_frame_equal(found, judge(shuffled))

@@ -224,7 +224,7 @@ def test_read_trec_of_sgml_ends_a_text_at_a_tag_alone(tmp_path: Path) -> None:
         ("1\tmasks\r2\tbats\n", "line 1: expected text, found a carriage return byte"),
     ],
 )
-def test_read_trec_refuses_topics_of_which_it_would_lose_some(tmp_path: Path, topics: str, message: str) -> None:
+def test_read_trec_refuses_files_of_which_it_would_lose_topics(tmp_path: Path, topics: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, topics)
     assert str(error.value) == f"{tmp_path}/topics: {message}"

@@ -72,7 +72,7 @@ def packed_by_place(folder: Path, name: str) -> Packed:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("input_ids", 1204), ("token_type_ids", 5 + 6), ("attention_mask", 21)])
-def test_pack_lays_pairs_out_whatever_the_model(tmp_path: Path, name: str, expected: int) -> None:
+def test_pack_lays_pairs_out_for_any_model(tmp_path: Path, name: str, expected: int) -> None:
     """[CLS] 7 8 [SEP] 9 [SEP], the last two of type 1: 101 + 2 * 7 + 3 * 8 + 4 * 102 + 5 * 9 + 6 * 102 is 1204."""
     packed = packed_by_place(tmp_path, name)
     assert packed.sizes == {"query_token_ids": 4, "doc_token_ids": 3}
@@ -89,7 +89,7 @@ def test_pack_lays_pairs_out_whatever_the_model(tmp_path: Path, name: str, expec
         ([7, 0, 9], [0, 8], 21),  # a 0 is padding, anywhere
     ],
 )
-def test_pack_drops_what_fills_a_tensor_up(
+def test_pack_drops_the_padding_of_a_tensor(
     tmp_path: Path, query: list[int], document: list[int], expected: int
 ) -> None:
     """The mask gives 1 + 2 + ... + the number of a pair's tokens, which reveals its length."""

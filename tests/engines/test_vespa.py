@@ -304,7 +304,7 @@ def test_titles_and_queries_are_of_one_language(newest: dict[str, Any]) -> None:
     assert {"saliva", "urine", "zika", "colombia"} <= set(terms)
 
 
-def test_text_is_what_vespa_takes_for_text(newest: dict[str, Any]) -> None:
+def test_vespa_and_the_feed_agree_on_text_characters(newest: dict[str, Any]) -> None:
     """For all code points: the feed drops those Vespa refuses; the query command requires one that Vespa searches."""
 
     def code_points(name: str) -> set[int]:
@@ -363,7 +363,7 @@ def test_words_are_searched_for_as_they_are(answers: dict[str, list[dict[str, An
     assert answer["tree"] == f"weak_and {{ target_num_hits: {PARAMS.vespa.rerank_count} {' '.join(terms)} }}"
 
 
-def test_what_the_command_refuses_vespa_refuses(answers: dict[str, list[dict[str, Any]]]) -> None:
+def test_vespa_refuses_queries_that_the_command_refuses(answers: dict[str, list[dict[str, Any]]]) -> None:
     assert [answer["status"] for answer in answers["nothing"]] == [400] * len(NOTHING)
 
 
