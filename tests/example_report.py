@@ -133,7 +133,7 @@ def example() -> Results:
 
 
 def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> dict[str, Any]:
-    """The example's comparison with both tables; one of them decides."""
+    """The example's comparison with both tables, of which one decides."""
     return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
 
 

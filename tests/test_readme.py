@@ -9,7 +9,7 @@ from tests.factories import ROOT
 from tests.readme import COMMANDS, command, commands, recipe
 
 CI = (ROOT / ".ci/run").read_text()
-ACTIVATE = "source .venv/bin/activate"  # these only change a shell's PATH, as the tests do themselves
+ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH only, as the tests do themselves
 
 
 def test_commands_are_each_run_by_a_test_or_by_ci() -> None:
