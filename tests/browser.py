@@ -1,4 +1,4 @@
-"""Debian's Chromium without a screen, driven over its debugging pipe: what a page draws, says and asks for."""
+"""Debian's Chromium without a screen, driven over its debugging pipe: a page's drawing, its errors and its requests."""
 
 import base64
 import json
@@ -15,18 +15,18 @@ import pytest
 CHROMIUM = shutil.which("chromium")
 SWITCHES = """headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking hide-scrollbars
 disable-component-update disable-sync remote-debugging-pipe"""
-ERRORS = {"error", "assert"}  # of what a page writes to its console
+ERRORS = {"error", "assert"}  # events that a page writes to its console
 SETTLED = "new Promise(done => setTimeout(() => requestAnimationFrame(done), 300))"
 
 
 class Browser:
-    """One page at a time; `said` holds the errors it wrote to its console, `asked` the URLs it asked for."""
+    """One page at a time; `said` holds the errors it wrote to its console, `asked` the URLs it requested."""
 
     def __init__(self, folder: Path) -> None:
         down, self._write = os.pipe()
         self._read, up = os.pipe()
         command = [str(CHROMIUM), *(f"--{switch}" for switch in SWITCHES.split()), f"--user-data-dir={folder}/profile"]
-        # Chromium reads its file 3 and writes its file 4
+        # Chromium reads from file 3 and writes to file 4
         shell = ["bash", "-c", f'exec 3<&{down} 4>&{up} "$@"', "bash", *command, "about:blank"]
         environment = os.environ | {"HOME": str(folder)}
         self._process = subprocess.Popen(
@@ -45,7 +45,7 @@ class Browser:
             self._call(f"{domain}.enable")
 
     def _messages(self) -> Iterator[dict[str, Any]]:
-        """Chromium's, each ended by a NUL."""
+        """Messages of Chromium, each ended by a NUL."""
         with os.fdopen(self._read, "rb") as pipe:
             rest = b""
             while part := pipe.read1(1 << 20):
@@ -53,7 +53,7 @@ class Browser:
                 yield from map(json.loads, whole)
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Its answer; of what comes before it, what the page said and asked for is kept."""
+        """Return Chromium's answer to one call, and record the events of the page that arrive before it."""
         self._count += 1
         asked = {"id": self._count, "method": method, "params": params} | self._session
         os.write(self._write, json.dumps(asked).encode() + b"\0")
@@ -76,7 +76,7 @@ class Browser:
                 self._loaded = True
 
     def open(self, file: Path, width: int, height: int = 900) -> None:
-        """Load a page in a window of this many pixels, to its end."""
+        """Load a page to its end in a window of this many pixels."""
         self.said, self.asked, self._loaded = [], [], False
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self._call("Page.navigate", url=file.as_uri())
@@ -85,18 +85,18 @@ class Browser:
         self.run(SETTLED)
 
     def run(self, expression: str) -> Any:
-        """The value of an expression of the page's own language, awaited."""
+        """Evaluate a JavaScript expression in the page, await it and return its value."""
         found = self._call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def picture(self, file: Path) -> None:
-        """The whole page as PNG, however long it is."""
+        """Return the whole page as PNG, at its full height."""
         taken = self._call("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(taken["data"]))
 
     def close(self) -> None:
-        os.close(self._write)  # it ends with its pipe
+        os.close(self._write)  # Chromium ends when its pipe closes
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
-    """A running Chromium; without one the test is skipped in a line, and fails where BROWSER=required, as in CI."""
+    """A running Chromium. Without one the test is skipped with one line; with BROWSER=required, as in CI, it fails."""
     if CHROMIUM is None:
         missing = "chromium is absent: no page is looked at"
         (pytest.fail if os.environ.get("BROWSER") == "required" else pytest.skip)(missing)
@@ -126,9 +126,9 @@ MARKS = """[...document.querySelectorAll("figure")].map(figure => [
 
 
 def marks(running: Browser, page: Path, width: int) -> dict[str, int]:
-    """How many bars, lines and points each chart of a page shows, by its caption.
+    """Count the bars, lines and points of each chart on a page, by its caption.
 
-    The page must write no error, ask for no other file, and be no wider than its window.
+    The page must write no error, request no other file, and be no wider than its window.
     """
     running.open(page, width)
     assert running.said == []

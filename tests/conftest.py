@@ -1,4 +1,4 @@
-"""A tiny base model and a scratch copy of the project, for tests that run the real thing quickly."""
+"""A tiny base model and a scratch copy of the project, so that tests can run the real pipeline quickly."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Before what reads them at its import: threads that spin on a busy machine take their own work's time; no hub listens,
-# because a test that needs one brings it.
+# Set before the libraries that read them are imported: spinning threads slow a busy machine down; no test may reach the
+# hub, and a test that needs one starts its own.
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "HF_ENDPOINT": "http://127.0.0.1:9"}
 
 import hypothesis
@@ -31,21 +31,21 @@ from tests.factories import ROOT as ROOT
 from tests.pipeline import recorded
 from tests.readme import command
 
-if TYPE_CHECKING:  # what takes seconds to import, and not every test file needs
+if TYPE_CHECKING:  # imports that take seconds and that only some test files need
     import onnx
 
     from ranker.serving.ranker import Ranker
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine must not fail a test
 hypothesis.settings.load_profile("untimed")
 
-QUERIES = 20  # of the sample's fifty, in the scratch repository
+QUERIES = 20  # queries of the sample's fifty in the scratch repository
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, so that none is left for the end.
+    """Start the long files first, so that the run does not end with one of them.
 
-    And of them those that need no scratch repository, beside the one whose worker makes it: the others would wait.
+    Long files that need no scratch repository come first among them; the others wait until one worker has made it.
     """
     first = ["pipeline_crossval", "distributed", "checkpoints", "trainer", "gate", "onnx"]
     names = {f"test_{name}.py": place for place, name in enumerate(first)}
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reaches past this machine, nor reads what its user has configured, cached or is logged in to."""
+    """Keep tests on this machine, and away from the user's configuration, cache and logins."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -79,13 +79,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that is made once for all of pytest-xdist's workers, by the first of them that asks, and not changed."""
+    """Make a folder once for all workers of pytest-xdist: the first worker that asks makes it, and all only read it."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once" / name
     folder.parent.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not Path(f"{folder}.made").is_file():
-            shutil.rmtree(folder, ignore_errors=True)  # where a worker before failed
+            shutil.rmtree(folder, ignore_errors=True)  # a worker failed here before
             folder.mkdir()
             make(folder)
             Path(f"{folder}.made").touch()
@@ -93,9 +93,9 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def vocabulary() -> dict[str, int]:
-    """The sample's characters, whole and as pieces, and its commonest words, by id.
+    """The sample's characters, as words and as pieces, and its most frequent words, by id.
 
-    Counted, not trained: the trainer of tokenizers gives every process another vocabulary, and so another model.
+    They are counted, because the trainer of tokenizers gives every process another vocabulary, and so another model.
     """
     text = "".join((SAMPLE / name).read_text() for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE)).lower()
     characters = sorted(set(re.findall(r"\S", text)))
@@ -106,7 +106,7 @@ def vocabulary() -> dict[str, int]:
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sentence encoder as a hub has it: a BERT of two layers with random weights and the sample's words."""
+    """A sentence encoder as a hub has it: a two-layer BERT with random weights and the sample's words."""
     return made_once(tmp_path_factory, "base_model", write_base_model)
 
 
@@ -124,13 +124,13 @@ def plain_model(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="session")
 def fetched_model(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stage base_model makes of the tiny sentence encoder."""
+    """The output of stage base_model for the tiny sentence encoder."""
     return made_once(tmp_path_factory, "fetched_model", partial(fetch, base_model))
 
 
 @pytest.fixture(scope="session")
 def fetched_plain_model(plain_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """And of the BERT that is none."""
+    """The output of stage base_model for the plain BERT."""
     return made_once(tmp_path_factory, "fetched_plain_model", partial(fetch, plain_model))
 
 
@@ -152,7 +152,7 @@ def write_base_model(folder: Path) -> None:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=POSITIONS,
-        initializer_range=0.3,  # large weights: every input must tell in the logits
+        initializer_range=0.3,  # large weights, so that every input changes the logits visibly
     )
     BertModel(config).save_pretrained(folder)
     kinds = {"": "Transformer", "1_Pooling": "Pooling"}
@@ -168,9 +168,9 @@ def write_base_model(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def ranker_folder(fetched_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stage export writes, of its manifest the digests alone, of a tiny cross-encoder with random weights.
+    """The output of stage export for a tiny cross-encoder with random weights; its manifest has the digests only.
 
-    Its eight-bit model has weights of seven: with more, sums of products saturate on a chip without VNNI.
+    Its int8 model has 7-bit weights, because 8-bit products saturate on a chip without VNNI.
     """
     return made_once(tmp_path_factory, "ranker", partial(write_ranker, fetched_model))
 
@@ -198,7 +198,7 @@ def write_ranker(fetched_model: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def exact_folder(base_model: Path, model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A test file's own `model`, exported, beside what encodes texts for it."""
+    """A test file's own `model`, exported, beside the files that its tokenizer needs."""
     from ranker.export.onnx import export_onnx
 
     folder = tmp_path_factory.mktemp("exact")
@@ -216,7 +216,7 @@ def exact(exact_folder: Path) -> "Ranker":
 
 @pytest.fixture(scope="module")
 def prepared(model: Any, exact_folder: Path) -> "onnx.ModelProto":
-    """The same, before its weights are rounded."""
+    """The same before its weights are rounded."""
     from ranker.export.int8 import prepare
 
     return prepare(exact_folder / "model.onnx", model.config)
@@ -224,14 +224,14 @@ def prepared(model: Any, exact_folder: Path) -> "onnx.ModelProto":
 
 @pytest.fixture
 def encoder_folder(base_model: Path, tmp_path: Path) -> Path:
-    """A folder for a model, with what encodes texts for it."""
+    """A folder for a model, with the files that its tokenizer needs."""
     write_encoder(base_model, tmp_path)
     return tmp_path
 
 
 @pytest.fixture(scope="session")
 def run() -> Run:
-    """Run a command line in a folder with this Python first on the PATH; returns what it printed."""
+    """Run a command line in a folder with this Python first on the PATH; return its output."""
 
     def call(command: str, folder: Path, check: bool = True, **environment: str) -> "subprocess.CompletedProcess[str]":
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -251,7 +251,7 @@ def run() -> Run:
 
 
 def copy_project(destination: Path, run: Run) -> None:
-    """Make a Git repository of the project's files, as they are now, in an empty folder."""
+    """Make a Git repository of the project's files, in their present state, in an empty folder."""
     listed = run("git ls-files -z --cached --others --exclude-standard", ROOT).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -261,7 +261,7 @@ def copy_project(destination: Path, run: Run) -> None:
 
 
 def write_own_files(folder: Path) -> None:
-    """The sample's first queries as somebody's own two files, with a CSV that has rows to drop."""
+    """Write the sample's first queries as a user's own two files; the CSV has rows that join drops."""
     (folder / "mine").mkdir()
     labelled = json.loads((SAMPLE / LABELLED_DATA_FILE).read_text())[:QUERIES]
     (folder / "mine" / LABELLED_DATA_FILE).write_text(json.dumps(labelled))
@@ -271,9 +271,9 @@ def write_own_files(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory, base_model: Path, run: Run) -> Path:
-    """A scratch repository with the tiny base model and own files, built by the README's command for those.
+    """A scratch repository with the tiny base model and own files, built by the README's command for own files.
 
-    It is committed, and so are its outputs. Copied, never changed.
+    It is committed, with its outputs. Tests copy it and never change it.
     """
     return made_once(tmp_path_factory, "repository", partial(build_repository, base_model, run))
 
@@ -293,7 +293,7 @@ def build_repository(base_model: Path, run: Run, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def read_params(repository: Path) -> dict[str, set[str]]:
-    """What each stage read of params.yaml where the scratch repository was made, as SECTION.NAME."""
+    """The params that each stage read while the scratch repository was built, as SECTION.NAME."""
     return recorded(Path(f"{repository}.params"))
 
 
@@ -305,6 +305,6 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clean(project: Path, run: Run) -> Path:
-    """The project as it was committed."""
+    """Restore the project to its last commit."""
     run("git checkout -q . && dvc checkout -q --force dvc.yaml", project)
     return project

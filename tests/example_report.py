@@ -1,4 +1,4 @@
-"""Results for a report that are made to be hard on it."""
+"""Example results that are hard for a report to show."""
 
 from collections.abc import Hashable
 from dataclasses import replace
@@ -78,7 +78,7 @@ DEPTHS: list[dict[Hashable, Any]] = [
 
 
 def example() -> Results:
-    """Three queries: 1 with twelve documents and ties, 2 with hostile texts, 3 with a text that does not break."""
+    """Query 1 has twelve documents and ties, query 2 hostile texts, query 3 a text without a place to break."""
     per_query = pd.DataFrame(
         {
             "query_id": ["3", "2", "1"],
@@ -138,7 +138,7 @@ def decided(table: str, system: str | None = "base_cosine", share: float | None 
 
 
 def served_example() -> Results:
-    """The same where what is served decides: hits of query 1, of which nobody judged d03, and of query 9, none."""
+    """The same where the table of reranked hits decides: query 1 has hits, with d03 unjudged; query 9 has no hits."""
     per_query = pd.DataFrame(
         {
             "query_id": ["1", "9"],

@@ -1,4 +1,4 @@
-"""What several test files build: made-up pairs, settings, a contract's folder, a changed params.yaml, a stage's run."""
+"""Helpers of several test files: made-up pairs, settings, a contract's folder, a changed params.yaml, a stage's run."""
 
 import re
 import runpy
@@ -26,7 +26,7 @@ from ranker.project.params import Train, load_params
 from ranker.project.tables import pack, read_as
 from ranker.training.curves import EvalLogger
 
-if TYPE_CHECKING:  # torch takes seconds to import, which not every test needs
+if TYPE_CHECKING:  # torch takes seconds to import, and only some tests need it
     import torch
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ PARAMS = load_params(ROOT / "params.yaml")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixture `run`
 
-# A training of a tiny model on `make_pairs`: a second or two.
+# Train a tiny model on `make_pairs`: one or two seconds.
 TRAIN = Train(
     launcher="python",
     head="classifier",
@@ -49,7 +49,7 @@ TRAIN = Train(
     seed=13,
     precision="fp32",
 )
-CHANGES: list[tuple[str, object]] = [  # of it, each of which gives other weights
+CHANGES: list[tuple[str, object]] = [  # changes to TRAIN; each gives other weights
     ("epochs", 3),
     ("batch_size", 16),
     ("learning_rate", 2e-3),
@@ -57,12 +57,12 @@ CHANGES: list[tuple[str, object]] = [  # of it, each of which gives other weight
     ("weight_decay", 0.5),
     ("seed", 14),
 ]
-LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)  # of `make_pairs`; ids are those of the tiny tokenizer
+LAYOUT = Layout(16, 24, cls_id=2, sep_id=3, pad_id=0)  # for `make_pairs`; ids are those of the tiny tokenizer
 POSITIONS = 160  # of the tiny model
 
 
 def make_data(queries: int, seed: int = 0) -> tuple[pd.DataFrame, EncodedPairs]:
-    """Ten pairs a query; a document is relevant where its first token is 60, and else it is 61."""
+    """Ten pairs a query; relevant documents start with token 60, the others with token 61."""
     random = np.random.default_rng(seed)
     rows, query_tokens, document_tokens = [], [], []
     for query in range(queries):
@@ -85,18 +85,18 @@ def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
 
 
 def make_logger(queries: int, seed: int, folder: Path) -> EvalLogger:
-    """A logger of such pairs, whose curves go to `folder`."""
+    """A logger for these pairs; it writes its curves to `folder`."""
     return EvalLogger(*make_data(queries, seed), folder)
 
 
 def write_encoder(base_model: Path, folder: Path, layout: Layout = LAYOUT) -> None:
-    """What a trusting `TextEncoder` reads: a base model's tokenizer, and the contract for a layout."""
+    """Write the files of a trusting `TextEncoder`: a base model's tokenizer, and the contract for a layout."""
     shutil.copyfile(base_model / "tokenizer.json", folder / "tokenizer.json")
     write_json(folder / "encoding.json", contract(layout, sha256(folder / "tokenizer.json"), POSITIONS))
 
 
 def set_params(folder: Path, **values: object) -> None:
-    """Change lines of a folder's params.yaml, `section__name` being one of its section; their comments stay."""
+    """Change lines of a folder's params.yaml, given as `section__name`, and keep their comments."""
     text = (folder / "params.yaml").read_text()
     for name, value in values.items():
         section, _, key = name.partition("__")
@@ -107,12 +107,12 @@ def set_params(folder: Path, **values: object) -> None:
 
 
 def set_base_model(folder: Path, base_model: Path) -> None:
-    """Make a folder's params.yaml name a base model by its path, with its digest."""
+    """Set params.yaml's base model to a folder's path and digest."""
     set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_sha256=folder_digest(base_model))
 
 
 def run_module(name: str, *arguments: str) -> str | int | None:
-    """What `python -m NAME ARGUMENTS` exits with, in this process: 0, or the line that Python prints before its 1."""
+    """Run `python -m NAME ARGUMENTS` in this process; return 0, or the line printed before exit status 1."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
         patch.setattr(sys, "argv", [name, *arguments])
         patch.delitem(sys.modules, name, raising=False)
@@ -126,13 +126,13 @@ def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
 
 
 def readings(texts: Mapping[str, str]) -> "pd.Series[int]":
-    """`ranker.contract.tokens.readings` by id, of a tokenizer to which each word in lower case is a token."""
+    """`ranker.contract.tokens.readings` by id, with a tokenizer in which each lower-case word is a token."""
     words = [[zlib.crc32(word.encode()) & 0x7FFFFFFF for word in text.lower().split()] for text in texts.values()]
     return read_as(pack(texts, words))
 
 
 def join_texts(collection: Collection, relevant_from: int = 1) -> tuple[Joined, dict[str, str], Census]:
-    """What stage join makes of a collection, the texts of its documents, and what was seen of them."""
+    """Join a collection; return the join, the texts of its documents, and their census."""
     census = Census()
     texts = {name: whole_text(fields) for name, fields in census.distinct(collection.documents)}
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
@@ -140,6 +140,6 @@ def join_texts(collection: Collection, relevant_from: int = 1) -> tuple[Joined, 
 
 
 def join_tutorial(folder: Path, relevant_from: int = 1) -> tuple[Joined, pd.DataFrame]:
-    """What stage join makes of the tutorial's two files in a folder, and its documents: document_id and title."""
+    """Join the tutorial's two files in a folder; return the join and the documents: document_id and title."""
     result, texts, _ = join_texts(read_tutorial(folder, ["title"]), relevant_from)
     return result, pd.DataFrame(list(texts.items()), columns=["document_id", "title"], dtype=str)

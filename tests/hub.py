@@ -1,4 +1,4 @@
-"""A stand-in for the model hub on loopback: the calls that huggingface_hub makes for a snapshot, and no more."""
+"""A stand-in for the model hub on loopback: only the calls that huggingface_hub makes for a snapshot."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 def serve_model(server: HTTPServer, repo_id: str, folder: Path, truncate: str = "", fail_once: str = "") -> None:
     """Serve the files of `folder` as `repo_id` at REVISION, and 404 for all else.
 
-    The body of the file `truncate` breaks off halfway, every time; `fail_once` is first answered with 503.
+    The body of the file `truncate` breaks off halfway, every time; the first request for `fail_once` gets 503.
     """
     server.no_handler_status_code = 404
     names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())

@@ -1,6 +1,6 @@
-"""What users get wrong, by name: the file as it would be, or how to spoil it, and the line that has to say so.
+"""Users' mistakes by name: the spoilt file, or a function that spoils it, and the error line that must appear.
 
-Where the line ends in a colon, another library's words follow, which are not ours to say.
+A line that ends in a colon is followed by another library's words, which may vary.
 """
 
 import json
@@ -26,7 +26,7 @@ CSV = HEADER + "".join(ROWS)
 
 
 def query(**values: Any) -> str:
-    """The first query changed."""
+    """The first query, changed."""
     return json.dumps([{**QUERIES[0], **values}, *QUERIES[1:]])
 
 
@@ -132,7 +132,7 @@ def split_at_spaces() -> None:
     tokenizer = Tokenizer.from_file("model/tokenizer.json")
     tokenizer.normalizer, tokenizer.pre_tokenizer = None, WhitespaceSplit()
     tokenizer.save("model/tokenizer.json")
-    file = Path("model/tokenizer_config.json")  # of BERT's own class, tokenizer.json would not be asked
+    file = Path("model/tokenizer_config.json")  # BERT's own class would not read tokenizer.json
     write_json(file, json.loads(file.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 

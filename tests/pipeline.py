@@ -1,4 +1,4 @@
-"""What tests of the real pipeline look at: outputs, metrics, which stages DVC ran, what they read of params.yaml."""
+"""Helpers for tests of the real pipeline: its outputs, metrics, the stages that DVC ran, the params that they read."""
 
 import json
 import re
@@ -16,7 +16,7 @@ STAGES = (
 
 
 def outputs(folder: Path) -> dict[str, str]:
-    """Digest of every output file of the DAG, and of the cross-validation where it has run."""
+    """Digest of every output file of the DAG, and of the cross-validation if it has run."""
     files = [
         file
         for path in vars(paths).values()
@@ -28,17 +28,17 @@ def outputs(folder: Path) -> dict[str, str]:
 
 
 def metrics(folder: Path) -> dict[str, dict[str, float]]:
-    """What stage evaluate found, by system."""
+    """The metrics of stage evaluate, by system."""
     return {file.stem: json.loads(file.read_text()) for file in sorted((folder / paths.METRICS).glob("*.json"))}
 
 
 def ran(output: str) -> list[str]:
-    """The stages that DVC says it ran, in order; of the cross-validation, without their file's name."""
+    """The stages that DVC reports as run, in order; those of the cross-validation without their file's name."""
     return re.findall(r"Running stage '(?:crossval/dvc\.yaml:)?([^']+)'", output)
 
 
 def recorded(file: Path) -> dict[str, set[str]]:
-    """What record/sitecustomize.py wrote: what each stage read of params.yaml, as SECTION.NAME."""
+    """The record of record/sitecustomize.py: the params that each stage read, as SECTION.NAME."""
     found: dict[str, set[str]] = {}
     for line in file.read_text().splitlines():
         stage, name = line.split()
@@ -47,7 +47,7 @@ def recorded(file: Path) -> dict[str, set[str]]:
 
 
 def check_declared(stage: dict[str, Any], used: set[str], unread: tuple[str, ...] = ()) -> None:
-    """That a stage declares the params that it used, by name or by section, and no others but `unread`."""
+    """Check that a stage declares the params that it read, by name or by section, and no others except `unread`."""
     declared = set(stage.get("params", []))
     undeclared = {name for name in used if name not in declared and name.split(".")[0] not in declared}
     assert undeclared == set(), "read, but not declared"

@@ -1,6 +1,6 @@
-"""A user's mistakes, each through the real stages: its one line, its exit status, the last good outputs as they were.
+"""User mistakes through the real stages: one line, the exit status, and the last good outputs unchanged.
 
-A stage that accepts what another refuses is no accident: see what is read at the end.
+Some stages accept input that another refuses, on purpose: see the tests of accepted files at the end.
 """
 
 import json
@@ -31,12 +31,12 @@ STAGES = (
     "first_stage",
     "negatives",
     "features",
-)  # what looks at input
+)  # the stages that check input
 LABELLED, JUDGEMENTS = (Path("mine") / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE))
 
 
 def run(stage: str) -> str | int | None:
-    """What a stage exits with: 0, or the line that Python prints before it exits with 1."""
+    """A stage's result: 0, or the line that Python prints before it exits with 1."""
     return run_module(f"stages.{stage}")
 
 
@@ -61,7 +61,7 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it that a test may spoil, and is in."""
+    """Enter a copy of that folder, which a test may spoil."""
     copy = Path(shutil.copytree(good, tmp_path / "copy"))
     monkeypatch.chdir(copy)
     monkeypatch.setattr(download, "TRIES", 1)
@@ -69,9 +69,9 @@ def folder(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(folder: Path, where: str, message: str) -> None:
-    """One line says it, which begins with stage and file, and those are `where` if the message has no stage.
+    """Check for one line that begins with stage and file; `where` holds both if the message has no stage.
 
-    The last good outputs of that stage are as they were.
+    The last good outputs of that stage must stay unchanged.
     """
     expected = message if message.split(": ")[0] in STAGES else f"{where}: {message}"
     before = outputs(folder)
@@ -152,7 +152,7 @@ def test_stages_ask_for_params_yaml(folder: Path) -> None:
 def read(
     rows: str | bytes, queries: list[dict[str, Any]] = QUERIES
 ) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """Titles by id and the account of what all stages make of a CSV that they take."""
+    """Titles by id and the counts after all stages have read a CSV that they accept."""
     JUDGEMENTS.write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     LABELLED.write_text(json.dumps(queries))
     assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
@@ -174,8 +174,8 @@ def test_stages_leave_ids_strings(folder: Path, document_id: str) -> None:
     "title",
     [
         "m" * 100_000,
-        "\u0645\u0646\u0634\u0623 \u0641\u064a\u0631\u0648\u0633",  # from right to left
-        "\u202emasks\u202c",  # told to be
+        "\u0645\u0646\u0634\u0623 \u0641\u064a\u0631\u0648\u0633",  # right-to-left text
+        "\u202emasks\u202c",  # with a forced direction
         "e\u0301tude n\u0303",
         "\U0001f9a0 \U0001f469\u200d\U0001f52c",
         'Masks, ""gloves""\nand\r\ngowns',
@@ -185,7 +185,7 @@ def test_stages_leave_ids_strings(folder: Path, document_id: str) -> None:
         "[SEP] [PAD]",
     ],
 )
-def test_stages_leave_titles_what_they_are(folder: Path, title: str) -> None:
+def test_stages_leave_titles_unchanged(folder: Path, title: str) -> None:
     titles, _ = read(row("x", "1", "1", f'"{title}"'))
     assert titles["x"] == title.replace('""', '"')
 
@@ -203,7 +203,7 @@ def test_stages_take_other_ways_to_write_a_csv(folder: Path, change: str) -> Non
     assert len(titles) == counts["kept"]["pairs"] == 12
 
 
-def test_stages_count_what_is_dropped(folder: Path) -> None:
+def test_stages_count_dropped_rows(folder: Path) -> None:
     more = "e1,1,0,Bats 1\ne2,2,1,Bats 2\nx,9,1,Masks\ny,1,,Gloves\nz,1,-1,Gowns\nw,2,0,\n"
     queries = [*QUERIES, {"query_id": 7, "query": "gloves", "relevant_docs": []}]
     _, counts = read(CSV + more, queries)

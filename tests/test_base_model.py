@@ -1,4 +1,4 @@
-"""ranker.base.base_model: from a folder, an installed package and a stand-in for the hub; and what cannot serve."""
+"""ranker.base.base_model from a folder, an installed package and a stand-in hub; unusable models are refused."""
 
 import hashlib
 import json
@@ -47,8 +47,8 @@ def test_fetch_base_model_from_a_folder(source: Path, tmp_path: Path) -> None:
         assert (tmp_path / "model" / name).read_bytes() == (source / name).read_bytes()
 
 
-def test_folder_digest_is_of_what_sha256sum_prints(source: Path) -> None:
-    """Of the files that are taken, in the order of FILES; of no others."""
+def test_folder_digest_hashes_the_output_of_sha256sum(source: Path) -> None:
+    """The digest covers the files that are taken, in the order of FILES, and no others."""
     (source / "README.md").write_text("not taken")
     present = [name for name in FILES if (source / name).is_file()]
     assert set(present) == ASKED
@@ -67,7 +67,7 @@ def test_folder_digest_sees_every_file_that_is_taken(source: Path, name: str) ->
 
 
 def test_fetch_base_model_prints_the_digest_that_is_missing_or_wrong(source: Path, tmp_path: Path) -> None:
-    """In one line, ready to paste; with it, it goes on; and where the folder has changed since, it is refused."""
+    """One line is ready to paste and then accepted; if the folder changes later, it is refused."""
     found, destination = folder_digest(source), tmp_path / "model"
     where = f"path:{source}: fetch.base_sha256: expected"
     with pytest.raises(InputError) as missing:
@@ -84,7 +84,7 @@ def test_fetch_base_model_prints_the_digest_that_is_missing_or_wrong(source: Pat
 
 
 def test_fetch_base_model_lets_no_text_spell_a_special_token(source: Path, tmp_path: Path) -> None:
-    """What a title says in brackets is words; what the file would cut and pad is left whole."""
+    """Brackets in a title are words; the tokenizer file's own truncation and padding are off."""
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     vocabulary, text = tokenizer.get_vocab(), "[PAD] masks[SEP] [CLS]"
     special = {vocabulary[token] for token in ("[PAD]", "[SEP]", "[CLS]")}
@@ -107,7 +107,7 @@ def _split_at_spaces(source: Path) -> None:
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = None, WhitespaceSplit()
     tokenizer.save(str(source / "tokenizer.json"))
-    config = json.loads((source / "tokenizer_config.json").read_text())  # of BERT's own class, the file is not asked
+    config = json.loads((source / "tokenizer_config.json").read_text())  # BERT's own class would not read the file
     write_json(source / "tokenizer_config.json", config | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
@@ -125,7 +125,7 @@ def test_fetch_base_model_from_a_package_runs_none_of_its_code(
 
 def test_fetch_base_model_of_the_sample_has_the_published_digest(tmp_path: Path) -> None:
     fetch_base_model(PARAMS.fetch.base_model, tmp_path / "model", PARAMS.fetch.base_sha256)
-    digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # by the hub's page of the model
+    digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # from the model's page on the hub
     assert sha256(tmp_path / "model/model.safetensors") == digest
     assert json.loads((tmp_path / "model/sentence_encoder.json").read_text()) == {
         "is_one": True,
@@ -154,7 +154,7 @@ def test_fetch_base_model_makes_a_tokenizer_of_a_vocabulary(source: Path, tmp_pa
 
 @pytest.fixture
 def hub(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> HTTPServer:
-    """A server in the hub's place; its client has read HF_ENDPOINT already, when it was imported."""
+    """A server in the hub's place. The client reads HF_ENDPOINT when it is imported, so its constants are patched."""
     before, endpoint = huggingface_hub.constants.ENDPOINT, httpserver.url_for("").rstrip("/")
     for name in ("ENDPOINT", "HUGGINGFACE_CO_URL_TEMPLATE"):
         url = getattr(huggingface_hub.constants, name)
@@ -271,7 +271,7 @@ def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
         ),
     ],
 )
-def test_fetch_base_model_refuses_what_cannot_serve(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
+def test_fetch_base_model_refuses_unusable_models(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
     spoil(source)  # type: ignore[operator]
     with pytest.raises(InputError, match=f"^path:{source}: .*{message}") as error:
         fetch(source, tmp_path / "model")

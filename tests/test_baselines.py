@@ -1,4 +1,4 @@
-"""ranker.evaluation.baselines: BM25 of a pair's own texts by its formula, the cosine of their vectors."""
+"""ranker.evaluation.baselines: BM25 of a pair's own texts by its formula, and the cosine of their vectors."""
 
 from math import log
 
@@ -50,10 +50,10 @@ def test_bm25_scores_are_in_the_order_of_the_pairs() -> None:
 
 
 def test_bm25_is_the_sum_over_fields_of_a_pairs_document() -> None:
-    """By hand: the word is in one title and two texts of two words each; statistics are each field's own."""
+    """By hand: the word is in one title and in two texts of two words each; each field has its own statistics."""
     asked = queries("masks")
     texts = documents("Masks", "Bats", "Masks").assign(text=["Of wards", "Masks indoors", "Masks outdoors"])
-    once = [2.2 / 2.2 * log(1 + 1.5 / 2.5), 2.2 / 2.2 * log(1 + 1.5 / 2.5)]  # all of mean length, two of three have it
+    once = [2.2 / 2.2 * log(1 + 1.5 / 2.5), 2.2 / 2.2 * log(1 + 1.5 / 2.5)]  # equal lengths; two of three have it
     found = bm25_scores(all_pairs(asked, texts), asked, texts, "en")
     assert found.tolist() == pytest.approx([once[0], once[1], sum(once)], abs=1e-6)
 

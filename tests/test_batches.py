@@ -1,4 +1,4 @@
-"""ranker.contract.batching and ranker.training.batches: every row once, little padding, by seed and epoch alone."""
+"""ranker.contract.batching and ranker.training.batches: every row once, little padding, fixed by seed and epoch."""
 
 import numpy as np
 from hypothesis import given
@@ -28,7 +28,7 @@ def test_scoring_batches_hold_every_row_once_within_the_budget(lengths: np.ndarr
     for batch in batches:
         padded = -(-lengths[batch].max() // 8) * 8
         assert len(batch) == 1 or len(batch) * padded <= tokens
-    for batch in batches[:-1]:  # it ends where the next pair would not fit
+    for batch in batches[:-1]:  # the batch ends where the next pair would not fit
         assert (len(batch) + 1) * -(-lengths[batch].max() // 8) * 8 > tokens
 
 
@@ -62,14 +62,14 @@ def test_training_batches_do_not_go_through_the_lengths_in_order() -> None:
 
 
 def test_shares_are_balanced() -> None:
-    """Of real titles' lengths; halves of batches that are sorted by length would not be."""
+    """Lengths are those of real titles; halves of length-sorted batches would be unbalanced."""
     lengths = np.random.default_rng(1).poisson(26, 5000) + 3
 
     def longest_over_mean(parts: list[np.ndarray]) -> float:
         tokens = [len(part) * lengths[part].max() for part in parts]
         return max(tokens) / np.mean(tokens)
 
-    batches = training_batches(lengths, 16, seed=1, epoch=0)[:-1]  # whole ones
+    batches = training_batches(lengths, 16, seed=1, epoch=0)[:-1]  # full batches
     for processes in (2, 4):
         for batch in batches:
             assert sorted(np.concatenate(shares(batch, processes))) == sorted(batch)

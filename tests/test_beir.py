@@ -1,4 +1,4 @@
-"""ranker.data.beir: the folder as it is read, and a line for each mistake in it."""
+"""ranker.data.beir: the folder's contents unchanged, and one line for each mistake in it."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_read_beir_has_everything_as_it_is(folder: Path) -> None:
     ]
     documents = [("a", ["Masks in wards", "A trial."]), ("b", ["", "Bats."]), ("7", ["", "No title."])]
     assert list(found.documents()) == documents
-    assert list(found.documents()) == documents  # again: they are read, not held
+    assert list(found.documents()) == documents  # a second time, because documents are read from disk each time
 
 
 def test_read_beir_passes_over_what_macos_writes_beside_a_file(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The benchmark: its data, its table, and that it times what it says; .ci/run runs all of it on a few pairs."""
+"""The benchmark: its data, its table, and its timing; .ci/run runs the whole benchmark on a few pairs."""
 
 import json
 import mmap
@@ -19,7 +19,7 @@ from tests.factories import ROOT
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Two queries over three documents, of which one has a title."""
+    """Two queries over three documents; one document has a title."""
     labelled = [
         {"query_id": 1, "query": "masks", "relevant_docs": [{"id": "a", "score": 2}, {"id": "b", "score": 0}]},
         {"query_id": 2, "query": "bats", "relevant_docs": [{"id": "a", "score": 0}, {"id": "c", "score": 1}]},
@@ -48,7 +48,7 @@ def test_some_pairs_are_the_same_every_time() -> None:
 
 
 def test_the_tutorials_layout_is_the_contracts(base_model: Path) -> None:
-    """Two implementations, one layout: theirs pair by pair, ours from texts that were tokenised once."""
+    """Two implementations of one layout: the tutorial's goes pair by pair, ours tokenises each text once."""
     from bench import this_project, tutorial
 
     sizes = load_params(ROOT / "params.yaml").encode
@@ -58,7 +58,7 @@ def test_the_tutorials_layout_is_the_contracts(base_model: Path) -> None:
     assert {name: array.tolist() for name, array in ours.items()} == tutorial.encode_pairs(pairs, base_model)
 
 
-def test_int8_is_what_the_gate_let_through(ranker_folder: Path, tmp_path: Path) -> None:
+def test_int8_is_the_model_that_passed_the_gate(ranker_folder: Path, tmp_path: Path) -> None:
     from bench import this_project
 
     assert this_project.scheme(ranker_folder) == "U8S8, reduced range"
@@ -66,7 +66,7 @@ def test_int8_is_what_the_gate_let_through(ranker_folder: Path, tmp_path: Path) 
 
 
 def hold(mebibytes: int) -> Calls:
-    """One call, that fills so much memory of the kernel's own: malloc might keep it."""
+    """One call that fills this much memory outside malloc, which might keep it."""
 
     def fill() -> None:
         with mmap.mmap(-1, mebibytes * 2**20) as block:

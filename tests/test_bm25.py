@@ -1,4 +1,4 @@
-"""ranker.retrieval.bm25: words as Vespa makes them, and the sum over fields by the formula.
+"""ranker.retrieval.bm25: words as Vespa makes them, and the formula summed over fields.
 
 tests/engines/test_vespa_words.py compares the words with those of Vespa's own code.
 """
@@ -24,7 +24,7 @@ def asked(*texts: str) -> pd.DataFrame:
 
 
 def ranked(query: str, documents: Sequence[tuple[str, ...]], language: str = "en") -> list[int]:
-    """Rows of what is found, best first."""
+    """Rows of the documents found, best first."""
     scores = Bm25(asked(query), documents, language).scores("0")
     return [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
 
@@ -54,7 +54,7 @@ def test_words(text: str, words: str) -> None:
         ("fr", "Maladies infectieuses", "malad infecti"),
         ("pt-br", "vacinas", "vacin"),
         ("no", "sykdommer", "sykdomm"),
-        ("pl", "running Łódź", "running łodz"),  # Vespa has no stemmer for it
+        ("pl", "running Łódź", "running łodz"),  # Vespa has no stemmer for this language
         ("zh-hans", "running", "running"),
     ],
 )
@@ -63,7 +63,7 @@ def test_words_are_stemmed_by_their_language(language: str, text: str, words: st
 
 
 @given(st.text(max_size=30))
-def test_what_the_feed_drops_makes_no_difference(text: str) -> None:
+def test_characters_that_the_feed_drops_make_no_difference(text: str) -> None:
     (line,) = feed_lines([("a", text)])
     fed = json.loads(line)["fields"]["title"]
     assert analyser("en")(fed) == analyser("en")(text)
@@ -93,7 +93,7 @@ def test_bm25_finds_german_words() -> None:
 
 
 def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
-    """By the sum over fields; of all that is joined, the second would be first."""
+    """The sum over fields decides; over the joined text, the second document would be first."""
     documents = [
         ("Masks", "Advice on masks and guests in winter for homes of older people"),
         ("Protection of lungs", "Masks, and masks, and more masks for nurses, wards and guests"),
@@ -105,12 +105,12 @@ def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
     assert ranked("masks", [(" ".join(texts),) for texts in documents]) == [1, 0]
 
 
-WORDS = st.lists(st.sampled_from(["masks", "bats", "ward", "d", "2"]), max_size=6)  # which no stemmer makes one
+WORDS = st.lists(st.sampled_from(["masks", "bats", "ward", "d", "2"]), max_size=6)  # no stemmer changes it
 FIELDS = st.tuples(WORDS, WORDS)
 
 
 def by_formula(query: list[str], texts: list[list[str]]) -> np.ndarray:
-    """Vespa's bm25(field) with k1 1.2 and b 0.75, a query's word as often as it has it."""
+    """Vespa's bm25(field) with k1 1.2 and b 0.75; a repeated word of the query counts each time."""
     counts, mean = [Counter(text) for text in texts], sum(map(len, texts)) / len(texts)
     scores = np.zeros(len(texts))
     for row, (text, count) in enumerate(zip(texts, counts, strict=True)):
@@ -131,7 +131,7 @@ def test_scores_are_the_formulas_summed_over_fields(query: list[str], texts: lis
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_documents_are_read_once_in_whatever_comes() -> None:
+def test_documents_are_read_once_in_parts_of_any_size() -> None:
     index = Bm25(asked("bats", "...", "masks"), iter([("Bats",), ("",), ("Masks and bats",)]), "en")
     assert index.count == 3
     assert (index.scores("0") > 0).tolist() == [True, False, True]

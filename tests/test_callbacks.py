@@ -1,4 +1,4 @@
-"""ranker.training.callbacks: what a training says, on a terminal and in a log."""
+"""ranker.training.callbacks: the progress of a training on a terminal and in a log."""
 
 import sys
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_show_progress_in_a_log_is_a_few_lines(
     lines = [line for line in printed.out.splitlines() if line.startswith("training: step ")]
     assert [line.split(":")[1].strip() for line in lines] == [f"step {20 * i} of 100" for i in range(1, LINES + 1)]
     assert all(float(line.rsplit(" ", 1)[1]) > 0 for line in lines)
-    assert "{" not in printed.out  # the Trainer's dictionaries
+    assert "{" not in printed.out  # the Trainer prints dictionaries
     assert "it/s" not in printed.err
 
 

@@ -1,4 +1,4 @@
-"""ranker.fetch.catalogue, from a stand-in that serves small topics, judgements and metadata; what join makes of it."""
+"""ranker.fetch.catalogue with a stand-in server of small topics, judgements and metadata, and join of its output."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ METADATA = (
     'aaaaaaaa,,PMC,"Bats, again",,,2020,x\nbbbbbbbb,,PMC,Pigs,,,2020,x\ncccccccc,,PMC,Masks,,,2020,x\n'
 )
 
-# Points ir_datasets' own list of downloads at the stand-in, then does what stage fetch does.
+# Points ir_datasets' own list of downloads at the stand-in, then runs stage fetch.
 FETCH = """
 import json, sys
 from pathlib import Path
@@ -76,7 +76,7 @@ def fetch(
 
 
 def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
-    """What stage join makes of the folder, and the texts of all its documents."""
+    """The join of a folder, and the texts of all its documents."""
     return join_texts(read_beir(folder, ["title", "text"], []))[:2]
 
 
@@ -106,7 +106,7 @@ def test_fetch_catalogue_writes_a_beir_folder(httpserver: HTTPServer, tmp_path: 
 
 
 def test_fetch_catalogue_leaves_every_decision_to_join(httpserver: HTTPServer, tmp_path: Path) -> None:
-    """Of a repeated id the first text counts; what is empty, conflicts or is unknown is counted."""
+    """join keeps the first text of a repeated id and counts empty, conflicting and unknown entries."""
     again = "aaaaaaaa,,PMC,Bats once more,,,2020,x\ndddddddd,,PMC,,,,2020,\n"
     qrels = QRELS + "2 5 cccccccc 2\n3 5 aaaaaaaa 1\n1 5 dddddddd 1\n"
     result = fetch(httpserver, tmp_path, qrels=qrels, metadata=METADATA + again)
@@ -163,7 +163,7 @@ class Text(NamedTuple):
 
 @dataclass
 class Catalogue:
-    """A data set as ir_datasets has one."""
+    """A data set as ir_datasets has it."""
 
     queries: list[str]
     titles: list[str]
@@ -190,8 +190,8 @@ texts = st.text(st.sampled_from("ab ,;\"'\r\n\t\0\x0b\x0c\x1c\x85\u2028\u2029\uf
 
 @given(st.lists(texts.filter(str.strip), min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=4))
 def test_join_reads_every_text_that_fetch_catalogue_writes(queries: list[str], titles: list[str]) -> None:
-    """Line ends of all kinds, quotes, what encodings begin with, and NUL."""
-    titles = ["masks", *titles]  # or there would be nothing to join
+    """Texts have line ends of all kinds, quotes, byte order marks, and NUL."""
+    titles = ["masks", *titles]  # so that join has a pair
     with TemporaryDirectory() as work, pytest.MonkeyPatch.context() as patch:
         patch.setattr(ir_datasets, "load", lambda _: Catalogue(queries, titles))
         fetch_catalogue("any", "title", Path(work) / "raw")

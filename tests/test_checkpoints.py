@@ -1,4 +1,4 @@
-"""ranker.training.checkpoints: a training that was stopped goes on to what an undisturbed one comes to."""
+"""ranker.training.checkpoints: a training that was interrupted resumes and ends at the uninterrupted one's weights."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -23,7 +23,7 @@ EVERY = 10
 
 
 class Stopped(EncodedPairs):
-    """Pairs of which so many can be read before somebody presses Ctrl-C."""
+    """Pairs that raise KeyboardInterrupt after so many reads, as Ctrl-C does."""
 
     def __getitem__(self, row: int) -> Example:
         Stopped.left -= 1
@@ -48,7 +48,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def train(base_model: Path, pairs: EncodedPairs, curves: Path, **changes: object) -> BertForSequenceClassification:
     model = new_classifier(base_model, seed=3).train()
     fine_tune(model, pairs, TRAIN.model_copy(update=changes), make_logger(4, 1, curves), name="train")
-    remove_checkpoints("train")  # as stages do, once their outputs are written
+    remove_checkpoints("train")  # as stages do after they have written their outputs
     return model
 
 
@@ -60,7 +60,7 @@ def files(folder: Path) -> dict[str, str]:
 def undisturbed(
     base_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[BertForSequenceClassification, Path]:
-    """A training that nobody stopped, and its curves."""
+    """An uninterrupted training, and its curves."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -77,7 +77,7 @@ def test_fine_tune_that_was_stopped_comes_to_the_same_weights_and_curves(
     after: int,
     every: int,
 ) -> None:
-    """Stopped in each epoch, before and after checkpoints, and twice over; every 20, at an epoch's last step."""
+    """Stops fall in each epoch, before and after checkpoints, and twice; step 20 is an epoch's last."""
     monkeypatch.setattr(checkpoints, "EVERY", every)
     pairs = make_pairs(QUERIES)
     for more in (after, 1):
@@ -151,7 +151,7 @@ Change = tuple[int, EncodedPairs, Train, tuple[int, int] | None, Callable[[BertF
 def test_run_digest_sees_all_that_weights_and_curves_depend_on(
     base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights, pairs, some of them, settings, held-out pairs, what learns, the config; then threads and processes."""
+    """Weights, pairs, some of them, settings, held-out pairs, trainable modules, config; threads and processes."""
     pairs = make_pairs(4)
     changes: list[Change] = [
         (4, pairs, TRAIN, None, None),

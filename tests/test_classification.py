@@ -1,4 +1,4 @@
-"""ranker.metrics.classification, by hand and against what is known of honest probabilities."""
+"""ranker.metrics.classification, by hand and by known properties of calibrated probabilities."""
 
 import numpy as np
 import pandas as pd
@@ -24,14 +24,14 @@ def test_classification_measures_by_hand() -> None:
     measures = classification_measures(np.array([False, True, True]), scores)
     assert probability(scores) == pytest.approx([1 / 4, 3 / 4, 1 / 5])
     loss = -(np.log(3 / 4) + np.log(3 / 4) + np.log(1 / 5)) / 3
-    error = ((1 - 1 / 5) + (1 / 4 - 0) + (1 - 3 / 4)) / 3  # three pairs, a bin each
+    error = ((1 - 1 / 5) + (1 / 4 - 0) + (1 - 3 / 4)) / 3  # three pairs, one in each bin
     assert measures == pytest.approx(
         {"log loss": loss, "accuracy": 2 / 3, "ROC AUC": 1 / 2, "calibration error": error}
     )
 
 
 def test_reliability_curve_by_hand() -> None:
-    """Twelve pairs in ten bins: the first two of two pairs, in order of the score, not of the table."""
+    """Twelve pairs in ten bins: the first two bins hold two pairs each, in order of the score."""
     order = np.array([11, 0, 5, 3, 7, 1, 2, 4, 6, 8, 9, 10])
     scores, relevant = np.empty(12), np.zeros(12, dtype=bool)
     scores[order] = np.linspace(-2, 2, 12)
@@ -44,7 +44,7 @@ def test_reliability_curve_by_hand() -> None:
 
 
 def honest(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores, and outcomes drawn by their probabilities."""
+    """Scores, and outcomes drawn with their probabilities."""
     random = np.random.default_rng(seed)
     scores = random.normal(size=count)
     return scores, random.random(count) < probability(scores)
@@ -69,7 +69,7 @@ def test_roc_by_hand() -> None:
 def test_precision_recall_by_hand() -> None:
     run = pd.DataFrame({"relevant": [True, False, True, False], "ranker": [4.0, 3, 2, 1]})
     precision = precision_recall(run, ["ranker"]).set_index("recall")["ranker"]
-    assert precision[0] == precision[0.5] == 1  # the first alone is relevant
+    assert precision[0] == precision[0.5] == 1  # only the first is relevant
     assert precision[0.51] == precision[1] == pytest.approx(2 / 3)  # both are among the first three
 
 
@@ -77,7 +77,7 @@ def test_precision_recall_at_recall_0_is_no_threshold_that_is_not_there() -> Non
     """The first pair is not relevant, so no precision is 1; scikit-learn adds such a point at recall 0."""
     run = pd.DataFrame({"relevant": [False, True, False, True, True], "ranker": [5.0, 4, 3, 2, 1], "constant": 0.0})
     curves = precision_recall(run, ["ranker", "constant"]).set_index("recall")
-    assert curves["ranker"].tolist() == pytest.approx([3 / 5] * 101)  # all five have the most
+    assert curves["ranker"].tolist() == pytest.approx([3 / 5] * 101)  # all five have the maximum
     assert curves["constant"].tolist() == pytest.approx([3 / 5] * 101)
     worse = precision_recall(run.assign(relevant=[False, True, False, False, True]), ["ranker"]).set_index("recall")
     assert worse["ranker"][0] == worse["ranker"][0.5] == 1 / 2

@@ -1,4 +1,4 @@
-"""ranker.data.collection and join: one account for every format, unjudged documents kept, positives alone legal."""
+"""ranker.data.collection and join: every format is counted alike; unjudged documents and positives alone are kept."""
 
 import zlib
 from collections.abc import Sequence
@@ -51,11 +51,11 @@ def test_distinct_keeps_the_first_of_an_id_that_has_text() -> None:
     kept = list(census.distinct(lambda: iter(DOCUMENTS)))
     assert kept == [DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[5], DOCUMENTS[6]]
     assert (census.read, census.kept, census.empty, census.other_text) == (7, 4, {"c"}, {"a"})
-    assert list(census.texts) == ["a"]  # the ids in memory are those that come again
+    assert list(census.texts) == ["a"]  # only repeated ids are in memory
 
 
 class OneHash(str):
-    """An id that shares its hash with every other."""
+    """An id with the same hash as every other."""
 
     def __hash__(self) -> int:
         return 7
@@ -102,7 +102,7 @@ def test_join_counts_every_judgement() -> None:
     assert noted == {"document_with_two_texts": 1, "repeated_text": 1, "repeated_text_other_grade": 1}
 
 
-def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
+def test_unjudged_documents_are_kept(tmp_path: Path) -> None:
     write_documents(tmp_path / "documents.parquet", Census().distinct(lambda: iter(DOCUMENTS)), ["title", "text"])
     assert list(read_documents(tmp_path / "documents.parquet")) == [
         (
@@ -113,7 +113,7 @@ def test_documents_that_nobody_judged_are_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_read_documents_at_in_the_order_asked_for_whatever_part_they_are_in(
+def test_read_documents_at_keeps_the_order_asked_for_across_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -124,7 +124,7 @@ def test_read_documents_at_in_the_order_asked_for_whatever_part_they_are_in(
 
 
 def pairs(*rows: tuple[str, str, int], asked: dict[str, int] | None = None) -> pd.DataFrame:
-    """Judged pairs; a query reads as a number of its own, and a document like those of its letters: `a` and `A1`."""
+    """Judged pairs; each query reads differently, and documents with the same letters read alike: `a` and `A1`."""
     frame = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
     names = frame["query_id"].map(lambda name: (asked or {}).get(name, reading(f"query {name}")))
     frame = frame.assign(relevant=frame["grade"] > 0, judged=True, asked=names)
@@ -156,19 +156,19 @@ def test_stand_ins_are_unjudged_documents_of_queries_without_judged_negatives() 
 def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
     positive = pairs(("1", "a", 1))
     assert sorted(stand(positive, "abc")["document_id"]) == ["b", "c"]
-    dropped = pairs(("1", "a", 1), ("1", "b", -1))  # which says more of b than that nobody judged it
+    dropped = pairs(("1", "a", 1), ("1", "b", -1))  # a dropped judgement excludes b, too
     assert stand(positive, "abc", dropped)["document_id"].tolist() == ["c"]
     both = pairs(("1", "a", 1), ("1", "b", 0))
     assert stand(both, "abc").empty
 
 
-def test_stand_ins_are_of_queries_without_an_irrelevant_document_whatever_its_grade() -> None:
-    low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # join.relevant_from: 2
+def test_stand_ins_are_for_queries_without_an_irrelevant_document_of_any_grade() -> None:
+    low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # with join.relevant_from: 2
     assert stand(low, "abcd").empty
 
 
 def test_no_stand_in_reads_like_a_positive_or_a_dropped_judgement() -> None:
-    """Nor is one the query itself; a document of its id with another text is a document like any other."""
+    """The query itself is also excluded; a document with the query's id and another text may stand in."""
     ids = ["a", "A1", "A2", "b", "B1", "c", "1", "2"]
     one, two = pairs(("1", "a", 1)).assign(asked=reading("1")), pairs(("2", "a", 1))
     dropped = pairs(("1", "b", -1)).assign(asked=reading("1"))
@@ -198,11 +198,11 @@ def test_join_says_which_splits_of_the_qrels_it_read() -> None:
     documents = [("a", ["Masks"]), ("b", ["Bats"])]
     counts = join_texts(Collection(queries, pd.concat(judged, ignore_index=True), lambda: iter(documents)))[0].counts
     assert counts["qrels_splits"] == {"dev": 1, "test": 2}
-    assert "qrels_splits" not in joined()[0].counts  # a format without splits
+    assert "qrels_splits" not in joined()[0].counts  # this format has no splits
 
 
 def test_join_takes_the_largest_grade_of_a_pairs_subtopics() -> None:
-    """Of a diversity track, whose second column is the subtopic; a pair that conflicts in one of them is dropped."""
+    """The second column of a diversity track's qrels is the subtopic; one conflicting subtopic drops the pair."""
     rows = [
         ("1", "a", 0, "1"), ("1", "a", 2, "2"), ("1", "a", 2, "3"), ("1", "a", -2, "4"), ("1", "a", 2, "2"),
         ("1", "b", 0, "1"), ("1", "b", 1, "2"), ("1", "b", 0, "2"), ("1", "c", 0, "1"), ("2", "a", 1, "1"),
@@ -237,7 +237,7 @@ def test_join_keeps_each_pair_of_any_subtopics_once(rows: list[tuple[str, str, i
 
 
 def test_join_names_ids_that_differ_by_leading_zeros_alone() -> None:
-    """Where the other query is judged under its own name, both are what they are."""
+    """If the other query is judged under its own id, both ids stay as they are."""
     queries = pd.DataFrame({"query_id": ["061", "100", "7", "0"], "query": ["masks", "bats", "pigs", "cows"]})
     rows: list[tuple[str, str, int | None]] = [("61", "a", 1), ("100", "a", 1), ("0100", "a", 0), ("007", "a", 0)]
     expected = (

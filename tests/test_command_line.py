@@ -1,6 +1,6 @@
-"""python -m ranker rank | score | feed | query: what is printed, and that a mistake costs one line.
+"""python -m ranker rank | score | feed | query: their output, and one line for each mistake.
 
-test_shards.py, test_vespa.py and test_pipeline_ray.py have more of what score and feed write.
+test_shards.py, test_vespa.py and test_pipeline_ray.py test the output of score and feed further.
 """
 
 import io
@@ -28,7 +28,7 @@ def titles(tmp_path: Path) -> Path:
 
 
 def ranker(*arguments: object) -> str | int | None:
-    """What the command line exits with."""
+    """Exit status of the command line."""
     return run_module("ranker.__main__", *map(str, arguments))
 
 
@@ -41,7 +41,7 @@ def test_rank_prints_a_table_for_people(ranker_folder: Path, titles: Path, capsy
     scores = [float(row.split()[1]) for row in lines[1:]]
     assert scores == sorted(scores, reverse=True)
     assert {row.split()[2] for row in lines[1:]} == {"007", "1e10", "x"}
-    assert any(row.endswith("Bats and [31mbirds") for row in lines)  # one line, and nothing that a terminal obeys
+    assert any(row.endswith("Bats and [31mbirds") for row in lines)  # one line, without terminal control characters
     model = Ranker(ranker_folder)
     documents = model.encode_documents(["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"])
     assert scores == [round(score, 3) for _, score in model.rank(asked, documents)]
@@ -61,7 +61,7 @@ def test_rank_prints_json_lines_for_programs_from_standard_input(
     assert [row["score"] for row in found] == [score for _, score in model.rank("masks", documents, 2)]
 
 
-def test_rank_stops_quietly_where_nobody_reads_on(ranker_folder: Path, tmp_path: Path, run: Run) -> None:
+def test_rank_stops_quietly_when_its_reader_stops(ranker_folder: Path, tmp_path: Path, run: Run) -> None:
     lines = (json.dumps({"document_id": str(i), "title": "masks " * 30}) + "\n" for i in range(2000))
     (tmp_path / "many.jsonl").write_text("".join(lines))
     options = f"--documents {tmp_path / 'many.jsonl'} --top 2000 --model-dir {ranker_folder}"
@@ -122,7 +122,7 @@ def test_query_prints_the_body_of_a_request(tmp_path: Path, capsys: pytest.Captu
 
 @pytest.mark.parametrize("command", ["rank", "score", "feed", "query"])
 def test_parser_shows_an_example_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """That the parser takes."""
+    """The parser must accept that example."""
     with pytest.raises(SystemExit) as stopped:
         parser().parse_args([command, "--help"])
     assert stopped.value.code == 0

@@ -1,4 +1,4 @@
-"""ranker.model.cross_encoder: what a cross-encoder is made of, what of it learns, what its last layer computes."""
+"""ranker.model.cross_encoder: its modules, which of them train, and the output of its last layer."""
 
 import shutil
 from collections.abc import Callable
@@ -29,7 +29,7 @@ CLASSIFIER = {"classifier.weight", "classifier.bias"}
 
 
 def trained(model: CrossEncoder) -> set[str]:
-    """Module names, two levels deep below bert, of weights that are trained."""
+    """Names of modules with trained weights, two levels deep below bert."""
     names = [name for name, tensor in model.named_parameters() if tensor.requires_grad]
     return {".".join(name.split(".")[:4]) if "layer" in name else ".".join(name.split(".")[:2]) for name in names}
 
@@ -67,7 +67,7 @@ def test_new_classifier_draws_its_head_alone(base_model: Path) -> None:
 
 
 def test_new_classifier_leaves_the_head_of_another_task_behind(base_model: Path, tmp_path: Path) -> None:
-    """A cross-encoder with one logit, as those trained on MS MARCO have, is a base model like any other."""
+    """A cross-encoder with one logit, such as those trained on MS MARCO, serves as a base model like any other."""
     config = BertConfig.from_pretrained(base_model, num_labels=1, problem_type="regression")
     other = BertForSequenceClassification(config)
     other.save_pretrained(tmp_path)
@@ -90,7 +90,7 @@ def test_new_classifier_leaves_the_head_of_another_task_behind(base_model: Path,
 def test_new_classifier_refuses_weights_that_do_not_fit(
     base_model: Path, tmp_path: Path, change: Callable[[list[str]], list[str]], message: str
 ) -> None:
-    """transformers alone would draw what is missing at random, and say so in a log."""
+    """transformers alone would draw missing weights at random and only log it."""
     whole = load_file(base_model / "model.safetensors")
     changed = {name: whole.get(name, torch.zeros(32)) for name in change(list(whole))}
     save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
@@ -119,7 +119,7 @@ def test_load_checkpoint_gives_back_what_save_model_wrote(base_model: Path, tmp_
     [
         ("fetched_model", "cosine", BertForSegmentCosine),
         ("fetched_model", "classifier", BertForSequenceClassification),
-        ("fetched_plain_model", "cosine", BertForSequenceClassification),  # which stage train says
+        ("fetched_plain_model", "cosine", BertForSequenceClassification),  # stage train warns of it
         ("fetched_plain_model", "classifier", BertForSequenceClassification),
     ],
 )

@@ -54,7 +54,7 @@ def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
 
 
 def make_seeds(run: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """The first seed's models rank all relevant documents first, the second's query 1's last."""
+    """The first seed's models rank all relevant documents first; the second seed's rank query 1's last."""
     first = run.assign(cross_encoder=[1.0, 2, 2, 1, 0])
     return {13: first, 14: run.assign(cross_encoder=[2.0, 1, 2, 1, 0])}
 
@@ -92,7 +92,7 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_a_negative() -> None:
 
 @pytest.fixture
 def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """A project of four queries in two folds whose models have scored them: by recipe, seed, and their own row."""
+    """A project of four queries in two folds, scored by their models; a score encodes recipe, seed and row."""
     monkeypatch.chdir(tmp_path)
     ids = ["1", "2", "3", "4"]
     pairs = pd.DataFrame([(query, document, int(query in "13"), query in "13") for query in ids for document in "ab"])
@@ -172,7 +172,7 @@ def test_recipe_params_of_the_cross_encoder_are_the_pipelines_own() -> None:
 
 @pytest.mark.parametrize("recipe", ["tutorial", "head_only"])
 def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> None:
-    """But for its seed and its precision."""
+    """Except for its seed and its precision."""
     other = TRAIN.model_copy(update={"precision": "bf16"})
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
     assert found.train.model_dump() == TUTORIAL | {
@@ -186,7 +186,7 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
 
 @pytest.fixture
 def base(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny base model where a project has it."""
+    """The tiny base model in its place in a project."""
     monkeypatch.chdir(tmp_path)
     paths.BASE_MODEL.parent.mkdir(parents=True)
     paths.BASE_MODEL.symlink_to(fetched_model)
@@ -205,7 +205,7 @@ def tiny_classifier(params: Params) -> BertForSequenceClassification:
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precision: Literal["fp32", "bf16"]) -> None:
-    """Its scores are those of the whole model in fp32, as the exported one gives them."""
+    """Its scores equal the whole model's in fp32, as after export."""
     training, held_out = make_data(20), make_data(6, seed=1)
     params = tiny(trainable="head", precision=precision)
     found = train_and_score(params, "tutorial", (training, held_out), "")
@@ -213,9 +213,9 @@ def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precis
     pooled = features(model, training[1], precision)
     train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
     expected = score(model, held_out[1])
-    assert found == pytest.approx(expected, abs=5e-3)  # of half precision
+    assert found == pytest.approx(expected, abs=5e-3)  # half precision
     rounded = score(model, held_out[1], precision="bf16")
-    assert np.abs(rounded - expected).max() > 2e-2  # bf16 would tell
+    assert np.abs(rounded - expected).max() > 2e-2  # bf16 would differ
 
 
 @pytest.mark.usefixtures("base")
@@ -267,7 +267,7 @@ def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
 
 
 def write_texts(path: Path, ids: str) -> None:
-    """Documents of one token each: the number of its letter."""
+    """Documents of one token each: the number of their letter."""
     texts = pd.DataFrame({"document_id": list(ids), "title": list(ids), "text": list(ids)})
     tables.write_texts(path, texts, tables.pack(ids, [[ord(name)] for name in ids]))
 

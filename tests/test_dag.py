@@ -1,4 +1,4 @@
-"""Both dvc.yaml files against the code, by the graph of imports: what a stage runs and writes is what is declared."""
+"""Both dvc.yaml files against the code: each stage declares the code that its imports reach, and its outputs."""
 
 import ast
 import importlib
@@ -25,13 +25,13 @@ CROSSVAL: dict[str, Any] = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text
 STAGES: dict[str, dict[str, Any]] = DVC["stages"] | {
     f"crossval/{name}": stage for name, stage in CROSSVAL["stages"].items()
 }
-# Several stages of the cross-validation are one module, which is told the recipe.
+# Several stages of the cross-validation run one module, with the recipe as an argument.
 MODULES = {stage: f"stages/{stage}.py" for stage in DVC["stages"]} | {
     f"crossval/{name}": f"crossval/{'train' if name in RECIPES else name}.py" for name in CROSSVAL["stages"]
 }
 PACKAGES = ("ranker", "stages", "crossval")
 CODE = ("ranker/", "stages/", "crossval/")
-# From the ground: a wing imports those of the rows above its own, never one beside or below it.
+# From the bottom up: a wing may import wings of the rows above its own in this list, and no others.
 FLOORS = (
     {"common", "metrics"},
     {"contract"},
@@ -49,7 +49,7 @@ SERVED = {"common", "contract", "serving", "vespa"}
 
 @cache
 def imports(file: Path) -> frozenset[Path]:
-    """Files of ours that a file imports, anywhere in it."""
+    """Files of the project that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):
         modules: list[str] = []
@@ -63,7 +63,7 @@ def imports(file: Path) -> frozenset[Path]:
 
 
 def code_of(stage: str) -> set[Path]:
-    """Files that run in a stage: its module and all it imports, directly or not."""
+    """Files that run in a stage: its module and all its imports, direct or indirect."""
     seen: set[Path] = set()
     waiting = {ROOT / MODULES[stage]}
     while waiting:
@@ -78,7 +78,7 @@ def outs_of(stage: str) -> set[str]:
 
 
 def before(stage: str) -> set[str]:
-    """The stages of the pipeline that a stage's data come from, directly or not."""
+    """The stages of the pipeline upstream of a stage, direct or indirect."""
     read = [Path(dep) for dep in STAGES[stage]["deps"]]
     found = {
         other
@@ -93,16 +93,16 @@ def before(stage: str) -> set[str]:
 
 
 def wing(file: Path) -> str:
-    """The wing of ranker/ that a file is in; of its command line, none."""
+    """The wing of ranker/ that a file is in; empty for the command line."""
     parts = file.relative_to(ROOT).parts
     return parts[1] if parts[0] == "ranker" and len(parts) > 2 else ""
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_deps_declare_the_code_that_is_imported(stage: str) -> None:
-    """Every file that runs lies in what is declared, and all that is declared holds a file that runs."""
+    """Every file that runs lies in a declared place, and every declared place holds a file that runs."""
     running = code_of(stage)
-    if stage == "export":  # its manifest has the digest of all the code that made the model
+    if stage == "export":  # its manifest has the digest of all upstream code
         assert before(stage) == set(BEFORE_EXPORT)
         running = running.union(*map(code_of, before(stage)))
     declared = [ROOT / dep for dep in STAGES[stage]["deps"] if dep.startswith(CODE)]
@@ -127,7 +127,7 @@ def test_wings_do_not_import_upwards() -> None:
 
 
 def test_no_files_import_each_other() -> None:
-    """In a circle of any length, an import within a function among them."""
+    """Circles of any length count, and so do imports within a function."""
     files = {file for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
     left = {file: imports(file) & files for file in files}
     while done := {file for file, needed in left.items() if not needed & left.keys()}:
@@ -155,7 +155,7 @@ def words(file: Path) -> str:
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name is a module of ours or something in one."""
+    """True if a dotted name is one of our modules or a name in one."""
     module, *_ = [
         part for part in (name, name.rpartition(".")[0]) if (ROOT / (part.replace(".", "/") + ".py")).is_file()
     ] or [""]
@@ -196,11 +196,11 @@ def test_deps_declare_the_tables_that_a_stage_reads(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, set[str]]) -> None:
-    """What was read where the scratch repository was made; test_pipeline_crossval.py sees to the other stages."""
-    used = read_params.get(stage, set()) - {"fetch.folder", "fetch.judgements"}  # which are dependencies themselves
-    if stage in ("export", "report"):  # their manifest and page list all that a model depends on
+    """The params read while the scratch repository was built; test_pipeline_crossval.py checks the other stages."""
+    used = read_params.get(stage, set()) - {"fetch.folder", "fetch.judgements"}  # these are dependencies themselves
+    if stage in ("export", "report"):  # their manifest and page list all params of the model
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
-    # Where features and bi_encoder are not idle, and for other formats, they read more.
+    # features and bi_encoder read more when they are not idle, and fetch and join with other formats.
     unread = tuple(STAGES[stage]["params"]) if stage in ("bi_encoder", "features", "fetch", "join") else ()
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
@@ -241,7 +241,7 @@ def test_dvc_yaml_reads_as_the_dag() -> None:
 
 
 def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
-    """DVC makes no stage of an empty list; test_pipeline_crossval.py asks it."""
+    """DVC makes no stage of an empty list; test_pipeline_crossval.py checks this in DVC."""
     assert {name for name, stage in CROSSVAL["stages"].items() if " crossval.train " in stage["cmd"]} == set(RECIPES)
     assert all("matrix" in stage for stage in CROSSVAL["stages"].values())
     assert not any(PARAMS.crossval.model_dump().values())
@@ -251,7 +251,7 @@ HEAVY = {"torch", "transformers"}
 MODELS = {"onnx", "onnxruntime", "tokenizers"}
 TABLES = {"pandas", "pyarrow", "pydantic", "yaml"}
 OFFLINE = (
-    *("fetch", "join", "encode", "split", "first_stage", "negatives", "features"),  # features: where idle
+    *("fetch", "join", "encode", "split", "first_stage", "negatives", "features"),  # features: when idle
     *("package", "evaluate", "report"),
 )
 
@@ -270,7 +270,7 @@ OFFLINE = (
     ],
 )
 def test_modules_import_what_they_use(modules: list[str], unwanted: set[str]) -> None:
-    """One after the other in a process that has imported nothing else."""
+    """Import one after the other in a process that has imported nothing else."""
     code = (
         "import importlib, sys\n"
         f"for module in {modules!r}:\n"

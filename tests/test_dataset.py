@@ -44,7 +44,7 @@ def test_with_targets_are_the_same_pairs_with_others(encoded: EncodedPairs) -> N
 
 
 def test_targets_by_hand() -> None:
-    """Relevant is what join said, from grade 2 on; a grade below 0 is none."""
+    """Pairs are relevant as join decides, here from grade 2 on; a grade below 0 gives target 0."""
     pairs = pd.DataFrame({"grade": [0, 1, 2, 4, -1], "relevant": [False, False, True, True, False]})
     assert targets(pairs, "binary").tolist() == [0, 0, 1, 1, 0]
     assert targets(pairs, "graded").tolist() == [0, 0.25, 0.5, 1, 0]

@@ -1,4 +1,4 @@
-"""ranker.common.distributed and training by several processes, as torchrun starts them: the batches of one, one log."""
+"""ranker.common.distributed and training by several processes under torchrun: batches and log equal one process's."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def test_world_size_is_what_torchrun_says_and_no_scheduler(monkeypatch: pytest.M
 
 @pytest.fixture(scope="module")
 def base(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny base model without dropout, whose random numbers each process draws by itself."""
+    """The tiny base model without dropout, because each process draws its own random numbers."""
     folder = Path(shutil.copytree(base_model, tmp_path_factory.mktemp("base") / "model"))
     config = json.loads((folder / "config.json").read_text())
     write_json(folder / "config.json", config | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
@@ -38,7 +38,7 @@ def base(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(base: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> dict[str, tuple[Path, str]]:
-    """What one process and two of them left, and printed."""
+    """Output folders and printed lines of one process and of two."""
     found = {}
     for name, launcher in (("one", "python"), ("two", TWO)):
         out = tmp_path_factory.mktemp(name)
@@ -70,13 +70,13 @@ def test_fine_tune_of_two_processes_shares_out_the_same_batches(trained: dict[st
 def test_fine_tune_of_two_processes_gives_the_weights_and_measures_of_one(
     trained: dict[str, tuple[Path, str]],
 ) -> None:
-    """To rounding."""
+    """Equal within rounding."""
     one, first, second = (
         load_file(trained[name][0] / f"{number}.safetensors") for name, number in (("one", 0), ("two", 0), ("two", 1))
     )
     for name, weights in one.items():
         np.testing.assert_array_equal(first[name], second[name])
-        if "key.bias" not in name:  # which moves no attention: its gradient is rounding, and Adam makes steps of it
+        if "key.bias" not in name:  # its gradient is rounding, which Adam turns into steps
             np.testing.assert_allclose(first[name], weights, atol=1e-3, err_msg=name)
     measures = [json.loads((out / "curves/metrics.json").read_text()) for out, _ in trained.values()]
     assert measures[1] == pytest.approx(measures[0], abs=0.01)
@@ -88,7 +88,7 @@ def test_fine_tune_of_two_processes_has_one_that_logs(trained: dict[str, tuple[P
     assert [line.split(":")[1] for line in lines[1]] == [line.split(":")[1] for line in lines[0]]
 
 
-@pytest.mark.parametrize("stop", [130])  # pairs that each has read: of 80 an epoch, after a checkpoint
+@pytest.mark.parametrize("stop", [130])  # pairs that each process has read: of 80 an epoch, after a checkpoint
 def test_fine_tune_of_two_processes_that_were_stopped_goes_on(
     base: Path, trained: dict[str, tuple[Path, str]], tmp_path: Path, run: Run, stop: int
 ) -> None:

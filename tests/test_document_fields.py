@@ -37,7 +37,7 @@ SETTINGS = QuerySettings("en", 100, 5000, FIELDS)
 
 @pytest.fixture(scope="module")
 def exported(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The exported model, as one of whole documents."""
+    """The exported model with whole documents in its contract."""
     folder = Path(shutil.copytree(ranker_folder, tmp_path_factory.mktemp("exported") / "ranker"))
     encoding = json.loads((folder / "encoding.json").read_text())
     write_json(folder / "encoding.json", encoding | {"document_fields": list(FIELDS)})
@@ -56,7 +56,7 @@ def application(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(params=[".csv", ".jsonl", ".parquet"])
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """DOCUMENTS, whose columns are in another order."""
+    """DOCUMENTS as a file with the columns in another order."""
     frame = pd.DataFrame(DOCUMENTS, columns=["document_id", *FIELDS])[["text", "document_id", "title"]]
     path = tmp_path / f"documents{request.param}"
     if path.suffix == ".csv":
@@ -73,7 +73,7 @@ def ranker(*arguments: object) -> str | int | None:
 
 
 def scores(folder: Path) -> dict[str, float]:
-    """Of QUERY with each document, by its id: those of one text, made by hand."""
+    """Scores of QUERY with each document's text, joined by hand, by document id."""
     model = Ranker(folder)
     found = model.score(model.encode_query(QUERY), model.encode_documents(TEXTS))
     return {document_id: float(score) for (document_id, _, _), score in zip(DOCUMENTS, found, strict=True)}
@@ -89,11 +89,11 @@ def test_contract_names_the_fields(tmp_path: Path) -> None:
         write_json(tmp_path / "encoding.json", contract(layout, "0" * 64, 512, fields))
         assert read_document_fields(tmp_path / "encoding.json") == fields
     write_json(tmp_path / "encoding.json", {})
-    assert read_document_fields(tmp_path / "encoding.json") == ("title",)  # what exported before there were others
+    assert read_document_fields(tmp_path / "encoding.json") == ("title",)  # exported before there were other fields
 
 
 @pytest.mark.parametrize("fields", ["title", [], [1], None])
-def test_read_document_fields_refuses_what_names_none(tmp_path: Path, fields: object) -> None:
+def test_read_document_fields_refuses_values_that_name_no_field(tmp_path: Path, fields: object) -> None:
     write_json(tmp_path / "encoding.json", {"document_fields": fields})
     with pytest.raises(InputError, match="encoding.json: document_fields: expected names, found"):
         read_document_fields(tmp_path / "encoding.json")

@@ -1,4 +1,4 @@
-"""ranker.serving.documents: CSV, JSON lines, Parquet and standard input; what is wrong with them costs one line."""
+"""ranker.serving.documents: CSV, JSON lines, Parquet and standard input; each mistake costs one line."""
 
 import io
 import json

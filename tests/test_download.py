@@ -1,4 +1,4 @@
-"""ranker.fetch.download: paths, and a web server that misbehaves; what was there stays there when anything fails."""
+"""ranker.fetch.download: paths, and a web server that misbehaves; existing files survive every failure."""
 
 import contextlib
 import hashlib
@@ -136,7 +136,7 @@ def test_fetch_file_follows_none_to_another_scheme(httpserver: HTTPServer, desti
     url = httpserver.url_for("/a.csv")
     with pytest.raises(InputError, match=f"^{url}: expected no redirect to another scheme, found one to {there}$"):
         fetch_file(url, destination)
-    assert len(httpserver.log) == 1  # not tried again
+    assert len(httpserver.log) == 1  # no second try
     assert unchanged(destination)
 
 
@@ -150,7 +150,7 @@ def test_fetch_file_follows_none_without_end(httpserver: HTTPServer, destination
 def test_fetch_file_refuses_more_than_a_file_may_have(
     httpserver: HTTPServer, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the server says so or not."""
+    """The check works with and without a Content-Length."""
     monkeypatch.setattr(download, "MAX_BYTES", 100_000)
 
     def chunked(_: Request) -> Response:
@@ -165,7 +165,7 @@ def test_fetch_file_refuses_more_than_a_file_may_have(
 
 
 def _half(connection: socket.socket) -> None:
-    """Read a request and answer with half of what is announced."""
+    """Read a request and answer with half of the announced length."""
     connection.recv(10_000)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 500)
 
@@ -177,7 +177,7 @@ def _stall(connection: socket.socket, done: threading.Event) -> None:
 
 def _reset(connection: socket.socket, done: threading.Event) -> None:
     _half(connection)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close() resets the connection
 
 
 def _garbage(connection: socket.socket, done: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""ranker.model.embedding, against transformers, one text at a time; test_sentence_encoder.py has others' word."""
+"""ranker.model.embedding against transformers, one text at a time; test_sentence_encoder.py has other libraries."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def states(folder: Path, tokens: list[int]) -> np.ndarray:
 
 
 def test_embedder_gives_the_mean_of_the_last_layer(fetched_model: Path) -> None:
-    """Cut to the model's 160 positions; of length 1."""
+    """Texts are cut to the model's 160 positions; vectors have length 1."""
     embed = Embedder(fetched_model)
     assert np.array_equal(embed(TEXTS, "query"), embed(TEXTS, "document"))
     for embedding, text in zip(embed(TEXTS, "query"), TEXTS, strict=True):
@@ -37,7 +37,7 @@ def test_embedder_gives_the_mean_of_the_last_layer(fetched_model: Path) -> None:
 def test_embedder_follows_the_folders_settings(
     fetched_model: Path, tmp_path: Path, pooling: str, include_prompt: bool
 ) -> None:
-    """A prompt stands before a query and not before a document; where it is not pooled, [CLS] goes with it."""
+    """A prompt stands before queries only; if the prompt is excluded from pooling, so is [CLS]."""
     folder = Path(shutil.copytree(fetched_model, tmp_path / "model"))
     file = folder / SENTENCE_ENCODER_FILE
     settings = {"pooling": pooling, "include_prompt": include_prompt, "query_prompt": "masks in", "max_length": 20}

@@ -1,4 +1,4 @@
-"""stages.encode: how long texts are, and how many of their tokens the base model's vocabulary lacks."""
+"""stages.encode: the lengths of texts, and how many of their tokens are unknown to the base model."""
 
 import shutil
 from pathlib import Path
@@ -30,14 +30,14 @@ def write(queries: list[str], titles: list[str]) -> None:
 
 
 def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureFixture[str]) -> None:
-    """A hundred titles of 1 to 100 tokens, more than the contract takes; one query of no known character in ten."""
+    """A hundred titles of 1 to 100 tokens, longer than the contract allows; one query in ten has no known character."""
     write(["a"] * 9 + ["☃"], [" ".join("a" * length) for length in range(1, 101)])
     stages.encode.main()
     found = read_json(paths.ENCODE_COUNTS)
     assert found["documents"] == {
         "texts": 100,
         "tokens": 5050,
-        "tokens_of_50_percent_at_most": 51,  # of an even number, the longer of the middle two
+        "tokens_of_50_percent_at_most": 51,  # with an even number, the longer of the middle two
         "tokens_of_90_percent_at_most": 91,
         "tokens_of_99_percent_at_most": 100,
         "tokens_of_100_percent_at_most": 100,

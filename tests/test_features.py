@@ -1,4 +1,4 @@
-"""ranker.model.features: what the encoder says inside the model, stored in half precision."""
+"""ranker.model.features: the encoder's output inside the model, stored in half precision."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def model(base_model: Path) -> BertForSequenceClassification:
 
 
 def test_features_are_the_poolers_output(model: BertForSequenceClassification) -> None:
-    """One pair at a time, without padding, by transformers alone."""
+    """transformers gets one pair at a time, without padding."""
     pairs = make_pairs(3)
     found = features(model, pairs, "fp32")
     assert found.dtype == np.float16
@@ -32,13 +32,13 @@ def test_features_are_the_poolers_output(model: BertForSequenceClassification) -
 
 
 def test_features_in_bf16_are_nearly_those_in_fp32(model: BertForSequenceClassification) -> None:
-    """The tiny model's weights are large, and so are its roundings."""
+    """The tiny model's weights are large, and so are its rounding errors."""
     exact, rounded = (features(model, make_pairs(3), precision).astype(float) for precision in ("fp32", "bf16"))
     assert 0 < np.abs(exact - rounded).max() < 0.3
     assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > 0.99
 
 
-def test_write_features_gives_the_same_whatever_its_parts(
+def test_write_features_gives_the_same_in_parts_of_any_size(
     model: BertForSequenceClassification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = make_pairs(5)

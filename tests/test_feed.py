@@ -1,4 +1,4 @@
-"""ranker.vespa.feed: what Vespa is fed, and what is left of a title in it."""
+"""ranker.vespa.feed: the documents fed to Vespa, and which characters of a title remain."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from ranker.vespa.feed import feed_lines, write_feed
     st.text(max_size=40) | st.lists(st.sampled_from([*"ab \0\x07\t\x1f\x7f\x85\u200b\u00ad\u200d\ufeff"])).map("".join)
 )
 def test_titles_that_are_fed_have_the_tokens_that_they_had(ranker_folder: Path, text: str) -> None:
-    """But for code points that are no characters."""
+    """Texts with code points that are no characters are left out, because the feed drops those."""
     if not any(character in NOT_TEXT and character > "\x20" for character in text):
         tokenizer = load_tokenizer(ranker_folder)
         assert tokenize(tokenizer, [text.translate(DROPPED)]) == tokenize(tokenizer, [text])
@@ -35,7 +35,7 @@ def test_feed_lines_are_ids_and_titles() -> None:
 
 @pytest.mark.parametrize("document_id", ["a\u0007", "\u0000a", "a\ufdd0"])
 def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> None:
-    """Two ids that differ in such characters alone: the first that has one is refused."""
+    """Two ids that differ only in such characters would collide: the first id with one is refused."""
     with pytest.raises(InputError, match=r"document_id '\S+': expected text that Vespa takes, found '\S+'"):
         list(feed_lines([("a", "one title"), (document_id, "another")]))
 
@@ -44,7 +44,7 @@ def many(count: int) -> list[Document]:
     return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
 
 
-def test_write_feed_is_whole_whatever_a_killed_one_left(tmp_path: Path) -> None:
+def test_write_feed_is_complete_after_a_killed_one(tmp_path: Path) -> None:
     (tmp_path / ".feed.jsonl.partial").write_text("half a li")
     assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
     assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))

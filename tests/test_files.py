@@ -1,4 +1,4 @@
-"""ranker.common.files: whole files or none, one writer at a time, digests."""
+"""ranker.common.files: complete files only, one writer at a time, digests."""
 
 import hashlib
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_write_json_is_utf_8_and_keeps_its_order(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_bytes() == '{\n  "β": 1,\n  "a": 0.1\n}\n'.encode()
 
 
-def test_write_json_refuses_what_json_has_not(tmp_path: Path) -> None:
+def test_write_json_refuses_values_that_json_lacks(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []

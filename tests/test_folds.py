@@ -1,4 +1,4 @@
-"""ranker.splits.folds: whole queries unless asked otherwise, which no addition moves."""
+"""ranker.splits.folds: whole queries unless params say otherwise; adding data moves no query to another fold."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:
 
 
 def own(pairs: pd.DataFrame, folds: int, seed: int) -> "pd.Series[int]":
-    """The folds of queries by id, each of tokens of its own."""
+    """The folds of queries by id; each query has different tokens."""
     query_ids = pairs["query_id"].unique()
     return pd.Series(query_folds([np.array([int(name)]) for name in query_ids], folds, seed), index=query_ids)
 
@@ -56,7 +56,7 @@ queries = st.lists(st.integers(0, 30), max_size=4).map(tuple)  # few tokens, so 
 def test_query_folds_of_any_addition_in_any_order_move_no_query(
     data: st.DataObject, before: list[tuple[int, ...]], more: list[tuple[int, ...]], folds: int, seed: int
 ) -> None:
-    """New queries, and queries that are there already under other ids: equal tokens share a fold."""
+    """Additions are new queries, and copies of queries under other ids: equal tokens share a fold."""
 
     def folds_of(asked: list[tuple[int, ...]]) -> list[tuple[tuple[int, ...], int]]:
         found = query_folds([np.array(tokens, np.int32) for tokens in asked], folds, seed)
@@ -70,7 +70,7 @@ def test_query_folds_of_any_addition_in_any_order_move_no_query(
 
 
 def test_query_folds_are_as_uneven_as_params_yaml_says() -> None:
-    """Of fifty queries in five folds: 3 to 18, but for one draw in forty at either end."""
+    """Fifty queries in five folds: 3 to 18 in each, except for one draw in forty at either end."""
     sizes = np.array(
         [np.bincount(query_folds([np.array([i]) for i in range(50)], 5, seed), minlength=5) for seed in range(2000)]
     )
@@ -84,7 +84,7 @@ SPLITS = pd.DataFrame(
 
 
 def test_named_folds_hold_out_a_split_and_nothing_that_reads_like_it_is_trained_on() -> None:
-    """4 is of two splits; 3 and 6 read like queries of test; 5 is of no split, as where judgements were dropped."""
+    """4 is in two splits; 3 and 6 read like queries of test; 5 is in no split, as after dropped judgements."""
     queries = pd.DataFrame({"query_id": list("123456"), "tokens": [b"a", b"b", b"a", b"c", b"d", b"c"]})
     found = named_folds(queries, SPLITS, "test")
     assert found.dtype == np.int8
@@ -101,7 +101,7 @@ def test_named_folds_refuse_a_split_that_is_not_there() -> None:
 
 
 def test_assign_folds_of_one_judgement_more_move_no_query() -> None:
-    """Of any query, or of a document that is new: all other pairs stay where they are, whatever the seed."""
+    """A judgement of any query, also with a new document, leaves all other pairs in their folds, with every seed."""
     pairs, random = make_pairs(50), np.random.default_rng(1)
     for seed in range(20):
         by_query = own(pairs, 5, seed)
@@ -176,7 +176,7 @@ def test_assign_folds_by_pair_refuses_more_folds_than_pairs_of_a_kind(most: bool
 
 
 def test_training_sides_have_mined_pairs_in_place_of_stand_ins_and_measure_none() -> None:
-    """Query 1 is held out, 2 and 3 are not; 3 has judged negatives and was not mined. A letter: what the pair is."""
+    """Query 1 is held out, 2 and 3 are not; 3 has judged negatives and was not mined. A letter is the pair's kind."""
     rows = [("1", "p"), ("1", "s"), ("2", "p"), ("2", "s"), ("3", "p"), ("3", "n"), ("1", "m"), ("2", "m")]
     pairs = pd.DataFrame(rows, columns=["query_id", "kind"])
     kind = pairs["kind"]

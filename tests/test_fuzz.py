@@ -1,4 +1,4 @@
-"""Any bytes at all, and whole files with bytes changed: what reads user's files takes them, or says no in a line."""
+"""Readers of user files, given arbitrary bytes and mutated files: each accepts them or raises a one-line error."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ BITS = [
 
 @st.composite
 def changed(draw: st.DrawFn, seed: bytes) -> bytes:
-    """A file of which some bytes are cut out, doubled, or others put in."""
+    """A file with some bytes cut out, doubled or inserted."""
     content = seed
     for _ in range(draw(st.integers(1, 5))):
         start = draw(st.integers(0, len(content)))

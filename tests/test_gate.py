@@ -1,6 +1,6 @@
-"""ranker.export.gate: only what ranks as the exact model does is let through, whatever this chip makes of eight bits.
+"""ranker.export.gate: only models that rank as the fp32 model does pass, with any chip's int8 arithmetic.
 
-What a scheme does here is measured beside the gate, and its verdict is compared with that.
+Each scheme's result on this chip is measured beside the gate and compared with its verdict.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ def sample(exact: Ranker) -> Judged:
 
 
 def worst_of(tried: dict[str, Any]) -> float:
-    """What decides where scores alone are bounded."""
+    """The largest score difference, which decides when only score differences are bounded."""
     return max(tried[way]["score difference"] for way in WAYS)
 
 
@@ -74,7 +74,7 @@ def all_measured(
     sample: Judged,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> list[dict[str, Any]]:
-    """What each scheme does on this chip, measured beside the gate."""
+    """Each scheme's result on this chip, measured beside the gate."""
     folder = tmp_path_factory.mktemp("all")
     write_encoder(base_model, folder)
     few = np.linspace(0, 59, 32).astype(int)
@@ -88,14 +88,14 @@ def all_measured(
     return measured
 
 
-def test_gate_leaves_out_what_is_worst_where_no_whole_scheme_passes(
+def test_gate_leaves_out_the_worst_matrices_if_no_whole_scheme_passes(
     model: BertForSequenceClassification,
     prepared: onnx.ModelProto,
     encoder_folder: Path,
     sample: Judged,
     all_measured: list[dict[str, Any]],
 ) -> None:
-    """An eighth, a quarter and a half of twelve matrices, in seven bits; a trial ends where it fails."""
+    """An eighth, a quarter and a half of twelve matrices, in 7 bits; a trial ends at its first failure."""
     tried = gate(model, prepared, encoder_folder, sample, PARAMS.export, replace(LOOSE, score_difference=0.0))
     assert not (encoder_folder / "model.int8.onnx").exists()
     names = [scheme.name for scheme in SCHEMES]
@@ -113,7 +113,7 @@ def test_gate_stops_at_the_first_that_is_within_its_bounds(
     all_measured: list[dict[str, Any]],
     place: int,
 ) -> None:
-    """Bounds are what this chip makes of the schemes: the smallest difference, a middling one, the largest but one."""
+    """Bounds are three results of this chip: the smallest difference, a middle one, the second largest."""
     bound = sorted(map(worst_of, all_measured))[place]
     first = next(number for number, found in enumerate(all_measured) if worst_of(found) <= bound)
     tried = gate(model, prepared, encoder_folder, sample, PARAMS.export, replace(LOOSE, score_difference=bound))
@@ -141,14 +141,14 @@ FOUND: Any = {
     ],
 )
 def test_passes_by_each_bound(name: str, value: float) -> None:
-    """A loss of nDCG@10 counts by the lower end of its interval: the mean of 0.05 passes a bound of 0.01."""
+    """The bound on nDCG@10 applies to the lower end of the loss's interval: a mean loss of 0.05 passes 0.01."""
     exactly = Bounds(0.9, 0.8, 0.5, 0.01)
     assert passes(FOUND, exactly)
     assert not passes(FOUND, replace(exactly, **{name: value}))
 
 
 def test_agreement_is_that_of_scipy_and_scikit_learn() -> None:
-    """Two queries of three documents, and one without a relevant document, which no nDCG is of."""
+    """Two queries of three documents, and one query without a relevant document, which has no nDCG."""
     pairs = pd.DataFrame(
         {
             "query_id": ["a"] * 3 + ["b"] * 3 + ["c"] * 3,
@@ -216,7 +216,7 @@ def test_agreement_without_a_relevant_document_has_no_loss(sample: Judged) -> No
 
 
 class Watched(Ranker):
-    """A ranker that remembers the shapes that it was asked for."""
+    """A ranker that records the shapes of its inputs."""
 
     def __init__(self, exact: Ranker) -> None:
         self.exact, self.layout, self.shapes = exact, exact.layout, list[tuple[int, ...]]()
@@ -229,7 +229,7 @@ class Watched(Ranker):
 def test_ways_are_a_querys_documents_in_batches_and_each_pair_alone_without_padding(
     exact: Ranker, sample: Judged
 ) -> None:
-    """Of no batch are two queries' pairs: six queries of ten documents are six batches."""
+    """A batch holds pairs of one query only: six queries of ten documents are six batches."""
     for way, shapes in (
         (
             "in batches",
@@ -245,7 +245,7 @@ def test_ways_are_a_querys_documents_in_batches_and_each_pair_alone_without_padd
 
 def test_sampled_rows_are_a_bounded_draw_of_queries_and_of_each_ones_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs, _ = make_data(6)
-    assert sampled_rows(pairs, 13).tolist() == list(range(60))  # where there are no more
+    assert sampled_rows(pairs, 13).tolist() == list(range(60))  # there are no more pairs
     monkeypatch.setattr(gate_module, "QUERIES", 3)
     monkeypatch.setattr(gate_module, "PAIRS", 4)
     rows = sampled_rows(pairs, 13)
@@ -264,8 +264,8 @@ def test_sample_keeps_what_belongs_together(sample: Judged, monkeypatch: pytest.
     assert [list(some.encoded[place][1]) for place in range(24)] == [list(sample.encoded[row][1]) for row in rows]
 
 
-def test_agreement_counts_whom_the_first_ten_lose() -> None:
-    """Of twelve documents, the tenth and the eleventh change places."""
+def test_agreement_counts_documents_that_leave_the_top_ten() -> None:
+    """With twelve documents, the tenth and the eleventh change places."""
     pairs = pd.DataFrame({"query_id": "1", "document_id": list("abcdefghijkl"), "grade": 1, "relevant": True})
     exact = np.arange(12, 0, -1, dtype=np.float32)
     rounded = exact.copy()

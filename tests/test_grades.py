@@ -1,4 +1,4 @@
-"""ranker.data.grades: the scale is counted, a named one is kept to, one that hangs on few judgements is said."""
+"""ranker.data.grades: count the grades, hold to a named scale, and warn of a largest grade with few judgements."""
 
 import pandas as pd
 import pytest
@@ -24,7 +24,7 @@ def test_grade_counts_are_from_the_lowest_grade() -> None:
         ({"0": 2336, "1": 215, "2": 302, "3": 9}, "grade 3, the largest, has 9 of 526 judgements above 0"),
         ({"0": 2336, "1": 215, "2": 302, "3": 10}, ""),
         ({"0": 9000, "1": 2000, "2": 2000, "3": 40}, "grade 3, the largest, has 40 of 4040 judgements above 0"),
-        ({"0": 9000, "1": 2000, "2": 2000, "3": 41}, ""),  # a hundredth
+        ({"0": 9000, "1": 2000, "2": 2000, "3": 41}, ""),  # one in a hundred
         ({"0": 900, "1": 200, "2": 200, "9": 300}, "grade 9, the largest, has 300 of 700 judgements"),
         ({"0": 3, "1": 1}, ""),  # the only grade above 0: every target is 0 or 1
         ({"0": 3, "4": 1}, ""),
@@ -35,10 +35,10 @@ def test_grade_counts_are_from_the_lowest_grade() -> None:
 def test_doubts_are_of_a_largest_grade_of_few_judgements_or_apart(counts: dict[str, int], said: str) -> None:
     found = doubts(counts, [])
     assert found == [] if not said else found[0].startswith(said)
-    assert doubts(counts, [0, 1, 2, 3, 4, 9, 12]) == []  # a named scale hangs on no judgement
+    assert doubts(counts, [0, 1, 2, 3, 4, 9, 12]) == []  # with a named scale, judgements do not matter
 
 
-def test_check_grades_refuses_one_that_a_named_scale_has_not() -> None:
+def test_check_grades_refuses_a_grade_outside_a_named_scale() -> None:
     check_grades(judgements(0, 1, 12, None, -1), [])
     check_grades(judgements(0, 1, None, 2), [0, 1, 2])
     with pytest.raises(InputError) as found:

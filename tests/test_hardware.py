@@ -1,4 +1,4 @@
-"""ranker.model.hardware: what `auto` means on which chip, and what this one is."""
+"""ranker.model.hardware: the precision of `auto` for each chip, and the name of this chip."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""ranker.training.head: a head on features is the head trained inside the model; and one trained to convergence."""
+"""ranker.training.head: a head trained on features equals one trained in the model; a head trained to convergence."""
 
 from pathlib import Path
 
@@ -37,11 +37,11 @@ def featured(model: BertForSequenceClassification) -> Featured:
 def test_score_features_scores_as_the_model_does(model: BertForSequenceClassification) -> None:
     pairs = make_pairs(5)
     found = score_features(model, features(model, pairs, "fp32"))
-    assert found == pytest.approx(score(model, pairs, 256), abs=5e-3)  # of half precision
+    assert found == pytest.approx(score(model, pairs, 256), abs=5e-3)  # features have half precision
 
 
 def test_train_head_is_the_trainers(base_model: Path, model: BertForSequenceClassification) -> None:
-    """The Trainer runs the encoder in every step. Without dropout, whose draws differ, both end at the same weights."""
+    """The Trainer runs the encoder in every step. Without dropout, whose draws differ, both reach the same weights."""
     inside = new_classifier(base_model, TRAIN.seed)
     set_trainable(inside, "head")
     model.dropout.p = inside.dropout.p = 0.0
@@ -93,7 +93,7 @@ def test_train_head_prints_no_more_than_a_few_lines(
 
 
 def make_features(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features of three columns of unlike scales, by which pairs of twelve queries are relevant with some chance."""
+    """Features of three columns with unlike scales, which determine each pair's probability of being relevant."""
     random = np.random.default_rng(seed)
     pooled = (random.normal(size=(count, 3)) * [1, 10, 0.1]).astype(np.float16)
     relevant = random.random(count) < expit(pooled.astype(float) @ [1, 0.1, 5] - 1)
@@ -101,7 +101,7 @@ def make_features(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_converged_head_scores_are_those_of_the_best_penalty() -> None:
-    """Step by step: standardised columns, the penalty of least log loss on inner folds over queries, all pairs."""
+    """Step by step: standardise columns, choose the penalty by log loss on inner folds over queries, fit all pairs."""
     pooled, relevant, query_ids = make_features(240, 1)
     others, _, _ = make_features(30, 2)
     mean, spread = pooled.astype(float).mean(axis=0), pooled.astype(float).std(axis=0)
@@ -120,7 +120,7 @@ def test_converged_head_scores_are_those_of_the_best_penalty() -> None:
 
 
 def test_converged_head_scores_beat_a_few_steps(model: BertForSequenceClassification) -> None:
-    """Where a head can tell relevant pairs, a recipe of three epochs leaves it unfinished."""
+    """On learnable features, a recipe of three epochs stops before the head has converged."""
     frame, pairs = make_data(20)
     other_frame, others = make_data(10, seed=1)
     pooled, held_out = (features(model, side, "fp32") for side in (pairs, others))

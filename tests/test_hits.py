@@ -23,7 +23,7 @@ def table(rows: list[Row]) -> pd.DataFrame:
 
 
 def brute(rows: list[Row], depth: int) -> list[tuple[str, str, int]]:
-    """Query, document and rank of the best of each query, by Python's own sort."""
+    """Query, document and rank of each query's best documents, by Python's own sort."""
     found = []
     for query_id in dict.fromkeys(row[0] for row in rows):
         mine = sorted((score, name) for asked, name, score in rows if asked == query_id)[::-1]
@@ -36,14 +36,14 @@ def ranks(hits: pd.DataFrame) -> list[tuple[str, str, int]]:
 
 
 def cut(names: list[str], values: list[str], places: list[int]) -> list[tuple[list[str], list[tuple[str]]]]:
-    """Ids and documents of one field in parts that begin at places."""
+    """Ids and documents of one field in parts that begin at these places."""
     bounds = sorted({0, len(names), *(place % (len(names) + 1) for place in places)})
     return [(names[low:high], [(value,) for value in values[low:high]]) for low, high in pairwise(bounds)]
 
 
 @given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=12), st.lists(st.integers(0, 20), max_size=4), DEPTH)
 def test_bm25_hits_are_the_best_of_all_documents(texts: list[str], places: list[int], depth: int) -> None:
-    """Of equal scores at the cut, as everywhere, those of the largest ids; a document without a word is none."""
+    """Ties at the cut keep the largest ids, as everywhere; a document without a query word is no hit."""
     names = [f"d{(i * 7) % 12}" for i in range(len(texts))]  # in no order
     index = Bm25(QUERIES, [(text,) for text in texts], "en")
     rows = [
@@ -71,14 +71,14 @@ def test_bm25_hits_may_be_none() -> None:
     assert ranks(mixed) == [("10", "a", 1)]
 
 
-VECTORS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=10)  # whose products are exact
+VECTORS = st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=1, max_size=10)  # their products are exact
 
 
 @given(VECTORS, VECTORS, st.lists(st.integers(0, 20), max_size=4), DEPTH)
-def test_cosine_hits_are_the_best_in_whatever_parts_documents_come(
+def test_cosine_hits_are_the_best_with_documents_in_any_parts(
     asked: list[tuple[int, ...]], vectors: list[tuple[int, ...]], places: list[int], depth: int
 ) -> None:
-    """Of equal scores at the cut, those that came first stay."""
+    """Ties at the cut keep the earlier documents."""
     names = [f"d{(i * 7) % 10}" for i in range(len(vectors))]
     query_ids = pd.Series([f"q{i}" for i in range(len(asked))])
     scores = np.array(asked) @ np.array(vectors).T
@@ -98,14 +98,14 @@ def test_cosine_hits_are_the_best_in_whatever_parts_documents_come(
 
 @given(st.lists(st.tuples(st.sampled_from("ba"), st.integers(0, 11), st.integers(0, 3)), max_size=24), DEPTH)
 def test_ordered_is_by_falling_score_then_id(pairs: list[tuple[str, int, int]], depth: int) -> None:
-    """In the scores' own precision: the twelfth digit counts, which the scores that are kept do not have."""
+    """The order uses the scores' own precision: the twelfth digit counts, though stored scores lack it."""
     known = {(query_id, name): 1 + score * 1e-12 for query_id, name, score in pairs}
     rows = [(query_id, f"d{name}", score) for (query_id, name), score in known.items()]
     assert ranks(ordered(table(rows), depth)) == brute(rows, depth)
 
 
 def test_fuse_adds_reciprocal_ranks() -> None:
-    """By hand: b is second and first, a is first alone, c is third and second."""
+    """By hand: b is second and first, a is first in one ranking, c is third and second."""
     first = ordered(table([("1", "a", 9.0), ("1", "b", 8.0), ("1", "c", 7.0)]), 9)
     second = ordered(table([("1", "b", 0.3), ("1", "c", 0.2), ("2", "a", 0.1)]), 9)
     found = fuse([first, second], depth=9)

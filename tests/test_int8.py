@@ -1,6 +1,6 @@
-"""ranker.export.int8: what is fused, what is rounded, which matrices are worst.
+"""ranker.export.int8: fusion, rounding, and the choice of the worst matrices.
 
-What a chip makes of eight-bit products is nowhere told by a literal: without VNNI, sums of them may saturate.
+No literal expects a chip's int8 products, because without VNNI their sums may saturate.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def spoilt_matrix(model: BertForSequenceClassification) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def model(base_model: Path) -> BertForSequenceClassification:
-    """A tiny cross-encoder, one of whose matrices cannot be rounded well: one weight of a row dwarfs the others."""
+    """A tiny cross-encoder with one matrix that rounds badly: one weight of a row dwarfs the others."""
     model = new_classifier(base_model, seed=5).eval()
     with torch.no_grad():
         spoilt_matrix(model)[:, 7] *= 60
@@ -111,7 +111,7 @@ def test_quantise_leaves_matrices_out(prepared: onnx.ModelProto, tmp_path: Path)
 def test_quantise_of_seven_bits_is_near_the_exact_model(
     exact: Ranker, encoder_folder: Path, prepared: onnx.ModelProto, base_model: Path
 ) -> None:
-    """On every chip: the largest of its sums of two products is 2 * 64 * 255, which 16 bits hold."""
+    """On every chip: the largest sum of two products is 2 * 64 * 255, which fits in 16 bits."""
     quantise(prepared, REDUCED, encoder_folder / "model.int8.onnx", PARAMS.export)
     pairs = make_pairs(6, seed=3)
     inputs = pairs.inputs(range(60))
@@ -130,7 +130,7 @@ def test_quantise_of_the_same_model_gives_the_same_bytes(prepared: onnx.ModelPro
 def test_worst_matrices_are_those_that_move_the_logits_most(
     model: BertForSequenceClassification, prepared: onnx.ModelProto, exact: Ranker, encoder_folder: Path
 ) -> None:
-    """Against ONNX Runtime, one product rounded at a time, to weights of seven bits: their sums saturate nowhere."""
+    """The reference is ONNX Runtime with one product rounded at a time to 7-bit weights, whose sums never saturate."""
     inputs = make_pairs(6, seed=3).inputs(range(16))
     found = worst_matrices(model, prepared, inputs)
     assert sorted(found) == sorted(node.name for node in prepared.graph.node if node.op_type == "MatMul")

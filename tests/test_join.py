@@ -1,4 +1,4 @@
-"""ranker.data.join: what is joined, and what becomes of all that is not."""
+"""ranker.data.join: which rows are joined, and how the others are counted."""
 
 import json
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_join_counts_a_pair_that_labelled_data_judges_twice(tmp_path: Path) -> N
 
 
 def test_join_notes_queries_that_read_alike_and_queries_that_are_documents(tmp_path: Path) -> None:
-    """And texts of a query's two ids that were judged twice; the ids 2 of a query and a document say nothing."""
+    """Also noted: texts judged under both ids of a query. The id 2 of a query and of a document is no finding."""
     queries = [
         {"query_id": name, "query": text, "relevant_docs": []}
         for name, text in (("7", "Bats in caves"), ("2", "masks"), ("7b", "bats in  caves"), ("aa", "From bats"))

@@ -59,7 +59,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def merged(tmp_path: Path, text: str, source: Collection | None = None) -> Merged:
-    """Of a table's text, what it changes; the file of judgements is written."""
+    """Merge a table given as text; the file of judgements is written. Return the changes."""
     result = merge(write(tmp_path / "in.csv", text), tmp_path / "judged.csv", source or collection(), FIELDS)
     write_judgements(tmp_path / "judged.csv", result.rows)
     return result
@@ -83,7 +83,7 @@ def findings(found: Collection) -> list[tuple[str, str, str, bool]]:
 
 
 def test_the_committed_file_is_a_header_alone() -> None:
-    """It changes no collection."""
+    """The header alone changes no collection."""
     assert (ROOT / "data/judged.csv").read_text() == ",".join(COLUMNS) + "\n"
     source = collection()
     assert with_judgements(source, ROOT / "data/judged.csv", FIELDS) is source
@@ -194,7 +194,7 @@ def test_a_mistake_is_named(tmp_path: Path, mistake: str) -> None:
     assert str(found.value) == f"{file}: {message.format(file=file)}"
 
 
-def test_a_grade_that_the_named_scale_has_not_is_refused(tmp_path: Path) -> None:
+def test_a_grade_outside_the_named_scale_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "in.csv", HEADER + "1,,1E5,,,2\n")
     assert merge(file, tmp_path / "judged.csv", collection(), FIELDS, [0, 1, 2]).new
     with pytest.raises(InputError, match=r"line 2: expected a grade of join.grades \(0, 1\), found 2"):
@@ -234,7 +234,7 @@ OTHERS = [
 def test_rows_of_another_collection_are_counted_and_left(
     tmp_path: Path, query_id: str, query: str, document_id: str, title: str, why: str
 ) -> None:
-    """And they stay in the file when others are merged, whatever has their ids here."""
+    """Such rows stay in the file after a merge, even if this collection has the same ids."""
     left = f"{query_id},{query},{document_id},{title},3,\n"
     write(tmp_path / "judged.csv", ",".join(COLUMNS) + "\n" + left)
     found = joined(tmp_path)
@@ -259,7 +259,7 @@ def test_duplicates_in_the_file(tmp_path: Path) -> None:
     assert str(found.value) == f"{file}: line 3: {expected}"
 
 
-def test_the_file_is_sorted_whatever_the_order_of_its_tables(tmp_path: Path) -> None:
+def test_the_file_is_sorted_for_any_order_of_tables(tmp_path: Path) -> None:
     lines = ["2,123,1\n", "1,SEPT2,2\n", "1,1E5,0\n", "007,123,3\n"]
     for order in (lines, lines[::-1]):
         (tmp_path / "judged.csv").unlink(missing_ok=True)
@@ -284,7 +284,7 @@ def test_cells_for_a_spreadsheet_are_read_as_they_were(rows: list[tuple[str, str
 @given(
     st.one_of(st.binary(max_size=60), st.text("query_id,document_id,grade;\t\"'\r\n\0", max_size=60).map(str.encode))
 )
-def test_whatever_the_bytes_they_are_a_table_or_a_mistake(content: bytes) -> None:
+def test_any_bytes_are_a_table_or_a_mistake(content: bytes) -> None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "in.csv"
         file.write_bytes(content)
@@ -293,7 +293,7 @@ def test_whatever_the_bytes_they_are_a_table_or_a_mistake(content: bytes) -> Non
 
 
 def write_listed(tmp_path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
-    """A list of what to judge as stage evaluate writes it."""
+    """A list of pairs to judge as stage evaluate writes it."""
     rows = [
         (query_id, QUERIES[query_id], name, *map(shown, DOCUMENTS[name]), "bm25", 0.25 / 10**number)
         for number, (query_id, name) in enumerate(pairs)
@@ -305,7 +305,7 @@ def write_listed(tmp_path: Path, pairs: Iterable[tuple[str, str]]) -> Path:
 
 
 def fill(form: Path, grade: Callable[[int], int]) -> None:
-    """Type grades, as a spreadsheet without ideas of its own would keep them."""
+    """Type grades into the form; all other cells keep their text, as in a careful spreadsheet."""
     with form.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     with form.open("w", encoding="utf-8-sig", newline="") as file:
@@ -330,7 +330,7 @@ def test_a_form_shows_all_that_is_ranked_and_not_who_found_it(tmp_path: Path) ->
 
 
 def through_libreoffice(file: Path, reading: str) -> Path:
-    """The file as LibreOffice opens it and saves it, with semicolons."""
+    """The file as LibreOffice opens and saves it, with semicolons."""
     folder, saving = file.parent, "csv:Text - txt - csv (StarCalc):59,34,76,1"
     options = [f"-env:UserInstallation=file://{folder}/profile", "--headless", f"--infilter=CSV:{reading}"]
     subprocess.run(
@@ -346,7 +346,7 @@ def through_libreoffice(file: Path, reading: str) -> Path:
 
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed")
 def test_a_form_comes_back_from_a_spreadsheet_with_grades_alone(tmp_path: Path) -> None:
-    """Opened as UTF-8, with numbers and dates looked for; in another character set, its texts are refused."""
+    """Opened as UTF-8, with numbers and dates recognised; texts opened in another character set are refused."""
     form = tmp_path / "grades.csv"
     write_form(write_listed(tmp_path, [(query_id, name) for query_id in QUERIES for name in DOCUMENTS]), form)
     fill(form, lambda number: number % 4)
@@ -365,7 +365,7 @@ def test_a_form_comes_back_from_a_spreadsheet_with_grades_alone(tmp_path: Path) 
 def project(
     request: pytest.FixtureRequest, fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A folder with a collection of one format and a base model, both fetched; a graded table is beside it."""
+    """A folder with a fetched collection of one format, a fetched base model, and a graded table."""
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "data/judged.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -389,7 +389,7 @@ def project(
 
 
 def write_tutorial(folder: Path) -> None:
-    """The queries and judgements of `write_beir`'s folder in the tutorial's two files."""
+    """The queries and judgements of `write_beir`'s folder as the tutorial's two files."""
     shutil.rmtree(folder)
     folder.mkdir()
     grades = [("1", "a", 2), ("1", "b", 0), ("2", "b", 1), ("2", "c", 1)]
@@ -407,7 +407,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
-def test_the_command_and_join_whatever_the_format(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_and_join_for_each_format(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = contents(project)
     assert run_module("scripts.judge", "grades.csv", "--dry-run") == 0
     printed = capsys.readouterr().out

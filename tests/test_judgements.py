@@ -1,4 +1,4 @@
-"""ranker.data.tutorial: the tutorial's two files, read as they are, and their mistakes named."""
+"""ranker.data.tutorial: the tutorial's two files, read unchanged, and one line for each mistake in them."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ HEADER = "document_id,query_id,label,title-full\n"
 
 
 def read(folder: Path, content: bytes) -> Collection:
-    """Of this CSV, with a file of no judgements beside it."""
+    """Read this CSV beside a file without judgements."""
     (folder / LABELLED_DATA_FILE).write_text('[{"query_id": 1, "query": "bats", "relevant_docs": []}]')
     (folder / JUDGEMENTS_FILE).write_bytes(content)
     return read_tutorial(folder, ["title"])
 
 
-def test_read_tutorial_leaves_cells_what_they_are(tmp_path: Path) -> None:
+def test_read_tutorial_leaves_cells_unchanged(tmp_path: Path) -> None:
     found = read(tmp_path, "\ufeff".encode() + HEADER.encode() + b'1e10,007,1.0,"NA, ""null""\nnan"\r\n0012,1,0,None\n')
     assert found.judgements[[*IDS, "grade"]].to_numpy().tolist() == [["007", "1e10", 1], ["1", "0012", 0]]
     assert list(found.documents()) == [("1e10", ['NA, "null"\nnan']), ("0012", ["None"])]

@@ -1,4 +1,4 @@
-"""ranker.vespa.latency: whether reranking fits the user's budget, by figures that were measured."""
+"""ranker.vespa.latency: does reranking fit the user's budget, by measured times?"""
 
 import shutil
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_misfits_say_what_does_not_fit(
 
 
 def test_ms_per_hit_are_of_a_model_of_this_size() -> None:
-    """Within 2%; of another size nothing is known."""
+    """A size within 2% counts as the same model; there are no times for other sizes."""
     assert ms_per_hit(FIGURES, 32_000_000) == ms_per_hit(FIGURES, 32_600_000) == ms_per_hit(FIGURES, 31_400_000) == 5.75
     assert ms_per_hit(FIGURES, 32_700_000) is ms_per_hit(FIGURES, 31_300_000) is ms_per_hit(None, 32_000_000) is None
 

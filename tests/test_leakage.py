@@ -1,4 +1,4 @@
-"""ranker.splits.leakage: planted leaks are found, and nothing else is."""
+"""ranker.splits.leakage: the audit finds exactly the planted leaks."""
 
 import unicodedata
 
@@ -28,7 +28,7 @@ tokens = st.lists(st.integers(0, 12), max_size=12)
 
 @given(st.lists(tokens, max_size=8), st.lists(tokens, min_size=1, max_size=8))
 def test_near_duplicates_are_those_of_the_definition(titles: list[list[int]], others: list[list[int]]) -> None:
-    """Sets of token ids, of which eight in ten are shared; order and repetition do not count."""
+    """Sets of token ids with eight in ten shared; order and repetition do not count."""
     expected = [
         any(title and len({*title} & {*other}) >= NEAR_TITLES * len({*title} | {*other}) for other in others)
         for title in titles
@@ -60,14 +60,14 @@ def encoded(*titles: str) -> Ragged:
         ("Étude clinical", unicodedata.normalize("NFD", "Étude clinical"), True),
         ("Étude clinical", "etude Clinical", True),
         ("Origin of SARS in bats", "Origin of bird in a study", False),
-        (CHINESE, CHINESE.replace("性", ""), True),  # a character of thirteen
+        (CHINESE, CHINESE.replace("性", ""), True),  # one character of thirteen
         (CHINESE, CHINESE[:9], False),
         (CHINESE, "口罩效果", False),
         ("", "", False),
     ],
 )
 def test_near_duplicates_are_of_what_the_model_sees(title: str, other: str, near: bool) -> None:
-    """Whatever the case, accents and composition; of a script without spaces, by its characters."""
+    """Case, accents and composition do not matter; a script without spaces is compared by characters."""
     assert near_duplicates(encoded(title), encoded("study", other)).tolist() == [near]
 
 
@@ -76,7 +76,7 @@ ROWS = {document: row for row, document in enumerate("abcde")}
 
 
 def test_audit_by_hand() -> None:
-    """Fold 1 has b, which fold 0 has too; c, whose title is a's; d, and e without a title, which are like none."""
+    """Fold 1 has b, which fold 0 has too; c, whose title is a's; d and e (empty), which have no near title."""
     pairs = pd.DataFrame(
         [("1", "a", 0), ("1", "b", 0), ("2", "b", 1), ("2", "c", 1), ("2", "d", 1), ("2", "e", 1)],
         columns=["query_id", "document_id", "fold"],
@@ -101,7 +101,7 @@ def test_audit_counts_queries_on_both_sides() -> None:
     assert audit(pairs, 1, seen[1])["queries_seen"] == pytest.approx(1 / 3)
 
 
-# Of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
+# Vectors of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
 VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
 
 
@@ -129,7 +129,7 @@ def test_near_pairs_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyP
 
 
 def test_near_queries_by_hand() -> None:
-    """At cosines of 0.8 (one across), 0.76 (both held out) and 0.74 (across, too far)."""
+    """Cosines are 0.8 (one across), 0.76 (both held out) and 0.74 (across, too far)."""
     assert NEAR_QUERIES == 0.75
     vectors = np.array([[1, 0, 0, 0], [0.8, 0.6, 0, 0], [0, 0, 1, 0], [0, 0, 0.76, 0.65], [0, 0.74, 0, 0.67]])
     held_out = np.array([True, False, True, True, False])

@@ -1,4 +1,4 @@
-"""ranker.common.leftovers: params that differ from the last commit, and silence where that cannot be known."""
+"""ranker.common.leftovers: params that differ from the last commit, and silence if the difference is unknown."""
 
 from pathlib import Path
 

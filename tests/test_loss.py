@@ -22,7 +22,7 @@ def test_cross_entropy_of_labels_is_that_of_classes() -> None:
     assert cross_entropy(logits, labels.float()).item() == pytest.approx(expected.item())
 
 
-def test_cross_entropy_is_in_fp32_whatever_the_logits() -> None:
+def test_cross_entropy_is_in_fp32_for_logits_of_any_type() -> None:
     logits = torch.tensor([[0.0, 4.0]], dtype=torch.bfloat16)
     found = cross_entropy(logits, torch.tensor([1.0]))
     assert found.dtype == torch.float32

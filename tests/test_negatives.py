@@ -1,4 +1,4 @@
-"""ranker.retrieval.negatives: which queries are mined, what of their hits is taken, and how much of it is relevant."""
+"""ranker.retrieval.negatives: which queries are mined, which of their hits are taken, and how many are relevant."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ IDS = [f"d{i}" for i in range(30)]
 
 
 def judgements(*rows: tuple[str, str, bool | None, float]) -> pd.DataFrame:
-    """query_id, document_id, relevant, base_cosine; each query and each document reads like no other."""
+    """query_id, document_id, relevant, base_cosine; each query and each document reads differently."""
     found = pd.DataFrame(rows, columns=["query_id", "document_id", "relevant", "base_cosine"])
     return found.assign(asked=found["query_id"].map(int), text=found["document_id"].map(number))
 
@@ -66,10 +66,10 @@ def test_mine_takes_hits_that_no_judgement_nor_the_guard_refuses() -> None:
     judged = judgements(("1", "d1", True, 0.5), ("1", "d2", False, 0.1), ("1", "d3", None, np.nan))
     near = {"d10": 0.1, "d1": 0.5, "d2": 0.1, "d3": 0.2, "d4": 0.48, "d5": 0.475, "d6": 0.47, "d7": 0.2, "d8": 0.1}
     table = hits("1", near)
-    table.loc[table["document_id"] == "d8", "text"] = number("d1")  # a preprint, say
+    table.loc[table["document_id"] == "d8", "text"] = number("d1")  # such as a preprint
     table.loc[table["document_id"] == "d7", "text"] = number("d2")
     found = mine(table, judged, pd.Series({"1": 4}), DOCUMENTS, PARAMS)
-    assert pairs(found.from_ranks) == {("1", "d6"), ("1", "d7")}  # d10 is before the first rank
+    assert pairs(found.from_ranks) == {("1", "d6"), ("1", "d7")}  # d10 ranks before the first rank to mine
     assert found.refused == {"judged": 3, "reads_like_a_positive": 1, "near_a_positive": 2}
     taken = {"d1", "d2", "d3", "d6", "d7"}
     assert len(found.at_random) == 2, "what the ranks lack"
@@ -138,7 +138,7 @@ def test_mine_holds_to_ranks_judgements_guard_and_counts(
         assert len(of_query) <= lacking[query_id] - round(lacking[query_id] / 4)
     for query_id, count in zip(lacking.index, lacking, strict=True):
         drawable = len(IDS) - (judged["query_id"] == query_id).sum()
-        assert (both["query_id"] == query_id).sum() == min(count, drawable)  # each document reads like no other
+        assert (both["query_id"] == query_id).sum() == min(count, drawable)  # each document reads differently
     refused = len(table[table["rank"] >= params.from_rank]) - sum(found.refused.values())
     assert len(found.from_ranks) <= refused
 
@@ -146,7 +146,7 @@ def test_mine_holds_to_ranks_judgements_guard_and_counts(
 @settings(max_examples=30)
 @given(collections(), all_params)
 def test_mine_of_one_query_does_not_know_the_others(made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives) -> None:
-    """Nor the order of the rows: so no fold learns of another's judgements."""
+    """The order of rows does not matter either, so no fold learns from another's judgements."""
     table, judged = made
     lacking = all_wanted(judged, params)
     all_of_it = mine(table.sample(frac=1, random_state=1), judged[::-1], lacking, DOCUMENTS, params)
@@ -176,10 +176,10 @@ def test_no_negative_is_relevant_by_another_id_of_the_query_or_reads_like_what_i
 
 @settings(max_examples=30)
 @given(collections(), all_params, st.integers(1, 30), st.integers(1, 4))
-def test_no_negative_is_one_text_with_what_is_relevant(
+def test_no_negative_has_the_text_of_a_relevant_document(
     made: tuple[pd.DataFrame, pd.DataFrame], params: Negatives, texts: int, queries: int
 ) -> None:
-    """However few texts the documents and the queries have."""
+    """This must hold even if documents and queries have few distinct texts."""
     table, judged, documents = (
         part.assign(text=[number(name) % texts for name in part["document_id"]]) for part in (*made, DOCUMENTS)
     )
@@ -209,7 +209,7 @@ def test_hidden_positives_are_the_smaller_half() -> None:
 
 
 def test_false_negatives_by_hand() -> None:
-    """Whichever of the two is hidden, it is refused: only without the guard is it mined, with the one other hit."""
+    """The guard refuses either hidden positive; without the guard it is mined, with the one other hit."""
     judged = judgements(("1", "d1", True, 0.5), ("1", "d2", True, 0.5), ("3", "d1", True, 0.5))
     table = hits("1", {"d1": 0.5, "d2": 0.5, "d3": 0.4})
     params = PARAMS.model_copy(update={"from_rank": 1})

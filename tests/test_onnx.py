@@ -1,4 +1,4 @@
-"""ranker.export.onnx: PyTorch's logits for any shape, inputs bound by name, one file, the same bytes again."""
+"""ranker.export.onnx: PyTorch's logits for any shape, inputs bound by name, one file, reproducible bytes."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_export_onnx_gives_pytorchs_logits(
 
 
 def test_export_onnx_binds_mask_and_types_by_name(ranker: Ranker) -> None:
-    """The tutorial's graph, in which mask and types were swapped, would pass a test that never swaps them."""
+    """The inputs are swapped here, because the tutorial's graph, which swaps them, passes a test that does not."""
     pairs = make_pairs(2, seed=3)
     inputs = pairs.inputs(range(len(pairs)))
     swapped = inputs | {"token_type_ids": inputs["attention_mask"], "attention_mask": inputs["token_type_ids"]}
@@ -84,7 +84,7 @@ def test_export_onnx_does_not_read_padding(ranker: Ranker) -> None:
     np.testing.assert_allclose(short, long, atol=1e-5)
 
 
-def test_score_pairs_are_in_the_order_given_whatever_the_batches(ranker: Ranker) -> None:
+def test_score_pairs_are_in_the_order_given_for_any_batches(ranker: Ranker) -> None:
     pairs = make_pairs(3, seed=3)
     examples = [pairs[row] for row in range(len(pairs))]
     one_by_one = [
@@ -113,7 +113,7 @@ def test_export_onnx_writes_what_vespa_takes(folder: Path) -> None:
 
 
 def test_export_onnx_of_equal_weights_gives_equal_bytes(folder: Path, ranker_folder: Path) -> None:
-    """Which conftest.py has exported of the same, in another process it may be."""
+    """conftest.py has exported the same weights, possibly in another process."""
     assert sha256(folder / "model.onnx") == sha256(ranker_folder / "model.onnx")
     assert b"site-packages" not in (folder / "model.onnx").read_bytes()
 
@@ -164,7 +164,7 @@ def test_check_onnx_refuses_another_signature(folder: Path) -> None:
 
 
 def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: Path) -> None:
-    """google/bert_uncased_L-4_H-512_A-8's shape with random weights and few words: no hub is needed for it."""
+    """google/bert_uncased_L-4_H-512_A-8's shape with random weights and few words, so that no hub is needed."""
     set_seed(1)
     config = BertConfig(
         vocab_size=1500, hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048
@@ -187,7 +187,7 @@ def test_export_onnx_of_the_tutorials_architecture(base_model: Path, tmp_path: P
 def test_compare_refuses_a_graph_to_which_mask_and_types_are_one(
     model: BertForSequenceClassification, ranker: Ranker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is what the tutorial's fault, the two swapped, would look like from outside."""
+    """The tutorial's fault, the two inputs swapped, would have this effect."""
     right, pairs = ranker.logits, make_pairs(3, seed=3)
 
     def blind(inputs: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""ranker.project.params: what params.yaml may hold, and the one line that says what it may not."""
+"""ranker.project.params: the values that params.yaml accepts, and one line for each that it refuses."""
 
 import re
 import shutil

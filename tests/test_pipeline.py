@@ -1,4 +1,4 @@
-"""The real pipeline, by the documents' own commands, in a scratch clone with a tiny base model: what it leaves."""
+"""The real pipeline, run by the documents' own commands in a scratch clone with a tiny base model: its outputs."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from tests.factories import ROOT, Run, set_params
 from tests.pipeline import STAGES, metrics, ran
 from tests.readme import command, recipe
 
-# The int8 one is there where it passed the gate, which is for this chip to say.
+# The int8 model is there only if it passed the gate, which depends on this chip.
 SYSTEMS = ["cross_encoder", "cross_encoder_int8", "bm25", "base_cosine", "random"]
 PLOTS = {
     *("learning curve", "held-out nDCG@10", "gain", "per query"),
@@ -63,7 +63,7 @@ def test_join_counts_what_own_files_lack(repository: Path) -> None:
     assert sides["leakage"]["queries_seen"] == 0
     log = Path(f"{repository}.log").read_text()
     assert f"train: {sides['training']['pairs']} pairs, {sides['held_out']['pairs']} held out;" in log
-    assert f"on {sides['held_out']['pairs']} held-out pairs" in log  # export compares on these alone
+    assert f"on {sides['held_out']['pairs']} held-out pairs" in log  # export compares on these pairs only
 
 
 def test_evaluate_writes_a_flat_file_for_each_system(repository: Path) -> None:
@@ -112,7 +112,7 @@ def test_evaluate_tells_what_tables_do_not_show(repository: Path) -> None:
 
 
 def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run) -> None:
-    """The code's digest again by sha256sum, of every file that stage export declares."""
+    """Compute the code's digest by sha256sum, over every file that stage export declares."""
     folder = repository / paths.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
@@ -153,7 +153,7 @@ def test_export_names_what_is_in_each_model(repository: Path) -> None:
 
 
 def test_export_measures_both_models_side_by_side(repository: Path) -> None:
-    """The exact one as evaluate measures it; the eight-bit one as the manifest has it, held-out if it passed."""
+    """The fp32 model's equal evaluate's; the int8 model's equal the manifest's, which are held-out if it passed."""
     report = json.loads((repository / paths.EXPORT_REPORT).read_text())
     assert report["fp32"]["nDCG@10"] == pytest.approx(metrics(repository)["cross_encoder"]["nDCG@10"], abs=1e-3)
     assert report["fp32"]["largest logit difference from PyTorch"] < 1e-4
@@ -167,7 +167,7 @@ def test_export_measures_both_models_side_by_side(repository: Path) -> None:
 
 
 def test_export_chooses_int8_on_training_side_pairs(repository: Path) -> None:
-    """All of them, here where queries and pairs are few; and reports it on the held-out ones."""
+    """With few queries and pairs all of them are used; the report is on the held-out pairs."""
     held_out = pd.read_parquet(repository / paths.SPLIT_PAIRS)["fold"] == 0
     assert sum(held_out) != sum(~held_out)
     found = json.loads((repository / paths.RANKER / "manifest.json").read_text())["int8"]
@@ -194,7 +194,7 @@ def test_report_shows_what_was_measured(repository: Path) -> None:
     assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=", page)
 
 
-def test_make_repro_ends_in_what_a_person_wants(repository: Path, run: Run) -> None:
+def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
     summary = recipe("repro")[-1]
     shown = run(summary, repository).stdout
     for system, values in metrics(repository).items():
@@ -247,10 +247,10 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run) -> None:
 
 
 def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp_path: Path) -> None:
-    """To a DVC remote of its own, and back into an empty folder, by version and by path."""
+    """Push to a separate DVC remote and fetch into an empty folder, by version and by path."""
     here = {"STORAGE": str(tmp_path / "storage"), "REPOSITORY": str(clean)}
     run("git checkout -q -b release", clean)
-    set_params(clean, vespa__rerank_count=101)  # something to commit
+    set_params(clean, vespa__rerank_count=101)  # a change to commit
     lines = (command("dvc remote add"), command("git commit --all"), command("dvc push"), command("gto register"))
     try:
         for line in lines:

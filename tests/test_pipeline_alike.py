@@ -1,4 +1,4 @@
-"""Queries under two ids, queries that are documents, copies of documents: from stage join to what is to be judged."""
+"""Queries under two ids, queries that are documents, copies of documents: from stage join to the list to judge."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ QUERIES = 8
 def write_collection(folder: Path) -> None:
     """Positives of the sample's first queries, half of them under the id of a twin; each document has a copy.
 
-    Query `1` is also a document, and so is query `2`, of another text.
+    Query `1` is also a document; query `2` shares its id with a document of another text.
     """
     judged = pd.read_csv(ROOT / "data/sample" / JUDGEMENTS_FILE, dtype=str)
     queries = json.loads((ROOT / "data/sample" / LABELLED_DATA_FILE).read_text())[:QUERIES]
@@ -43,7 +43,7 @@ def write_collection(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project's folder in which the stages up to mining have run."""
+    """A project's folder after the stages up to mining."""
     folder = tmp_path_factory.mktemp("alike")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -65,7 +65,7 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def texts_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """How the query and the document of each row read: an independent reference, in lower case."""
+    """The query's and the document's text of each row in lower case: an independent reference."""
     documents = pd.read_parquet(paths.DOCUMENTS).set_index("document_id")["title"].str.lower()
     queries = pd.read_parquet(paths.QUERIES).set_index("query_id")["query"].str.lower()
     return list(zip(table["query_id"].map(queries), table["document_id"].map(documents), strict=True))
@@ -119,7 +119,7 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
 
 
 def test_no_text_is_listed_for_judging_twice() -> None:
-    """Of a document and its copy one, for one of the query's ids; of neither where one is judged."""
+    """One of a document and its copy is listed, for one of the query's ids; a judged text is not listed at all."""
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
     judged = pairs[pairs["judged"]]
     ordered = hits[tables.IDS].assign(cross_encoder=-hits["rank"], first_stage=hits["base_cosine"].astype(np.float64))
@@ -130,5 +130,5 @@ def test_no_text_is_listed_for_judging_twice() -> None:
     assert len(read) > 50
     assert len(set(read)) == len(read)
     assert not set(read) & set(texts_of(judged))
-    first = {(query, text) for query, text in texts_of(hits[hits["rank"] <= 10]) if query != text}  # which was dropped
+    first = {(query, text) for query, text in texts_of(hits[hits["rank"] <= 10]) if query != text}  # it was dropped
     assert first - set(texts_of(judged)) <= set(read), "each text is judged or listed"

@@ -1,4 +1,4 @@
-"""audit: figures of the working tree again, by other libraries."""
+"""audit: the working tree's figures, computed again by other libraries."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.factories import ROOT, Run
 from tests.readme import recipe
 
 
-def test_make_audit_says_which_figure_is_not_what_lies_in_the_tree(clean: Path, run: Run) -> None:
+def test_make_audit_names_a_figure_that_differs_from_the_tree(clean: Path, run: Run) -> None:
     (line,) = recipe("audit")
     whole = run(line, clean).stdout
     assert "DIFFERS" not in whole

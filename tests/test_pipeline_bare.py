@@ -1,4 +1,4 @@
-"""DVC's own commands, bare, in a clone where no cross-validation has run: each succeeds, and a person can read it."""
+"""DVC's own commands, bare, in a clone without a cross-validation: each succeeds with output that a person can read."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from tests.pipeline import STAGES
 COLUMNS = 160
 TRIAL = "trial"
 
-# What each says where nothing has changed. `dvc exp show` is not among those that fit: DVC prints a column for every
-# metric and every parameter and leaves the width to its pager, so README has a line for it.
+# The output of each if nothing has changed. `dvc exp show` is too wide: DVC prints a column for every metric and every
+# parameter and leaves the width to its pager, so README has a line for it.
 WIDE = ("dvc dag", "dvc exp show")  # DVC leaves them to a pager: a column for each param, and a graph of 16 stages
 SAYS = {
     "dvc status": "Data and pipelines are up to date.",
@@ -29,7 +29,7 @@ SAYS = {
 
 @pytest.fixture(scope="module")
 def remote(project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    """The project with a default remote, to which all was pushed, and an experiment of one stage."""
+    """The project with a default remote, to which everything was pushed, and an experiment with one changed stage."""
     run(f"dvc remote add --default there {tmp_path_factory.mktemp('remote')}", project)
     run("git commit -qam remote && dvc push", project)
     run(f"dvc exp run --name {TRIAL} -S vespa.rerank_count=7 package", project)

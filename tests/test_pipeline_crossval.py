@@ -36,11 +36,11 @@ STAGES = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())["stages"]
 def test_crossval_has_no_stage_where_its_lists_are_empty(clean: Path, run: Run) -> None:
     assert run("dvc stage list crossval/dvc.yaml", clean).stdout == ""
     assert ran(run("dvc repro crossval/dvc.yaml", clean).stdout) == []
-    run("dvc status -q", clean)  # 1 if anything were to do
+    run("dvc status -q", clean)  # 1 if a stage would run
 
 
 def test_split_by_pair_has_queries_on_both_sides(clean: Path, run: Run) -> None:
-    """The tutorial's. Its command goes on to measure all; here it stops where the leak is counted."""
+    """The tutorial splits so. Its command runs the whole pipeline; here it stops at the count of leaks."""
     before = json.loads((clean / paths.SPLIT_COUNTS).read_text())["leakage"]
     result = run(f"{command('dvc exp run -S split.by=pair')} split", clean)
     assert ran(result.stdout) == ["split"]
@@ -50,7 +50,7 @@ def test_split_by_pair_has_queries_on_both_sides(clean: Path, run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def crossval(project: Path, run: Run) -> Path:
-    """The project cross-validated by what `make crossval` runs, on fewer folds and seeds."""
+    """The project cross-validated by the commands of `make crossval`, with fewer folds and seeds."""
     run("git checkout -q . && dvc checkout -q dvc.yaml", project)
     (line,) = recipe("crossval")
     asked = line.replace("[0,1,2,3,4]", json.dumps(FOLDS)).replace("[13,14,15]", json.dumps(SEEDS))
@@ -62,7 +62,7 @@ def crossval(project: Path, run: Run) -> Path:
     result = run(asked, project, **recording)
     models = [f"cross_encoder@{seed}-{fold}" for seed in SEEDS for fold in FOLDS]
     models += [f"{name}@{fold}" for name in ONCE for fold in FOLDS]
-    assert sorted(ran(result.stdout)) == sorted([*models, "compare@all", "report@all"])  # nothing is encoded again
+    assert sorted(ran(result.stdout)) == sorted([*models, "compare@all", "report@all"])  # the texts were encoded before
     run("git add -A && git commit -qm crossval", project)
     return project
 
@@ -87,7 +87,7 @@ def test_crossval_scores_every_query_by_models_that_have_not_seen_it(crossval: P
 
 
 def test_crossval_json_is_of_the_scores(crossval: Path) -> None:
-    """nDCG@10 of every system again, by scikit-learn, from the scores; differences and layout."""
+    """scikit-learn computes nDCG@10 of every system from the scores; differences and layout are checked too."""
     found = json.loads((crossval / paths.CROSSVAL).read_text())
     assert list(found["systems"]) == [name for name in SYSTEMS if name not in found["left_out"]]
     assert list(found["differences"]) == list(found["systems"])[1:]
@@ -114,8 +114,8 @@ def test_crossval_json_is_of_the_scores(crossval: Path) -> None:
     assert found["unseen_documents"]["pairs"] < found["pairs"]
 
 
-def test_crossval_measures_what_is_served_too(crossval: Path) -> None:
-    """nDCG@10 of the hits in the cross-encoder's order again, by plain sums, over seeds and queries."""
+def test_crossval_measures_reranked_hits_too(crossval: Path) -> None:
+    """Plain sums compute nDCG@10 of the hits in the cross-encoder's order, over seeds and queries."""
     found = json.loads((crossval / paths.CROSSVAL).read_text())
     assert list(found["reranked"]["systems"]) == ["cross_encoder", *ONCE, "base_cosine", "first_stage"]
     hits = pd.read_parquet(crossval / paths.HITS)
@@ -159,7 +159,7 @@ def test_crossval_lists_what_to_judge(crossval: Path) -> None:
 
 
 def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
-    """The same seed and fold by `dvc repro`: scores of the ONNX file against those of the cross-validation."""
+    """Compare the ONNX file that `dvc repro` makes with this seed and fold against the cross-validation's scores."""
     own = pd.read_parquet(crossval / paths.RUN)
     scores = pd.read_parquet(crossval / paths.crossval_scores("cross_encoder", 13, 0))
     both = own.merge(scores, on=["query_id", "document_id"])
@@ -168,7 +168,7 @@ def test_crossval_fold_zero_is_the_pipelines_own_model(crossval: Path) -> None:
 
 
 def test_crossval_recipes_are_systems_of_their_own(crossval: Path) -> None:
-    """Each tells pairs apart; a head that has converged orders them otherwise than what was stopped near its start."""
+    """Each recipe separates pairs; the converged head orders them differently from the head after a few steps."""
     scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     scored = scored[scored["seed"].isna() | (scored["seed"] == 13)]
     wide = scored.pivot(index=["query_id", "document_id"], columns="system", values="score")
@@ -183,7 +183,7 @@ def test_crossval_recipes_are_systems_of_their_own(crossval: Path) -> None:
 def test_crossval_head_is_the_pipelines_own(
     crossval: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    """A head trained in either precision scores in fp32, as what is exported does (test_onnx.py)."""
+    """A head trained in either precision scores in fp32, like the exported model (test_onnx.py)."""
     left_behind = shutil.ignore_patterns(".dvc", ".git")
     copy = Path(shutil.copytree(crossval, tmp_path / "copy", symlinks=True, ignore=left_behind))
     set_params(
@@ -203,7 +203,7 @@ def test_crossval_head_is_the_pipelines_own(
 
 
 def overridden(recipe: str) -> set[str]:
-    """The params that a recipe has values of its own for, whatever params.yaml says."""
+    """Params for which a recipe has its own values, independent of params.yaml."""
     found = set()
     for name in PARAMS.train.model_dump():
         changed = PARAMS.train.model_copy(update={name: "changed"})
@@ -216,9 +216,9 @@ def overridden(recipe: str) -> set[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_crossval_params_declare_what_a_stage_reads(crossval: Path, stage: str) -> None:
     used = recorded(Path(f"{crossval}.params"))[f"crossval/{stage}"]
-    if stage in RECIPES:  # the command says the seed, and whether folds are all that there are is checked
+    if stage in RECIPES:  # the command gives the seed, and the check for all folds reads them
         check_declared(STAGES[stage], used - overridden(stage), ("train.seed", "split.folds"))
-    elif stage == "report":  # its page lists all that a model depends on
+    elif stage == "report":  # its page lists all params of the model
         check_declared(STAGES[stage], used | (set(Params.model_fields) - {"export", "vespa"}))
     else:
         check_declared(STAGES[stage], used)

@@ -1,6 +1,6 @@
-"""Faults in the real pipeline: kills, interrupts, no room on the disk, two runs at once; then `dvc repro` mends it all.
+"""Faults in the real pipeline: kills, interrupts, a full disk, two runs at once; `dvc repro` must repair them all.
 
-KILLS=20 pytest tests/test_pipeline_faults.py -k every_stage: as many of each stage as one has time for.
+KILLS=20 pytest tests/test_pipeline_faults.py -k every_stage kills each stage that often.
 """
 
 import os
@@ -29,8 +29,8 @@ from tests.readme import command
 
 KILLS = int(os.environ.get("KILLS", "1"))
 ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-ROOM = 1024  # bytes that a file may have when the disk is full
-# What DVC says of a dvc.lock that was cut; the last, without a reason, of one cut within `hash: md5`.
+ROOM = 1024  # the maximum size of a file on a full disk
+# DVC's messages about a truncated dvc.lock; the last, without a reason, is for one truncated within `hash: md5`.
 TORN = re.compile(r"'./dvc.lock' validation failed|'./dvc.lock' is invalid|failed to reproduce '\w+': *$", re.MULTILINE)
 REMEDIES = {
     TORN: command("git checkout dvc.lock"),
@@ -39,7 +39,7 @@ REMEDIES = {
 
 
 def start(line: str, folder: Path, **environment: str) -> "subprocess.Popen[str]":
-    """A command in a process group of its own, as a shell starts it."""
+    """Start a command in a process group of its own, as a shell does."""
     return subprocess.Popen(
         line.split(),
         cwd=folder,
@@ -52,7 +52,7 @@ def start(line: str, folder: Path, **environment: str) -> "subprocess.Popen[str]
 
 
 def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> str:
-    """What Ctrl-C or a dead machine does to a command and all that it started; what it still printed."""
+    """Signal a command and all its children, as Ctrl-C or a dead machine does; return the rest of its output."""
     os.killpg(process.pid, kind)
     try:
         return process.communicate(timeout=300)[0]
@@ -62,9 +62,9 @@ def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> str:
 
 
 def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, kind: signal.Signals) -> str:
-    """Stop a command so many seconds into the first of `stages` that it runs; the stage that it was in by then, if any.
+    """Stop a command so many seconds into the first of `stages` that it runs; return that stage, if one was running.
 
-    Where it says that its dvc.lock is torn, it gets that back.
+    If DVC reports a torn dvc.lock, restore the file.
     """
     process, printed = start(line, folder, **ELSEWHERE), ""
     assert process.stdout
@@ -90,15 +90,15 @@ def fresh(repository: Path, run: Run, tmp_path: Path) -> Path:
     return tmp_path / "fresh"
 
 
-HEAVY = {"embed", "train", "export"}  # which import torch
+HEAVY = {"embed", "train", "export"}  # they import torch
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 
 def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: Path, fresh: Path, run: Run) -> None:
-    """At random moments of each, in another clone, with another hash seed, time zone and locale, then run to its end.
+    """Kill each stage at random moments in another clone, with another hash seed, time zone and locale, then finish.
 
-    One run begins where the one before was stopped, and is stopped in the next stage; what was through before it could
-    be stopped is run again by itself.
+    Each run resumes the one before and is stopped in the next stage; a stage that finished before its kill runs again
+    by itself.
     """
     draw, left = random.Random(KILLS), Counter(dict.fromkeys(STAGES, KILLS))
     kinds = cycle((signal.SIGKILL, signal.SIGINT))
@@ -122,7 +122,7 @@ def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: 
 
 
 def mend(line: str, folder: Path, run: Run, **environment: str) -> bool:
-    """Run what docs/pipeline.md says to run after a fault; True where DVC had to be given its dvc.lock back."""
+    """Run the commands of docs/pipeline.md after a fault; return True if DVC needed its dvc.lock restored."""
     result = run(line, folder, check=False, **environment)
     remedies = [remedy for fault, remedy in REMEDIES.items() if fault.search(result.stderr)]
     if remedies:
@@ -132,17 +132,17 @@ def mend(line: str, folder: Path, run: Run, **environment: str) -> bool:
 
 
 def finished(folder: Path, undisturbed: Path, run: Run) -> None:
-    """The outputs and what dvc.lock says are those of an undisturbed run, and DVC knows it."""
+    """Outputs and dvc.lock equal those of an undisturbed run, and DVC reports no change."""
     assert outputs(folder) == outputs(undisturbed)
     assert locked(folder) == locked(undisturbed)
-    run("dvc status -q dvc.yaml", folder)  # 1 if anything of it is not what dvc.lock says
+    run("dvc status -q dvc.yaml", folder)  # 1 if an output differs from dvc.lock
 
 
 def locked(folder: Path) -> dict[str, Any]:
     """Each stage of dvc.lock: its command, its params, and the digests of its dependencies and outputs.
 
-    The order of stages is left out, because what a torn file has lost comes back at its end, and so are sizes, because
-    DVC keeps one of which digits are lost.
+    The order of stages is left out, because lost stages return at the file's end. Sizes are left out, because DVC keeps
+    a size that has lost digits.
     """
     stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
     return {
@@ -152,7 +152,7 @@ def locked(folder: Path) -> dict[str, Any]:
 
 
 def test_dvc_repro_mends_a_dvc_lock_that_was_written_by_half(repository: Path, tmp_path: Path, run: Run) -> None:
-    """DVC writes it in place, without a partial file: a kill cuts it anywhere, and many cuts leave valid YAML."""
+    """DVC writes dvc.lock in place, without a partial file: a kill can truncate it anywhere and leave valid YAML."""
     torn = Path(shutil.copytree(repository, tmp_path / "torn", symlinks=True))
     whole = (torn / "dvc.lock").read_text()
     last = whole.rindex("\n  ", 0, whole.rindex(":\n    cmd: ")) + 1  # where the last stage begins
@@ -164,7 +164,7 @@ def test_dvc_repro_mends_a_dvc_lock_that_was_written_by_half(repository: Path, t
         finished(torn, repository, run)
 
 
-# What `python -m stages.train` does, and the kernel where memory is out, as soon as there is a checkpoint.
+# Act as `python -m stages.train`, and as the kernel when memory runs out, as soon as there is a checkpoint.
 KILLED = """
 import os, signal
 from ranker.training import callbacks, checkpoints
@@ -184,7 +184,7 @@ run_stage("train", main)
 
 @pytest.fixture
 def copy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the repository for one test, which is in it; it costs less than to have DVC check out another."""
+    """Enter a copy of the repository made for one test; copying is faster than a DVC checkout of another clone."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True))
     monkeypatch.chdir(copy)
     return copy
@@ -205,7 +205,7 @@ def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may be longer than ROOM."""
+    """Limit each file to ROOM bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
     try:
@@ -216,9 +216,9 @@ def full_disk() -> Iterator[None]:
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("bi_encoder", "features")])  # idle
 def test_stages_say_that_there_is_no_room(copy: Path, capsys: pytest.CaptureFixture[str], stage: str) -> None:
-    """In one line, and what was there stays; of train's curves, which are written as it goes, nothing is asked.
+    """One line, with existing outputs unchanged; train's curves are exempt, because they are written as it goes.
 
-    By capsys, because what pytest else captures goes to a file.
+    capsys is used, because pytest's other captures go to a file.
     """
     before = outputs(copy)
     with full_disk():
@@ -243,7 +243,7 @@ def test_stages_name_a_place_that_cannot_be_written(stage: str, folder: Path) ->
 
 
 def test_dvc_repro_of_two_at_once_does_nothing_by_halves(repository: Path, fresh: Path, run: Run) -> None:
-    """The second waits, or is told that the first is at it."""
+    """The second run waits, or reports that the first is running."""
     both = [start("dvc repro split", fresh) for _ in range(2)]
     printed = [process.communicate(timeout=300)[0] for process in both]
     assert any(process.returncode == 0 for process in both), printed
@@ -258,7 +258,7 @@ def test_dvc_repro_of_two_at_once_does_nothing_by_halves(repository: Path, fresh
 
 
 def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: Path, run: Run) -> None:
-    """test_bad_input.py has many more, through the stages themselves."""
+    """test_bad_input.py tests many more mistakes, in the stages themselves."""
     before = outputs(clean)
     set_params(clean, train__trainable="top-9", split__folds=60)
     for stage, message in (
@@ -277,7 +277,7 @@ def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: P
 
 
 def test_stages_name_what_a_refused_trial_has_left_in_params_yaml(clean: Path, run: Run) -> None:
-    """`-S` writes before a stage can refuse, and the next trial, of something else, starts from it."""
+    """`-S` writes params.yaml before a stage can refuse the value, and the next trial starts from it."""
     refused = run("dvc exp run -S split.folds=60 -S 'join.document_fields=[title]' split", clean, check=False)
     assert refused.returncode != 0
     hint = "\nparams.yaml differs from the last commit in split.folds (git checkout params.yaml takes it back)\n"

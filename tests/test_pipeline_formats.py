@@ -1,4 +1,4 @@
-"""One collection in each format, through stages fetch, join and encode: the same pairs and documents come out."""
+"""One collection in each format through stages fetch, join and encode: all give the same pairs and documents."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def write_corpus(path: Path, name: str) -> None:
 
 @pytest.fixture
 def folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder with the collection as mine-beir, mine-trec and a zip of the first."""
+    """A project's folder with the collection as mine-beir, as mine-trec, and as a zip of mine-beir."""
     monkeypatch.chdir(tmp_path)
     Path("data").mkdir()
     for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
@@ -113,7 +113,7 @@ def test_a_query_stays_in_its_split_where_own_judgements_revise_all_that_the_spl
 
 
 def test_join_says_how_many_queries_have_no_negative_at_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Query 2 has stand-ins; to query 1 all four documents are relevant."""
+    """Query 2 has stand-ins; all four documents are relevant to query 1."""
     grades = [*(("1", name, 1) for name in DOCUMENTS), ("2", "b", 1)]
     write_qrels(folder / "beir", grades)
     run(folder, fetch__format="beir", fetch__folder="beir")
@@ -145,7 +145,7 @@ def test_join_counts_grades_and_says_that_the_largest_has_few_judgements(
 
 
 def write_positives(folder: Path) -> set[tuple[str, str]]:
-    """The sample's first queries and relevant documents as a BEIR folder without a judged negative; its pairs."""
+    """Write the sample's first queries and relevant documents as a BEIR folder without negatives; return its pairs."""
     judgements = pd.read_csv(ROOT / "data/sample" / JUDGEMENTS_FILE, dtype=str)
     queries = json.loads((ROOT / "data/sample" / LABELLED_DATA_FILE).read_text())[:12]
     ids = {str(query["query_id"]) for query in queries}
@@ -163,7 +163,7 @@ def write_positives(folder: Path) -> set[tuple[str, str]]:
 
 @pytest.fixture
 def positives(folder: Path) -> set[tuple[str, str]]:
-    """The judged pairs of a folder of positives alone, in which all stages up to mining have run."""
+    """The judged pairs of a folder with positives only, after all stages up to mining."""
     judged = write_positives(folder / "positives")
     set_params(
         folder,
@@ -180,7 +180,7 @@ def positives(folder: Path) -> set[tuple[str, str]]:
 
 
 def trained() -> tuple[str, str]:
-    """Digests of the head that is trained, fold 0 being held out, and of its cross-validation's scores of fold 0."""
+    """Digests of the head trained with fold 0 held out, and of the cross-validation's scores of fold 0."""
     for stage in ("features", "train"):
         assert run_module(f"stages.{stage}") == 0
     assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
@@ -190,7 +190,7 @@ def trained() -> tuple[str, str]:
 def test_positives_alone_are_trained_on_with_mined_negatives_of_training_queries(
     positives: set[tuple[str, str]], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever is mined of held-out queries, training and its scores of them are the same, byte for byte."""
+    """Negatives mined for held-out queries must not change one byte of the training or of its scores."""
     mined, split = tables.read_table(paths.MINED_PAIRS), tables.read_table(paths.SPLIT_PAIRS)
     named = list(zip(mined["query_id"], mined["document_id"], strict=True))
     assert len(set(named)) == len(named)
@@ -258,7 +258,7 @@ def test_fetch_refuses_an_archive_that_leads_out_of_it(folder: Path) -> None:
 
 
 def test_fetch_bounds_what_an_archive_unpacks_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A zip bomb: its megabyte of zeros is a kilobyte there."""
+    """A zip bomb: a megabyte of zeros in a kilobyte of archive."""
     monkeypatch.setattr("ranker.fetch.source.MAX_BYTES", 2**16)
     (folder / "beir/corpus.jsonl").write_bytes(b"\0" * 2**20)
     bomb = shutil.make_archive("bomb", "zip", folder, "beir")

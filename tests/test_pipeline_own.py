@@ -1,4 +1,4 @@
-"""The documents' commands for a collection of one's own: each format, whole documents to the end, a team's data."""
+"""The documents' commands for a user's collection: each format, whole documents to the end, a team's data."""
 
 import csv
 import json
@@ -23,7 +23,7 @@ BEIR = command("dvc exp run -S fetch.format=beir")
 
 @pytest.fixture
 def own(clean: Path) -> Path:
-    """The own files' queries and judgements as a BEIR folder and as TREC's files, each document with a text."""
+    """The own files' queries and judgements as a BEIR folder and as TREC's files; each document has a text."""
     queries = {str(q["query_id"]): q["query"] for q in json.loads((clean / "mine" / LABELLED_DATA_FILE).read_text())}
     with (clean / "mine" / JUDGEMENTS_FILE).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["query_id"] in queries and row["document_id"] != "extra"]
@@ -51,7 +51,7 @@ def pairs(folder: Path) -> list[tuple[object, ...]]:
 
 
 def reciprocal_rank(folder: Path) -> float:
-    """RR without a depth of the cross-encoder, by plain sorting."""
+    """The cross-encoder's RR without a cut, by plain sorting."""
     table = pd.read_parquet(folder / paths.RUN).sort_values(["cross_encoder", "document_id"], ascending=False)
     orders = [rows["relevant"].tolist() for _, rows in table.groupby("query_id")]
     found = [1 / (order.index(True) + 1) for order in orders if any(order)]
@@ -67,7 +67,7 @@ def test_dvc_exp_run_of_a_trec_collection_has_the_same_pairs(own: Path, run: Run
 
 
 def test_dvc_exp_run_of_a_beir_folder_serves_whole_documents(own: Path, run: Run) -> None:
-    """To the report, the feed and the page of measures; then the same by the names of two experiments."""
+    """Up to the report, the feed and the page of measures; then again by the names of two experiments."""
     before = pairs(own)
     assert ran(run(BEIR, own).stdout)[-1] == "report"
     assert pairs(own) == before

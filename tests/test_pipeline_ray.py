@@ -1,6 +1,6 @@
-"""ranker.serving.cluster: the bytes of the local way, on this machine and on a cluster of two nodes of which one dies.
+"""ranker.serving.cluster gives the local run's bytes, on one machine and on a cluster of two nodes, one of which dies.
 
-One file, so that no two clusters come up at once: on one machine they are in each other's way.
+All its tests are in one file, because two clusters on one machine disturb each other.
 """
 
 import re
@@ -23,11 +23,11 @@ from tests.readme import command
 pytest.importorskip("ray", reason="Ray is not installed: make test installs it (requirements-scale.txt)")
 
 SHARDS, ROWS = 40, 1000
-# Of all clusters here: where a token lies in the user's folder, Ray would ask for it, and not from all alike.
+# For all clusters here, because Ray would ask for a token only if one lies in the user's folder.
 RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 
-# A row group that every worker dies of.
+# Every worker that gets this row group dies.
 DEADLY = """
 import os, sys
 from pathlib import Path
@@ -47,7 +47,7 @@ run_stage('deadly', main)
 
 
 def start_cluster(folder: Path) -> Any:
-    """A head without CPUs, and two nodes of one each; again where a busy machine took longer than Ray's 30 seconds."""
+    """Start a head without CPUs and two nodes of one CPU each; retry if a busy machine exceeds Ray's 30 seconds."""
     from ray.cluster_utils import Cluster
 
     one: dict[str, Any] = {"object_store_memory": 100_000_000, "wait": False}
@@ -60,7 +60,7 @@ def start_cluster(folder: Path) -> Any:
                 found.add_node(num_cpus=1, **one)
             found.wait_for_nodes(timeout=240)
             return found
-        except Exception as error:  # Ray raises nothing narrower
+        except Exception as error:  # Ray's error has no narrower class
             found.shutdown()
             if not again or "timed out during startup" not in str(error):
                 raise
@@ -69,10 +69,10 @@ def start_cluster(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """In a folder of its own, by Ray's own variable, which all that runs here inherits.
+    """A cluster in its own folder, set by Ray's own variable, which child processes inherit.
 
-    Ray's Cluster writes a file where it expects that Ray has run before. The folder lies under /tmp, because paths of
-    sockets have to be short.
+    Ray's Cluster writes a file into a folder that an earlier Ray would have made. The folder is under /tmp, because
+    socket paths must be short.
     """
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir="/tmp") as temporary:
         for name, value in (RAY | {"RAY_TMPDIR": temporary}).items():
@@ -86,7 +86,7 @@ def cluster() -> Iterator[Any]:
 
 
 def works(node: Any) -> bool:
-    """Whether a worker of ours runs on a node."""
+    """True if one of our workers runs on a node."""
     (raylet,) = node.all_processes["raylet"]
     return any("Maker" in " ".join(child.cmdline()) for child in psutil.Process(raylet.process.pid).children())
 
@@ -118,12 +118,12 @@ def test_on_ray_replaces_a_node_that_dies(cluster: Any, ranker_folder: Path, tmp
 
 
 def test_on_ray_makes_what_this_machine_makes(cluster: Any, clean: Path, run: Run) -> None:
-    """By a Ray of its own, or on a cluster: what the test above has left of one."""
+    """On a local Ray, and on the cluster with the node that the test above has left."""
     documents, queries = (pd.read_parquet(clean / path) for path in (paths.DOCUMENTS, paths.QUERIES))
     documents.to_parquet(clean / "documents.parquet", row_group_size=100)
     queries.head(3).merge(documents, how="cross").to_parquet(clean / "pairs.parquet", row_group_size=250)
     score, feed = command("python -m ranker score"), command("python -m ranker feed documents.parquet")
-    if not (clean / paths.RANKER / "model.int8.onnx").is_file():  # it passed no gate: for this chip to say
+    if not (clean / paths.RANKER / "model.int8.onnx").is_file():  # int8 passes the gate on some chips only
         score = score.replace("--model int8", "--model fp32")
     for there, out in ((score, "scores"), (feed.replace("address local", f"address {cluster.address}"), "feed")):
         run(there, clean, **RAY)

@@ -1,4 +1,4 @@
-"""More than one process, more than one clone: the documents' own commands, with a tiny base model."""
+"""Several processes and several clones, by the documents' own commands, with a tiny base model."""
 
 import json
 import os
@@ -23,22 +23,22 @@ ENVIRONMENT = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{
 
 
 def losses(project: Path) -> list[float]:
-    """Of the held-out pairs, before training and after it."""
+    """Losses on the held-out pairs, before and after training."""
     return pd.read_csv(project / paths.CURVES / "plots/metrics/eval/loss.tsv", sep="\t")["loss"].tolist()
 
 
 def test_dvc_exp_run_of_two_processes_trains_what_one_does(clean: Path, run: Run) -> None:
-    """Here dropout falls otherwise; test_distributed.py compares weights. It stops after train: all else has one."""
+    """Dropout differs here; test_distributed.py compares weights. It stops after train, as the rest is the same."""
     before = losses(clean)
     result = run(f"""{command("dvc exp run -S 'train.launcher")} train""", clean)
     assert "train" in ran(result.stdout)
     pairs = json.loads((clean / paths.SPLIT_COUNTS).read_text())["training"]["pairs"]
-    assert result.stdout.count(f"train: {pairs} pairs") == 1  # one of them says it
+    assert result.stdout.count(f"train: {pairs} pairs") == 1  # one process prints it
     assert losses(clean) == pytest.approx(before, abs=0.05)
 
 
 def test_torchrun_stops_all_where_one_process_is_killed(clean: Path) -> None:
-    """With a line that says which, and the last good checkpoint as it was."""
+    """One line names the process, and the last good checkpoint stays unchanged."""
     before = outputs(clean)
     set_params(clean, train__epochs=200)
     both = subprocess.Popen(
@@ -68,7 +68,7 @@ def test_torchrun_stops_all_where_one_process_is_killed(clean: Path) -> None:
 
 
 def test_dvc_remote_gives_one_clone_what_another_has_run(clean: Path, run: Run, tmp_path: Path) -> None:
-    """Through a DVC remote and Git's."""
+    """Outputs go through a DVC remote, commits through a Git remote."""
     run(f"git clone -q --bare . {tmp_path / 'origin.git'}", clean)
     folders = [tmp_path / name for name in ("one", "other")]
     lines = [
@@ -84,7 +84,7 @@ def test_dvc_remote_gives_one_clone_what_another_has_run(clean: Path, run: Run, 
         run(f"dvc remote add --local --default storage {tmp_path / 'storage'}", folder)
         found.append([run(line, folder) for line in lines])
     assert ran(found[0][1].stdout) == ["bi_encoder", "train"]  # the former leaves a note
-    assert ran(found[1][1].stdout) == []  # nothing of it was run twice
+    assert ran(found[1][1].stdout) == []  # every stage ran once only
     measures = [(folder / paths.TRAIN_METRICS).read_text() for folder in folders]
     assert measures[0] == measures[1] != (clean / paths.TRAIN_METRICS).read_text()
     listed = run("dvc exp list origin --all-commits --name-only", folders[0]).stdout.split()
@@ -103,14 +103,14 @@ def test_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
         if "search: 1 of 3" in line:
             break
     assert process.poll() is None
-    time.sleep(3)  # into the second
+    time.sleep(3)  # into the second trial
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     result = run(search.format(2), clean)
     assert "search: 1 of" not in result.stdout
     assert result.stdout.count("search: 2 of 2: nDCG@10 0.") == 1
     assert re.search(r"search: best of 2: nDCG@10 0\.\d+ by \{'train.learning_rate': ", result.stdout)
-    assert run(search.format(2), clean).stdout.startswith("search: best of 2")  # nothing is left to do
+    assert run(search.format(2), clean).stdout.startswith("search: best of 2")  # all trials are done
     run("git diff --exit-code && git check-ignore -q .unfinished/search.journal", clean)
 
 
@@ -129,7 +129,7 @@ def test_search_names_a_mistake_in_one_line(clean: Path, run: Run) -> None:
 
 
 def test_search_problem_is_another_where_code_has_changed(clean: Path, run: Run) -> None:
-    """Code that was not run yet is in no lock."""
+    """Code that has not run yet is in no lock."""
     asked = "python -c 'from sweeps.search import problem; print(problem())'"
     before = run(asked, clean).stdout
     assert run(asked, clean).stdout == before

@@ -1,4 +1,4 @@
-"""What is served, in the scratch clone: measured again by plain Python, first stages by brute force, no grade lost."""
+"""Reranking in the scratch clone: measured again by plain Python, first stages by brute force, every grade kept."""
 
 import json
 from math import log2
@@ -49,8 +49,8 @@ def measured_again(folder: Path, depth: int) -> dict[str, dict[str, float]]:
     }
 
 
-def test_what_is_served_is_measured_again(repository: Path) -> None:
-    """And the perfect order of the same hits is no worse than any."""
+def test_reranked_hits_are_measured_again(repository: Path) -> None:
+    """The perfect order of the same hits must be at least as good as every other."""
     served, again = reranked(repository), measured_again(repository, 100)
     assert list(served["systems"]) == SYSTEMS
     files = {file.stem: json.loads(file.read_text()) for file in (repository / paths.RERANKED_METRICS).iterdir()}
@@ -79,7 +79,7 @@ def test_depth_curve_is_measured_again(repository: Path) -> None:
 
 
 def type_grades(form: Path, grade: str) -> bytes:
-    """Fill in a form's first two rows; what is in it then."""
+    """Fill in a form's first two rows; return its contents."""
     rows = pd.read_csv(form, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     rows.loc[:1, "grade"] = grade
     rows.to_csv(form, index=False)
@@ -87,7 +87,7 @@ def type_grades(form: Path, grade: str) -> bytes:
 
 
 def test_grades_outlive_dvc_exp_apply_and_every_stage(clean: Path, run: Run) -> None:
-    """An experiment undoes what is not committed; the form is not Git's, and gives all of it again."""
+    """An experiment resets uncommitted files; the form is outside Git and restores all grades."""
     run("dvc exp run -q -n trial -S vespa.latency_ms=900 package && git checkout -q . && dvc checkout -q", clean)
     run(command("python -m scripts.judge grades.csv --form"), clean)
     form, file = clean / "grades.csv", clean / "data/judged.csv"
@@ -146,7 +146,7 @@ def fused(runs: list[dict[str, list[str]]], query_id: str) -> list[str]:
 def test_first_stage_by_each_of_its_ways(
     clean: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The base model's cosine by brute force over what stage embed wrote; fusion of it and BM25; an engine's run."""
+    """Brute force over stage embed's output for the base model's cosine; its fusion with BM25; an engine's run."""
     monkeypatch.chdir(clean)
     found = {"bm25": hits_of(clean)}
     for by in ("cosine", "fusion"):
@@ -198,7 +198,7 @@ def test_first_stage_by_each_of_its_ways(
 def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     clean: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every system has 0 then, and nothing that was found lacks a judgement."""
+    """Every system then scores 0, and no hit lacks a judgement."""
     monkeypatch.chdir(clean)
     held_out = set(pd.read_parquet(paths.SCORED_PAIRS)["query_id"])
     (trained_on, *_) = sorted(set(pd.read_parquet(paths.QUERIES)["query_id"]) - held_out)

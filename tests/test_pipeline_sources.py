@@ -1,7 +1,7 @@
 """The real pipeline on other data sets and base models, by the documents' own commands.
 
-conftest.py's scratch repository is made by the command for own files. Each command here goes on to the report; it stops
-where what is new about its source is done with.
+conftest.py builds the scratch repository by the command for own files. Each command here would run on to the report;
+the test stops it after the stages that its source affects.
 """
 
 import csv
@@ -30,13 +30,13 @@ from tests.readme import command
 
 
 def tables_of(folder: Path) -> list[pd.DataFrame]:
-    """Joined and split tables, their rows in one order: a catalogue has those of a document together."""
+    """Joined and split tables with their rows in one order, because a catalogue groups the rows of a document."""
     read = (pd.read_parquet(folder / path) for path in (paths.QUERIES, paths.DOCUMENTS, paths.SPLIT_PAIRS))
     return [table.sort_values(table.columns[:2].tolist()).reset_index(drop=True) for table in read]
 
 
 def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> None:
-    """The own files' texts in the place where ir_datasets keeps what it downloaded of TREC-COVID."""
+    """The own files' texts, stored where ir_datasets keeps its download of TREC-COVID."""
     home = tmp_path / "cord19"
     (home / "trec-covid").mkdir(parents=True)
     (home / "2020-07-16").mkdir()
@@ -62,11 +62,11 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
         pd.testing.assert_frame_equal(one, other)
     counts = json.loads((clean / paths.JOIN_COUNTS).read_text())
     assert counts["kept"]["queries"] == QUERIES
-    assert counts["dropped"]["unknown_query"] == 0  # which the own files' CSV had
+    assert counts["dropped"]["unknown_query"] == 0  # the own files' CSV had these
 
 
 def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
-    """The base model by hub name, the split over pairs, a head alone on labels, and the ONNX file at the end."""
+    """A base model by hub name, the split over pairs, a head trained alone on labels, and the exported ONNX file."""
     serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
     asked = command("dvc exp run -S fetch.base_model=hub")
     given = {"COMMIT": REVISION, "DIGEST": folder_digest(base_model)}
@@ -93,7 +93,7 @@ def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: 
 
 
 def test_the_mission_stays() -> None:
-    """Stages, the default format and the core packages, each pinned and imported (DVC by its command)."""
+    """Stages, the default format and the core packages stay, each package pinned and imported (DVC by its command)."""
     assert {"fetch", "join", "encode", "split", "train", "export"} <= set(STAGES)
     assert PARAMS.fetch.format == "tutorial"
     modules = {"transformers": "transformers", "torch": "torch", "pandas": "pandas", "onnx": "onnx"}
@@ -108,19 +108,19 @@ JUDGEMENTS = "training_all_jugdments_data.csv"
 
 
 def kept(folder: Path) -> int:
-    """How many judgements stage join has left."""
+    """The number of judgements that stage join keeps."""
     return int(json.loads((folder / paths.JOIN_COUNTS).read_text())["kept"]["pairs"])
 
 
 def drop_rows(file: Path, places: slice) -> None:
-    """Take away rows of a CSV whose cells are one line each."""
+    """Remove rows of a CSV whose cells are one line each."""
     header, *rows = file.read_text().splitlines(keepends=True)
     del rows[places]
     file.write_text("".join([header, *rows]))
 
 
 def test_dvc_never_takes_the_data_of_another_user_of_its_cache(clean: Path, run: Run, tmp_path: Path) -> None:
-    """Two clones with one cache and run cache, each with judgements of its own in a file of the same name and place."""
+    """Two clones share a cache and a run cache; each has other judgements in a file of the same name and place."""
     one, other = (tmp_path / name for name in ("one", "other"))
     for folder in (one, other):
         run(f"git clone -q {clean} {folder}", tmp_path)
@@ -134,7 +134,7 @@ def test_dvc_never_takes_the_data_of_another_user_of_its_cache(clean: Path, run:
     assert kept(other) < kept(one)
     raw = paths.RAW / JUDGEMENTS_FILE
     assert (other / raw).read_bytes() == (other / "mine" / JUDGEMENTS).read_bytes() != (one / raw).read_bytes()
-    shutil.copyfile(one / "mine" / JUDGEMENTS, other / "mine" / JUDGEMENTS)  # what the cache has indeed
+    shutil.copyfile(one / "mine" / JUDGEMENTS, other / "mine" / JUDGEMENTS)  # the cache does contain this
     assert "fetch" not in ran(run("dvc repro join", other).stdout)
     assert kept(other) == kept(one)
 
@@ -149,7 +149,7 @@ def test_dvc_status_sees_an_edited_source(clean: Path, run: Run) -> None:
 def test_dvc_sees_another_archive_at_a_url_by_its_etag(
     clean: Path, run: Run, httpserver: HTTPServer, tmp_path: Path
 ) -> None:
-    """Named again and again, fetched anew when the server says that it is another one."""
+    """Naming the URL again does not fetch it; a new ETag does."""
 
     def serve(version: str) -> None:
         archive = Path(shutil.make_archive(str(tmp_path / version), "zip", clean / "mine"))
@@ -159,7 +159,7 @@ def test_dvc_sees_another_archive_at_a_url_by_its_etag(
 
     serve("first")
     set_params(clean, fetch__folder=httpserver.url_for("/mine.zip"))
-    assert ran(run("dvc repro join", clean).stdout) == ["fetch"]  # the same bytes: nothing to join again
+    assert ran(run("dvc repro join", clean).stdout) == ["fetch"]  # the same bytes, so join does not run
     assert ran(run("dvc repro join", clean).stdout) == []
     before = kept(clean)
     drop_rows(clean / "mine" / JUDGEMENTS, slice(0, 10))

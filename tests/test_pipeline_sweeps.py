@@ -1,4 +1,4 @@
-"""Sweeps by the documents' own commands, with a tiny base model: what runs again, and what does not."""
+"""Sweeps by the documents' own commands, with a tiny base model: which stages run again, and which do not."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.readme import command
 
 
 def test_dvc_exp_run_of_one_trial(clean: Path, run: Run) -> None:
-    """README's; of other values of what training reads, no stage but train runs, and what leaves a note."""
+    """README's trial changes only values that training reads, so train runs alone, with stages that write a note."""
     assert ran(run(command("dvc exp run train -S train.learning_rate"), clean).stdout) == ["bi_encoder", "train"]
     shown = json.loads(run(f"{command('dvc metrics show results/train')} --json", clean).stdout)
     own = json.loads((clean / paths.TRAIN_METRICS).read_text())
@@ -30,7 +30,7 @@ def test_dvc_exp_run_of_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     run(command("dvc exp run --queue"), clean)
     stages = ran(run(command("dvc exp run --run-all"), clean).stdout)
     assert set(stages) == {"bi_encoder", "train"}
-    assert stages.count("train") in (3, 4)  # one may be the trial above, which is not trained again
+    assert stages.count("train") in (3, 4)  # one may be the trial above, which does not train again
     shown = json.loads(run(f"{command('dvc exp show')} --json", clean).stdout)
     (baseline,) = [row for row in shown if row["rev"] != "workspace"]
     trials = [trial["revs"][0] for trial in baseline["experiments"]]
@@ -44,7 +44,7 @@ def test_dvc_exp_run_of_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     table = run(command("dvc exp show"), clean).stdout
     assert "nDCG@10" in table
     assert all(f"{measures['nDCG@10']:.5f}".rstrip("0") in table for measures in found.values())
-    # The one that is kept, exported without training again.
+    # The chosen trial, exported without training again.
     kept = run("dvc exp run -S train.epochs=2 -S train.learning_rate=0.0001 export", clean).stdout
     assert ran(kept) == ["export"]
 
@@ -55,7 +55,7 @@ def test_dvc_repro_of_other_sizes_does_not_encode_again(clean: Path, run: Run) -
 
 
 def test_dvc_repro_of_a_head_of_other_settings_does_not_run_the_encoder_again(clean: Path, run: Run) -> None:
-    """What DVC would run where a head's features are there, as the lock is made to say."""
+    """The lock is edited as if features existed; DVC then reports the stages that it would run."""
     others = {"seed": 14, "epochs": 2, "batch_size": 8, "weight_decay": 0.1, "warmup_steps": 5, "learning_rate": 0.003}
     lock = clean / "dvc.lock"
     text = lock.read_text().replace("train.trainable: layers", "train.trainable: head")
@@ -73,7 +73,7 @@ TRIALS = int(os.environ.get("TRIALS", "2"))
 
 
 def kill_a_training(project: Path) -> None:
-    """As the kernel does when memory is out: one `stages.train` of the queue's workers, wherever it is."""
+    """Kill one `stages.train` of the queue's workers, wherever it is, as the kernel does when memory runs out."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for process in psutil.process_iter():
@@ -86,7 +86,7 @@ def kill_a_training(project: Path) -> None:
 
 
 def measures(project: Path, run: Run) -> dict[int, str]:
-    """What each trial that succeeded came to, by its seed."""
+    """The measures of each successful trial by its seed."""
     (baseline,) = [
         rows for rows in json.loads(run("dvc exp show --json", project).stdout) if rows["rev"] != "workspace"
     ]
@@ -100,9 +100,9 @@ def measures(project: Path, run: Run) -> dict[int, str]:
 
 
 def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path: Path) -> None:
-    """On two workers: the others finish, each as it does by itself, and the killed one can be run again.
+    """With two workers the other trials finish as they would alone, and the killed trial can run again.
 
-    TRIALS=20 for a longer haul.
+    TRIALS=20 runs it for longer.
     """
     run(f"git clone -q . {tmp_path / 'haul'}", clean)
     project, seeds = tmp_path / "haul", list(range(20, 20 + TRIALS))
@@ -122,7 +122,7 @@ def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path:
 
 
 def test_dvc_exp_run_of_a_fine_tuned_first_stage(clean: Path, run: Run) -> None:
-    """README's; its hits are those by the cosines that sentence-transformers makes of what it trained."""
+    """README's command; its hits must be those by sentence-transformers' cosines of the trained model."""
     line = command("dvc exp run -S first_stage.by=bi_encoder")
     assert ran(run(f"{line} first_stage", clean).stdout) == ["bi_encoder", "first_stage"]
     model = SentenceTransformer(str(clean / "models/bi_encoder"), device="cpu")

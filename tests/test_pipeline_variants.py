@@ -24,7 +24,7 @@ from tests.readme import recipe
 def test_train_and_export_in_bf16(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Asked for, it is computed in on every chip; what is exported is in fp32, and as PyTorch has it."""
+    """bf16 is used on every chip if asked for; the export is in fp32 and equals PyTorch."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, train__precision="bf16")
     monkeypatch.chdir(copy)
@@ -61,7 +61,7 @@ def test_train_says_that_a_base_model_is_no_sentence_encoder(
 def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
 ) -> None:
-    """Nothing is measured then, and every place where a measure would be says so."""
+    """There are no measures then, and every place for a measure says so."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, split__held_out="none")
     monkeypatch.chdir(copy)
@@ -76,7 +76,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     assert (manifest["fp32"]["nDCG@10"], manifest["int8"]["held out"]) == (None, {})
     assert max(manifest["fp32"]["largest_logit_difference_from_pytorch"].values()) < 1e-4
     assert [file.name for file in paths.METRICS.iterdir()] == ["none.json"]
-    assert len(paths.TO_JUDGE.read_text().splitlines()) == 1  # nothing of what another fold's list had
+    assert len(paths.TO_JUDGE.read_text().splitlines()) == 1  # every entry of the other fold's list is gone
     assert "crossval" in paths.REPORT.read_text()
     assert Ranker(paths.RANKER).rank("masks", ["Masks in wards", "Bats"])
     before, after = (load_file(folder / paths.CHECKPOINT / "model.safetensors") for folder in (repository, copy))
@@ -87,7 +87,7 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
 def test_stages_hold_out_a_split_by_its_name(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As of a benchmark's own test: its queries are measured, and none of them is trained on."""
+    """Named as a benchmark's test: its queries are measured and never trained on."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, split__held_out="test")
     monkeypatch.chdir(copy)
@@ -112,7 +112,7 @@ def test_stages_hold_out_a_split_by_its_name(
 
 @pytest.mark.parametrize("name", ["o'brien", "j\u00fcrgen"])
 def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, run: Run, name: str) -> None:
-    """By make itself, with this environment in the place of what it would install."""
+    """Run make itself, with this environment in place of the one it would install."""
     project = tmp_path / name / "project"
     shutil.copytree(repository, project, symlinks=True)
     environment = project / ".venv"
@@ -131,12 +131,12 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
 
 
-def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
+def test_evaluate_gives_no_verdict_without_judged_negatives(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither over all documents nor over those that training has not seen; nor does the page.
+    """Neither table decides, over all documents or over unseen ones; the page gives no verdict either.
 
-    What stands in for judged documents is what to judge next.
+    The stand-ins are the pairs to judge next.
     """
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     monkeypatch.chdir(copy)
@@ -159,7 +159,7 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_the_negatives(
 def test_bi_encoder_learns_of_training_pairs_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other grades of held-out pairs change no byte of it; other grades of training pairs do."""
+    """Changed grades of held-out pairs change no byte of it; changed grades of training pairs do."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, first_stage__by="bi_encoder")
     monkeypatch.chdir(copy)

@@ -1,4 +1,4 @@
-"""ranker.model.predict: scores in the order given, of single pairs, in either precision."""
+"""ranker.model.predict: scores in the order given, equal to those of single pairs, in either precision."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_score_is_that_of_single_pairs(base_model: Path) -> None:
 
 
 def test_score_in_bf16_ranks_as_in_fp32(base_model: Path) -> None:
-    """By nDCG@10 and Kendall's tau, of a model that has learned what to tell apart; and no two scores are equal."""
+    """nDCG@10 and Kendall's tau of a model trained on learnable pairs; all scores differ."""
     model = new_classifier(base_model, TRAIN.seed)
     fine_tune(model, make_pairs(20), TRAIN.model_copy(update={"epochs": 8}))
     frame, pairs = make_data(20, seed=2)

@@ -1,4 +1,4 @@
-"""ranker.serving.ranker: what it imports, that it ranks as the model was trained to, from threads, from whole files."""
+"""ranker.serving.ranker: its imports, its scores against the trained model's, threads, and damaged files."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def ranker(ranker_folder: Path) -> Ranker:
 
 
 def test_ranker_imports_numpy_tokenizers_and_onnxruntime_alone(ranker_folder: Path) -> None:
-    """In a process where importing anything else of what is installed fails."""
+    """Run in a process that fails on importing any other installed package."""
     code = f"""
 import sys
 class Nothing:
@@ -62,7 +62,7 @@ def test_encode_documents_is_compact_and_cut(ranker: Ranker) -> None:
 
 
 def test_score_is_the_trained_models(base_model: Path, ranker: Ranker) -> None:
-    """From texts, by PyTorch, one pair at a time, unpadded."""
+    """PyTorch scores texts one pair at a time, without padding."""
     model, query = new_classifier(base_model, seed=5).eval(), ranker.encode_query("origin of the virus")
     documents = ranker.encode_documents(TITLES)
     expected = []
@@ -86,7 +86,7 @@ def test_rank_is_the_order_of_the_scores(ranker: Ranker) -> None:
 
 
 def test_rank_takes_texts(ranker: Ranker) -> None:
-    """The same as of their token ids; ids are not mistaken for texts, nor digits for ids."""
+    """Texts rank as their token ids do; ids are not mistaken for texts, nor digits for ids."""
     for titles in (TITLES, ["2020", "2019"], []):
         assert ranker.rank("masks", titles) == ranker.rank("masks", ranker.encode_documents(titles))
 
@@ -103,7 +103,9 @@ def test_rank_takes_texts(ranker: Ranker) -> None:
         ({"documents": ["Masks", [5, 6]]}, "documents: expected texts or what encode_documents gives, found both"),
     ],
 )
-def test_rank_refuses_what_would_rank_something_else(ranker: Ranker, asked: dict[str, Any], message: str) -> None:
+def test_rank_refuses_arguments_that_would_rank_something_else(
+    ranker: Ranker, asked: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError) as error:
         ranker.rank(**{"query": "masks", "documents": TITLES} | asked)
     assert str(error.value) == message
@@ -121,7 +123,7 @@ def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_fo
 
 
 def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ranker) -> None:
-    """In eight bits that makes other scores, which are those of a batch of one at its own length."""
+    """With int8 it gives other scores, those of a batch of one at its own length."""
     rounded = Ranker(ranker_folder, "int8")
     documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
     found = rounded.score_unbatched(query, documents)
@@ -132,7 +134,7 @@ def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ra
 
 
 def test_rank_from_threads_gives_what_one_thread_gives(ranker_folder: Path) -> None:
-    """Queries at the same time get what they get one after the other; the number of threads changes nothing."""
+    """Concurrent queries get the results of sequential ones; the number of threads has no effect."""
     ranker = Ranker(ranker_folder, threads=1)
     documents = ranker.encode_documents([f"{title} {i}" for i in range(40) for title in TITLES])
     queries = [f"{text} {i}" for i in range(10) for text in ("masks", "bats", "origin of the virus", "")]
@@ -144,7 +146,7 @@ def test_rank_from_threads_gives_what_one_thread_gives(ranker_folder: Path) -> N
 
 
 def test_golden_vectors_are_what_training_lays_out(base_model: Path, ranker_folder: Path, ranker: Ranker) -> None:
-    """Each vector again, its tokens from the texts, its inputs by the contract, its logits by PyTorch."""
+    """Recompute each vector: its tokens from the texts, its inputs by the contract, its logits by PyTorch."""
     golden = json.loads((ranker_folder / "golden.json").read_text())
     assert [vector["name"] for vector in golden["vectors"]] == list(TEXTS)
     model, layout = new_classifier(base_model, seed=5).eval(), read_contract(ranker_folder / "encoding.json")
@@ -158,12 +160,12 @@ def test_golden_vectors_are_what_training_lays_out(base_model: Path, ranker_fold
             logits = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits[0]
         np.testing.assert_allclose(logits, vector["logits"], atol=golden["logits_within"])
     lengths = {sum(vector["attention_mask"]) for vector in golden["vectors"]}
-    assert {3, layout.max_length} <= lengths  # nothing at all, and both cut
+    assert {3, layout.max_length} <= lengths  # both empty, and both cut
 
 
 @pytest.fixture
 def copy(ranker_folder: Path, tmp_path: Path) -> Path:
-    """A ranker's folder that a test may spoil."""
+    """A copy of a ranker's folder that a test may spoil."""
     return Path(shutil.copytree(ranker_folder, tmp_path / "ranker"))
 
 

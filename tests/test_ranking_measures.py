@@ -1,4 +1,4 @@
-"""ranker.metrics.ranking, by hand and against every order there is."""
+"""ranker.metrics.ranking, by hand and against all orders."""
 
 from itertools import permutations, product
 from math import log2
@@ -69,7 +69,7 @@ def test_ranking_measures_are_cut_at_ten_and_at_five() -> None:
 
 
 def test_ranking_measures_relevant_decides_the_binary_ones() -> None:
-    """The same grades, of which 2 alone is relevant, or those that no threshold gives."""
+    """The same grades, of which only 2 is relevant, or a set that no threshold gives."""
     grades = {"1": [0, 2, 1, 0]}
     one, two = (ranking_measures(make_run(grades, least), falling(RUN[:4])).iloc[0] for least in (1, 2))
     assert two["nDCG@10"] == one["nDCG@10"]
@@ -110,7 +110,7 @@ def test_mean_measures_are_over_queries() -> None:
 
 
 def test_expected_measures_by_hand() -> None:
-    """One document; one relevant of two; of twelve, each of whose ranks is as likely."""
+    """One document; one relevant of two; of twelve, with every rank equally likely."""
     run = make_run({"one": [2], "two": [0, 1], "twelve": [1] + [0] * 11})
     found = expected_measures(run).set_index("query_id")
     assert found.loc["one"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
@@ -129,7 +129,7 @@ def test_expected_measures_by_hand() -> None:
 
 
 def mean_over_orders(grades: list[tuple[int, ...]], relevant_from: int) -> dict[str, float]:
-    """Means of `ranking_measures` over orders, each a query of its own."""
+    """Means of `ranking_measures` over orders, each order as its own query."""
     run = make_run({str(number): list(order) for number, order in enumerate(grades)}, relevant_from)
     return mean_measures(ranking_measures(run, falling(run)))
 
@@ -143,7 +143,7 @@ def test_expected_measures_are_the_means_over_all_orders(grades: list[int], rele
 
 
 def test_expected_measures_are_the_means_over_all_orders_of_more_than_ten() -> None:
-    """Three relevant of twelve, and one of grade 2: each of 12 * 11 * 10 / 2 orders that differ."""
+    """Three relevant of twelve, one of grade 2: all 12 * 11 * 10 / 2 distinct orders."""
     count = 12
     orders = {
         tuple({first: 2, second: 1, third: 1}.get(rank, 0) for rank in range(count))
@@ -155,7 +155,7 @@ def test_expected_measures_are_the_means_over_all_orders_of_more_than_ten() -> N
 
 
 def test_ranking_measures_compare_scores_in_single_precision() -> None:
-    """As trec_eval does: what differs in the twelfth digit is tied, and falls by id; in the third it is not."""
+    """As trec_eval does: scores that differ in the twelfth digit tie and fall by id; in the third digit they do not."""
     run = make_run({"1": [1, 0]})
     for scores, expected in (([1 + 1e-12, 1], 1 / log2(3)), ([1.001, 1], 1.0), ([1, 1.001], 1 / log2(3))):
         assert ranking_measures(run, np.array(scores))["nDCG@10"].tolist() == pytest.approx([expected])
@@ -164,8 +164,8 @@ def test_ranking_measures_compare_scores_in_single_precision() -> None:
 def test_has_no_order_where_all_scores_of_each_query_are_equal() -> None:
     assert has_no_order(RUN, np.array([3.0, 3, 3, 3, -1, -1]))
     assert not has_no_order(RUN, np.array([3.0, 3, 3, 3, -1, 0]))
-    assert has_no_order(RUN.iloc[[0, 4]], np.array([1.0, 2]))  # a document each
-    assert not has_no_order(RUN.iloc[[4, 0, 5]], np.array([1.0, 2, 3]))  # whatever the index
+    assert has_no_order(RUN.iloc[[0, 4]], np.array([1.0, 2]))  # one document each
+    assert not has_no_order(RUN.iloc[[4, 0, 5]], np.array([1.0, 2, 3]))  # with any index
 
 
 def test_relevant_queries_drop_those_without_a_relevant_document() -> None:

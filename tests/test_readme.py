@@ -1,4 +1,4 @@
-"""README.md and docs/: every command is run, by a test or by .ci/run; and what tests/readme.py finds there."""
+"""README.md and docs/: every command is run by a test or by .ci/run; and the parsing of tests/readme.py."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.factories import ROOT
 from tests.readme import COMMANDS, command, commands, recipe
 
 CI = (ROOT / ".ci/run").read_text()
-ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH alone, which the tests do themselves
+ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH only, as the tests do themselves
 
 
 def test_commands_are_each_run_by_a_test_or_by_ci() -> None:

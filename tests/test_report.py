@@ -57,7 +57,7 @@ class Elements(HTMLParser):
 
 
 def test_answer_helps() -> None:
-    """Better than each; figures are of the strongest, gains are counted as they are printed."""
+    """Better than each: figures are for the strongest, and gains are counted as printed."""
     headline = {"verdict": "helps", "strongest": "bm25", "from": ["bm25", "base_cosine", "random"]}
     word, shown, figures = answer(
         COMPARISON | {"headline": headline}, [0.2, -0.1, 0.0004, 0.3], "on this split and seed"
@@ -150,7 +150,7 @@ def test_render_shows_hostile_texts_as_text(page: str) -> None:
     elements = Elements(page)
     names = [name for name, _ in elements.found]
     assert HOSTILE in elements.text
-    assert names.count("script") == 2  # the data and the code
+    assert names.count("script") == 2  # data and code
     assert "img" not in names
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert data["queries"][1]["text"] == HOSTILE
@@ -206,7 +206,7 @@ def test_render_says_what_gains_are_over(strongest: str, gain: str) -> None:
 
 
 def test_render_says_whose_order_documents_moved_against() -> None:
-    """BM25's, but where it has no order of its own."""
+    """BM25's order, unless BM25 gives none."""
     assert "against the first column, BM25:" in " ".join(Elements(render(example())).text.split())
     systems = {name: by for name, by in COMPARISON["systems"].items() if name != "bm25"}
     results = replace(example(), comparison=COMPARISON | {"systems": systems})
@@ -275,11 +275,11 @@ def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
     assert "+0.078 p = 0.003(+0.012 to +0.141) better" in served
     assert "0.489 (0.431-0.546)" in judged.split("Plots")[0]
     assert "0.489" not in served
-    assert "perfect order 0." not in text  # it is no system
+    assert "perfect order 0." not in text  # not a system
 
 
 def test_render_of_judged_pairs_that_decide() -> None:
-    """Their gains are counted, and their headline is shown; what is served stands beside it."""
+    """The page counts their gains and shows their headline; the reranked hits stand beside it."""
     text = shown(decided("judged", "first_stage", 0.412))
     assert (
         "No significant difference from the base model's cosine, on this split and seed. Its nDCG@10 is 0.489" in text
@@ -352,13 +352,13 @@ def test_browser_data_has_top_tens_and_moves() -> None:
 
 
 def drawn_gains(page: str) -> list[int]:
-    """How many bars of the plot of gains go to the right, and to the left."""
+    """Count the bars of the plot of gains that go right, and those that go left."""
     plot = page.split("<figure>")[1].split("</figure>")[0]
     return [len(re.findall(f'fill="{SYSTEMS[name].colour}"', plot)) for name in ("cross_encoder", "bm25")]
 
 
 def test_all_under_a_verdict_is_of_the_table_that_gave_it() -> None:
-    """The gains that are counted, drawn and listed, by the same baseline; the other table's are on no part of it."""
+    """Gains are counted, drawn and listed over the same baseline; the other table's gains do not appear."""
     judged, served = (
         render(replace(example(), comparison=decided("judged", "first_stage", 0.4), depths=DEPTHS)),
         render(served_example()),
@@ -418,7 +418,7 @@ def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
 
 
 def test_the_page_says_what_to_judge_where_too_little_is() -> None:
-    """Only there: not of a verdict on what is served, nor where queries are on both sides of the split."""
+    """It stays silent if the reranked hits decide, and if queries are on both sides of the split."""
     listed = PurePath("results/crossval/to_judge.csv")
     advice = next_step(decided("judged", "first_stage", 0.412), listed)
     assert "python -m scripts.judge results/crossval/to_judge.csv" in advice
@@ -430,7 +430,7 @@ def test_the_page_says_what_to_judge_where_too_little_is() -> None:
 
 
 def test_plots_of_many_queries_keep_their_height() -> None:
-    """A bar each, without names, in a plot no higher than that of 60."""
+    """One bar for each query, without names, in a plot of the same height as for 60 queries."""
     many = pd.concat([example().per_query[:1]] * 700, ignore_index=True)
     many = many.assign(query_id=range(700), gain=[(350 - i) / 350 for i in range(700)])
     drawn, sixty = (plots(table, {}, "BM25")["gain"] for table in (many, many[:60]))

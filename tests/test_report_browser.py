@@ -1,4 +1,4 @@
-"""The report's and DVC's pages as headless Chromium draws and works them."""
+"""The report's and DVC's pages, drawn and operated by headless Chromium."""
 
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ def test_page_browses_queries(page: Path, chromium: Browser) -> None:
 
 
 def test_pages_draw_every_plot(page: Path, chromium: Browser, tmp_path: Path) -> None:
-    """A bar for each query, a line for each system; of the table that decides."""
+    """A bar for each query, a line for each system, from the table that decides."""
     gain, three = "Gain of each query over base model's cosine", {"Reliability": 4, "ROC": 3, "Precision and recall": 2}
     for width in WIDTHS:
         assert marks(chromium, page, width) == {gain: 3} | three
@@ -119,7 +119,7 @@ def test_pages_draw_every_plot(page: Path, chromium: Browser, tmp_path: Path) ->
 
 
 def test_page_does_not_scroll_sideways_nor_break_words(page: Path, chromium: Browser) -> None:
-    """Whatever is opened and chosen; a word that a cell of its own could hold stands on one line."""
+    """This must hold with everything opened and selected; a word that fits its cell stands on one line."""
     for width in (*WIDTHS, 360):
         chromium.open(page, width)
         assert chromium.run(OPENED) == width
@@ -156,7 +156,7 @@ BROKEN = """[...document.querySelectorAll("th, td, dd, dt")].flatMap(cell => {
 
 
 def test_plots_stand_beside_each_other(page: Path, chromium: Browser) -> None:
-    """Where there is room for two columns, neither is much longer than the other."""
+    """If two columns fit, they must be about equally long."""
     chromium.open(page, 1280)
     ends = chromium.run(ENDS)
     assert len(ends) == 2

@@ -1,4 +1,4 @@
-"""ranker.evaluation.reranking: what is served, by hand, by plain sorting and by ir_measures' own command line."""
+"""ranker.evaluation.reranking: reranked hits, by hand, by plain sorting and by ir_measures' own command line."""
 
 from math import log2
 from pathlib import Path
@@ -29,7 +29,7 @@ SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
 def make_hits(
     names: dict[str, str], cross_encoder: list[float], base_cosine: list[float] | None = None
 ) -> pd.DataFrame:
-    """The hits of each query, a letter a document, best first."""
+    """The hits of each query, best first; each letter is a document."""
     rows = [(query_id, name, rank) for query_id, found in names.items() for rank, name in enumerate(found, 1)]
     hits = pd.DataFrame(rows, columns=["query_id", "document_id", "rank"]).astype({"rank": np.int32})
     return hits.assign(cross_encoder=cross_encoder, base_cosine=base_cosine or cross_encoder)
@@ -42,7 +42,7 @@ def make_judged(grades: dict[str, dict[str, int]]) -> pd.DataFrame:
 
 
 def by_sorting(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> list[list[str]]:
-    """Each query's documents in the order that is served, by Python's own sorts."""
+    """Each query's documents in the served order, by Python's own sorts."""
     found = []
     for _, rows in hits.assign(score=scores.astype(np.float32)).groupby("query_id"):
         listed = rows.sort_values("rank")[["document_id", "score"]].to_numpy().tolist()
@@ -57,7 +57,7 @@ def by_places(hits: pd.DataFrame, places: np.ndarray) -> list[list[str]]:
 
 
 def test_reordered_moves_the_first_hits_alone() -> None:
-    """Below the depth the first stage's order stays, whatever the ranker would say of it."""
+    """Below the depth the first stage's order stays, with any scores."""
     hits = make_hits({"1": "abcde"}, [0.1, 0.3, 0.3, 9.0, 8.0])
     for depth, expected in ((0, "abcde"), (1, "abcde"), (2, "bacde"), (3, "cbade"), (4, "dcbae"), (9, "decba")):
         assert by_places(hits, reordered(hits, hits["cross_encoder"].to_numpy(), depth)) == [list(expected)]
@@ -69,7 +69,7 @@ def test_reordered_moves_the_first_hits_alone() -> None:
     st.randoms(use_true_random=False),
 )
 def test_reordered_is_what_plain_sorting_gives(queries: list[list[int]], depth: int, random: Any) -> None:
-    """With rows in no order, ties, and differences that single precision does not have."""
+    """Rows in no order, ties, and differences below single precision."""
     rows = [
         (f"q{number}", f"d{(rank * 5) % 8}", rank, score + rank * 1e-12)
         for number, scores in enumerate(queries)
@@ -84,7 +84,7 @@ def test_reordered_is_what_plain_sorting_gives(queries: list[list[int]], depth: 
 
 
 def test_both_sides_are_capped_by_the_same_recall() -> None:
-    """One of two positives was retrieved: what was not is missing for every order, a perfect one too."""
+    """One of two positives was retrieved; every order, even the perfect one, lacks the other."""
     judged = make_judged({"1": {"p": 1, "lost": 1, "n": 0}})
     best = make_hits({"1": "pnx"}, [3.0, 2.0, 1.0])
     worst = make_hits({"1": "xnp"}, [1.0, 2.0, 3.0])
@@ -112,7 +112,7 @@ def test_a_query_without_a_hit_counts_as_nothing() -> None:
 
 
 def test_no_hit_at_all_counts_as_nothing() -> None:
-    """Of the held-out queries, an engine's run has none."""
+    """An engine's run has no hit for any held-out query."""
     judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
     measured = measure_hits(judged, none, 100)
     means = pd.DataFrame([mean_measures(table) for table in measured.values()])
@@ -126,7 +126,7 @@ def test_no_hit_at_all_counts_as_nothing() -> None:
 
 
 def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
-    """Twelve hits, of which a, l and what is below the tenth are judged; below ten hits, the share of those."""
+    """Twelve hits, of which a, k and l are judged, k and l below the tenth; with two hits, the share is of two."""
     judged = make_judged({"1": {"a": 1, "k": 0, "l": 0}, "2": {"a": 1}})
     hits = make_hits({"1": "abcdefghijkl", "2": "ab"}, [*range(12), 2.0, 1.0])
     shares = {name: table["Judged@10"].tolist() for name, table in measure_hits(judged, hits, 100).items()}
@@ -138,7 +138,7 @@ TEN = "abcdefghij"
 
 
 def test_judged_is_a_share_of_what_was_found() -> None:
-    """Two of ten queries have no hit: they are zeros of every measure, and no share, so what is served decides."""
+    """Two of ten queries have no hit: they score 0 and have no judged share, so the reranked hits decide."""
     judged = make_judged({f"q{number}": {name: int(name == "b") for name in TEN} for number in range(10)})
     found = make_hits({f"q{number}": TEN for number in range(8)}, [float(place) for place in range(80)])
     measured = measure_hits(judged, found, 100)
@@ -175,7 +175,7 @@ def test_compare_hits_leaves_the_ceiling_out() -> None:
 
 
 def test_depth_curve_by_hand() -> None:
-    """Of two queries, the relevant document is at ranks 2 and 12; the ranker puts each first that it may move."""
+    """Two queries have their relevant document at ranks 2 and 12; the ranker puts it first within the depth."""
     names = "abcdefghijkl"
     judged = make_judged({"1": {"b": 1}, "2": {"l": 1}})
     scores = [float(name == "b") for name in names] + [float(name == "l") for name in names]
@@ -193,7 +193,7 @@ def test_depth_curve_by_hand() -> None:
 
 
 def test_depth_curve_of_two_seeds_is_their_mean_and_less_sure() -> None:
-    """One seed's models put each query's relevant document first, the other's leave it second."""
+    """One seed's models put each query's relevant document first; the other seed's leave it second."""
     judged = make_judged({"1": {"b": 1}, "2": {"b": 1}})
     runs = [make_hits({"1": "ab", "2": "ab"}, scores) for scores in ([1.0, 2.0] * 2, [2.0, 1.0] * 2)]
     curves = [depth_curve(judged, [run]) for run in runs]
@@ -223,7 +223,7 @@ def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) ->
 
 
 def gains(*values: float, low: float = 0.01) -> pd.DataFrame:
-    """Each with an interval that lies above 0 where it is larger than `low`."""
+    """Gains, each with an interval that lies above 0 if the gain is larger than `low`."""
     curve = pd.DataFrame({"depth": [0, 10, 20, 50][: len(values)], "gain": values})
     return curve.assign(gain_low=curve["gain"] - low, gain_high=curve["gain"] + low)
 
@@ -231,12 +231,12 @@ def gains(*values: float, low: float = 0.01) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("curve", "depth"),
     [
-        (gains(0.0, 0.19, 0.2, 0.1), 10),  # 95% of the best, exactly
+        (gains(0.0, 0.19, 0.2, 0.1), 10),  # exactly 95% of the best
         (gains(0.0, 0.18, 0.1, 0.2), 50),
         (gains(0.0, 0.2, 0.0, -0.1), 10),
         (gains(0.0, -0.1, -0.2), None),
         (gains(0.0), None),
-        (gains(0.0, 0.007, 0.006, low=0.049), None),  # an interval of -0.042 to +0.056 advises nothing
+        (gains(0.0, 0.007, 0.006, low=0.049), None),  # an interval of -0.042 to +0.056 advises no depth
         (gains(0.0, 0.96, 1.0, low=0.98), 20),
     ],
 )
@@ -248,7 +248,7 @@ def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: in
 
 
 def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Path) -> None:
-    """Rows in no order, ties, hits that nobody judged, positives that were not retrieved, a query without hits."""
+    """Rows in no order, ties, unjudged hits, positives that were not retrieved, a query without hits."""
     random = np.random.default_rng(7)
     grades = {f"q {query}": {f"d{i}": int(random.integers(0, 4)) for i in range(0, 40, 2)} for query in range(8)}
     judged = make_judged(grades).sample(frac=1, random_state=1)
@@ -264,5 +264,5 @@ def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Pa
     write_trec_files(judged, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
     for system, table in measure_hits(judged, hits, 15).items():
         ours = mean_measures(table)
-        ours["Judged@10"] *= 7 / 8  # to ir_measures, of a query without hits nothing is judged
+        ours["Judged@10"] *= 7 / 8  # ir_measures gives 0 to a query without hits
         assert by_command_line(tmp_path / "trec", f"reranked-{system}", list(ours)) == pytest.approx(ours, abs=1e-9)

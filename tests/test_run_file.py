@@ -1,4 +1,4 @@
-"""ranker.retrieval.run_file: the engine's own order, and every mistake in one line."""
+"""ranker.retrieval.run_file: the engine's own order, and one line for each mistake."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +41,7 @@ def order(folder: Path, ranks: Sequence[object], scores: Sequence[object], names
     return found["document_id"].tolist()
 
 
-STAMP = 1_700_000_000  # which is equal to the numbers beside it in single precision
+STAMP = 1_700_000_000  # in single precision it equals its neighbours
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ STAMP = 1_700_000_000  # which is equal to the numbers beside it in single preci
         ((9, 5, 0), (-3, -2, -2), "cba"),
         ((1, 1, 1), (0.1, 0.3, 0.2), "bca"),  # no ranks
         ((0, 0, 0), (STAMP, STAMP + 1, STAMP + 2), "cba"),
-        ((0, 0, 0), (1, 2, 1), "bac"),  # neither tells a from c: their lines do
-        ((1, 2, 2), (3, 1, 2), "acb"),  # of one rank, by score
+        ((0, 0, 0), (1, 2, 1), "bac"),  # ranks and scores tie a and c: the lines decide
+        ((1, 2, 2), (3, 1, 2), "acb"),  # equal ranks, ordered by score
     ],
 )
 def test_a_runs_order_is_that_of_its_ranks_then_scores_then_lines(
@@ -67,10 +67,10 @@ numbers = st.integers(-(2**60), 2**60) | st.floats(-1e6, 1e6)
 
 
 @given(st.lists(numbers, min_size=1, max_size=30), st.integers(0, 3), st.integers(1, 4), st.randoms())
-def test_a_run_is_read_in_the_order_that_wrote_it_whatever_its_scores_and_lines(
+def test_a_run_is_read_in_the_order_in_which_it_was_written(
     scores: list[float], first: int, step: int, random: Random
 ) -> None:
-    """Falling scores of any size, ties among them, ranks from any number on."""
+    """Falling scores of any size with ties, and ranks from any number on."""
     names = [f"d{(place * 7) % 31}" for place in range(len(scores))]
     rows = [
         f"1 Q0 {name} {first + step * place} {score!r} mine\n"
@@ -117,7 +117,7 @@ def test_read_run_file_counts_what_the_collection_does_not_have(tmp_path: Path) 
 
 
 def test_read_run_file_of_what_was_written_here(tmp_path: Path) -> None:
-    """White space and percent signs in ids are escaped; an id of another's file is itself where it is known."""
+    """White space and percent signs in ids are escaped; in another file, a known id that looks escaped is kept."""
     rows = [("q 1", "a b", 2.0), ("q 1", "100%", 1.0), ("q%201", "a\u2003b", 0.5)]
     run = pd.DataFrame(rows, columns=["query_id", "document_id", "score"])
     write_trec_files(run.assign(grade=1, judged=True), {"mine": run}, tmp_path / "trec")
@@ -143,7 +143,7 @@ COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"
         ("1 Q0 a 1 nan mine\n", "line 1: expected a score, found 'nan'"),
         ("1 Q0 a 1 -inf mine\n", "line 1: expected a score, found '-inf'"),
         ("1 Q0 a 1 1e400 mine\n", "line 1: expected a score, found '1e400'"),
-        ("9 Q0 z 1 nan mine\n" + GOOD, "line 1: expected a score, found 'nan'"),  # whether it is known or not
+        ("9 Q0 z 1 nan mine\n" + GOOD, "line 1: expected a score, found 'nan'"),  # known or unknown
         (GOOD + "1 Q0 a 3 0.1 mine\n", "line 5: expected each document once for a query, found a again for 1"),
         (
             "3 Q0 a 1 1 mine\n1 Q0 z 1 1 mine\n",

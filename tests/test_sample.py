@@ -1,4 +1,4 @@
-"""data/sample is what its README says: graded, shared between queries, and not solved by shared words."""
+"""data/sample as its README describes it: graded, shared between queries, and hard for shared words."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""ranker.model.segment_cosine: what it starts from, against transformers and the base model's own vectors."""
+"""ranker.model.segment_cosine: its initial scores, against transformers and the base model's own vectors."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +50,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_score_before_training_is_the_cosine_of_transformers_states(
     model: BertForSegmentCosine, fetched_model: Path
 ) -> None:
-    """Of each pair alone, and of token type 0 everywhere; the query's mean has [CLS], the document's has none."""
+    """Each pair alone, with token type 0 everywhere; the query's mean includes [CLS], the document's does not."""
     plain, pairs = BertModel.from_pretrained(fetched_model).eval(), make_pairs(2)
     expected = []
     for query, document, _ in [pairs[row] for row in range(len(pairs))]:
@@ -76,7 +76,7 @@ def test_bi_encoder_before_training_is_the_base_models_own_cosine(fetched_model:
 
 
 def test_score_before_training_ranks_as_well_as_the_base_models_cosine(tmp_path: Path) -> None:
-    """By nDCG@10 over twenty of the sample's queries, with its own base model, and far better than chance."""
+    """nDCG@10 over twenty of the sample's queries with the sample's base model, and far better than chance."""
     folder = tmp_path / "model"
     fetch_base_model(PARAMS.fetch.base_model, folder, PARAMS.fetch.base_sha256)
     found, titles = join_tutorial(SAMPLE)
@@ -102,7 +102,7 @@ def test_padding_changes_no_logit(model: BertForSegmentCosine) -> None:
 
 
 def test_logits_read_types_and_mask(model: BertForSegmentCosine) -> None:
-    """Which tokens are the document's, and which are none, is all that they say: of each, the score changes."""
+    """The two inputs only mark the document's tokens and the padding: a change of either changes the score."""
     pairs = make_pairs(2)
     inputs = pairs.inputs(range(len(pairs)))
     right = logits(model, inputs)
@@ -117,7 +117,7 @@ def test_logits_of_an_empty_title_are_finite(model: BertForSegmentCosine) -> Non
 
 
 def test_export_onnx_gives_pytorchs_logits(model: BertForSegmentCosine, fetched_model: Path, tmp_path: Path) -> None:
-    """After training, so that token types, scale and offset are no longer what they started from."""
+    """After training, so that token types, scale and offset differ from their initial values."""
     fine_tune(model, make_pairs(8), TRAIN)
     model.eval()
     export_onnx(model, tmp_path / "model.onnx", PARAMS.export)
@@ -131,7 +131,7 @@ def test_export_onnx_gives_pytorchs_logits(model: BertForSegmentCosine, fetched_
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_fine_tune_learns_in_either_precision(model: BertForSegmentCosine, precision: Literal["fp32", "bf16"]) -> None:
-    """From an order that knows nothing of what makes these pairs relevant to nearly all of it."""
+    """It starts from an order unrelated to relevance and reaches a nearly perfect one."""
     training, held_out = make_pairs(20), make_pairs(10, seed=1)
     relevant = held_out.targets == 1
     settings = TRAIN.model_copy(update={"precision": precision, "epochs": 6})
@@ -139,7 +139,7 @@ def test_fine_tune_learns_in_either_precision(model: BertForSegmentCosine, preci
     fine_tune(model, training, settings)
     after = score(model, held_out, 256, precision)
     assert after.dtype == np.float32
-    assert len(np.unique(after)) > len(after) / 2  # the head is in fp32: bf16 alone would tie many
+    assert len(np.unique(after)) > len(after) / 2  # the head is in fp32, because bf16 alone would tie many
     margins = [scores[relevant].mean() - scores[~relevant].mean() for scores in (before, after)]
     assert margins[1] > margins[0] + 1
 
@@ -175,7 +175,7 @@ def test_set_trainable_leaves_the_embeddings_as_they_are(
 
 
 def test_scale_and_offset_move_faster_than_weights(model: BertForSegmentCosine) -> None:
-    """Twenty times: of a step that moves every weight by about the learning rate, they move the score by that more."""
+    """Twenty times: a step that moves every weight by about the learning rate moves the score by 20 times that."""
     fine_tune(model, make_pairs(8), TRAIN.model_copy(update={"epochs": 1, "warmup_steps": 0}))
     moved = abs(20 * model.scale.item() - SCALE), abs(20 * model.offset.item() - OFFSET)
     assert max(moved) > 5 * TRAIN.learning_rate
@@ -198,7 +198,7 @@ def sentence_transformers() -> Any:
 def test_no_other_library_loads_a_checkpoint(
     model: BertForSegmentCosine, fetched_model: Path, tmp_path: Path, library: str
 ) -> None:
-    """They would put a head of random weights over it, or pool it as another model."""
+    """They would add a head of random weights, or pool it like another model."""
     save_model(model, fetched_model, tmp_path)
     with pytest.raises(ValueError, match="model type `cord19_ranker_segment_cosine`"):
         OTHERS[library](str(tmp_path))

@@ -1,6 +1,6 @@
-"""ranker.base.sentence_encoder: tokens are transformers' and vectors sentence-transformers', of the very same folder.
+"""ranker.base.sentence_encoder: tokens equal transformers' and vectors sentence-transformers', for the same folder.
 
-The table has the settings of public models, as their files on the hub have them, over tiny random weights.
+The table has the settings of public models, as in their files on the hub, over tiny random weights.
 """
 
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ TEXTS = [
     "冠状病毒 origin of the virus",
     "",
     "covid-19, COVID-19 and xCovid-19",
-    "the virus in bats and in birds (again) " * 20,  # longer than any model here takes
+    "the virus in bats and in birds (again) " * 20,  # longer than every model here accepts
 ]
 RETRIEVAL = "Represent this sentence for searching relevant passages: "
 
 
 @dataclass(frozen=True)
 class Folder:
-    """What the files of a model's folder say; None leaves a file out."""
+    """The settings in the files of a model's folder; None leaves a file out."""
 
     modules: tuple[str, ...] | None = ("Transformer", "Pooling", "Normalize")
     pooling: dict[str, Any] | None = field(default_factory=lambda: {"pooling_mode_mean_tokens": True})
@@ -44,12 +44,12 @@ class Folder:
     tokenizer: dict[str, Any] | None = field(default_factory=lambda: {"do_lower_case": True})  # tokenizer_config.json
     lowercase: bool = True  # of tokenizer.json
     strip_accents: bool | None = None
-    file: bool = True  # whether there is a tokenizer.json, or vocab.txt alone
+    file: bool = True  # tokenizer.json if True, else vocab.txt alone
     more: dict[str, Any] = field(default_factory=dict)  # other files of the tokenizer
 
 
 def legacy(mode: str) -> dict[str, Any]:
-    """1_Pooling/config.json as sentence-transformers wrote it before 5.3, all of whose keys are there."""
+    """1_Pooling/config.json as sentence-transformers wrote it before 5.3, with every key."""
     names = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens")
     return {f"pooling_mode_{name}": name == mode for name in names}
 
@@ -73,7 +73,7 @@ PUBLIC = {
     "Google's BERT": Folder(None, None, None, None, tokenizer=None, file=False),
     "Google's cased BERT": Folder(None, None, None, None, tokenizer={"do_lower_case": False}, file=False),
 }
-# Not of a public model by name, but of what sentence-transformers writes and reads.
+# Not public models, but settings that sentence-transformers writes and reads.
 OTHERS = {
     "saved by sentence-transformers 6": Folder(
         pooling={"embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": True},
@@ -97,7 +97,7 @@ OTHERS = {
     "settings beside a tokenizer.json": Folder(tokenizer={"do_lower_case": False, "strip_accents": False}),
     "settings beside a vocab.txt": Folder(tokenizer={"do_lower_case": True, "strip_accents": False}, file=False),
 }
-ADDED = len(VOCABULARY)  # the id of a token that is added
+ADDED = len(VOCABULARY)  # the id of an added token
 DECODER = {str(ADDED): {"content": "covid-19", "normalized": True, "lstrip": False, "rstrip": False, "special": False}}
 TOKENS = {
     "an added token": Folder(more={"added_tokens.json": {"covid-19": ADDED}}),
@@ -156,7 +156,7 @@ def write(folder: Path, settings: Folder) -> Path:
 
 
 def fetched(tmp_path: Path, settings: Folder) -> tuple[Path, Path]:
-    """A folder by these settings, and what stage base_model makes of it."""
+    """A folder with these settings, and the output of stage base_model for it."""
     source = write(tmp_path / "source", settings)
     fetch_base_model(f"path:{source}", tmp_path / "model", folder_digest(source))
     return source, tmp_path / "model"
@@ -183,7 +183,7 @@ def test_embedder_gives_the_vectors_of_sentence_transformers(tmp_path: Path, nam
 
 
 def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
-    """Else the two tests above could not fail."""
+    """Without this, the two tests above could not fail."""
     found = {}
     for number, (name, settings) in enumerate(FOLDERS.items()):
         (tmp_path / str(number)).mkdir()
@@ -205,7 +205,7 @@ def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
 
 
 def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
-    """sentence-transformers writes modules.json for each kind of its models; a cross-encoder's has no pooling."""
+    """sentence-transformers writes modules.json for every kind of model; a cross-encoder's has no pooling."""
     peer = pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
     source = write(tmp_path / "source", Folder())
     peer.CrossEncoder(str(source), num_labels=1, device="cpu").save_pretrained(str(tmp_path / "saved"))

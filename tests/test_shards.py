@@ -1,4 +1,4 @@
-"""ranker.serving.shards and score: a corpus by shards, gone on with; the same bytes, nothing lost or doubled."""
+"""ranker.serving.shards and score: a corpus in shards, resumed; the same bytes, with every row exactly once."""
 
 import io
 import shutil
@@ -19,7 +19,7 @@ from ranker.serving.run import run
 from ranker.serving.shards import make_shard, plan
 from tests.factories import run_module
 
-PAIRS, ROWS = 90, 20  # and rows a row group: three in one file, two in the other
+PAIRS, ROWS = 90, 20  # and rows in a row group: three in one file, two in the other
 WORDS = ["masks", "virus", "bats", "wards", "origin", "vaccine", "children", "school"]
 
 
@@ -42,7 +42,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parquet(title: pa.Array, twice: bool = False) -> bytes:
-    """A file of one pair, or two, with these titles, and perhaps with the column twice."""
+    """A file of one or two pairs with these titles, and optionally a second column of the same name."""
     names = ["query_id", "query", "document_id", "title"] + ["title"] * twice
     file = io.BytesIO()
     pq.write_table(pa.table([*[pa.array(["a"] * len(title))] * 3, *[title] * (1 + twice)], names=names), file)
@@ -61,14 +61,14 @@ def made(folder: Path) -> dict[str, str]:
 
 
 def score(source: Path, out: Path, folder: Path, model: str = "int8") -> str | int | None:
-    """What the command line exits with."""
+    """Exit status of the command line."""
     asked = ("score", source, "--out", out, "--model-dir", folder, "--model", model)
     return run_module("ranker.__main__", *map(str, asked))
 
 
 @pytest.fixture(scope="module")
 def scores(pairs: Path, ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command line makes of them here."""
+    """The command line's scores here."""
     out = tmp_path_factory.mktemp("here") / "scores"
     with redirect_stdout(io.StringIO()) as printed:
         assert score(pairs, out, ranker_folder) == 0
@@ -77,7 +77,7 @@ def scores(pairs: Path, ranker_folder: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def test_score_corpus_scores_as_serving_does(pairs: Path, scores: Path, ranker_folder: Path) -> None:
-    """Row by row; in eight bits a score depends on its batch, so group by group."""
+    """Row by row in fp32; an int8 score depends on its batch, so group by group."""
     ranker, number = Ranker(ranker_folder, "int8"), 0
     for file in ("a.parquet", "b.parquet"):
         for start in range(0, 50 if file == "a.parquet" else 40, ROWS):
@@ -129,7 +129,7 @@ def test_run_refuses_a_folder_that_another_run_writes_to(pairs: Path, ranker_fol
         pytest.raises(InputError, match=r"scores/\.lock: expected no other run that writes here"),
     ):
         run(shards, ("title",), lambda: fail, None, "pair")
-    run([], ("title",), lambda: fail, None, "pair")  # nothing is left to make
+    run([], ("title",), lambda: fail, None, "pair")  # all shards are done
 
 
 def fail(table: pa.Table, path: Path, name: str) -> None:

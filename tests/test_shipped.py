@@ -1,4 +1,4 @@
-"""ranker.evaluation.shipped: what of the texts is cut, and what that costs."""
+"""ranker.evaluation.shipped: how many texts are cut, and the cost in nDCG."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from ranker.evaluation.shipped import cut_audit, shipped_scores, uncut_scores
 from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths, tables
 
-LONG = " ".join(f"masks {i}" for i in range(60))  # more than the 95 tokens that a title may have
+LONG = " ".join(f"masks {i}" for i in range(60))  # more than a title's 95 tokens
 
 
 def make(query: str, titles: list[str]) -> pd.DataFrame:
-    """A run of one query, the last of whose documents are relevant, with the texts as stage split writes them."""
+    """A run of one query, whose last documents are relevant, with the texts as stage split writes them."""
     ids = [f"d{i}" for i in range(len(titles))]
     queries = pd.DataFrame({"query_id": ["1"], "query": [query]})
     documents = pd.DataFrame({"document_id": ids, "title": titles, "text": titles})
@@ -41,7 +41,7 @@ def test_cut_audit_of_texts_that_fit_scores_nothing_again() -> None:
 
 
 def test_cut_audit_counts_what_is_cut_and_what_it_costs() -> None:
-    """Of four titles, two that go on beyond the contract's size."""
+    """Two of four titles exceed the contract's size."""
     run = make("masks", ["Masks", f"{LONG} bats", "Gowns", f"{LONG} wards virus"])
     found = cut_audit(run)
     assert (found["queries_cut"], found["documents_cut"], found["pairs_cut"]) == (0, 2, 2)

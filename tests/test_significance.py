@@ -1,4 +1,4 @@
-"""ranker.evaluation.significance, by hand, against scipy, and against what is known of intervals and tests."""
+"""ranker.evaluation.significance, by hand, against scipy, and by known properties of intervals and tests."""
 
 from itertools import product
 from math import sqrt
@@ -23,7 +23,7 @@ def test_interval_is_scipys_t() -> None:
 
 
 def test_interval_holds_the_truth_as_often_as_it_says_at_ten_queries() -> None:
-    """A percentile bootstrap of as many holds it in nine of ten samples, and less where the law is skew."""
+    """A percentile bootstrap of as many covers it in nine of ten samples, and in fewer with skewed data."""
     random = np.random.default_rng(1)
     laws = {"normal": (random.normal(0.1, 0.2, size=(1000, 10)), 0.1), "skew": (random.beta(2, 4, (1000, 10)), 1 / 3)}
     for law, (samples, truth) in laws.items():
@@ -44,7 +44,7 @@ def test_interval_adds_the_variance_over_queries_to_that_over_seeds() -> None:
 
 
 def test_interval_over_seeds_too_holds_the_truth_as_often_as_it_says() -> None:
-    """Three seeds of ten queries, each with an effect of its own: the truth is that of all queries and all seeds."""
+    """Three seeds of ten queries, each with its own effect: the true mean is over all queries and all seeds."""
     random, held = np.random.default_rng(1), 0
     for _ in range(500):
         queries, seeds, rest = (random.normal(0, spread, shape) for spread, shape in EFFECTS)
@@ -93,14 +93,14 @@ def test_p_value_where_nothing_can_be_told_is_one(values: np.ndarray) -> None:
 
 
 def test_p_value_follows_its_seed() -> None:
-    values = np.random.default_rng(3).normal(0.05, 0.2, size=50)  # too many for all sign changes
+    values = np.random.default_rng(3).normal(0.05, 0.2, size=50)  # too many queries for all sign changes
     assert p_value(values, seed=13) == p_value(values, seed=13) != p_value(values, seed=14)
 
 
 @pytest.mark.parametrize(
     ("given", "corrected"),
     [
-        # smallest first: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, which may not fall below the one before
+        # smallest first: 4 * 0.005, 3 * 0.01, 2 * 0.03, and 0.04, raised to the one before
         ({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}, {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}),
         ({"a": 0.02}, {"a": 0.02}),
         ({"a": 0.4, "b": 0.6}, {"a": 0.8, "b": 0.8}),
@@ -127,7 +127,7 @@ def shifted(*shifts: float) -> pd.DataFrame:
 
 
 def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
-    """Better than `far` beyond doubt; than `near` at a p below 0.05 that Holm's correction takes back."""
+    """Clearly better than `far`; better than `near` at a p that is below 0.05 before Holm's correction only."""
     own = shifted(0.0)
     near = shifted(*([0.1] * 6 + [-0.1] * 14))  # 14 of 20 are better, each by a tenth: two-sided p 0.115
     systems = one_seed(cross_encoder=own, far=shifted(-0.3), near=near, same=own)
@@ -145,7 +145,7 @@ def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
 
 
 def test_differences_verdict_is_by_the_corrected_p() -> None:
-    """15 of 20 are better: p 0.041 by itself, twice as much beside another test."""
+    """15 of 20 are better: p is 0.041 for a single test, and twice that for two."""
     own, near = shifted(0.0), shifted(*([0.1] * 5 + [-0.1] * 15))
     alone = differences(one_seed(cross_encoder=own, near=near), "cross_encoder", seed=13)["near"]["nDCG@10"]
     assert alone.verdict == BETTER
@@ -167,7 +167,7 @@ def test_compare_pairs_queries_whatever_their_order() -> None:
 
 
 def test_compare_takes_a_table_for_each_seed() -> None:
-    """The first has its queries in another order than the second: by query 0.3 and 0.6, by seed 0.3 and 0.6."""
+    """The tables order their queries differently: means by query are 0.3 and 0.6, by seed 0.3 and 0.6."""
     by_seed = {
         13: pd.DataFrame({"query_id": ["1", "2"], "nDCG@10": [0.2, 0.4]}),
         14: pd.DataFrame({"query_id": ["2", "1"], "nDCG@10": [0.8, 0.4]}),
@@ -190,7 +190,7 @@ def test_compare_passes_over_untrained_systems_that_are_not_there() -> None:
     systems = one_seed(cross_encoder=shifted(0.0), bm25=shifted(-0.3), tutorial=shifted(0.3))
     found = compare_systems(systems, opponents("judged"), 13)
     assert found["headline"] == {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
-    assert found["differences"]["tutorial"]["nDCG@10"]["verdict"] == WORSE  # which was trained: no verdict on it
+    assert found["differences"]["tutorial"]["nDCG@10"]["verdict"] == WORSE  # trained, so not in the verdict
 
 
 def test_headline_has_to_beat_a_random_order_too() -> None:

@@ -25,7 +25,7 @@ def _once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The files, and others beside them that nobody asked for."""
+    """The files to take, and others beside them."""
     made = tmp_path / "mine"
     (made / "more").mkdir(parents=True)
     for name, content in (CONTENT | {"notes.txt": b"n", "more/c.txt": b"c"}).items():
@@ -40,7 +40,7 @@ def archive(folder: Path) -> Path:
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
-    """A folder that has what was taken before."""
+    """A folder that has the files of an earlier fetch."""
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/before").write_text("before")
     return tmp_path / "raw"
@@ -51,7 +51,7 @@ def taken(destination: Path) -> dict[str, bytes]:
 
 
 def refuses(message: str, place: str, destination: Path, digest: str = "") -> None:
-    """In these words after the source's name, with what was there before still there."""
+    """The error has these words after the source's name, and the earlier files are unchanged."""
     with pytest.raises(InputError) as error:
         take_files(place, NAMES, destination, digest)
     assert str(error.value).startswith(f"{place}: {message}")
@@ -165,7 +165,7 @@ def test_take_files_from_a_url_whose_server_names_a_version(
 def test_take_files_asks_for_a_digest_where_the_server_names_no_version(
     httpserver: HTTPServer, archive: Path, destination: Path
 ) -> None:
-    """DVC could not see that it has changed; the line that refuses has the digest, and with it the source is taken."""
+    """Without a version DVC would miss a change; the error line has the digest, and with it the source is accepted."""
     url, digest = serve(httpserver, archive), sha256(archive)
     why = "expected the digest, because its server gives no ETag that DVC could watch, found none: it is"
     refuses(f"fetch.sha256: {why} {digest}", url, destination)

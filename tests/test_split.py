@@ -1,4 +1,4 @@
-"""stages.split: twins and near queries in one fold, what leaks counted, all that training reads written, or nothing."""
+"""stages.split: twins and near queries share a fold, leaks are counted, and all inputs of training are written."""
 
 import json
 import shutil
@@ -21,13 +21,13 @@ from ranker.splits.folds import NAMED, held_out_pairs
 from tests.factories import ROOT, set_params
 
 TEXTS = ["études cliniques", "über masques", "naïveté des virus", "façade à risque"]
-WORDS = ["bats", "masks", "wards", "origin", "virus", "schools", "vaccines", "children"]  # in each of two folds some
-TWINS = [*TEXTS, *(unicodedata.normalize("NFD", text) for text in TEXTS)]  # as the case of two keyboards has them
+WORDS = ["bats", "masks", "wards", "origin", "virus", "schools", "vaccines", "children"]  # some in each of two folds
+TWINS = [*TEXTS, *(unicodedata.normalize("NFD", text) for text in TEXTS)]  # two keyboards compose these differently
 
 
 @pytest.fixture
 def project(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that has a params.yaml, and to which `write` writes what comes before this stage."""
+    """A folder with a params.yaml; `write` adds the inputs of this stage."""
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     paths.BASE_MODEL.parent.mkdir()
@@ -66,7 +66,7 @@ def fold_of() -> dict[str, int]:
 
 
 def test_split_puts_twins_that_the_model_reads_alike_in_one_fold(project: Path) -> None:
-    """NFC and NFD: equal token ids, whatever the vectors; no query of the held-out side was seen."""
+    """NFC and NFD have equal token ids, though their vectors differ; training has seen no held-out query."""
     set_params(project, split__folds=2)
     write([*TWINS, *WORDS], [[1.0, 0.0], [0.0, 1.0]] * 8)
     tokens = tables.read_tokens(paths.ENCODED_QUERIES)
@@ -79,7 +79,7 @@ def test_split_puts_twins_that_the_model_reads_alike_in_one_fold(project: Path) 
 
 
 def test_split_refuses_a_fold_without_queries(project: Path) -> None:
-    """Eight queries of which the model tells four apart: the fifth fold, at least, has none."""
+    """The model reads four of eight queries differently, so the fifth fold, at least, is empty."""
     set_params(project, split__folds=5)
     write(TWINS, [[1.0, 0.0]] * 8)
     with pytest.raises(InputError, match=r"expected queries in each of 5 folds, found none of 8 in fold \d: ask for"):
@@ -129,7 +129,7 @@ def test_split_writes_all_that_training_reads(project: Path) -> None:
 
 
 def test_split_of_more_judgements_and_queries_moves_no_query(project: Path) -> None:
-    """Queries that are new, before, among and after the others, and one that is there already under another id."""
+    """New queries come before, among and after the others, and one existing query gets another id."""
     set_params(project, split__folds=2)
     write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
@@ -147,7 +147,7 @@ def test_split_of_more_judgements_and_queries_moves_no_query(project: Path) -> N
     assert after[" Bats"] == before["bats"]
 
 
-def test_split_of_none_holds_nothing_out(project: Path) -> None:
+def test_split_of_fold_none_trains_on_all_queries(project: Path) -> None:
     set_params(project, split__folds=2, split__held_out="none")
     write(WORDS, [[1.0, 0.0]] * 8)
     stages.split.main()
@@ -155,14 +155,14 @@ def test_split_of_none_holds_nothing_out(project: Path) -> None:
     assert counts["held_out"] == {"queries": 0, "pairs": 0}
     assert counts["training"] == {"queries": 8, "pairs": 48}
     assert counts["leakage"] == {}
-    assert sorted(set(fold_of().values())) == [0, 1]  # which the cross-validation needs
+    assert sorted(set(fold_of().values())) == [0, 1]  # the cross-validation needs it
 
 
 BENCHMARK = [*((str(i), "train") for i in range(6)), ("5", "test"), ("6", "test"), ("7", "test")]
 
 
 def test_split_holds_out_a_split_by_its_name(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of eight queries 5 is of train too, and 0 reads as 7 does."""
+    """Query 5 of the eight is also in train, and 0 reads like 7."""
     set_params(project, split__held_out="test")
     write(["Children ", *WORDS[1:]], [[1.0, 0.0]] * 8, BENCHMARK)
     stages.split.main()

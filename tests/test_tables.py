@@ -1,4 +1,4 @@
-"""ranker.project.tables: what is written is what is read, the same bytes every time, and nothing else is one."""
+"""ranker.project.tables: tables read back as written, with the same bytes every time; other files are refused."""
 
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def test_crossval_scores_have_a_path_and_a_schema_of_their_own() -> None:
     assert tables.read_table(path, tables.SCORES)["score"].tolist() == [0.5]
 
 
-def test_read_run_gives_back_whatever_systems_there_are() -> None:
+def test_read_run_gives_back_all_systems() -> None:
     pairs = pd.DataFrame({"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True], "judged": [True]})
     for scores in ({"cross_encoder": [0.5]}, {"cross_encoder": [0.5], "cross_encoder_int8": [0.25], "bm25": [3.0]}):
         tables.write_run(paths.RUN, pairs.assign(**scores))

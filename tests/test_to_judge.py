@@ -1,4 +1,4 @@
-"""ranker.evaluation.to_judge, by hand and against what a judgement really moves."""
+"""ranker.evaluation.to_judge, by hand and against the real effect of a judgement."""
 
 from pathlib import Path
 
@@ -32,10 +32,11 @@ def judge(run: pd.DataFrame, systems: list[str] = SYSTEMS, largest: int = 1) -> 
 
 
 def test_what_a_judgement_could_move_by_hand() -> None:
-    """Discounts of ranks 1 to 3: 1, 0.63093, 0.5. Of a, the one judged document, ours leads by 0.36907.
+    """Discounts of ranks 1 to 3: 1, 0.63093, 0.5. On a, the only judged document, ours leads by 0.36907.
 
-    b, were it relevant: both have DCG 3.26186, 2 times 1.63093, so that nothing of the lead is left. c: the lead would
-    be 2 times (0.36907 + 0.5) over the ideal 3.26186, 0.53287, which is 0.16380 more. Of two queries, half of each.
+    If b were relevant, both would have DCG 3.26186 (2 times 1.63093), and the lead would be gone. If c were, the lead
+    would be 2 times (0.36907 + 0.5) over the ideal 3.26186, or 0.53287, which is 0.16380 more. The mean over two
+    queries halves each.
     """
     run = make_run(
         ("1", "a", 2, 3, 2, None),
@@ -52,27 +53,27 @@ def test_what_a_judgement_could_move_by_hand() -> None:
 
 
 def test_a_document_of_a_third_system_moves_by_the_ideal_alone() -> None:
-    """The lead of 0.36907 would be one over an ideal of 1.63093 in place of 1: 0.22629, which is 0.14278 less."""
+    """The lead of 0.36907 would be divided by an ideal of 1.63093 instead of 1: 0.22629, which is 0.14278 less."""
     run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
     assert judge(run)[["document_id", "found_by", "could_move"]].to_numpy().tolist() == [["c", "third", 0.142776]]
 
 
 def test_a_query_without_a_relevant_document_counts_as_0() -> None:
-    """And where no grade is above 0, the largest one is taken to be 1: ours at rank 1, the other at rank 2."""
+    """If no grade is above 0, the largest is taken as 1: ours has it at rank 1, the other at rank 2."""
     run = make_run(("1", "a", None, 2, 1, None), ("1", "b", 0, 1, 2, None))
     assert judge(run)["could_move"].tolist() == [0.36907]
     assert judge(run.assign(grade=pd.array([pd.NA] * 2, "Int32")))["could_move"].tolist() == [0.36907] * 2
 
 
 def test_the_largest_grade_of_a_named_scale_may_be_one_that_was_never_given() -> None:
-    """Of 3 in place of 1, at rank 3 of the third system alone: the ideal is 3.63093, and the lead 0.10165 of it."""
+    """With 3 in place of 1, at rank 3 of the third system only, the ideal is 3.63093 and the lead 0.10165 of it."""
     run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
     assert judge(run, largest=3)["could_move"].tolist() == [0.267424]
     assert judge(run.assign(grade=run["grade"] * 3), largest=2).equals(judge(run.assign(grade=run["grade"] * 3)))
 
 
 def test_ties_are_trec_evals() -> None:
-    """Eleven equal scores in single precision: the largest id is first, the smallest eleventh and not asked for."""
+    """Eleven scores are equal in single precision: the largest id is first; the smallest is eleventh and not listed."""
     rows = [("1", f"d{number:02}", None, 1 + number * 1e-9, None, None) for number in range(11)]
     assert judge(make_run(*rows))["document_id"].tolist() == [f"d{number:02}" for number in range(10, 0, -1)]
 
@@ -126,7 +127,7 @@ runs = st.dictionaries(
 
 
 def lead(run: pd.DataFrame) -> float:
-    """The difference of mean nDCG@10 over all queries, by ir_measures; what a system does not have, it ranks last."""
+    """The difference of mean nDCG@10 over all queries, by ir_measures; documents that a system lacks rank last."""
     filled = run.assign(grade=run["grade"].fillna(0).astype(int), relevant=False)
     means = [ranking_measures(filled, run[name].fillna(-1).to_numpy())["nDCG@10"].sum() for name in SYSTEMS[:2]]
     return (means[0] - means[1]) / run["query_id"].nunique()
@@ -134,8 +135,8 @@ def lead(run: pd.DataFrame) -> float:
 
 @settings(max_examples=20, deadline=None)
 @given(runs)
-def test_could_move_is_what_the_largest_grade_moves(run: pd.DataFrame) -> None:
-    # Documents that a system lacks are last in `lead`: not below the tenth, where it has fewer than ten.
+def test_could_move_is_the_effect_of_the_largest_grade(run: pd.DataFrame) -> None:
+    # In `lead`, documents that a system lacks are last, possibly above rank 11 if it has fewer than ten.
     run = run.assign(ours=run["ours"].fillna(-1), other=run["other"].fillna(-1))
     largest = max(run["grade"].max(), 1) if run["grade"].notna().any() else 1
     for row in judge(run).head(5).itertuples():
@@ -146,7 +147,7 @@ def test_could_move_is_what_the_largest_grade_moves(run: pd.DataFrame) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(runs, st.randoms())
-def test_it_asks_for_each_unjudged_document_of_a_top_ten_once_whatever_the_order(run: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
+def test_it_lists_each_unjudged_document_of_a_top_ten_once_in_any_order(run: pd.DataFrame, random) -> None:  # type: ignore[no-untyped-def]
     found = judge(run)
     shuffled = run.sample(frac=1, random_state=random.randrange(2**32))
     pd.testing.assert_frame_equal(found, judge(shuffled))

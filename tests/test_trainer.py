@@ -1,4 +1,4 @@
-"""ranker.training.trainer: what a training moves, what it depends on, what it writes, and its batches."""
+"""ranker.training.trainer: the weights that a training changes, its dependence on params, its outputs, its batches."""
 
 import json
 from collections.abc import Iterator
@@ -65,14 +65,14 @@ def test_fine_tune_learns_and_writes_its_curves(base_model: Path, tmp_path: Path
     assert curves["training/learning_rate"]["learning_rate"].max() <= TRAIN.learning_rate
     assert not [name for name in curves if "runtime" in name or "per_second" in name]
     summary = json.loads((tmp_path / "curves/metrics.json").read_text())
-    assert list(summary) == list(MEASURES)  # flat, by which sweeps choose
+    assert list(summary) == list(MEASURES)  # flat, so that sweeps can select by name
     assert summary["nDCG@10"] == pytest.approx(ndcg.iloc[-1])
 
 
 def test_fine_tune_with_a_logger_gives_the_weights_without(
     base_model: Path, usual: tuple[BertForSequenceClassification, Path]
 ) -> None:
-    """Cross-validation trains without looking; the weights have to be those of the pipeline's own run."""
+    """Cross-validation trains without a logger; the weights must be those of the pipeline's own run."""
     blind = weights(train(base_model))
     assert all(torch.equal(tensor, blind[name]) for name, tensor in weights(usual[0]).items())
 

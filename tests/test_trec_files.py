@@ -1,4 +1,4 @@
-"""ranker.evaluation.trec_files: what ir_measures' own command line measures of them is what the pipeline measures."""
+"""ranker.evaluation.trec_files: ir_measures' command line gives the pipeline's measures for these files."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SYSTEMS = ["tied", "close", "plain"]
 
 
 def make_run(queries: int = 9, documents: int = 23) -> pd.DataFrame:
-    """Graded pairs in no order, with ties, scores that differ in the last bit, and documents nobody judged."""
+    """Graded pairs in no order, with ties, scores that differ in the last bit, and unjudged documents."""
     random = np.random.default_rng(3)
     rows = [
         (f"q {query}", f"d{document}", grade, grade > 0, bool(grade) or random.random() < 0.5)
@@ -35,7 +35,7 @@ def make_run(queries: int = 9, documents: int = 23) -> pd.DataFrame:
 
 
 def by_command_line(folder: Path, system: str, measures: list[str]) -> dict[str, float]:
-    """What `ir_measures qrels run measures` prints."""
+    """The output of `ir_measures qrels run measures`."""
     words = [str(Path(sys.executable).parent / "ir_measures"), "qrels.trec", f"{system}.trec", *measures, "-o", "jsonl"]
     found = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
     return {row["measure"]: row["value"] for row in map(json.loads, found.splitlines())}
@@ -74,7 +74,7 @@ singles = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1 + 2**-23, 1e-45, -1e-45, 3.4e
 @given(st.lists(singles.filter(np.isfinite), min_size=1, max_size=40))
 def test_falling_scores_are_told_apart_in_single_precision_and_keep_their_order(scores: list[float]) -> None:
     given = np.sort(np.array(scores, np.float32))[::-1]
-    if given[-1] > -3e38:  # below which there may be too few numbers
+    if given[-1] > -3e38:  # below this there may be too few numbers
         found = falling(pd.Series(given))
         assert (np.diff(found) < 0).all()
         assert (found <= given).all()
@@ -84,7 +84,7 @@ def test_falling_scores_are_told_apart_in_single_precision_and_keep_their_order(
 
 
 def test_every_tool_has_the_order_of_a_run_of_equal_scores(tmp_path: Path) -> None:
-    """By score alone, as pandas, Python and ir_measures' RR@10 sort it: the order is that of the ranks."""
+    """pandas, Python and ir_measures' RR@10 sort by score alone: their order must be that of the ranks."""
     run = make_run()
     write_trec_files(run, runs_of(run, SYSTEMS), tmp_path / "trec")
     names = ["query_id", "q0", "document_id", "rank", "score", "tag"]

@@ -1,4 +1,4 @@
-"""ranker.data.trec: topics, qrels and corpus in each of their shapes, and a line for each mistake in them."""
+"""ranker.data.trec: topics, qrels and corpus in each of their shapes, and one line for each mistake in them."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_read_trec_keeps_what_is_marked_up(tmp_path: Path, topics: str) -> None:
     marked=st.lists(st.sampled_from(["", "sub", "i", "gene", "b class='x'", "br", "p"]), min_size=6, max_size=6),
 )
 def test_read_trec_of_sgml_has_the_words_that_xml_has(words: list[str], marked: list[str]) -> None:
-    """Of an element that is closed and of one that is not, whatever of the text is marked up."""
+    """Elements may be closed or open, with any part of the text marked up."""
     pairs = list(zip(map(escape, words), marked, strict=False))
     text = " ".join(f"<{tag}>{word}</{tag.split()[0]}>" if tag else word for word, tag in pairs)
     topic = f"<top>\n<num> Number: 1\n<title> {text}\n<desc> Any.\n</top>\n"
@@ -224,7 +224,7 @@ def test_read_trec_of_sgml_ends_a_text_at_a_tag_alone(tmp_path: Path) -> None:
         ("1\tmasks\r2\tbats\n", "line 1: expected text, found a carriage return byte"),
     ],
 )
-def test_read_trec_refuses_topics_of_which_it_would_lose_some(tmp_path: Path, topics: str, message: str) -> None:
+def test_read_trec_refuses_files_of_which_it_would_lose_topics(tmp_path: Path, topics: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         read(tmp_path, topics)
     assert str(error.value) == f"{tmp_path}/topics: {message}"

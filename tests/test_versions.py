@@ -1,4 +1,4 @@
-"""ranker.project.versions: what is installed, against what is pinned."""
+"""ranker.project.versions: installed versions against pinned ones."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ def test_say_other_versions_names_each_that_is_not_installed(
 ) -> None:
     monkeypatch.setattr(versions, "PINS", Path("pins.txt"))
     monkeypatch.chdir(tmp_path)
-    torch = version("torch").partition("+")[0]  # what a wheel for one chip adds is no other version
+    torch = version("torch").partition("+")[0]  # a chip's local version suffix is ignored
     Path("pins.txt").write_text(f"# why\nnumpy==0.1\ntorch=={torch}  # why\nno-such-package==1.2\n--index-url x\n")
     say_other_versions("train")
     assert capsys.readouterr().out.splitlines() == [

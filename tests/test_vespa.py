@@ -1,4 +1,4 @@
-"""ranker.vespa: the packed model, the package's files and its queries. Vespa's own code is asked in tests/engines."""
+"""ranker.vespa: the packed model, the package's files and its queries. tests/engines runs Vespa's own code."""
 
 import json
 import re
@@ -44,8 +44,8 @@ class Packed:
         return float(score[0])
 
 
-# A model that is no BERT: the score is the sum of one input, each value times its place. Its inner names are those that
-# the new nodes could have had.
+# A model other than a BERT: the score is the sum of one input, each value times its position. Its inner names are the
+# ones that the new nodes could have had.
 BY_PLACE = """
 <ir_version: 8, opset_import: ["": 17]>
 other (int64[batch, sequence] input_ids, int64[batch, sequence] token_type_ids, int64[batch, sequence] attention_mask)
@@ -72,7 +72,7 @@ def packed_by_place(folder: Path, name: str) -> Packed:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("input_ids", 1204), ("token_type_ids", 5 + 6), ("attention_mask", 21)])
-def test_pack_lays_pairs_out_whatever_the_model(tmp_path: Path, name: str, expected: int) -> None:
+def test_pack_lays_pairs_out_for_any_model(tmp_path: Path, name: str, expected: int) -> None:
     """[CLS] 7 8 [SEP] 9 [SEP], the last two of type 1: 101 + 2 * 7 + 3 * 8 + 4 * 102 + 5 * 9 + 6 * 102 is 1204."""
     packed = packed_by_place(tmp_path, name)
     assert packed.sizes == {"query_token_ids": 4, "doc_token_ids": 3}
@@ -86,13 +86,13 @@ def test_pack_lays_pairs_out_whatever_the_model(tmp_path: Path, name: str, expec
         ([7, 8, 9, 10], [], 21 + 7),
         ([], [7, 8, 9], 21),
         ([7, 8, 9, 10], [7, 8, 9], 55),
-        ([7, 0, 9], [0, 8], 21),  # a 0 is no token, wherever it is
+        ([7, 0, 9], [0, 8], 21),  # a 0 is padding, anywhere
     ],
 )
-def test_pack_drops_what_fills_a_tensor_up(
+def test_pack_drops_the_padding_of_a_tensor(
     tmp_path: Path, query: list[int], document: list[int], expected: int
 ) -> None:
-    """By the mask: 1 + 2 + ... + the tokens of a pair, so that its length is known."""
+    """The mask gives 1 + 2 + ... + the number of a pair's tokens, which reveals its length."""
     assert packed_by_place(tmp_path, "attention_mask").score(query, document) == expected
 
 
@@ -113,7 +113,7 @@ MODELS: dict[Model, str] = {"int8": "files/ranker_0_1_0.onnx", "fp32": "files/ra
 def test_packed_model_scores_as_ranker_does(
     packages: dict[Model, Path], ranker_folder: Path, model: Model, within: float
 ) -> None:
-    """In eight bits a last bit of a sum would tell: its scores are those of the very same operators."""
+    """In int8 the last bit of a sum can change a score: scores are those of the very same operators."""
     ranker, packed = Ranker(ranker_folder, model), Packed(packages[model] / MODELS[model])
     documents = ranker.encode_documents([document for _, document in TEXTS.values()])
     for query in [query for query, _ in TEXTS.values()]:
@@ -126,7 +126,7 @@ def test_packed_model_scores_as_ranker_does(
 def test_packed_model_is_the_exported_one_between_plain_nodes(
     packages: dict[Model, Path], ranker_folder: Path, model: Model, file: str
 ) -> None:
-    """Of the same opsets, IR version and metadata; all of its nodes are there, by name and in their order."""
+    """Opsets, IR version and metadata are the same; all of its nodes are there, by name and in order."""
     packed, exported = onnx.load(packages[model] / MODELS[model]), onnx.load(ranker_folder / file)
     assert packed.opset_import == exported.opset_import
     assert (packed.ir_version, packed.graph.name) == (8, exported.graph.name)
@@ -229,7 +229,7 @@ def test_write_application_names_language_version_and_count(packages: dict[Model
 
 
 def test_words_of_the_package_are_those_that_are_measured(ranker_folder: Path, tmp_path: Path) -> None:
-    """Snowball in English; no stems of English where Vespa has no stemmer for a language."""
+    """Snowball for English; no stemming if Vespa has no stemmer for a language."""
     for language, stemming in (("en", []), ("de", []), ("pt-br", []), ("pl", ["none"]), ("zh-hans", ["none"])):
         folder = tmp_path / language
         write_application(folder, ranker_folder, "a", "0.1.0", "fp32", QuerySettings(language, 50, 700))
@@ -241,7 +241,7 @@ def test_words_of_the_package_are_those_that_are_measured(ranker_folder: Path, t
 
 
 def copy_exported(ranker_folder: Path, folder: Path, **changed: object) -> Path:
-    """The exact model alone, its contract changed."""
+    """A copy of the fp32 model with a changed contract."""
     for file in ("model.onnx", "tokenizer.json", "encoding.json"):
         shutil.copyfile(ranker_folder / file, folder / file)
     write_json(folder / "encoding.json", json.loads((folder / "encoding.json").read_text()) | changed)

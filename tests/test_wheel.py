@@ -1,4 +1,4 @@
-"""The wheel that `make wheel` builds: what serves, and nothing of what trains."""
+"""The wheel of `make wheel`: the serving code, without the training code."""
 
 import shutil
 import subprocess
@@ -18,13 +18,13 @@ WINGS = {"common", "contract", "serving", "vespa"}
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    """Built by the Makefile's own lines, with the setuptools that is installed: nothing is loaded from elsewhere."""
+    """Built by the Makefile's own lines with the installed setuptools, without any download."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md"):
         shutil.copyfile(ROOT / name, folder / name)
     shutil.copytree(ROOT / "ranker", folder / "ranker", ignore=shutil.ignore_patterns("__pycache__"))
     for line in recipe("wheel"):
-        run(line, folder, PIP_NO_BUILD_ISOLATION="0", PIP_NO_INDEX="1")  # pip reads 0 as what the variable's name says
+        run(line, folder, PIP_NO_BUILD_ISOLATION="0", PIP_NO_INDEX="1")  # with 0, pip switches the isolation off
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "dist", "pyproject.toml", "ranker"]
     (found,) = (folder / "dist").iterdir()
     return found
@@ -79,7 +79,7 @@ def folder(tmp_path: Path, ranker_folder: Path) -> Path:
 
 
 def served(wheel: Path, folder: Path, command: str, *installed: str) -> "subprocess.CompletedProcess[str]":
-    """From the wheel itself, in a process where importing fails but for what it asks for and `installed`."""
+    """Run from the wheel in a process that can import only its requirements and `installed`."""
     line = [sys.executable, "-c", COMMAND, str(wheel), ",".join([*ALLOWED, *installed]), *command.split()]
     return subprocess.run(line, cwd=folder, capture_output=True, text=True)
 

@@ -1,8 +1,7 @@
-"""Train a tiny model without dropout on made-up pairs, as one of the processes that torchrun starts, or alone.
+"""Train a tiny model without dropout on made-up pairs, as one of torchrun's processes, or alone.
 
-python -m tests.train_together BASE_MODEL OUT BATCH_SIZE [STOP]
-
-Each process is as good as killed after it has read STOP pairs; another run in the same folder goes on.
+python -m tests.train_together BASE_MODEL OUT BATCH_SIZE [STOP]: each process stops, as if killed, after it has read
+STOP pairs; another run in the same folder resumes.
 """
 
 import os
@@ -24,7 +23,7 @@ QUERIES = 16  # ten pairs each: whole batches of 8
 
 
 class Recorded(EncodedPairs):
-    """Pairs that say which of them were read."""
+    """Pairs that record which of them were read."""
 
     def __getitem__(self, row: int) -> Example:
         read.append(int(row))

@@ -1,7 +1,7 @@
-"""models/vespa by Vespa's own Java code: deployed, fed, asked. Only the content node, which is C++, is a stand-in.
+"""Vespa's own Java code deploys models/vespa, is fed and queried. Only the content node, which is C++, is a stand-in.
 
-`make test-engines`, after `make repro`. tests/vespa is the Maven project; each version does all that it is asked in one
-process.
+Run `make test-engines` after `make repro`. tests/vespa is the Maven project; each version of Vespa does all its work in
+one process.
 """
 
 import json
@@ -31,7 +31,7 @@ from ranker.vespa.query import SEARCHED, query_body, read_settings
 from tests.factories import PARAMS, ROOT
 from tests.vespa import harness
 
-Request = dict[str, dict[str, Any]]  # of harness.run
+Request = dict[str, dict[str, Any]]  # for harness.run
 
 pytestmark = pytest.mark.engines
 
@@ -39,9 +39,9 @@ PACKAGE, EXPORTED = ROOT / paths.VESPA, ROOT / paths.RANKER
 MODEL: Model = PARAMS.vespa.model if (EXPORTED / "model.int8.onnx").is_file() else "fp32"
 NEW, OLD = f"ranker_{PARAMS.export.version.replace('.', '_')}", "ranker_0_0_9"
 QUERY = "masks in hospitals"
-HITS = 130  # of which 100 are reranked
+HITS = 130  # 100 of them are reranked
 
-# Titles that Vespa could make something else of; an id may have any text.
+# Titles that Vespa could change; an id may have any text.
 ODD = {
     "control characters": "zero\u0000width\u0007 and\u001fbell",
     "nothing but a control character": "\u0007",
@@ -53,7 +53,7 @@ ODD = {
     'an id: "quoted" / é % # ? ::': "🦠 naïve Ångström — 冠状病毒",
     "line breaks": "a\tb\nc\u0085d\u2028e",
 }
-# What is written -> the words that are searched for. By userInput's own grammar most would mean something else.
+# The text a user types -> the words that are searched. userInput's own grammar would read most of these differently.
 GRAMMAR: dict[str, list[str | int]] = {
     QUERY: ["mask", "in", "hospital"],
     "covid-19": ["covid", 19],
@@ -76,13 +76,13 @@ GRAMMAR: dict[str, list[str | int]] = {
     "saliva and urine": ["saliva", "and", "urine"],
 }
 NOTHING = ["...", "-", "!!!", " ", "“”", "\u0007"]
-# Taken for another language, its words are saliv, urin, zik, colomb; an English query asks for others.
+# In another language the stems of these words would be saliv, urin, zik, colomb; an English query has other stems.
 ZIKA = "Testing saliva and urine for Zika virus RNA in pregnant women, Colombia"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _at_hand() -> None:
-    """Skips in one line where the harness lacks something, and fails where ENGINES=required, as in CI."""
+    """Skip with one line if the harness lacks something; fail if ENGINES=required, as in CI."""
     try:
         if not (PACKAGE / "services.xml").is_file():
             raise harness.MissingError(f"{paths.VESPA}: expected what make repro writes, found none")
@@ -99,21 +99,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def titles() -> dict[str, str]:
-    """All of the sample's, and odd ones, by id."""
+    """All titles of the sample and some odd ones, by id."""
     documents = pd.read_parquet(ROOT / paths.DOCUMENTS)
     return dict(zip(documents["document_id"], documents["title"], strict=True)) | ODD
 
 
 @pytest.fixture(scope="module")
 def exact(folder: Path) -> Path:
-    """A package of the exact model as version 0.0.9."""
+    """A package of the fp32 model as version 0.0.9."""
     write_application(folder / "exact", EXPORTED, PARAMS.export.name, "0.0.9", "fp32", read_settings(PACKAGE))
     return folder / "exact"
 
 
 @pytest.fixture(scope="module")
 def both(folder: Path, exact: Path) -> Path:
-    """What ships with the old version beside it: two files more."""
+    """The package that ships with two more files: the old version beside it."""
     shutil.copytree(PACKAGE, folder / "both")
     for file in (f"schemas/doc/{OLD}.profile", f"files/{OLD}.onnx"):
         shutil.copyfile(exact / file, folder / "both" / file)
@@ -127,7 +127,7 @@ def held_out() -> pd.DataFrame:
 
 
 def bodies(held_out: pd.DataFrame, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
-    """Requests, each with the documents that are found, by what they are for."""
+    """Requests by purpose, each with the documents that its query finds."""
     settings = read_settings(PACKAGE)
     first = {"documents": ids[:HITS]}
 
@@ -158,7 +158,7 @@ def asked(held_out: pd.DataFrame, titles: dict[str, str]) -> dict[str, list[dict
 def newest(
     folder: Path, exact: Path, both: Path, titles: dict[str, str], asked: dict[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """What the newest Vespa does."""
+    """The results of the newest Vespa."""
     write_feed(titles.items(), folder / "feed.jsonl")
     ships, feed = str(PACKAGE), str(folder / "feed.jsonl")
     request: Request = {
@@ -191,7 +191,7 @@ def newest(
 
 @pytest.fixture(scope="module")
 def answers(newest: dict[str, Any], asked: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    """The container's, by what was asked."""
+    """The container's answers by request."""
     found = iter(newest["ask"]["answers"])
     return {name: [next(found) for _ in asks] for name, asks in asked.items()}
 
@@ -215,7 +215,7 @@ def ranker_scores(model: Model, pairs: list[tuple[str, str]]) -> np.ndarray:
 
 
 def check_scores(vespas: list[float] | np.ndarray, model: Model, pairs: list[tuple[str, str]]) -> None:
-    """In eight bits, another release of ONNX Runtime rounds a few activations the other way."""
+    """For int8, another release of ONNX Runtime rounds a few activations to the other side."""
     ours = ranker_scores(model, pairs)
     if model == "fp32":
         np.testing.assert_allclose(vespas, ours, atol=1e-5)
@@ -236,7 +236,7 @@ def test_package_deploys_without_a_word(newest: dict[str, Any]) -> None:
     assert deployed["attributes"] == {"document_id": "STRING", "doc_token_ids": "tensor<float>(d0[95])"}
     assert sorted(deployed["fed"]) == ["document_id", "title"]
     assert deployed["indexed by"] == "default/chain.indexing"  # the container that has the tokenizer
-    assert not deployed["model was probed"]  # by a C++ program: sizes at its border are fixed
+    assert not deployed["model was probed"]  # a C++ program fills these; sizes at its border are fixed
 
 
 @pytest.mark.parametrize("profile", ["ranker", NEW])
@@ -250,7 +250,7 @@ def test_rank_profile_sends_the_tokens_and_says_why_a_hit_was_found(newest: dict
     assert properties["vespa.type.query.query_token_ids"] == ["tensor<float>(d0[30])"]
     assert newest["deploy"]["models"][NEW] == {
         "file": f"files/{NEW}.onnx",
-        "threads": -1,  # Vespa's own choice, a quarter of the cores
+        "threads": -1,  # Vespa's default is a quarter of the cores
         "input query_token_ids": "query(query_token_ids)",
         "input doc_token_ids": "attribute(doc_token_ids)",
         "output score": "score",
@@ -282,7 +282,7 @@ def test_exact_model_gives_the_golden_scores(newest: dict[str, Any]) -> None:
 
 
 def test_fed_titles_have_the_tokens_that_ranker_gives_them(newest: dict[str, Any], titles: dict[str, str]) -> None:
-    """Of the title as it was before the feed; where it has none, Vespa makes no tensor: the attribute's is zeros."""
+    """The tokens are those of the unfed title; Vespa makes no tensor of an empty one, so the attribute has zeros."""
     encoded = Ranker(EXPORTED).encode_documents(list(titles.values()))
     documents = newest["index"]["documents"]
     assert [document["document_id"] for document in documents] == list(titles)
@@ -304,15 +304,15 @@ def test_titles_and_queries_are_of_one_language(newest: dict[str, Any]) -> None:
     assert {"saliva", "urine", "zika", "colombia"} <= set(terms)
 
 
-def test_text_is_what_vespa_takes_for_text(newest: dict[str, Any]) -> None:
-    """Every code point there is: what the feed drops, and what the command that makes a query asks for."""
+def test_vespa_and_the_feed_agree_on_text_characters(newest: dict[str, Any]) -> None:
+    """For all code points: the feed drops those Vespa refuses; the query command requires one that Vespa searches."""
 
     def code_points(name: str) -> set[int]:
         return {code for first, last in newest["characters"][name] for code in range(first, last + 1)}
 
     assert code_points("not text") == set(map(ord, NOT_TEXT))
     searched = {code for code in range(0x110000) if unicodedata.category(chr(code)).startswith(SEARCHED)}
-    assert code_points("searched") == searched - code_points("unassigned")  # to Java, whose Unicode is older
+    assert code_points("searched") == searched - code_points("unassigned")  # for Java, whose Unicode is older
 
 
 def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, Any], titles: dict[str, str]) -> None:
@@ -324,7 +324,7 @@ def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, An
     by_id = dict(zip(found["order"], found["relevance"], strict=True))
     check_scores([by_id[name] for name in first], MODEL, [(QUERY, titles[name]) for name in first])
     assert found["relevance"][:count] == sorted(found["relevance"][:count], reverse=True)
-    assert max(found["relevance"][count:]) <= min(found["relevance"][:count])  # what was not reranked stays below
+    assert max(found["relevance"][count:]) <= min(found["relevance"][:count])  # hits that were not reranked stay below
     assert all(re.fullmatch(r'\{"bm25\(title\)":[\d.]+\}', shown) for shown in found["shown"])  # tokens are hidden
 
 
@@ -343,7 +343,7 @@ def test_container_answers_a_query_in_time_with_fields(
 
 
 def test_container_gives_as_many_hits_as_are_asked_for(answers: dict[str, list[dict[str, Any]]]) -> None:
-    """More than are reranked, too; up to the number at which the command refuses."""
+    """This holds beyond the reranked hits, up to the number at which the command refuses."""
     (answer,), (refused,) = answers["more hits"], answers["too many"]
     assert (answer["hits"], len(answer["root"]["children"])) == (120, 120)
     assert "target_num_hits: 120" in answer["tree"]
@@ -363,7 +363,7 @@ def test_words_are_searched_for_as_they_are(answers: dict[str, list[dict[str, An
     assert answer["tree"] == f"weak_and {{ target_num_hits: {PARAMS.vespa.rerank_count} {' '.join(terms)} }}"
 
 
-def test_what_the_command_refuses_vespa_refuses(answers: dict[str, list[dict[str, Any]]]) -> None:
+def test_vespa_refuses_queries_that_the_command_refuses(answers: dict[str, list[dict[str, Any]]]) -> None:
     assert [answer["status"] for answer in answers["nothing"]] == [400] * len(NOTHING)
 
 
@@ -371,7 +371,7 @@ def test_what_the_command_refuses_vespa_refuses(answers: dict[str, list[dict[str
 def test_samples_queries_have_the_pipelines_ndcg(
     answers: dict[str, list[dict[str, Any]]], held_out: pd.DataFrame, profile: str, model: Model, within: float
 ) -> None:
-    """Of the same hits, each query's judged documents: by the whole container, and by Ranker."""
+    """Both rank the same hits, each query's judged documents: the whole container, and Ranker."""
     run = pd.concat([rows for _, rows in held_out.groupby("query_id")], ignore_index=True)
     assert all("errors" not in answer["root"] for answer in answers[profile]), answers[profile][0]["root"]
     relevance = {
@@ -389,7 +389,7 @@ def test_samples_queries_have_the_pipelines_ndcg(
 
 @pytest.fixture(scope="module")
 def oldest(folder: Path, exact: Path) -> dict[str, Any]:
-    """What a Vespa of December 2024 does, the oldest that is supported."""
+    """The results of a Vespa of December 2024, the oldest that is supported."""
     request: Request = {
         "deploy": {"step": "deploy", "application": str(PACKAGE)},
         "tokens": {"step": "tokens", "application": str(PACKAGE), "texts": texts()},
@@ -412,7 +412,7 @@ def test_oldest_vespa_deploys_and_scores_the_package(oldest: dict[str, Any], new
 
 
 def test_bench_measures_before_and_now(tmp_path: Path) -> None:
-    """Three hits by each model; before, the model ran twice a hit."""
+    """Three hits by each model; the previous package ran the model twice a hit."""
     measured, tokens = measure(EXPORTED, ROOT / paths.DOCUMENTS, read_settings(PACKAGE), (3,), (16,), tmp_path)
     runs = {(row["case"], row["way"]): (row["hits"], row["runs"]) for row in measured}
     assert runs == {

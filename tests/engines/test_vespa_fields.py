@@ -1,4 +1,4 @@
-"""Documents of title and text in Vespa's own code: deployed, and tokens and scores of both as Ranker has them."""
+"""Documents of title and text in Vespa's own code: their tokens and scores equal Ranker's."""
 
 import os
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_fed_documents_have_the_tokens_that_ranker_gives_them(found: dict[str, A
 
 
 def test_fed_documents_have_the_scores_that_ranker_gives_them(found: dict[str, Any], ranker_folder: Path) -> None:
-    """Fed in two fields, tokenised and reranked by Vespa; one text to Ranker."""
+    """Vespa tokenises and reranks two fields; Ranker gets one text."""
     ranker = Ranker(ranker_folder, "fp32")
     encoded = ranker.encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
     ours = ranker.score_unbatched(ranker.encode_query(QUERY), encoded)
@@ -84,11 +84,11 @@ def test_fed_documents_have_the_scores_that_ranker_gives_them(found: dict[str, A
     vespas = dict(zip(reranked["order"], reranked["relevance"], strict=True))
     assert reranked["runs"] == len(DOCUMENTS)
     np.testing.assert_allclose([vespas[document_id] for document_id, *_ in DOCUMENTS], ours, atol=1e-5)
-    titles = ranker.encode_documents([title for _, title, _ in DOCUMENTS])  # alone, they have other scores
+    titles = ranker.encode_documents([title for _, title, _ in DOCUMENTS])  # alone, these texts have other scores
     assert np.abs(ours - ranker.score_unbatched(ranker.encode_query(QUERY), titles)).max() > 1e-3
 
 
 def test_an_update_of_one_field_makes_the_tokens_of_that_alone(found: dict[str, Any], ranker_folder: Path) -> None:
-    """Vespa does not have the other at hand; docs/vespa.md says to feed whole documents."""
+    """An update does not load the other field, so docs/vespa.md says to feed whole documents."""
     (tokens,) = Ranker(ranker_folder).encode_documents(["Zika virus"])
     assert found["index"]["update"]["tokens"][: len(tokens) + 1] == [*tokens, 0]

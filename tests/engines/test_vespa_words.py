@@ -1,4 +1,4 @@
-"""Words of the first stage's BM25 against those that Vespa's own code indexes and asks for, in several languages."""
+"""The words of our BM25 first stage equal those that Vespa's own code indexes and queries, in several languages."""
 
 import os
 import re
@@ -68,7 +68,7 @@ def _at_hand() -> None:
 
 @pytest.fixture(scope="module")
 def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A package by language."""
+    """One package for each language."""
     folder = tmp_path_factory.mktemp("packages")
     for language in ("en", *TEXTS):
         settings = QuerySettings(language, 9, 5000)
@@ -91,9 +91,9 @@ def newest(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def asked(answer: dict[str, Any]) -> list[str]:
-    """The words of a query's tree; a number has lost its leading zeros."""
+    """The words of a query's tree; numbers lose their leading zeros."""
     found = re.findall(r'default: (?:number: )?"?([^" }]*)"? ?\}', answer["tree"])
-    return [word or "0" for word in found]  # as text, a tree leaves the number 0 out
+    return [word or "0" for word in found]  # a tree printed as text leaves out the number 0
 
 
 def texts_of(language: str) -> list[str]:
@@ -101,7 +101,7 @@ def texts_of(language: str) -> list[str]:
 
 
 def differing(language: str, found: list[list[str]], ours: list[list[str]]) -> dict[str, tuple[str, ...]]:
-    """Words of each text that differ: ours, Vespa's and so on."""
+    """Differing words of each text: ours, then Vespa's, in turn."""
     pairs = zip(texts_of(language), ours, found, strict=True)
     return {
         text: tuple(word for pair in zip_longest(words, terms) for word in pair if pair[0] != pair[1])
@@ -110,7 +110,7 @@ def differing(language: str, found: list[list[str]], ours: list[list[str]]) -> d
     }
 
 
-# Of all texts here, the one word that PyStemmer's Snowball stems otherwise than OpenNLP's.
+# The only word in these texts that PyStemmer's Snowball and OpenNLP's stem differently.
 KNOWN = {"en": {next(text for text in ODD if "added" in text): ("ad", "add")}}
 
 
@@ -138,7 +138,7 @@ def test_words_are_those_of_the_oldest_vespa(packages: dict[str, Path], tmp_path
             "texts": [text.translate(DROPPED) for text in texts_of(language)],
         }
         for language in ("en", *TEXTS)
-        if stemmer_of(language)  # the step asks for stems, whatever the schema says
+        if stemmer_of(language)  # the query step asks for stems in every schema
     }
     for language, answer in harness.run(request, tmp_path, harness.OLDEST).items():
         ours = [analyser(language)(text) for text in texts_of(language)]

@@ -1,1 +1,1 @@
-"""Fuzzing of what reads a user's files: one function for bytes of any kind, run by Hypothesis and by Atheris."""
+"""Fuzzing of the readers of user files: one function of arbitrary bytes each, run by Hypothesis and by Atheris."""

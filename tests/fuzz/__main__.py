@@ -1,6 +1,6 @@
-"""Fuzz one target with Atheris, which follows the code's branches: python -m tests.fuzz NAME [libFuzzer's arguments].
+"""Fuzz one target with Atheris, guided by code coverage: python -m tests.fuzz NAME [libFuzzer's arguments].
 
-It stops at the first crash and writes what led to it; `-max_total_time=600` bounds it.
+It stops at the first crash and writes the input that caused it; `-max_total_time=600` bounds it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What reads a user's files, given any bytes: it works, or it raises InputError and nothing else."""
+"""Readers of user files, given any bytes: each must return normally or raise InputError, and no other error."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ LAYOUT = Layout(8, 12, cls_id=2, sep_id=3, pad_id=0)
 
 
 def _read(name: str, read: Callable[[Path], object]) -> Target:
-    """A target that writes its bytes to a file of this name and reads it; a refusal is one line."""
+    """A target that writes its bytes to a file of this name and reads it; an InputError must be one line."""
 
     def target(data: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -49,13 +49,13 @@ def _judgements(path: Path) -> None:
 
 
 def _digests(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # the file it would have a digest of is not there
+    with contextlib.suppress(FileNotFoundError):  # the file for this digest does not exist
         check_digests(path.parent, "model.onnx")
 
 
 def lay_out_pair(data: bytes) -> None:
-    """The contract for any token ids: their cut, and what stands around them."""
-    ids = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).astype(np.int64) + 4  # no special ones
+    """The contract for any token ids: where it cuts them, and which special tokens surround them."""
+    ids = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).astype(np.int64) + 4  # no special tokens
     query, document = ids[::2], ids[1::2]
     batch = {name: array[0] for name, array in lay_out(LAYOUT, [query], [document]).items()}
     q, d = query[:6].tolist(), document[:11].tolist()
@@ -76,7 +76,7 @@ TARGETS: dict[str, Target] = {
     "lay_out": lay_out_pair,
 }
 
-# What to start from: whole files, small.
+# Seeds of the search: whole files, small.
 SEEDS: dict[str, bytes] = {
     "labelled_data": json.dumps(QUERIES).encode(),
     "judgements": b'document_id,query_id,label,title-full\na,0,1,"Masks, ""again"""\nb,1,0,Bats\nb,1,2.0,Bats\n',
@@ -89,7 +89,7 @@ SEEDS: dict[str, bytes] = {
 
 
 def seeds() -> dict[str, bytes]:
-    """SEEDS, and those that are made or lie elsewhere."""
+    """SEEDS, and the seeds that are generated or stored elsewhere."""
     import pandas as pd
 
     params = (Path(__file__).parent.parent.parent / "params.yaml").read_bytes()

@@ -1,7 +1,7 @@
-"""Python runs this file at its start where its folder is on PYTHONPATH: it records what a stage reads of params.yaml.
+"""Record the params.yaml values that a stage reads; Python runs this file at start if its folder is on PYTHONPATH.
 
-Appends a line `STAGE SECTION.NAME` to the file that RECORDED names, for each value that a stage's process read. Of the
-cross-validation, a stage is called crossval/NAME.
+Appends a line `STAGE SECTION.NAME` to the file named by RECORDED for each value that a stage's process reads. A stage
+of the cross-validation is called crossval/NAME.
 """
 
 import atexit
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def stage(arguments: list[str]) -> str:
-    """The stage that a command line runs, or nothing."""
+    """The stage that a command line runs, or None."""
     for module, recipe in zip(arguments, [*arguments[1:], ""], strict=True):
         package, _, name = module.partition(".")
         if package == "stages":
@@ -39,14 +39,14 @@ if STAGE and "RECORDED" in os.environ:
     from ranker.project.params import Section
 
     PROJECT = Path(params.__file__).parent
-    VALIDATE = {PROJECT / "params.py", PROJECT / "preflight.py"}  # which decide nothing of the outputs
+    VALIDATE = {PROJECT / "params.py", PROJECT / "preflight.py"}  # params that do not affect outputs
 
     read: set[str] = set()
-    loaded: set[int] = set()  # sections of params.yaml; others a stage makes up for itself
+    loaded: set[int] = set()  # sections of params.yaml; a stage constructs others itself
     plain = Section.__getattribute__
 
     def validates() -> bool:
-        """Whether who asks for a value is one of VALIDATE."""
+        """True if the caller that reads a value is one of VALIDATE."""
         return Path(sys._getframe(2).f_code.co_filename) in VALIDATE
 
     def recording(self: Section, name: str) -> object:

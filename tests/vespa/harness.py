@@ -1,4 +1,4 @@
-"""Build the Maven project in this folder, and have Vespa's own Java code do something with an application package."""
+"""Build the Maven project in this folder, and run Vespa's own Java code on an application package."""
 
 import json
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-NEWEST, OLDEST = "8.700.24", "8.458.13"  # pom.xml says what they are
+NEWEST, OLDEST = "8.700.24", "8.458.13"  # pom.xml describes them
 JDK = 17
 ABSENT = re.compile(r"[^\n]*(?:could not be resolved|Could not (?:resolve|find|transfer)|Cannot access)[^\n]*")
 
 
 class MissingError(Exception):
-    """What the harness needs and this machine lacks, in a line."""
+    """One line with the requirements of the harness that this machine lacks."""
 
 
 def jdk() -> Path:
-    """The folder of the JDK that Maven uses; MissingError without either, or where it is too old."""
+    """The folder of the JDK that Maven uses; MissingError without either, or if it is too old."""
     if not shutil.which("mvn"):
         raise MissingError("mvn: expected Maven, found none")
     told = subprocess.run(["mvn", "-v"], capture_output=True, text=True).stdout
@@ -31,9 +31,9 @@ def jdk() -> Path:
 
 
 def build(version: str = NEWEST) -> str:
-    """Compile for a version of Vespa; returns the class path. MissingError without the artifacts.
+    """Compile for a version of Vespa; return the class path. MissingError without the artifacts.
 
-    MAVEN_ARGS may say where the local repository is (-Dmaven.repo.local); Maven reads it itself from 3.9 on.
+    MAVEN_ARGS may give the local repository (-Dmaven.repo.local); Maven reads it itself from 3.9 on.
     """
     options = [*shlex.split(os.environ.get("MAVEN_ARGS", "")), f"-Dvespa.version={version}"]
     maven = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), *options, "process-classes"]
@@ -47,14 +47,14 @@ def build(version: str = NEWEST) -> str:
 
 
 def run(request: dict[str, dict[str, Any]], work: Path, version: str = NEWEST) -> dict[str, Any]:
-    """What Vespa does in each step of a request (harness.Main), by name; `work` is an empty folder.
+    """Run each step of a request (harness.Main) in Vespa; return results by name. `work` is an empty folder.
 
-    RuntimeError where a step throws, with its stack.
+    RuntimeError if a step throws, with its stack.
     """
     java, classes = str(jdk() / "bin/java"), build(version)
     (work / "request.json").write_text(json.dumps(request))
     (work / "tmp").mkdir()
-    fakes = f"{HERE / 'fakebin'}{os.pathsep}{os.environ['PATH']}"  # of two C++ programs
+    fakes = f"{HERE / 'fakebin'}{os.pathsep}{os.environ['PATH']}"  # for two C++ programs
     environment = {
         "PATH": fakes,
         "HARNESS_TARGET": str(work),
