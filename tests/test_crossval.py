@@ -76,7 +76,7 @@ def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_docume
 
 
 def test_compare_slice_keeps_queries_that_have_a_relevant_document_in_it() -> None:
-    """Of query 1, the relevant document was seen; query 4 is query 2 again."""
+    """Training saw the relevant document of query 1; query 4 is query 2 again."""
     run = pd.concat([rows := make_run((True, False, True, True, True)), rows[2:4].replace("2", "4")])
     seeds = {seed: run.join(rows["cross_encoder"]) for seed, rows in make_seeds(rows).items()}
     found = compare_slice({seed: rows[rows["unseen"]].reset_index(drop=True) for seed, rows in seeds.items()}, 1)
@@ -279,7 +279,7 @@ def write_hits(hits: list[tuple[str, str]]) -> None:
 
 
 def test_rerank_over_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
-    """Of query 1, the hit that nobody judged is first, b (not relevant) second, a (relevant) third."""
+    """For query 1, the first hit is unjudged, the second (b) not relevant, the third (a) relevant."""
     write_hits([("1", "new"), ("1", "b"), ("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
     scores = {"new": 3.0, "b": 1.0, "a": 2.0}
     seeds = {"cross_encoder": (21, 22)} | dict.fromkeys(TRAINED_ONCE, (PARAMS.train.seed,))

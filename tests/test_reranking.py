@@ -162,7 +162,7 @@ def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
 
 
 def test_compare_hits_leaves_the_ceiling_out() -> None:
-    """What no one could deploy is no system: nothing is compared with it."""
+    """The perfect order cannot be deployed, so it is compared with no system."""
     judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
     hits = make_hits({str(query): "ab" for query in range(9)}, [1.0, 2.0] * 9, [2.0, 1.0] * 9)
     measured = measure_hits(judged, hits, 100)
