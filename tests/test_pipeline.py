@@ -300,11 +300,11 @@ def test_dvc_plots_draw_what_dvc_yaml_has(clean: Path, run: Run) -> None:
     assert {value["field"] for value in values["ROC"]} == {"cross_encoder", "bm25", "base_cosine"}
 
 
-@pytest.mark.parametrize("drawn", ["show", "diff"])
-def test_dvc_plots_pages_draw_every_plot(clean: Path, run: Run, chromium: Browser, drawn: str) -> None:
+@pytest.mark.parametrize("asked", [command("dvc plots show"), command("dvc plots diff")])
+def test_dvc_plots_pages_draw_every_plot(clean: Path, run: Run, chromium: Browser, asked: str) -> None:
     run(f"python -m scripts.plots_page {clean / 'plots.html'}", clean)  # as make does once
     run(f"dvc config --local plots.html_template {clean / 'plots.html'}", clean)
-    run(command(f"dvc plots {drawn}"), clean)
+    run(asked, clean)
     declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     names = {values["title"]: name for plot in declared for name, values in plot.items()}
     for width in (1280, 400):
@@ -312,7 +312,7 @@ def test_dvc_plots_pages_draw_every_plot(clean: Path, run: Run, chromium: Browse
         shown = {names[caption]: count for caption, count in drew.items()}
         assert set(shown) == PLOTS
         assert all(shown.values()), shown
-        lines = 3 if drawn == "show" else 6
+        lines = 3 if "show" in asked else 6
         assert shown["ROC"] == shown["depth"] == shown["precision and recall"] == lines
 
 
