@@ -5,6 +5,7 @@ With several processes (train.launcher), only the first logs and writes.
 python -m stages.train
 """
 
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from transformers import BertForSequenceClassification
 
 from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, sha256, write_json
+from ranker.common.files import atomic, code_digest, sha256, write_json
 from ranker.model.cross_encoder import CrossEncoder, initial_model, is_sentence_encoder, save_model
 from ranker.model.dataset import EncodedPairs, load_training_pairs, targets
 from ranker.model.features import FEATURES_FILE
@@ -25,6 +26,13 @@ from ranker.splits.folds import training_sides
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.curves import EvalLogger
 from ranker.training.head import Featured, train_head
+
+# The code that makes the weights: this stage's code deps in dvc.yaml.
+CODE = (
+    *(Path("ranker") / wing for wing in ("common", "contract", "metrics", "model", "project", "training")),
+    Path("ranker/splits/folds.py"),
+    Path("stages/train.py"),
+)
 
 
 def train(
@@ -88,9 +96,8 @@ def main() -> None:
     if is_main_process():
         with atomic(paths.CHECKPOINT) as partial:
             save_model(model, paths.BASE_MODEL, partial)
-            write_json(
-                partial / paths.TRAINING_FILE, machine(params.train.precision) | {"data": data_digests(mined > 0)}
-            )
+            made_of = {"data": data_digests(mined > 0), "code": code_digest(*CODE)}
+            write_json(partial / paths.TRAINING_FILE, machine(params.train.precision) | made_of)
         remove_checkpoints("train")
 
 

@@ -112,7 +112,7 @@ def test_evaluate_tells_what_tables_do_not_show(repository: Path) -> None:
 
 
 def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run) -> None:
-    """Compute the code's digest by sha256sum, over every file that stage export declares."""
+    """Compute the digests of code by sha256sum, over the files that the stages declare."""
     folder = repository / paths.RANKER
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {name: sha256(folder / name) for name in manifest["files"]} == manifest["files"]
@@ -123,12 +123,14 @@ def test_export_seals_what_it_made(repository: Path, base_model: Path, run: Run)
     assert made_of["base_model"] == folder_digest(base_model)
     assert made_of["trained_on"]["precision"] == "fp32"
     assert made_of["trained_on"]["versions"]["torch"] == version("torch")
-    deps = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]["export"]["deps"]
-    wings, files = (sorted(dep for dep in deps if dep.startswith(package)) for package in ("ranker/", "stages/"))
-    sums = [f"(cd ranker && find {Path(wing).name} -name '*.py' | LC_ALL=C sort | xargs sha256sum)" for wing in wings]
-    sums += [f"(cd stages && sha256sum {Path(file).name})" for file in files]
-    code = run(f"({' && '.join(sums)}) | sha256sum", repository).stdout
-    assert made_of["code"] == code.split()[0]
+    stages = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]
+    for stage in ("train", "export"):
+        code = sorted(dep for dep in stages[stage]["deps"] if dep.startswith(("ranker/", "stages/")))
+        sums = [
+            f"(cd {Path(dep).parent} && find {Path(dep).name} -name '*.py' | LC_ALL=C sort | xargs sha256sum)"
+            for dep in code
+        ]
+        assert made_of["code"][stage] == run(f"({' && '.join(sums)}) | sha256sum", repository).stdout.split()[0]
     assert manifest["params"]["train"]["precision"] == "fp32"
     contract = json.loads((folder / "encoding.json").read_text())
     assert contract["tokenizer_sha256"] == sha256(folder / "tokenizer.json")

@@ -40,7 +40,7 @@ class MadeOf(TypedDict):
     params: NotRequired[str]
     data: dict[str, str]
     base_model: str
-    code: str
+    code: dict[str, str]  # by stage
     trained_on: Machine
 
 
