@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 from pydantic import ValidationError
 
 from ranker.common.errors import InputError
@@ -185,3 +186,17 @@ def test_load_crossval_params_takes_two_folds(tmp_path: Path) -> None:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     set_params(tmp_path, split__folds=2, crossval__folds="[0, 1]", crossval__seeds="[13]", crossval__compare="[all]")
     assert load_crossval_params(tmp_path / "params.yaml").crossval.folds == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"), [("train", "epochs", 3), ("fetch", "id", "x"), ("split", "seed", 14)]
+)
+def test_dvc_changes_one_line_for_one_scalar(tmp_path: Path, section: str, name: str, value: object) -> None:
+    """By the function of `dvc exp run -S`: params.yaml has the quotes, lists and line breaks that DVC writes."""
+    file, before = tmp_path / "params.yaml", (ROOT / "params.yaml").read_text().splitlines()
+    shutil.copyfile(ROOT / "params.yaml", file)
+    with modify_yaml(str(file)) as content:
+        content[section][name] = value
+    after = file.read_text().splitlines()
+    assert len(after) == len(before)
+    assert sum(one != other for one, other in zip(before, after, strict=True)) == 1
