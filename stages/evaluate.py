@@ -63,7 +63,6 @@ def held_out_run(params: Params) -> pd.DataFrame:
 
 def write_served(served: Served, queries: pd.DataFrame, params: Params) -> None:
     """Write the evaluation of the served rankings."""
-    write_means(paths.RERANKED_METRICS, served.means)
     strongest = served.comparison["headline"]["strongest"]
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(served.judged, queries, served.means, strongest))
     tables.write_csv(paths.DEPTH_CURVE, served.curve)
@@ -75,7 +74,7 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
     """Write the comparison, and a flat file of measures for each system, for `dvc metrics show`."""
     comparison, means, served = found.comparison, found.measures.means, found.served
     queries = tables.read_texts(paths.SPLIT_QUERIES)
-    write_means(paths.METRICS, means)
+    write_means(paths.METRICS, means, {paths.RERANKED_METRICS.name: served.means} if served else {})
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(found.judged, queries, means, strongest))
     runs = runs_of(found.judged, [name for name in means if name in found.judged])

@@ -142,8 +142,13 @@ def test_params_do_not_change_after_loading() -> None:
 
 
 def test_every_parameter_has_a_comment() -> None:
+    """The comment stands beside the parameter, or on the line above it."""
+    lines = [line for line in (ROOT / "params.yaml").read_text().splitlines() if not line.startswith("  - ")]
+    above = ["", *lines]
     bare = [
-        line for line in (ROOT / "params.yaml").read_text().splitlines() if line.startswith("  ") and "  # " not in line
+        line
+        for line, last in zip(lines, above, strict=False)
+        if line.startswith("  ") and "  # " not in line and not last.startswith("  # ")
     ]
     assert bare == []
 

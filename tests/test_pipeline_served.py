@@ -104,7 +104,7 @@ def test_grades_outlive_dvc_exp_apply_and_every_stage(clean: Path, run: Run) -> 
     assert file.read_bytes() == before
     run(merge, clean)
     assert file.read_bytes() == judged
-    assert "0 new judgements (0 relevant, 0 of new queries), 0 revised, 2 known" in run(merge, clean).stdout
+    assert "0 new judgements (0 relevant, 0 of new queries), 0 revised, 2 unchanged" in run(merge, clean).stdout
     run(command('git commit -m "Judge more" data/judged.csv'), clean)
     run("dvc repro join", clean)
     assert read_json(clean / paths.JOIN_COUNTS)["read"]["own_judgements"] == 2
@@ -215,4 +215,4 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
         "judged": 1.0,
     }
     assert pd.read_csv(paths.TO_JUDGE).empty
-    assert "No gain over the first stage" in paths.REPORT.read_text()
+    assert "No depth has a significant gain over the first stage" in paths.REPORT.read_text()
