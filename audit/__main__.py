@@ -27,7 +27,7 @@ RAW = Path("data/raw")
 RANKER = Path("models/ranker")
 DRAWS = 4000  # random orders, random signs
 Row = dict[str, Any]
-STEMMED = "ar ca da de el en es fi fr ga hu id it nb nn no nl pt ro ru sv tr".split()  # Vespa's Snowball languages
+STEMMED = regex.compile("ar|ca|da|de|el|en|es|fi|fr|ga|hu|id|it|nb|nn|no|nl|pt|ro|ru|sv|tr")  # by Vespa with Snowball
 
 
 def rows(path: str) -> list[Row]:
@@ -99,7 +99,9 @@ def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
     """Vespa's formula, k1 1.2, b 0.75, over all judged documents, summed over their fields."""
     params = read_json(RANKER / "manifest.json")["params"]
     language = params["first_stage"]["language"].split("-")[0]
-    stem = Stemmer.Stemmer("no" if language in ("nb", "nn") else language).stemWord if language in STEMMED else str
+    stem = (
+        Stemmer.Stemmer("no" if language in ("nb", "nn") else language).stemWord if STEMMED.fullmatch(language) else str
+    )
 
     def terms(text: str) -> list[str]:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf" and (c >= " " or c in "\t\n\r"))
