@@ -55,28 +55,28 @@ ODD = {
 }
 # The text a user types -> the words that are searched. userInput's own grammar would read most of these differently.
 GRAMMAR: dict[str, list[str | int]] = {
-    QUERY: ["mask", "in", "hospital"],
+    QUERY: ["mask", "in", "hospit"],
     "covid-19": ["covid", 19],
-    "covid -vaccine": ["covid", "vaccine"],
+    "covid -vaccine": ["covid", "vaccin"],
     "masks*": ["mask"],
-    "title:masks": ["title", "mask"],
+    "title:masks": ["titl", "mask"],
     "foo:bar": ["foo", "bar"],
-    '"covid vaccine" trial': ["covid", "vaccine", "trial"],
+    '"covid vaccine" trial': ["covid", "vaccin", "trial"],
     "(bats or civets) virus": ["bat", "or", "civet", "virus"],
-    '"unclosed': ["unclosed"],
+    '"unclosed': ["unclos"],
     "(x": ["x"],
     "a AND b": ["a", "and", "b"],
     "+covid": ["covid"],
     "what is R0?": ["what", "is", "r0"],
     "SARS-CoV-2: a review": ["sar", "cov", 2, "a", "review"],
-    "naïve Ångström": ["naive", "angstrom"],
+    "naïve Ångström": ["naiv", "angstrom"],
     "bats\u0007and\u0000 birds": ["batsand", "bird"],
     "中国 病毒": ["中国", "病毒"],
     "🦠": ["🦠"],
-    "saliva and urine": ["saliva", "and", "urine"],
+    "saliva and urine": ["saliva", "and", "urin"],
 }
 NOTHING = ["...", "-", "!!!", " ", "“”", "\u0007"]
-# In another language the stems of these words would be saliv, urin, zik, colomb; an English query has other stems.
+# Another language would stem these words as saliv, urin, zik, colomb; an English query has saliva and zika.
 ZIKA = "Testing saliva and urine for Zika virus RNA in pregnant women, Colombia"
 
 
@@ -290,7 +290,7 @@ def test_fed_titles_have_the_tokens_that_ranker_gives_them(newest: dict[str, Any
     for document, tokens in zip(documents, encoded, strict=True):
         assert document.get("tokens", [0] * 95) == padded(tokens, 95), document
     without = [document["document_id"] for document in documents if "tokens" not in document]
-    assert without == ["nothing but a control character", "blank", "empty"]
+    assert without == ["nothing but a control character", "blank", "empty", "no width"]
 
 
 def test_an_update_of_a_title_makes_its_tokens_anew(newest: dict[str, Any]) -> None:
@@ -301,7 +301,7 @@ def test_an_update_of_a_title_makes_its_tokens_anew(newest: dict[str, Any]) -> N
 
 def test_titles_and_queries_are_of_one_language(newest: dict[str, Any]) -> None:
     (terms,) = [document["terms"] for document in newest["index"]["documents"] if document["title"] == ZIKA]
-    assert {"saliva", "urine", "zika", "colombia"} <= set(terms)
+    assert {"saliva", "urin", "zika", "colombia"} <= set(terms)
 
 
 def test_vespa_and_the_feed_agree_on_text_characters(newest: dict[str, Any]) -> None:

@@ -126,7 +126,11 @@ def test_words_are_those_that_vespa_asks_for(newest: dict[str, Any], language: s
     found = [asked(answer) for answer in newest[f"{language} ask"]["answers"]]
     words = [analyser(language)(text) for text in texts_of(language)]
     ours = [[word.lstrip("0") or "0" if word.isdigit() else word for word in of_text] for of_text in words]
-    assert differing(language, found, ours) == KNOWN.get(language, {})
+    differ = differing(language, found, ours)
+    assert {text for text in differ if "\u00b2" not in text} == set(KNOWN.get(language, {}))
+    if language == "en":  # Vespa asks for no superscript, fraction or number in a circle, which it indexes
+        (odd,) = [terms for text, terms in zip(ODD, found, strict=False) if "\u00b2" in text]
+        assert odd[:4] == ["x", "and", "fine", "abc"]
 
 
 def test_words_are_those_of_the_oldest_vespa(packages: dict[str, Path], tmp_path: Path) -> None:

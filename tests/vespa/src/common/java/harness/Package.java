@@ -10,6 +10,7 @@ import com.yahoo.config.model.api.ValidationParameters;
 import com.yahoo.config.model.application.provider.ApplicationPackageXmlFilesValidator;
 import com.yahoo.config.model.application.provider.FilesApplicationPackage;
 import com.yahoo.config.model.application.provider.MockFileRegistry;
+import com.yahoo.config.model.application.provider.StaticConfigDefinitionRepo;
 import com.yahoo.config.model.deploy.DeployState;
 import com.yahoo.config.model.deploy.TestProperties;
 import com.yahoo.config.provision.Zone;
@@ -29,6 +30,7 @@ import com.yahoo.vespa.model.search.DocumentDatabase;
 import com.yahoo.vespa.model.search.IndexedSearchCluster;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,6 +71,7 @@ final class Package {
         this.state = new DeployState.Builder()
                 .applicationPackage(preprocessed)
                 .fileRegistry(new MockFileRegistry()) // a file's reference is its path in the package
+                .configDefinitionRepo(definitions())
                 .deployLogger(logger)
                 .properties(new TestProperties().setFirstTimeDeployment(true))
                 .vespaVersion(Vtag.currentVersion)
@@ -77,6 +80,15 @@ final class Package {
         if (validate) new Validation().validate(model, parameters, state);
         this.cluster = (IndexedSearchCluster) model.getSearchClusters().get(0);
         this.database = cluster.getDocumentDB(SCHEMA);
+    }
+
+    /** What services.xml may configure, which a config server has on disk: here the linguistics, as in their jar. */
+    private static StaticConfigDefinitionRepo definitions() throws IOException {
+        Path folder = Files.createTempDirectory("definitions-");
+        try (InputStream definition = OpenNlpConfig.class.getResourceAsStream("/configdefinitions/open-nlp.def")) {
+            Files.copy(definition, folder.resolve("ai.vespa.opennlp.open-nlp.def"));
+        }
+        return new StaticConfigDefinitionRepo(folder.toFile());
     }
 
     /** A copy of the package in a folder, because Vespa writes into what it reads. */
