@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ranker.data.tutorial import JUDGEMENTS_FILE as JUDGEMENTS
-from ranker.data.tutorial import LABELLED_DATA_FILE as LABELLED
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 
 SAMPLE = Path("data/sample")
 SEED = 13
@@ -33,8 +32,10 @@ class Pairs:
 
 def read_pairs(folder: Path) -> Pairs:
     """Pairs of a folder, as the tutorial reads them: the query's text from the JSON, all else from the CSV."""
-    queries = {str(entry["query_id"]): entry["query"] for entry in json.loads((folder / LABELLED).read_text("utf-8"))}
-    rows = pd.read_csv(folder / JUDGEMENTS, dtype={"query_id": str, "title-full": str}, keep_default_na=False)
+    queries = {
+        str(entry["query_id"]): entry["query"] for entry in json.loads((folder / LABELLED_DATA_FILE).read_text("utf-8"))
+    }
+    rows = pd.read_csv(folder / JUDGEMENTS_FILE, dtype={"query_id": str, "title-full": str}, keep_default_na=False)
     labels = (rows["label"].astype(int) > 0).astype(int)
     return Pairs([queries[query_id] for query_id in rows["query_id"]], rows["title-full"].tolist(), labels.tolist())
 
@@ -44,14 +45,14 @@ def write_full_size(source: Path, destination: Path) -> None:
 
     A document without a title gets one of `source`'s, drawn with replacement.
     """
-    rows = pd.read_csv(source / JUDGEMENTS, dtype=str, keep_default_na=False)
+    rows = pd.read_csv(source / JUDGEMENTS_FILE, dtype=str, keep_default_na=False)
     titles = rows[rows["title-full"].str.strip() != ""].drop_duplicates("document_id").set_index("document_id")
-    labelled = (source / LABELLED).read_text("utf-8")
+    labelled = (source / LABELLED_DATA_FILE).read_text("utf-8")
     judged = pd.json_normalize(json.loads(labelled), "relevant_docs", "query_id")
     judged = judged.rename(columns={"id": "document_id", "score": "label"})
     known = titles["title-full"].reindex(judged["document_id"].unique())
     drawn = np.random.default_rng(SEED).choice(titles["title-full"].to_numpy(), len(known))
     judged["title-full"] = judged["document_id"].map(known.fillna(pd.Series(drawn, known.index)))
     destination.mkdir(parents=True)
-    (destination / LABELLED).write_text(labelled, "utf-8")
-    judged.to_csv(destination / JUDGEMENTS, index=False)
+    (destination / LABELLED_DATA_FILE).write_text(labelled, "utf-8")
+    judged.to_csv(destination / JUDGEMENTS_FILE, index=False)

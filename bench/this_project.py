@@ -12,10 +12,11 @@ from transformers import BertConfig
 
 import stages.encode
 import stages.join
-from bench.data import JUDGEMENTS, LABELLED, Pairs
+from bench.data import Pairs
 from bench.runner import Calls
 from ranker.contract.folder import MODEL_FILES, Model
 from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.export.int8 import SCHEMES, prepare, quantise
 from ranker.model.cross_encoder import new_classifier, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, encode_pairs
@@ -37,7 +38,7 @@ def encode(folder: Path, base_model: Path) -> Calls:
     """Raw files to stored encodings: stages join and encode, in a new folder where stage fetch seems to have run."""
     workspace = Path(tempfile.mkdtemp())
     shutil.copyfile("params.yaml", workspace / "params.yaml")
-    files = {paths.RAW / name: folder / name for name in (LABELLED, JUDGEMENTS)}
+    files = {paths.RAW / name: folder / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE)}
     for path, source in (files | {paths.BASE_MODEL: base_model}).items():
         (workspace / path).parent.mkdir(parents=True, exist_ok=True)
         (workspace / path).symlink_to(source.absolute())

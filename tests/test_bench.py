@@ -12,6 +12,7 @@ import pytest
 from bench import data, runner
 from bench.runner import Calls, Case, Cost, Job
 from bench.table import OURS, PEER, TUTORIAL, case_rows, markdown
+from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project.params import load_params
 from tests.factories import ROOT
 
@@ -23,8 +24,8 @@ def source(tmp_path: Path) -> Path:
         {"query_id": 1, "query": "masks", "relevant_docs": [{"id": "a", "score": 2}, {"id": "b", "score": 0}]},
         {"query_id": 2, "query": "bats", "relevant_docs": [{"id": "a", "score": 0}, {"id": "c", "score": 1}]},
     ]
-    (tmp_path / data.LABELLED).write_text(json.dumps(labelled))
-    (tmp_path / data.JUDGEMENTS).write_text("document_id,query_id,label,title-full\na,1,2,NA\na,2,0,NA\n")
+    (tmp_path / LABELLED_DATA_FILE).write_text(json.dumps(labelled))
+    (tmp_path / JUDGEMENTS_FILE).write_text("document_id,query_id,label,title-full\na,1,2,NA\na,2,0,NA\n")
     return tmp_path
 
 
