@@ -27,6 +27,12 @@ def losses(project: Path) -> list[float]:
     return pd.read_csv(project / paths.CURVES / "plots/metrics/eval/loss.tsv", sep="\t")["loss"].tolist()
 
 
+def below(process: subprocess.Popen[str]) -> list[str]:
+    """Command lines of all processes below `process`."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [" ".join(child.info["cmdline"] or []) for child in psutil.process_iter(["cmdline"]) if child in children]
+
+
 def test_dvc_exp_run_of_two_processes_trains_what_one_does(clean: Path, run: Run) -> None:
     """Dropout differs here; test_distributed.py compares weights. It stops after train, as the rest is the same."""
     before = losses(clean)
@@ -102,8 +108,11 @@ def test_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
     for line in iter(process.stdout.readline, ""):
         if "search: 1 of 3" in line:
             break
-    assert process.poll() is None
-    time.sleep(3)  # into the second trial
+    # DVC writes the trial's params into the workspace for a moment: once a stage runs, they are only in its copy.
+    deadline = time.monotonic() + 600
+    while not any("-m stages." in command_line for command_line in below(process)):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     result = run(search.format(2), clean)
