@@ -57,7 +57,7 @@ def join_counts() -> Iterator[tuple[str, float]]:
         return
     labelled = read_json(RAW / "labelled_data_all.json")
     known = {str(entry["query_id"]) for entry in labelled}
-    relevant_from = read_json(RANKER / "manifest.json")["params"]["join"]["relevant_from"]
+    min_relevant_grade = read_json(RANKER / "manifest.json")["params"]["join"]["min_relevant_grade"]
     with (RAW / "training_all_jugdments_data.csv").open(encoding="utf-8-sig", newline="") as file:
         listed = [
             (row["query_id"], row["document_id"], row["label"].strip(), row["title-full"])
@@ -76,7 +76,7 @@ def join_counts() -> Iterator[tuple[str, float]]:
     counts = read_json(Path("results/join.json"))["kept"]
     yield "pairs that differ", len(set(kept) ^ set(found))
     yield "grades that differ", sum(found[pair]["grade"] != grade for pair, grade in kept.items() if pair in found)
-    yield "relevant that differ", sum(row["relevant"] != (row["grade"] >= relevant_from) for row in found.values())
+    yield "relevant that differ", sum(row["relevant"] != (row["grade"] >= min_relevant_grade) for row in found.values())
     yield "pairs counted wrong", abs(counts["pairs"] - len(kept))
     yield "documents counted wrong", abs(counts["judged_documents"] - len({document for _, document in kept}))
 

@@ -97,7 +97,7 @@ def main() -> None:
 
     write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
     write_means(paths.CROSSVAL_METRICS, means)
-    print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.by}, reordered")
+    print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.retriever}, reordered")
     print(means_table(served.means))
     print("crossval: judged documents only")
     print(means_table(means))

@@ -15,9 +15,9 @@ from ranker.project.params import Params, load_params
 from stages.join import read_collection
 
 
-def report(merged: Merged, relevant_from: int) -> list[str]:
+def report(merged: Merged, min_relevant_grade: int) -> list[str]:
     """Lines with the counts of a table's changes, and with each revised grade."""
-    relevant = sum(row.grade >= relevant_from for row in merged.new)
+    relevant = sum(row.grade >= min_relevant_grade for row in merged.new)
     return [
         f"{len(merged.new)} new judgements ({relevant} relevant, {merged.of_new_queries} of new queries), "
         f"{len(merged.revised)} revised, {merged.known} unchanged, {merged.without_grade} rows without a grade",
@@ -34,7 +34,7 @@ def judge(table: Path, params: Params, dry_run: bool) -> None:
         raise InputError(f"{paths.RAW}: expected the judged collection, found none: dvc repro fetch")
     file = Path(params.fetch.judgements)
     merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades)
-    for line in report(merged, params.join.relevant_from):
+    for line in report(merged, params.join.min_relevant_grade):
         print(f"judge: {one_line(line)}")
     if dry_run or not merged.new + merged.revised:
         print(f"judge: {file}: {'dry run, ' if dry_run else ''}nothing written")

@@ -1,4 +1,4 @@
-"""Fine-tune a bi-encoder on the training folds if first_stage.by is bi_encoder; otherwise write a note.
+"""Fine-tune a bi-encoder on the training folds if first_stage.retriever is bi_encoder; otherwise write a note.
 
 python -m stages.bi_encoder
 """
@@ -37,8 +37,10 @@ def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, params)
     with atomic(paths.BI_ENCODER) as partial:
         partial.mkdir()
-        write_json(partial / "made_for.json", {"first_stage.by": params.first_stage.by})  # DVC warns of empty folders
-        if params.first_stage.by == "bi_encoder":
+        write_json(
+            partial / "made_for.json", {"first_stage.retriever": params.first_stage.retriever}
+        )  # DVC warns of empty folders
+        if params.first_stage.retriever == "bi_encoder":
             train(params, partial)
 
 

@@ -84,7 +84,7 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
         model = served_model(paths.RANKER, params.vespa.model)
         size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
         comparison["reranked"] = {
-            "first_stage": params.first_stage.by,
+            "first_stage": params.first_stage.retriever,
             "model": model,
             "model_bytes": size,
             **served.comparison,

@@ -63,14 +63,14 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
     """query_id, document_id, score and rank of each query's best documents, the query itself excluded."""
     depth = params.depth + 1  # one of them may be the query itself
     found = []
-    if params.by == "run":
+    if params.retriever == "run":
         found.append(own_hits(params, queries))
-    if params.by == "bi_encoder":
+    if params.retriever == "bi_encoder":
         found.append(bi_encoder_hits(queries, depth))
-    if params.by in ("bm25", "fusion"):
+    if params.retriever in ("bm25", "fusion"):
         say_unstemmed(params.language)
         found.append(bm25_hits(queries, read_fields(), params.language, depth))
-    if params.by in ("cosine", "fusion"):
+    if params.retriever in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
         parts = map(vectors.documents, read_token_parts())
         found.append(cosine_hits(queries["query_id"], asked, parts, depth))
@@ -139,7 +139,7 @@ def main() -> None:
     tables.write_table(paths.HITS, hits[tables.SCHEMAS[paths.HITS].names])
     tables.write_texts(paths.HIT_DOCUMENTS, read_some_documents(set(wanted.to_pylist())), read_some_tokens(wanted))
     without = len(queries) - hits["query_id"].nunique()
-    print(f"first_stage: {params.by}: {len(hits)} hits of {len(queries)} queries, {len(wanted)} documents")
+    print(f"first_stage: {params.retriever}: {len(hits)} hits of {len(queries)} queries, {len(wanted)} documents")
     if without:
         print(f"first_stage: warning: {without} queries have no hits, so their results stay empty")
 

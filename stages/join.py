@@ -90,7 +90,7 @@ def main() -> None:
         write_documents(partial, documents, params.join.document_fields)
         census.check_fields(params.join.document_fields)
         read = readings(tokenizer, queries), readings(tokenizer, texts)
-        joined = join(collection, census, *read, params.join.relevant_from)
+        joined = join(collection, census, *read, params.join.min_relevant_grade)
 
     def drawn(rows: np.ndarray) -> pd.DataFrame:
         found = read_documents_at(rows)

@@ -26,8 +26,10 @@ def main() -> None:
     with atomic(paths.VESPA) as partial:
         model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
-    if params.first_stage.by != "bm25":
-        print(f"package: Vespa's first phase is BM25, but evaluation used first_stage.by {params.first_stage.by}")
+    if params.first_stage.retriever != "bm25":
+        print(
+            f"package: Vespa's first phase is BM25; evaluation had first_stage.retriever {params.first_stage.retriever}"
+        )
     size = model_file(paths.VESPA, version).stat().st_size
     for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")

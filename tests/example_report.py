@@ -126,7 +126,7 @@ def example() -> Results:
             "precision_recall": pd.DataFrame({"recall": [0.0, 1], "cross_encoder": [1.0, 0.2], "bm25": [1, 0.3]}),
         },
         counts={"kept": {"pairs": 69318, "relevant_share": 0.24137931}, "leaks": {"queries_on_both_sides": 0}},
-        params={"join": {"relevant_from": 1}, "fetch": {"judgements": f"https://example.org/{LONG}"}},
+        params={"join": {"min_relevant_grade": 1}, "fetch": {"judgements": f"https://example.org/{LONG}"}},
         digests={"models/ranker/model.onnx": "0123abcd" * 8},
         to_judge=PurePath("results/to_judge.csv"),
     )

@@ -131,15 +131,15 @@ def readings(texts: Mapping[str, str]) -> "pd.Series[int]":
     return read_as(pack(texts, words))
 
 
-def join_texts(collection: Collection, relevant_from: int = 1) -> tuple[Joined, dict[str, str], Census]:
+def join_texts(collection: Collection, min_relevant_grade: int = 1) -> tuple[Joined, dict[str, str], Census]:
     """Join a collection; return the join, the texts of its documents, and their census."""
     census = Census()
     texts = {name: whole_text(fields) for name, fields in census.distinct(collection.documents)}
     queries = dict(zip(collection.queries["query_id"], collection.queries["query"], strict=True))
-    return join(collection, census, readings(queries), readings(texts), relevant_from), texts, census
+    return join(collection, census, readings(queries), readings(texts), min_relevant_grade), texts, census
 
 
-def join_tutorial(folder: Path, relevant_from: int = 1) -> tuple[Joined, pd.DataFrame]:
+def join_tutorial(folder: Path, min_relevant_grade: int = 1) -> tuple[Joined, pd.DataFrame]:
     """Join the tutorial's two files in a folder; return the join and the documents: document_id and title."""
-    result, texts, _ = join_texts(read_tutorial(folder, ["title"]), relevant_from)
+    result, texts, _ = join_texts(read_tutorial(folder, ["title"]), min_relevant_grade)
     return result, pd.DataFrame(list(texts.items()), columns=["document_id", "title"], dtype=str)

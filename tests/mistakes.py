@@ -177,7 +177,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "a data set that the catalogue has not": ({"fetch__format": "ir_datasets", "fetch__id": "cord"}, "fetch: cord: expected to load it through ir_datasets, found:"),
     "a hub model without commit": ({"fetch__base_model": "hub:google/bert@main"}, "fetch.base_model: expected hub:OWNER/NAME@COMMIT with 40 hex digits, package:NAME or path:FOLDER, found 'hub:google/bert@main'"),
     "a package that is not installed": ({"fetch__base_model": "package:no_such_package"}, "base_model: package:no_such_package: expected an installed package, found none of this name"),
-    "relevant_from 0": ({"join__relevant_from": "0"}, "join.relevant_from: expected greater than or equal to 1, found 0"),
+    "min_relevant_grade 0": ({"join__min_relevant_grade": "0"}, "join.min_relevant_grade: expected greater than or equal to 1, found 0"),
     "query_input_size 2": ({"encode__query_input_size": "2"}, "encode.query_input_size: expected greater than or equal to 3, found 2"),
     "more tokens than positions": ({"encode__doc_input_size": "129"}, "encode: params.yaml: encode: expected query_input_size + doc_input_size of at most 160, the base model's positions, found 32 + 129"),
     "split by document": ({"split__by": "document"}, "split.by: expected 'query' or 'pair', found 'document'"),

@@ -163,7 +163,7 @@ def test_stand_ins_of_fewer_documents_than_are_asked_for() -> None:
 
 
 def test_stand_ins_are_for_queries_without_an_irrelevant_document_of_any_grade() -> None:
-    low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # with join.relevant_from: 2
+    low = pairs(("1", "a", 2), ("1", "b", 1)).assign(relevant=[True, False])  # with join.min_relevant_grade: 2
     assert stand(low, "abcd").empty
 
 

@@ -24,10 +24,10 @@ QUERIES = [
 ]
 
 
-def joined(tmp_path: Path, rows: str, queries: list[dict[str, Any]] = QUERIES, relevant_from: int = 1) -> Joined:
+def joined(tmp_path: Path, rows: str, queries: list[dict[str, Any]] = QUERIES, min_relevant_grade: int = 1) -> Joined:
     (tmp_path / LABELLED_DATA_FILE).write_text(json.dumps(queries))
     (tmp_path / JUDGEMENTS_FILE).write_text(HEADER + rows)
-    return join_tutorial(tmp_path, relevant_from)[0]
+    return join_tutorial(tmp_path, min_relevant_grade)[0]
 
 
 def found(result: Joined) -> list[tuple[str, ...]]:
@@ -68,10 +68,11 @@ def test_join_takes_texts_from_the_json_and_all_else_from_the_csv(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("relevant_from", "relevant"), [(1, [False, True, True]), (2, [False, False, True]), (3, [False, False, False])]
+    ("min_relevant_grade", "relevant"),
+    [(1, [False, True, True]), (2, [False, False, True]), (3, [False, False, False])],
 )
-def test_join_decides_what_is_relevant(tmp_path: Path, relevant_from: int, relevant: list[bool]) -> None:
-    result = joined(tmp_path, "a,1,0,A\nb,1,1,B\nc,1,2,C\n", relevant_from=relevant_from)
+def test_join_decides_what_is_relevant(tmp_path: Path, min_relevant_grade: int, relevant: list[bool]) -> None:
+    result = joined(tmp_path, "a,1,0,A\nb,1,1,B\nc,1,2,C\n", min_relevant_grade=min_relevant_grade)
     assert result.pairs["relevant"].tolist() == relevant
     assert result.pairs["grade"].tolist() == [0, 1, 2]
 

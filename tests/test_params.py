@@ -79,17 +79,23 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
             "vespa.rerank_count: expected at most first_stage.depth (200), because evaluation reranks those hits",
         ),
         (
-            changed("first_stage", by="run"),
-            "first_stage.run: expected the name of a file in data/runs, because first_stage.by is run, found ''",
+            changed("first_stage", retriever="run"),
+            "first_stage.run: expected a file's name in data/runs, because first_stage.retriever is run, found ''",
         ),
-        (changed("first_stage", by="run", run="../mine"), "first_stage.run: expected the name of a file in data/runs"),
+        (
+            changed("first_stage", retriever="run", run="../mine"),
+            "first_stage.run: expected a file's name in data/runs",
+        ),
         (
             changed("first_stage", language="English"),
             "first_stage.language: expected a language's tag, such as en or zh-hans, found 'English'",
         ),
         (changed("first_stage", language='en"'), "first_stage.language: expected a language's tag, such as en or zh-h"),
         (changed("vespa", language="de"), "vespa.language: "),
-        (changed("first_stage", by="splade"), "first_stage.by: expected 'bm25', 'cosine', 'fusion', 'bi_encoder' or"),
+        (
+            changed("first_stage", retriever="splade"),
+            "first_stage.retriever: expected 'bm25', 'cosine', 'fusion', 'bi_encoder' or",
+        ),
         (changed("first_stage", depth=9), "first_stage.depth: expected greater than or equal to 10, found 9"),
         (changed("vespa", model="int4"), "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
         (changed("split", held_out=-1), "split.held_out: expected a fold, none or a split's name, found -1"),
@@ -101,9 +107,12 @@ def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_pat
         ),
         (
             changed("join", grades=[0, 1, 1]),
-            "join.grades: expected each once, and one of at least relevant_from (1), found [0, 1, 1]",
+            "join.grades: expected each once, and one of at least min_relevant_grade (1), found [0, 1, 1]",
         ),
-        (changed("join", grades=[0, 1], relevant_from=2), "and one of at least relevant_from (2), found [0, 1]"),
+        (
+            changed("join", grades=[0, 1], min_relevant_grade=2),
+            "and one of at least min_relevant_grade (2), found [0, 1]",
+        ),
         (changed("train", targets="ranks"), "train.targets: expected 'graded' or 'binary', found 'ranks'"),
         (changed("train", head="pooler"), "train.head: expected 'cosine' or 'classifier', found 'pooler'"),
         (changed("fetch", folder=" "), "fetch.folder: expected a folder, an archive or its URL, found ' '"),
@@ -172,8 +181,8 @@ def test_every_parameter_has_a_comment() -> None:
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
         (
-            {"crossval__folds": "[0, 1, 2, 3, 4]", "first_stage__by": "bi_encoder"},
-            "first_stage.by: expected an untrained first stage, because cross-validation reorders",
+            {"crossval__folds": "[0, 1, 2, 3, 4]", "first_stage__retriever": "bi_encoder"},
+            "first_stage.retriever: expected an untrained first stage, because cross-validation reorders",
         ),
         ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],

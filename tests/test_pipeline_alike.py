@@ -53,7 +53,7 @@ def project(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         set_base_model(folder, base_model)
         write_collection(folder / "mine")
         set_params(folder, fetch__format="beir", fetch__folder="mine", split__folds=2, negatives__from_rank=1)
-        set_params(folder, first_stage__by="fusion")
+        set_params(folder, first_stage__retriever="fusion")
         for stage in ("fetch", "base_model", "join", "encode", "embed", "split", "first_stage", "negatives"):
             assert run_module(f"stages.{stage}") == 0
     return folder
@@ -104,7 +104,7 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
     paths.RUNS.mkdir(parents=True, exist_ok=True)
     (paths.RUNS / "mine.trec").write_text("\n".join(run))
     before = {path: path.read_bytes() for path in (paths.HITS, paths.HIT_DOCUMENTS)}
-    set_params(Path(), first_stage__by="run", first_stage__run="mine.trec")
+    set_params(Path(), first_stage__retriever="run", first_stage__run="mine.trec")
     assert run_module("stages.first_stage") == 0
     hits = tables.read_table(paths.HITS)
     assert hits[["query_id", "document_id", "rank"]].to_numpy().tolist() == [
@@ -113,7 +113,7 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
         ["2", "2", 2],
     ]
     assert "1 hits are the query itself, by id and text, and are left out" in capsys.readouterr().out
-    set_params(Path(), first_stage__by="fusion", first_stage__run='""')
+    set_params(Path(), first_stage__retriever="fusion", first_stage__run='""')
     for path, content in before.items():
         path.write_bytes(content)
 

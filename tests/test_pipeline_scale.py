@@ -111,7 +111,8 @@ def test_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:
     # DVC writes the trial's params into the workspace for a moment: once a stage runs, they are only in its copy.
     deadline = time.monotonic() + 600
     while not any("-m stages." in command_line for command_line in below(process)):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

@@ -150,7 +150,7 @@ def test_first_stage_by_each_of_its_ways(
     monkeypatch.chdir(clean)
     found = {"bm25": hits_of(clean)}
     for by in ("cosine", "fusion"):
-        set_params(clean, first_stage__by=by)
+        set_params(clean, first_stage__retriever=by)
         assert run_module("stages.first_stage") == 0
         found[by] = hits_of(clean)
     queries, documents = vectors(paths.EMBEDDED_QUERIES), vectors(paths.EMBEDDED_DOCUMENTS)
@@ -176,7 +176,7 @@ def test_first_stage_by_each_of_its_ways(
     lines = [(first, known[3], 0.5), (first, known[8], 2.5), (first, "none of these", 9), ("nobody", known[3], 1)]
     rows = [f"{query_id}\tQ0\t{name.replace(' ', '-')}\t1\t{score}\tmine\n" for query_id, name, score in lines]
     (paths.RUNS / "mine.trec").write_text("".join(rows))
-    set_params(clean, first_stage__by="run", first_stage__run="mine.trec")
+    set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
     capsys.readouterr()
     assert run_module("stages.first_stage") == 0
     assert hits_of(clean) == {first: [known[8], known[3]]}
@@ -189,7 +189,7 @@ def test_first_stage_by_each_of_its_ways(
     (paths.RUNS / "mine.trec").write_text("".join(rows) + f"{second} Q0 {known[3]} 1 high mine\n")
     assert run_module("stages.first_stage") == (
         "first_stage: data/runs/mine.trec: line 5: expected a score, found 'high'\n"
-        "params.yaml differs from the last commit in first_stage.by, first_stage.run "
+        "params.yaml differs from the last commit in first_stage.retriever, first_stage.run "
         "(git checkout params.yaml takes it back)"
     )
     (paths.RUNS / "mine.trec").unlink()
@@ -204,7 +204,7 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     (trained_on, *_) = sorted(set(pd.read_parquet(paths.QUERIES)["query_id"]) - held_out)
     document = pd.read_parquet(paths.DOCUMENTS)["document_id"][0]
     (paths.RUNS / "mine.trec").write_text(f"{trained_on} Q0 {document} 1 1.0 mine\n")
-    set_params(clean, first_stage__by="run", first_stage__run="mine.trec")
+    set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
     for stage in ("first_stage", "score", "evaluate", "report"):
         assert run_module(f"stages.{stage}") == 0, stage
     (paths.RUNS / "mine.trec").unlink()

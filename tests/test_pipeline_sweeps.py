@@ -123,7 +123,7 @@ def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path:
 
 def test_dvc_exp_run_of_a_fine_tuned_first_stage(clean: Path, run: Run) -> None:
     """README's command; its hits must be those by sentence-transformers' cosines of the trained model."""
-    line = command("dvc exp run -S first_stage.by=bi_encoder")
+    line = command("dvc exp run -S first_stage.retriever=bi_encoder")
     assert ran(run(f"{line} first_stage", clean).stdout) == ["bi_encoder", "first_stage"]
     model = SentenceTransformer(str(clean / "models/bi_encoder"), device="cpu")
     queries, documents = (pd.read_parquet(clean / path) for path in (paths.QUERIES, paths.DOCUMENTS))

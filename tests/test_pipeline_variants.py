@@ -161,7 +161,7 @@ def test_bi_encoder_learns_of_training_pairs_alone(
 ) -> None:
     """Changed grades of held-out pairs change no byte of it; changed grades of training pairs do."""
     copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
-    set_params(copy, first_stage__by="bi_encoder")
+    set_params(copy, first_stage__retriever="bi_encoder")
     monkeypatch.chdir(copy)
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     found = []

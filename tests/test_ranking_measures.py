@@ -22,11 +22,11 @@ from ranker.metrics.ranking import (
 )
 
 
-def make_run(grades: dict[str, list[int]], relevant_from: int = 1) -> pd.DataFrame:
+def make_run(grades: dict[str, list[int]], min_relevant_grade: int = 1) -> pd.DataFrame:
     """Each query's documents, named in the order of `grades`: d00, d01 and so on."""
     rows = [(query, f"d{i:02}", grade) for query, of_query in grades.items() for i, grade in enumerate(of_query)]
     run = pd.DataFrame(rows, columns=["query_id", "document_id", "grade"])
-    return run.assign(relevant=run["grade"] >= relevant_from)
+    return run.assign(relevant=run["grade"] >= min_relevant_grade)
 
 
 def falling(run: pd.DataFrame) -> np.ndarray:
@@ -128,18 +128,18 @@ def test_expected_measures_by_hand() -> None:
     )
 
 
-def mean_over_orders(grades: list[tuple[int, ...]], relevant_from: int) -> dict[str, float]:
+def mean_over_orders(grades: list[tuple[int, ...]], min_relevant_grade: int) -> dict[str, float]:
     """Means of `ranking_measures` over orders, each order as its own query."""
-    run = make_run({str(number): list(order) for number, order in enumerate(grades)}, relevant_from)
+    run = make_run({str(number): list(order) for number, order in enumerate(grades)}, min_relevant_grade)
     return mean_measures(ranking_measures(run, falling(run)))
 
 
 @settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(1, 3))
-def test_expected_measures_are_the_means_over_all_orders(grades: list[int], relevant_from: int) -> None:
-    assume(max(grades) >= relevant_from)
-    found = mean_measures(expected_measures(make_run({"1": grades}, relevant_from)))
-    assert found == pytest.approx(mean_over_orders(list(permutations(grades)), relevant_from))
+def test_expected_measures_are_the_means_over_all_orders(grades: list[int], min_relevant_grade: int) -> None:
+    assume(max(grades) >= min_relevant_grade)
+    found = mean_measures(expected_measures(make_run({"1": grades}, min_relevant_grade)))
+    assert found == pytest.approx(mean_over_orders(list(permutations(grades)), min_relevant_grade))
 
 
 def test_expected_measures_are_the_means_over_all_orders_of_more_than_ten() -> None:
@@ -169,7 +169,7 @@ def test_has_no_order_where_all_scores_of_each_query_are_equal() -> None:
 
 
 def test_relevant_queries_drop_those_without_a_relevant_document() -> None:
-    run = make_run({"1": [1, 0], "2": [1, 1], "3": [0, 2]}, relevant_from=2)
+    run = make_run({"1": [1, 0], "2": [1, 1], "3": [0, 2]}, min_relevant_grade=2)
     found = relevant_queries(run)
     assert found["query_id"].tolist() == ["3", "3"]
     assert found.index.tolist() == [0, 1]

@@ -86,7 +86,7 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
     [
         ("better", "Here the cross-encoder is worth its cost."),
         ("no significant difference", "Here the cross-encoder shows no significant gain for its cost."),
-        ("worse", "Here the bi-encoder also ranks better (first_stage.by: bi_encoder trains one)."),
+        ("worse", "Here the bi-encoder also ranks better (first_stage.retriever: bi_encoder trains one)."),
     ],
 )
 def test_beside_bi_encoder(verdict: str, worth: str) -> None:
@@ -251,7 +251,7 @@ def test_beside_says_what_the_other_table_has() -> None:
 
 
 def test_every_first_stage_has_words() -> None:
-    assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["by"].annotation))
+    assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["retriever"].annotation))
 
 
 def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
@@ -386,7 +386,7 @@ def test_a_hit_that_nobody_judged_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("relevant_from", "grades", "expected"),
+    ("min_relevant_grade", "grades", "expected"),
     [
         (1, [0, 1, 2], ["not-relevant", "relevant-1", "relevant-2"]),
         (2, [0, 1, 2, 3], ["not-relevant", "not-relevant", "relevant-1", "relevant-2"]),
@@ -395,10 +395,10 @@ def test_a_hit_that_nobody_judged_says_so() -> None:
     ],
 )
 def test_the_look_of_a_grade_is_that_of_its_relevance(
-    relevant_from: int, grades: list[int], expected: list[str]
+    min_relevant_grade: int, grades: list[int], expected: list[str]
 ) -> None:
     run = pd.DataFrame({"grade": grades})
-    run["relevant"] = run["grade"] >= relevant_from
+    run["relevant"] = run["grade"] >= min_relevant_grade
     assert looks(run) == dict(zip(grades, expected, strict=True))
     run = example().run.assign(relevant=example().run["grade"] >= 2)
     page = render(replace(example(), run=run))

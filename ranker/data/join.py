@@ -52,12 +52,12 @@ class Joined:
 
 
 def join(
-    collection: Collection, census: Census, asked: "pd.Series[int]", texts: "pd.Series[int]", relevant_from: int
+    collection: Collection, census: Census, asked: "pd.Series[int]", texts: "pd.Series[int]", min_relevant_grade: int
 ) -> Joined:
     """Keep graded pairs of known queries and documents; drop and count the rest.
 
     `census` has seen all documents. `asked` has the queries' readings by query_id; `texts`, by document_id, those of
-    documents that were judged or have a query's id. A pair is relevant if its grade is at least `relevant_from`.
+    documents that were judged or have a query's id. A pair is relevant if its grade is at least `min_relevant_grade`.
     InputError if all pairs are dropped.
     """
     queries = collection.queries
@@ -68,7 +68,7 @@ def join(
     if kept.empty:
         why = ", ".join(f"{count} {reason}" for reason, count in rows["finding"].value_counts().items())
         raise InputError(f"judgements: expected graded pairs of known queries and documents, found {why or 'none'}")
-    kept = kept.assign(relevant=kept["grade"] >= relevant_from, judged=True)
+    kept = kept.assign(relevant=kept["grade"] >= min_relevant_grade, judged=True)
     has_pairs = queries["query_id"].isin(kept["query_id"].unique())
     findings = [
         *_of_second_file(collection.listed, rows, kept),

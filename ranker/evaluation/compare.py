@@ -143,7 +143,7 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
     compared = compare_hits(tables, params.split.seed)
     curve = depth_curve(judged, list(runs.values()))
     comparison: Reranked = {
-        "first_stage": params.first_stage.by,
+        "first_stage": params.first_stage.retriever,
         "count": count,
         "systems": compared["systems"],
         "differences": compared["differences"],

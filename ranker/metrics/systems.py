@@ -48,7 +48,7 @@ SYSTEMS = {
     )
 }
 
-# The first stages (first_stage.by), in sentences.
+# The first stages (first_stage.retriever), in sentences.
 FIRST_STAGES = {
     "bm25": "BM25",
     "cosine": "the base model's cosine",

@@ -70,7 +70,7 @@ class Join(Section):
     """A document's fields, and the grades."""
 
     document_fields: list[str]
-    relevant_from: Annotated[int, Field(ge=1)]
+    min_relevant_grade: Annotated[int, Field(ge=1)]
     grades: list[int]
 
     @model_validator(mode="after")
@@ -85,8 +85,8 @@ class Join(Section):
 
     @model_validator(mode="after")
     def _grades_are_a_scale(self) -> Self:
-        if len(set(self.grades)) < len(self.grades) or (self.grades and max(self.grades) < self.relevant_from):
-            wanted = f"each once, and one of at least relevant_from ({self.relevant_from})"
+        if len(set(self.grades)) < len(self.grades) or (self.grades and max(self.grades) < self.min_relevant_grade):
+            wanted = f"each once, and one of at least min_relevant_grade ({self.min_relevant_grade})"
             raise ValueError(f"grades: expected {wanted}, found {self.grades}")
         return self
 
@@ -125,7 +125,7 @@ class Split(Section):
 class FirstStage(Section):
     """Stage first_stage."""
 
-    by: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
+    retriever: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
     language: Annotated[
         str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
     ]
@@ -134,9 +134,9 @@ class FirstStage(Section):
 
     @model_validator(mode="after")
     def _run_is_named(self) -> Self:
-        if self.by == "run" and (not self.run or "/" in self.run or self.run.startswith(".")):
+        if self.retriever == "run" and (not self.run or "/" in self.run or self.run.startswith(".")):
             raise ValueError(
-                f"run: expected the name of a file in data/runs, because first_stage.by is run, found {self.run!r}"
+                f"run: expected a file's name in data/runs, because first_stage.retriever is run, found {self.run!r}"
             )
         return self
 
@@ -240,10 +240,10 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
         raise InputError(
             f"{path}: crossval.folds: expected each of split.folds ({folds}), found {params.crossval.folds}"
         )
-    if params.first_stage.by == "bi_encoder":
+    if params.first_stage.retriever == "bi_encoder":
         raise InputError(
-            f"{path}: first_stage.by: expected an untrained first stage, because cross-validation reorders its hits, "
-            "found bi_encoder, which is trained on all folds but split.held_out"
+            f"{path}: first_stage.retriever: expected an untrained first stage, because cross-validation reorders its "
+            "hits, found bi_encoder, which is trained on all folds but split.held_out"
         )
     return params
 

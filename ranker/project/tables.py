@@ -21,7 +21,7 @@ PAIR = pa.schema(
         ("query_id", pa.string()),
         ("document_id", pa.string()),
         ("grade", pa.int32()),  # as judged
-        ("relevant", pa.bool_()),  # grade >= join.relevant_from
+        ("relevant", pa.bool_()),  # grade >= join.min_relevant_grade
         ("judged", pa.bool_()),  # false for random documents in place of judged negatives
     ]
 )

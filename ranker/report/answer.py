@@ -92,7 +92,7 @@ def beside_bi_encoder(comparison: Compared) -> str:
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     worth = {
         BETTER: "Here the cross-encoder is worth its cost.",
-        WORSE: "Here the bi-encoder also ranks better (first_stage.by: bi_encoder trains one).",
+        WORSE: "Here the bi-encoder also ranks better (first_stage.retriever: bi_encoder trains one).",
     }.get(difference["verdict"], "Here the cross-encoder shows no significant gain for its cost.")
     return (
         f"Difference from a bi-encoder fine-tuned on the same judgements: {signed(difference['mean'])} ({bounds}). "
