@@ -17,7 +17,7 @@ from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES, ONCE
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.splits.folds import unseen_by_training
+from ranker.project.sides import unseen_by_training
 
 
 def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:

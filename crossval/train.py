@@ -11,7 +11,6 @@ import pandas as pd
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
-from ranker.metrics.systems import RECIPES
 from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
 from ranker.model.dataset import EncodedPairs, encode_pairs, load_training_pairs, project_layout, targets
 from ranker.model.features import features
@@ -19,16 +18,15 @@ from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.project.preflight import check_params_fit_model
-from ranker.project.versions import say_other_versions
-from ranker.splits.folds import training_sides
+from ranker.project.preflight import check_params_fit_model, say_other_versions
+from ranker.project.sides import training_sides
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.head import Featured, converged_head_scores, score_features, train_head
 from ranker.training.trainer import fine_tune
 
 Side = tuple[pd.DataFrame, EncodedPairs]  # pairs, and the same with their token ids
 
-TUTORIAL = {
+TUTORIAL: dict[str, Any] = {
     "head": "classifier",
     "trainable": "head",
     "targets": "binary",
@@ -38,15 +36,15 @@ TUTORIAL = {
     "warmup_steps": 500,
     "weight_decay": 0.01,
 }
+# Each recipe's settings, where they differ from params.yaml's.
+RECIPES = {"cross_encoder": {}, "bi_encoder": {}, "tutorial": TUTORIAL, "head_only": TUTORIAL}
 
 
 def recipe_params(params: Params, recipe: str, seed: int) -> Params:
     """A recipe's params."""
-    changes: dict[str, Any] = {"seed": seed}
+    changes = {"seed": seed} | RECIPES[recipe]
     if recipe == "bi_encoder" and params.train.trainable == "head":  # it has no head
         changes["trainable"] = "layers"
-    if recipe in ("tutorial", "head_only"):
-        changes |= TUTORIAL
     return params.model_copy(update={"train": params.train.model_copy(update=changes)})
 
 

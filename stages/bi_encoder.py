@@ -9,15 +9,14 @@ from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
 from ranker.project import paths
 from ranker.project.params import Params, load_params
-from ranker.project.preflight import check_params_fit_model
-from ranker.project.versions import say_other_versions
+from ranker.project.preflight import check_params_fit_model, say_other_versions
 
 
 def train(params: Params, folder: Path) -> None:
     """Fine-tune a bi-encoder and write it in stage base_model's format."""
     from ranker.model.cross_encoder import new_bi_encoder, save_encoder  # torch takes seconds to import
     from ranker.model.dataset import load_pairs, targets
-    from ranker.splits.folds import held_out_rows
+    from ranker.project.sides import held_out_rows
     from ranker.training.checkpoints import remove_checkpoints
     from ranker.training.trainer import fine_tune
 

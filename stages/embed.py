@@ -13,7 +13,7 @@ from ranker.model.embedding import Embedder
 from ranker.project import paths, tables
 from ranker.project.documents import read_paired_tokens
 from ranker.project.params import load_params
-from ranker.project.versions import say_other_versions
+from ranker.project.preflight import say_other_versions
 
 
 def embed_table(embed: Embedder, side: Literal["query", "document"], tokens: tables.Tokens, destination: Path) -> None:

@@ -10,10 +10,9 @@ from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic, write_json
 from ranker.contract.folder import MODEL_FILES, served_model
 from ranker.evaluation.baselines import baseline_scores, read_judged
-from ranker.evaluation.compare import Evaluation, Served, evaluate, undefined
+from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.shipped import cut_audit
 from ranker.evaluation.to_judge import write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
@@ -28,8 +27,8 @@ from ranker.metrics.systems import BASELINES
 from ranker.metrics.verdict import NOT_MEASURED
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.project.versions import say_other_versions
-from ranker.splits.folds import held_out_pairs, unseen_by_training
+from ranker.project.preflight import say_other_versions
+from ranker.project.sides import held_out_pairs, unseen_by_training
 
 ONE = 0  # stands for the exported model's seed, the only one measured here
 

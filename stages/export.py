@@ -22,13 +22,13 @@ from ranker.model.cross_encoder import TOKENIZER_FILES, CrossEncoder, load_check
 from ranker.model.dataset import load_pairs, project_layout
 from ranker.project import paths
 from ranker.project.params import Params, load_params
-from ranker.project.versions import say_other_versions
+from ranker.project.preflight import say_other_versions
+from ranker.project.sides import held_out_rows
 from ranker.serving.ranker import Ranker
-from ranker.splits.folds import held_out_rows
 
 # The code that makes the ONNX files: this stage's code deps in dvc.yaml.
 WINGS = ("common", "contract", "export", "metrics", "model", "project", "serving")
-CODE = (*(Path("ranker") / wing for wing in WINGS), Path("ranker/splits/folds.py"), Path("stages/export.py"))
+CODE = (*(Path("ranker") / wing for wing in WINGS), Path("stages/export.py"))
 
 
 def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured:

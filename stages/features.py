@@ -11,8 +11,7 @@ from ranker.common.files import atomic, write_json
 from ranker.model.dataset import load_training_pairs
 from ranker.project import paths
 from ranker.project.params import Params, load_params
-from ranker.project.preflight import check_params_fit_model
-from ranker.project.versions import say_other_versions
+from ranker.project.preflight import check_params_fit_model, say_other_versions
 
 
 def extract(params: Params, folder: Path) -> None:

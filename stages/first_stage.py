@@ -23,8 +23,8 @@ from ranker.project.documents import (
     read_token_parts,
 )
 from ranker.project.params import FirstStage, load_params
+from ranker.project.preflight import say_other_versions
 from ranker.project.tables import Tokens
-from ranker.project.versions import say_other_versions
 from ranker.retrieval.hits import Part, bm25_hits, cosine_hits, first_ranks, fuse
 from ranker.retrieval.run_file import read_run_file
 

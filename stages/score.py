@@ -10,8 +10,8 @@ from ranker.contract.folder import served_model
 from ranker.evaluation.shipped import served_scores, shipped_scores, uncut_scores
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.project.versions import say_other_versions
-from ranker.splits.folds import held_out_pairs
+from ranker.project.preflight import say_other_versions
+from ranker.project.sides import held_out_pairs
 
 
 def score_judged(params: Params) -> pd.DataFrame:

@@ -10,8 +10,9 @@ from ranker.common.files import write_json
 from ranker.project import paths, tables
 from ranker.project.documents import read_paired_tokens, read_some_documents
 from ranker.project.params import Split, load_params
+from ranker.project.sides import fold_number, held_out_rows
 from ranker.project.tables import Tokens
-from ranker.splits.folds import assign_folds, fold_number, fold_shares, held_out_rows, named_folds, query_folds
+from ranker.splits.folds import assign_folds, fold_shares, named_folds, query_folds
 from ranker.splits.leakage import NEAR_QUERIES, audit, near_queries, seen_documents, unseen_pairs
 
 TEST = "test"  # BEIR's name of the split that benchmarks report

@@ -14,15 +14,15 @@ from transformers import BertForSequenceClassification
 from ranker.common.distributed import is_main_process
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, sha256, write_json
+from ranker.metrics.classification import held_out_measures
 from ranker.model.cross_encoder import CrossEncoder, initial_model, is_sentence_encoder, save_model
 from ranker.model.dataset import EncodedPairs, load_training_pairs, targets
 from ranker.model.features import FEATURES_FILE
 from ranker.model.hardware import machine, resolve_precision
 from ranker.project import paths
 from ranker.project.params import Train, load_params
-from ranker.project.preflight import check_params_fit_model
-from ranker.project.versions import say_other_versions
-from ranker.splits.folds import training_sides
+from ranker.project.preflight import check_params_fit_model, say_other_versions
+from ranker.project.sides import training_sides
 from ranker.training.checkpoints import remove_checkpoints
 from ranker.training.curves import EvalLogger
 from ranker.training.head import Featured, train_head
@@ -30,7 +30,6 @@ from ranker.training.head import Featured, train_head
 # The code that makes the weights: this stage's code deps in dvc.yaml.
 CODE = (
     *(Path("ranker") / wing for wing in ("common", "contract", "metrics", "model", "project", "training")),
-    Path("ranker/splits/folds.py"),
     Path("stages/train.py"),
 )
 
@@ -91,7 +90,8 @@ def main() -> None:
                 "train: the base model is no sentence encoder with mean pooling, so it gets a classification head",
                 flush=True,
             )
-        logger = EvalLogger(pairs.iloc[held_out].reset_index(drop=True), encoded.take(held_out), paths.CURVES)
+        held_out_pairs = pairs.iloc[held_out].reset_index(drop=True)
+        logger = EvalLogger(held_out_pairs, encoded.take(held_out), paths.CURVES, held_out_measures)
     train(model, encoded.take(training), (training, held_out), params.train, logger)
     if is_main_process():
         with atomic(paths.CHECKPOINT) as partial:

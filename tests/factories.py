@@ -21,6 +21,7 @@ from ranker.contract.layout import Layout, contract
 from ranker.data.collection import Census, Collection
 from ranker.data.join import Joined, join
 from ranker.data.tutorial import read_tutorial
+from ranker.metrics.classification import held_out_measures
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.project.params import Train, load_params
 from ranker.project.tables import pack, read_as
@@ -86,7 +87,7 @@ def make_pairs(queries: int, seed: int = 0) -> EncodedPairs:
 
 def make_logger(queries: int, seed: int, folder: Path) -> EvalLogger:
     """A logger for these pairs; it writes its curves to `folder`."""
-    return EvalLogger(*make_data(queries, seed), folder)
+    return EvalLogger(*make_data(queries, seed), folder, held_out_measures)
 
 
 def write_encoder(base_model: Path, folder: Path, layout: Layout = LAYOUT) -> None:

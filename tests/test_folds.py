@@ -1,4 +1,4 @@
-"""ranker.splits.folds: whole queries unless params say otherwise; adding data moves no query to another fold."""
+"""Folds and their sides: whole queries unless params say otherwise; adding data moves no query to another fold."""
 
 import hashlib
 
@@ -9,16 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
-from ranker.splits.folds import (
-    NAMED,
-    assign_folds,
-    fold_shares,
-    held_out_pairs,
-    held_out_rows,
-    named_folds,
-    query_folds,
-    training_sides,
-)
+from ranker.project.sides import NAMED, held_out_pairs, held_out_rows, training_sides
+from ranker.splits.folds import assign_folds, fold_shares, named_folds, query_folds
 
 
 def make_pairs(queries: int, seed: int = 0) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ranker.model.dataset import load_pairs
 from ranker.model.predict import score
 from ranker.project import paths
 from ranker.project.params import Params, load_params
-from ranker.splits.folds import held_out_rows
+from ranker.project.sides import held_out_rows
 from tests.browser import Browser, marks
 from tests.factories import PARAMS, ROOT, Run, run_module, set_params
 from tests.pipeline import check_declared, ran, recorded

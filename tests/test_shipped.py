@@ -1,4 +1,4 @@
-"""ranker.evaluation.shipped: how many texts are cut, and the cost in nDCG."""
+"""ranker.evaluation.shipped and `cut_audit`: how many texts are cut, and the cost in nDCG."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from ranker.contract.tokens import load_tokenizer, tokenize
-from ranker.evaluation.shipped import cut_audit, shipped_scores, uncut_scores
+from ranker.evaluation.compare import cut_audit
+from ranker.evaluation.shipped import shipped_scores, uncut_scores
 from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths, tables
 

@@ -17,7 +17,7 @@ from ranker.common.files import read_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_documents, write_documents
-from ranker.splits.folds import NAMED, held_out_pairs
+from ranker.project.sides import NAMED, held_out_pairs
 from tests.factories import ROOT, set_params
 
 TEXTS = ["études cliniques", "über masques", "naïveté des virus", "façade à risque"]

@@ -1,19 +1,19 @@
-"""ranker.project.versions: installed versions against pinned ones."""
+"""ranker.project.preflight: installed versions against pinned ones."""
 
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from ranker.project import versions
-from ranker.project.versions import say_other_versions
+from ranker.project import preflight
+from ranker.project.preflight import say_other_versions
 from tests.factories import ROOT
 
 
 def test_say_other_versions_names_each_that_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(versions, "PINS", Path("pins.txt"))
+    monkeypatch.setattr(preflight, "PINS", Path("pins.txt"))
     monkeypatch.chdir(tmp_path)
     torch = version("torch").partition("+")[0]  # a chip's local version suffix is ignored
     Path("pins.txt").write_text(f"# why\nnumpy==0.1\ntorch=={torch}  # why\nno-such-package==1.2\n--index-url x\n")
@@ -25,6 +25,6 @@ def test_say_other_versions_names_each_that_is_not_installed(
 
 
 def test_requirements_pin_what_outputs_are_made_by() -> None:
-    pins = (ROOT / versions.PINS).read_text().splitlines()
+    pins = (ROOT / preflight.PINS).read_text().splitlines()
     for name in ("torch", "transformers", "onnxruntime", "numpy", "tokenizers"):
         assert any(line.startswith(f"{name}==") for line in pins), name

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ranker.common.errors import InputError
+from ranker.contract.folder import CONTRACT_FILE
+from ranker.contract.layout import read_contract
 from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
 from ranker.evaluation.significance import Tables, compare_systems
-from ranker.metrics.comparison import Compared, Comparison, Decided, Reranked, Slice, Undefined
+from ranker.metrics.comparison import Compared, Comparison, Cut, Decided, Reranked, Slice, Undefined
 from ranker.metrics.ranking import (
+    MAIN,
     expected_measures,
     has_no_order,
     mean_measures,
@@ -18,6 +21,7 @@ from ranker.metrics.ranking import (
 )
 from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
 from ranker.metrics.verdict import deciding_table, without_stand_ins
+from ranker.project import paths, tables
 from ranker.project.params import Params
 
 NO_ORDER = "it gives equal scores to all documents of each query, which would rank them by their ids"
@@ -171,6 +175,27 @@ def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Und
         "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
         "left_out": measures.left_out,
     }
+
+
+def cut_audit(run: pd.DataFrame) -> Cut:
+    """Count texts and pairs that exceed the contract's sizes, and measure the effect of truncation.
+
+    The effect is in the fp32 model's mean nDCG@10 with truncation (column cross_encoder) and without (column uncut).
+    """
+    layout = read_contract(paths.RANKER / CONTRACT_FILE)
+    queries, documents = tables.token_counts(run)
+    query_cut, document_cut = queries > layout.max_query_tokens, documents > layout.max_document_tokens
+    found: Cut = {
+        "queries": run["query_id"].nunique(),
+        "queries_cut": int(run.loc[query_cut, "query_id"].nunique()),
+        "documents_cut": int(run.loc[document_cut, "document_id"].nunique()),
+        "pairs_cut": int((query_cut | document_cut).sum()),
+    }
+    if found["pairs_cut"]:
+        judged = relevant_queries(run)
+        cut, uncut = (ranking_measures(judged, judged[name].to_numpy())[MAIN] for name in ("cross_encoder", "uncut"))
+        found |= {"nDCG@10": float(cut.mean()), "nDCG@10_uncut": float(uncut.mean())}
+    return found
 
 
 def _seeds_of(system: str, runs: Runs) -> Runs:

@@ -9,9 +9,6 @@ from tqdm import tqdm
 
 from ranker.common.files import read_json
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model
-from ranker.contract.layout import read_contract
-from ranker.metrics.comparison import Cut
-from ranker.metrics.ranking import MAIN, ranking_measures, relevant_queries
 from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
 
@@ -59,7 +56,7 @@ def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFra
 
     Pairs that fit the contract keep the column cross_encoder of `run`.
     """
-    *_, longest = cut_pairs(run)
+    longest = [int(lengths.max(initial=0)) for lengths in tables.token_counts(run)]
     ranker = Ranker(paths.RANKER)
     layout = ranker.layout
     if longest[0] <= layout.max_query_tokens and longest[1] <= layout.max_document_tokens:
@@ -70,32 +67,3 @@ def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFra
     ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
     texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     return _by_query(run, *texts, ranker, ranker.score)
-
-
-def cut_pairs(run: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """Mark queries and documents that exceed the contract's sizes, bool [pairs] each; also returns their maxima."""
-    tokens = tables.read_tokens(paths.SPLIT_QUERIES), tables.read_tokens(paths.SPLIT_DOCUMENTS)
-    query_tokens = tokens[0].lengths[tokens[0].rows(run["query_id"])]
-    document_tokens = tokens[1].lengths[tokens[1].rows(run["document_id"])]
-    layout = read_contract(paths.RANKER / CONTRACT_FILE)
-    longest = int(query_tokens.max(initial=0)), int(document_tokens.max(initial=0))
-    return query_tokens > layout.max_query_tokens, document_tokens > layout.max_document_tokens, longest
-
-
-def cut_audit(run: pd.DataFrame) -> Cut:
-    """Count texts and pairs that exceed the contract's sizes, and measure the effect of truncation.
-
-    The effect is in the fp32 model's mean nDCG@10 with truncation (column cross_encoder) and without (column uncut).
-    """
-    query_cut, document_cut, _ = cut_pairs(run)
-    found: Cut = {
-        "queries": run["query_id"].nunique(),
-        "queries_cut": int(run.loc[query_cut, "query_id"].nunique()),
-        "documents_cut": int(run.loc[document_cut, "document_id"].nunique()),
-        "pairs_cut": int((query_cut | document_cut).sum()),
-    }
-    if found["pairs_cut"]:
-        judged = relevant_queries(run)
-        cut, uncut = (ranking_measures(judged, judged[name].to_numpy())[MAIN] for name in ("cross_encoder", "uncut"))
-        found |= {"nDCG@10": float(cut.mean()), "nDCG@10_uncut": float(uncut.mean())}
-    return found

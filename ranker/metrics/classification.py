@@ -7,6 +7,8 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_curve, roc_auc_score, roc_curve
 
+from ranker.metrics.ranking import mean_measures, ranking_measures, relevant_queries
+
 POINTS = np.arange(101) / 100  # of the curves
 BINS = 10  # of the reliability curve, with equal numbers of pairs
 
@@ -29,6 +31,13 @@ def classification_measures(relevant: np.ndarray, scores: np.ndarray) -> dict[st
         "ROC AUC": float(roc_auc_score(relevant, scores)),
         "calibration error": _calibration_error(reliability_curve(relevant, scores)),
     }
+
+
+def held_out_measures(pairs: pd.DataFrame, scores: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+    """`ranking_measures`, means over queries, and `classification_measures`; `scores` is float [pairs]."""
+    run = relevant_queries(pairs.assign(score=scores))
+    ranked = mean_measures(ranking_measures(run, run["score"].to_numpy()))
+    return ranked, classification_measures(pairs["relevant"].to_numpy(), scores)
 
 
 def _calibration_error(bins: pd.DataFrame) -> float:

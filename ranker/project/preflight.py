@@ -1,11 +1,15 @@
-"""Check params.yaml against the base model and the number of processes, before a long stage runs."""
+"""Check params.yaml against the base model, and packages against their pins, before a long stage runs."""
 
+import re
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ranker.common.distributed import world_size
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
 from ranker.project.params import PARAMS_FILE, Params
+
+PINS = Path("requirements.txt")  # in dvc.yaml, a dep of each stage whose outputs depend on these packages
 
 
 def check_params_fit_model(base_model: Path, params: Params) -> None:
@@ -36,3 +40,16 @@ def check_params_fit_model(base_model: Path, params: Params) -> None:
         raise InputError(
             f"{PARAMS_FILE}: train.trainable: expected at most top-{layers}, the base model's layers, found top-{top}"
         )
+
+
+def say_other_versions(stage: str) -> None:
+    """Print a warning for each pinned package whose installed release differs."""
+    for line in PINS.read_text(encoding="utf-8").splitlines():
+        if pin := re.match(r"([A-Za-z0-9_.-]+)==([^\s;#]+)", line):
+            name, pinned = pin.groups()
+            try:
+                found = version(name).partition("+")[0]  # torch 2.13.0+cpu is 2.13.0
+            except PackageNotFoundError:
+                found = "none"
+            if found != pinned:
+                print(f"{stage}: warning: expected {name} {pinned} ({PINS}), found {found}", flush=True)

@@ -186,6 +186,12 @@ def read_tokens(*files: Path) -> Tokens:
     return as_tokens(pa.concat_tables([_read(path, SCHEMAS[path]) for path in files]))
 
 
+def token_counts(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens of each pair's query and document, uncut, from stage split's tables: int64 [pairs] each."""
+    queries, documents = read_tokens(paths.SPLIT_QUERIES), read_tokens(paths.SPLIT_DOCUMENTS)
+    return queries.lengths[queries.rows(pairs["query_id"])], documents.lengths[documents.rows(pairs["document_id"])]
+
+
 def as_tokens(table: pa.Table) -> Tokens:
     """Tokens from the first column, ids, and the column `tokens`."""
     ids, tokens = _whole(table.column(0)), _whole(table.column("tokens"))

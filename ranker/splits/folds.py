@@ -9,8 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedKFold
 
 from ranker.common.errors import InputError
-
-NAMED = -1  # the fold of queries that are held out because of their split's name
+from ranker.project.sides import NAMED
 
 
 def query_folds(queries: Sequence[np.ndarray], folds: int, seed: int) -> np.ndarray:
@@ -41,11 +40,6 @@ def named_folds(queries: pd.DataFrame, splits: pd.DataFrame, name: str) -> "pd.S
     alike = queries["tokens"].isin(queries.loc[held_out, "tokens"]) & ~held_out
     folds = pd.Series(held_out.to_numpy(np.int8) * NAMED, index=queries["query_id"], dtype="int8")
     return folds[~alike.to_numpy()]
-
-
-def fold_number(held_out: int | str) -> int:
-    """Value of column fold on the held-out side; for `none`, a value that no pair has."""
-    return held_out if isinstance(held_out, int) else NAMED
 
 
 def assign_folds(
@@ -81,50 +75,3 @@ def fold_shares(pairs: pd.DataFrame) -> pd.DataFrame:
     return by_fold.agg(
         queries=("query_id", "nunique"), pairs=("relevant", "size"), relevant_share=("relevant", "mean")
     ).reset_index()
-
-
-def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of training and of held-out pairs, int64 each; InputError if a side lacks relevant or other pairs.
-
-    With `none`, all pairs are training pairs.
-    """
-    mask = (pairs["fold"] == fold_number(held_out)).to_numpy()
-    sides = {"training": np.flatnonzero(~mask), "held-out": np.flatnonzero(mask)}
-    for name, rows in sides.items():
-        if name == "held-out" and held_out == "none":
-            continue
-        relevant = int(pairs["relevant"].iloc[rows].sum())
-        if relevant in (0, len(rows)):
-            where = f"split.held_out {held_out}"
-            found = f"{relevant} relevant among {len(rows)}"
-            raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
-    return sides["training"], sides["held-out"]
-
-
-def unseen_by_training(pairs: pd.DataFrame, mined: pd.DataFrame) -> np.ndarray:
-    """The pairs' `unseen`, bool [pairs], but false if the document was mined for a query of another fold.
-
-    `pairs` and `mined` have document_id and fold.
-    """
-    folds = mined.groupby("document_id")["fold"].agg(set).to_dict()
-    elsewhere = [
-        bool(folds.get(name, set()) - {fold}) for name, fold in zip(pairs["document_id"], pairs["fold"], strict=True)
-    ]
-    return pairs["unseen"].to_numpy() & ~np.array(elsewhere, bool)
-
-
-def training_sides(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray, np.ndarray]:
-    """`held_out_rows` of pairs with a column `mined` (bool): int64 rows of training and of held-out pairs.
-
-    Mined pairs are left out of the held-out side; in training, a query's mined pairs replace its random stand-ins.
-    """
-    training, held = held_out_rows(pairs, held_out)
-    mined, queries = pairs["mined"].to_numpy(), pairs["query_id"]
-    replaced = ~pairs["judged"].to_numpy() & ~mined & queries.isin(queries.iloc[training[mined[training]]]).to_numpy()
-    return training[~replaced[training]], held[~mined[held]]
-
-
-def held_out_pairs(pairs: pd.DataFrame, held_out: int | str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The pairs of `held_out_rows`."""
-    training, held = (pairs.iloc[rows].reset_index(drop=True) for rows in held_out_rows(pairs, held_out))
-    return training, held

@@ -1,6 +1,7 @@
 """DVCLive's learning curves: losses, learning rate and held-out measures by step."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,10 @@ import pandas as pd
 from dvclive import Live  # type: ignore[attr-defined]
 
 from ranker.common.files import write_json
-from ranker.metrics.classification import classification_measures
-from ranker.metrics.ranking import MAIN, mean_measures, ranking_measures, relevant_queries
 from ranker.model.dataset import EncodedPairs
 
 SUMMARY = "metrics.json"  # DVCLive's name for it
+Measure = Callable[[pd.DataFrame, np.ndarray], tuple[dict[str, float], dict[str, float]]]
 
 
 class EvalLogger:
@@ -21,10 +21,11 @@ class EvalLogger:
     Replaces transformers' DVCLiveCallback, which logs run times and paths: equal runs would write different bytes.
     """
 
-    def __init__(self, pairs: pd.DataFrame, encoded: EncodedPairs, folder: Path) -> None:
+    def __init__(self, pairs: pd.DataFrame, encoded: EncodedPairs, folder: Path, measure: Measure) -> None:
         self.pairs = pairs
         self.encoded = encoded
         self.folder = folder
+        self.measure = measure  # ranker.metrics.classification.held_out_measures
         self.live = Live(str(folder), dvcyaml=False, save_dvc_exp=False)
         self.measures: dict[str, float] = {}  # of the last evaluation
 
@@ -32,12 +33,11 @@ class EvalLogger:
         """Log the measures of held-out scores, float [pairs], if any pairs are held out."""
         if self.pairs.empty:
             return
-        classified = classification_measures(self.pairs["relevant"].to_numpy(), scores)
-        run = self.pairs.assign(score=scores).pipe(relevant_queries)
-        self.measures = mean_measures(ranking_measures(run, run["score"].to_numpy()))
-        loss = classified.pop("log loss")
-        self._log("eval", step, {"loss": loss} | self.measures | classified)
-        print(f"train: step {step}: held out: log loss {loss:.3f}, {MAIN} {self.measures[MAIN]:.3f}", flush=True)
+        self.measures, over_all_pairs = self.measure(self.pairs, scores)
+        loss = over_all_pairs.pop("log loss")
+        self._log("eval", step, {"loss": loss} | self.measures | over_all_pairs)
+        main = next(iter(self.measures))
+        print(f"train: step {step}: held out: log loss {loss:.3f}, {main} {self.measures[main]:.3f}", flush=True)
 
     def log_training(self, step: int, **values: float) -> None:
         """Log the loss and other values of the training pairs."""

@@ -23,8 +23,8 @@ from ranker.contract.words import NOT_TEXT
 from ranker.export.golden import TEXTS
 from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths
+from ranker.project.sides import held_out_pairs
 from ranker.serving.ranker import Ranker
-from ranker.splits.folds import held_out_pairs
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import SEARCHED, query_body, read_settings
