@@ -1,6 +1,7 @@
 """Data of the benchmark: the sample, or a folder of judgements and its full size, as the tutorial's two files."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 
 SAMPLE = Path("data/sample")
 SEED = 13
+SHOWN = 30  # documents ranked for one query
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,13 @@ class Pairs:
     def some(self, count: int) -> "Pairs":
         """At most `count` pairs, drawn without replacement, the same every time."""
         rows = np.random.default_rng(SEED).permutation(len(self))[:count]
-        return Pairs(*([texts[row] for row in rows] for texts in (self.queries, self.documents, self.labels)))
+        queries, documents = [self.queries[row] for row in rows], [self.documents[row] for row in rows]
+        return Pairs(queries, documents, [self.labels[row] for row in rows])
+
+    def rankings(self) -> Iterator[tuple[str, list[str]]]:
+        """One query and SHOWN documents for each SHOWN pairs."""
+        for start in range(0, len(self) - SHOWN + 1, SHOWN):
+            yield self.queries[start], self.documents[start : start + SHOWN]
 
 
 def read_pairs(folder: Path) -> Pairs:

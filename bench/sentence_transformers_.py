@@ -2,6 +2,7 @@
 
 import tempfile
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +77,4 @@ def score(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
 def rerank(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:
     """A call for each query, which scores it with 30 titles."""
     model = load(base_model, kind)
-    return [
-        partial(model.predict, [(pairs.queries[start], title) for title in pairs.documents[start : start + 30]])
-        for start in range(0, len(pairs) - 29, 30)
-    ]
+    return [partial(model.predict, list(zip(repeat(query), titles))) for query, titles in pairs.rankings()]

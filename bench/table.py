@@ -42,9 +42,7 @@ def case_rows(case: Case, turns: list[Turn]) -> list[dict[str, Any]]:
                 "system": system,
                 "seconds": median(turn[system].seconds for turn in turns),
                 "peak_mib": median(turn[system].peak_mib for turn in turns),
-                "ratios": {
-                    other: median(turn[other].seconds / turn[system].seconds for turn in turns) for other in others
-                },
+                "ratios": {other: _ratio(turns, other, system) for other in others},
                 "pairs": case.pairs,
                 "turns": len(turns),
                 "note": "; ".join(filter(None, (job.note, scaled))),
@@ -53,9 +51,14 @@ def case_rows(case: Case, turns: list[Turn]) -> list[dict[str, Any]]:
     return rows
 
 
+def _ratio(turns: list[Turn], other: str, system: str) -> float:
+    return median(turn[other].seconds / turn[system].seconds for turn in turns)
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table, with a column of ratios for each measured system of COMPARED."""
-    others = [other for other in COMPARED if any(other in row["ratios"] for row in rows)]
+    measured = set().union(*(row["ratios"] for row in rows))
+    others = [other for other in COMPARED if other in measured]
     head = ["case", "system", "seconds", "a second", "peak MiB", *(f"to {COMPARED[other]}" for other in others), ""]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 3), "---"]]
     for row in rows:

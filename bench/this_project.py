@@ -118,10 +118,7 @@ def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
     def rerank_one(query: str, titles: Ragged) -> None:
         score(ranker.encode_query(query), titles)
 
-    return [
-        partial(rerank_one, pairs.queries[start], ranker.encode_documents(pairs.documents[start : start + 30]))
-        for start in range(0, len(pairs) - 29, 30)
-    ]
+    return [partial(rerank_one, query, ranker.encode_documents(titles)) for query, titles in pairs.rankings()]
 
 
 def scheme(folder: Path) -> str:

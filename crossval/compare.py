@@ -64,11 +64,11 @@ def with_scores(run: pd.DataFrame, system: str, scores: pd.DataFrame) -> pd.Data
 def long_run(seeds: Runs) -> pd.DataFrame:
     """One row per system, seed and pair; the seed is missing for systems that do not depend on it."""
     first = next(iter(seeds.values()))
-    runs = [(None, first, (*BASELINES, *ONCE)), *((seed, rows, ("cross_encoder",)) for seed, rows in seeds.items())]
+    runs: list[tuple[str, int | None, pd.DataFrame]] = [(system, None, first) for system in (*BASELINES, *ONCE)]
+    runs += [("cross_encoder", seed, rows) for seed, rows in seeds.items()]
     table = pd.concat(
         rows[["query_id", "document_id", "grade", "relevant"]].assign(system=system, seed=seed, score=rows[system])
-        for seed, rows, systems in runs
-        for system in systems
+        for system, seed, rows in runs
     )
     return table.astype({"seed": "Int64"})
 

@@ -105,14 +105,13 @@ def main() -> None:
 
 def _brief(ways: Mapping[str, Any]) -> str:
     """`agreement`'s measures in one line, in the order of the gate's bounds; the loss with its interval."""
-    names = ("Kendall's tau", "overlap of top 10", "score difference")
-    return "; ".join(
-        f"{way}, "
-        + ", ".join(f"{name} {found[name]:.3f}" for name in names)
-        + ", loss of nDCG@10 {mean:.3f} ({low:.3f} to {high:.3f})".format(**found["loss of nDCG@10"])
-        for way, found in ways.items()
-        if way in WAYS
-    )
+    lines = []
+    for way in [way for way in WAYS if way in ways]:
+        found, loss = ways[way], ways[way]["loss of nDCG@10"]
+        bounded = [f"{name} {found[name]:.3f}" for name in ("Kendall's tau", "overlap of top 10", "score difference")]
+        with_interval = f"loss of nDCG@10 {loss['mean']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
+        lines.append(", ".join([way, *bounded, with_interval]))
+    return "; ".join(lines)
 
 
 if __name__ == "__main__":

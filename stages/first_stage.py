@@ -4,6 +4,7 @@ python -m stages.first_stage
 """
 
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,7 +109,7 @@ def bi_encoder_hits(queries: pd.DataFrame, depth: int) -> pd.DataFrame:
 
 def own_hits(params: FirstStage, queries: pd.DataFrame) -> pd.DataFrame:
     """Hits of the user's own run file."""
-    ids = {name for part, _, _ in read_documents() for name in part}
+    ids = set(chain.from_iterable(part for part, _, _ in read_documents()))
     run = read_run_file(paths.RUNS / params.run, set(queries["query_id"]), ids)
     if run.unknown_queries or run.unknown_documents:
         counts = f"{run.unknown_queries} hits of other queries and {run.unknown_documents} of other documents"

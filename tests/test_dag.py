@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tokenize
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,20 @@ def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
         assert 2 <= len([file for file in folder.iterdir() if file.stem not in ("__init__", "__pycache__")]) <= 8
         body = ast.parse((folder / "__init__.py").read_text()).body
         assert len(body) == 1, f"{folder}: expected a docstring alone: an import there would be everybody's"
+
+
+def nested_comprehensions(folders: Iterable[str]) -> float:
+    """Comprehensions in or with a second loop, in 1,000 lines that are not blank."""
+    kinds = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    texts = [file.read_text() for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    found = [node for text in texts for node in ast.walk(ast.parse(text)) if isinstance(node, kinds)]
+    nested = [node for node in found if sum(isinstance(part, (ast.comprehension)) for part in ast.walk(node)) > 1]
+    return 1000 * len(nested) / sum(bool(line.strip()) for text in texts for line in text.splitlines())
+
+
+def test_loops_in_comprehensions_are_few() -> None:
+    assert nested_comprehensions(("ranker", "stages", "crossval", "scripts", "sweeps", "bench")) <= 1.5
+    print(f"nested comprehensions in 1,000 lines of tests: {nested_comprehensions(['tests']):.1f}")
 
 
 def words(file: Path) -> str:

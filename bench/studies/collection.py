@@ -85,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, nargs="+", default=DOCUMENTS)
     asked = parser.parse_args().documents
-    vocabulary = sorted({word for title in read_pairs(SAMPLE).documents for word in title.split()})
+    vocabulary = sorted(set(" ".join(read_pairs(SAMPLE).documents).split()))
     os.environ["PYTHONPATH"] = str(Path.cwd())
     rows = []
     for documents in asked:

@@ -31,4 +31,7 @@ def _flat(params: Any) -> dict[str, Any]:
     """The values of params.yaml by SECTION.NAME; ValueError if a top-level value is not a section."""
     if not isinstance(params, dict) or not all(isinstance(section, dict) for section in params.values()):
         raise ValueError("expected sections")
-    return {f"{section}.{name}": value for section, values in params.items() for name, value in values.items()}
+    flat: dict[str, Any] = {}
+    for section, values in params.items():
+        flat |= {f"{section}.{name}": value for name, value in values.items()}
+    return flat

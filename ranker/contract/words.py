@@ -5,7 +5,7 @@ import unicodedata
 
 # Characters that Vespa refuses in a string field (com.yahoo.text.Text.isTextCharacter).
 CONTROLS = [chr(code) for code in range(0x20) if chr(code) not in "\t\n\r"]
-_NO_CHARACTERS = [plane << 16 | end for plane in range(17) for end in (0xFFFE, 0xFFFF)]
+_NO_CHARACTERS = [*range(0xFFFE, sys.maxunicode + 1, 0x10000), *range(0xFFFF, sys.maxunicode + 1, 0x10000)]
 NOT_TEXT = frozenset([*CONTROLS, *map(chr, [*range(0xD800, 0xE000), *range(0xFDD0, 0xFDE0), *_NO_CHARACTERS])])
 # Soft hyphens, zero-width spaces and other format characters, at which Vespa's tokenizer splits a word.
 _NEWER = {

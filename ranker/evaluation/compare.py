@@ -100,16 +100,13 @@ def measure_pairs(runs: Runs) -> Measures:
     """
     first = next(iter(runs.values()))
     columns = {name: _seeds_of(name, runs) for name in (*EXPORTED, *BASELINES, *ONCE) if name in first}
-    left_out = {
-        name: NO_ORDER
-        for name, by_seed in columns.items()
-        if all(has_no_order(run, run[name].to_numpy()) for run in by_seed.values())
-    }
-    tables: dict[str, Tables] = {
-        name: {seed: ranking_measures(run, run[name].to_numpy()) for seed, run in by_seed.items()}
-        for name, by_seed in columns.items()
-        if name not in left_out
-    }
+    tables: dict[str, Tables] = {}
+    left_out: dict[str, str] = {}
+    for name, by_seed in columns.items():
+        if all(has_no_order(run, run[name].to_numpy()) for run in by_seed.values()):
+            left_out[name] = NO_ORDER
+        else:
+            tables[name] = {seed: ranking_measures(run, run[name].to_numpy()) for seed, run in by_seed.items()}
     return Measures(tables | {"random": {next(iter(runs)): expected_measures(first)}}, left_out)
 
 
@@ -140,9 +137,9 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
     of_judged = {seed: rows[rows["query_id"].isin(judged["query_id"])] for seed, rows in hits.items()}
     runs = {seed: rows.reset_index(drop=True) for seed, rows in of_judged.items()}
     measured = {seed: measure_hits(judged, rows, count) for seed, rows in runs.items()}
-    tables: dict[str, Tables] = {
-        name: {seed: measured[seed][name] for seed in _seeds_of(name, runs)} for name in next(iter(measured.values()))
-    }
+    tables: dict[str, Tables] = {}
+    for name in next(iter(measured.values())):
+        tables[name] = {seed: measured[seed][name] for seed in _seeds_of(name, runs)}
     means = Measures(tables, {}).means
     compared = compare_hits(tables, params.split.seed)
     curve = depth_curve(judged, list(runs.values()))

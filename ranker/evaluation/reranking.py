@@ -65,10 +65,8 @@ def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:
     """
     systems = {name: tables for name, tables in measured.items() if name != "perfect"}
     compared = compare_systems(systems, opponents("reranked"), seed)
-    compared["differences"] = {
-        name: {measure: found for measure, found in by.items() if measure in MEASURES}
-        for name, by in compared["differences"].items()
-    }
+    for name, by in compared["differences"].items():
+        compared["differences"][name] = {measure: by[measure] for measure in MEASURES}
     return compared
 
 
@@ -91,13 +89,15 @@ def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFr
     rows = []
     for depth in depths:
         measured = [measure_hits(judged, run, depth) for run in runs]
-        values = {
-            name: np.stack([tables[name][MAIN] for tables in measured]) for name in measured[0]
-        }  # [runs, queries]
-        means = {name: float(values[name].mean()) for name in systems}
-        gain = interval(values["cross_encoder"] - start, lowest=-1)
+        means = {name: float(_stacked(measured, name).mean()) for name in systems}
+        gain = interval(_stacked(measured, "cross_encoder") - start, lowest=-1)
         rows.append({"depth": depth, **means, "gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high})
     return pd.DataFrame(rows)
+
+
+def _stacked(measured: Sequence[Mapping[str, pd.DataFrame]], system: str) -> np.ndarray:
+    """A system's nDCG@10, float [runs, queries]."""
+    return np.stack([tables[system][MAIN] for tables in measured])
 
 
 def smallest_depth(curve: pd.DataFrame) -> dict[str, float] | None:

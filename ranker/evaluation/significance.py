@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -87,24 +88,26 @@ def compare_systems(systems: Mapping[str, Tables], untrained: Iterable[str], see
 
     `systems` maps names, `cross_encoder` among them, to tables; `seed` is the tests' seed.
     """
-    measures = {
-        name: {measure: interval(_values(tables, measure, _queries(tables)), lowest=0) for measure in _measures(tables)}
-        for name, tables in systems.items()
-    }
+    measures = {name: _intervals(tables) for name, tables in systems.items()}
     found = differences(systems, "cross_encoder", seed)
     return {
-        "systems": {name: {measure: _mean(value) for measure, value in by.items()} for name, by in measures.items()},
-        "differences": {name: {measure: _tested(value) for measure, value in by.items()} for name, by in found.items()},
+        "systems": {name: _means(by) for name, by in measures.items()},
+        "differences": {name: _tested(by) for name, by in found.items()},
         "headline": headline(measures, found, [name for name in untrained if name in systems]),
     }
 
 
-def _mean(value: Interval) -> Mean:
-    return {"mean": value.mean, "low": value.low, "high": value.high}
+def _intervals(tables: Tables) -> dict[str, Interval]:
+    queries = _queries(tables)
+    return {measure: interval(_values(tables, measure, queries), lowest=0) for measure in _measures(tables)}
 
 
-def _tested(value: Difference) -> Tested:
-    return {**_mean(value), "p": value.p, "p_holm": value.p_holm, "verdict": value.verdict}
+def _means(by: Mapping[str, Interval]) -> dict[str, Mean]:
+    return {measure: cast(Mean, asdict(found)) for measure, found in by.items()}
+
+
+def _tested(by: Mapping[str, Difference]) -> dict[str, Tested]:
+    return {measure: cast(Tested, asdict(found)) for measure, found in by.items()}
 
 
 def seed_spread(by_seed: Mapping[int, pd.DataFrame]) -> dict[str, dict[str, float]]:

@@ -103,15 +103,12 @@ def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens:
         "batches of 3": (threes, None),
         "full length": (threes, held_out.layout.max_length),
     }
-    differences = {
-        shape: max(_difference(model, ranker, held_out.inputs(rows, length)) for rows in batches)
-        for shape, (batches, length) in shapes.items()
-    }
-    for shape, difference in differences.items():
-        if not difference <= TOLERANCE:
-            raise InputError(
-                f"ONNX and PyTorch disagree in {shape}: expected logits within {TOLERANCE}, found {difference} apart"
-            )
+    differences = {}
+    for shape, (batches, length) in shapes.items():
+        differences[shape] = max(_difference(model, ranker, held_out.inputs(rows, length)) for rows in batches)
+        if not differences[shape] <= TOLERANCE:
+            found = f"expected logits within {TOLERANCE}, found {differences[shape]} apart"
+            raise InputError(f"ONNX and PyTorch disagree in {shape}: {found}")
     _check_binding(ranker, held_out.inputs(few))
     return differences
 

@@ -23,8 +23,7 @@ def ranking_measures(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     ideal of the judged documents; RR@10, AP and P@5 of what is relevant. Equal scores are ordered by document_id,
     falling, as in trec_eval. ValueError if a score is not finite: trec_eval would rank it somewhere.
     """
-    ranked = _ranked(run, scores)
-    return _measured(run, ranked, [("grade", GRADED), ("relevant", BINARY)])
+    return _measured(run, _ranked(run, scores), BINARY)
 
 
 def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, count: int) -> pd.DataFrame:
@@ -37,7 +36,7 @@ def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, 
     share is 1.
     """
     recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
-    table = _measured(judged, _ranked(hits, scores), [("grade", GRADED), ("relevant", BINARY | recall)])
+    table = _measured(judged, _ranked(hits, scores), BINARY | recall)
     found = table["query_id"].isin(hits["query_id"])
     table["Judged@10"] = table["Judged@10"].where(found) if found.any() else 1.0
     return table
@@ -49,13 +48,12 @@ def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"query_id": run["query_id"], "doc_id": run["document_id"], "score": scores.astype(float)})
 
 
-def _measured(judged: pd.DataFrame, ranked: pd.DataFrame, kinds: Sequence[tuple[str, dict[Any, str]]]) -> pd.DataFrame:
-    """One row per query of `judged`, with the measures of each kind of relevance (a column of `judged`)."""
+def _measured(judged: pd.DataFrame, ranked: pd.DataFrame, binary: dict[Any, str]) -> pd.DataFrame:
+    """One row per query of `judged`, with GRADED by its grades and `binary` by its relevance."""
     index = pd.Index(judged["query_id"].unique(), name="query_id")
-    names = [name for _, measures in kinds for name in measures.values()]
-    table = pd.DataFrame(0.0, index=index, columns=names)
+    table = pd.DataFrame(0.0, index=index, columns=[*GRADED.values(), *binary.values()])
     # One call for each kind of relevance: ir_measures 0.4.3 would apply one measure's gains to all others.
-    for column, measures in kinds:
+    for column, measures in (("grade", GRADED), ("relevant", binary)):
         gains = judged[column].clip(lower=0).astype(int)
         qrels = pd.DataFrame({"query_id": judged["query_id"], "doc_id": judged["document_id"], "relevance": gains})
         for metric in ir_measures.iter_calc(list(measures), qrels, ranked):

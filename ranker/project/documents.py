@@ -1,7 +1,7 @@
 """Tables of documents, read and written CHUNK documents at a time, because a collection may exceed memory."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ def write_documents(path: Path, documents: Iterable[tuple[str, list[str]]], fiel
     with atomic(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         while part := list(islice(documents, CHUNK)):
             ids = [document_id for document_id, _ in part]
-            texts = [[values[column] for _, values in part] for column in range(len(fields))]
-            writer.write_table(pa.table([ids, *texts], schema=schema))
+            texts = zip(*(values for _, values in part), strict=True)
+            writer.write_table(pa.table([ids, *map(list, texts)], schema=schema))
 
 
 def read_documents(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[str], list[str]]]:
@@ -60,12 +60,9 @@ def _batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Re
 
 def read_some_documents(wanted: Container[str]) -> pd.DataFrame:
     """document_id, title and text of the documents whose ids are `wanted`, in the table's order."""
-    rows = [
-        row
-        for ids, titles, texts in read_documents()
-        for row in zip(ids, titles, texts, strict=True)
-        if row[0] in wanted
-    ]
+    rows: list[tuple[str, str, str]] = []
+    for part in read_documents():
+        rows += [row for row in zip(*part, strict=True) if row[0] in wanted]
     return pd.DataFrame(rows, columns=["document_id", "title", "text"], dtype=str)
 
 
@@ -97,4 +94,4 @@ def read_some_tokens(wanted: pa.Array) -> Tokens:
     """Token ids of the documents whose ids are `wanted`, in the table's order."""
     parts = list(read_token_parts(wanted))
     ids = pa.chunked_array([part.ids for part in parts], pa.string()).to_pylist()
-    return tables.pack(ids, [text for part in parts for text in part])
+    return tables.pack(ids, list(chain.from_iterable(parts)))

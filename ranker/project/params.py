@@ -260,10 +260,9 @@ _TAGS = {
     "tag:yaml.org,2002:int": re.compile(r"^[-+]?(0|[1-9][0-9]*)$"),
     "tag:yaml.org,2002:float": re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
 }
-_Yaml12Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _TAGS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_Yaml12Loader.yaml_implicit_resolvers = {}
+for _first_character, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
+    _Yaml12Loader.yaml_implicit_resolvers[_first_character] = [pair for pair in _resolvers if pair[0] not in _TAGS]
 for _tag, _pattern in _TAGS.items():  # in order: integers also match the pattern of floats
     _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789tTfF"))
 

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import bm25s
 import numpy as np
@@ -47,7 +48,7 @@ class Bm25:
     def __init__(self, queries: pd.DataFrame, documents: Iterable[Sequence[str]], language: str) -> None:
         words = analyser(language)
         self.terms = dict(zip(queries["query_id"], map(words, queries["query"]), strict=True))
-        known = dict.fromkeys(word for asked in self.terms.values() for word in asked)
+        known = dict.fromkeys(chain.from_iterable(self.terms.values()))
         vocabulary = {word: number for number, word in enumerate(["", *known])}  # no word is empty
         fields: list[list[list[int]]] = []
         for texts in documents:

@@ -48,8 +48,6 @@ def lines(ranked: list[Ranked], jsonl: bool, name: str = "title") -> Iterator[st
     rows = [("rank", "score", "document_id", name)]
     for place, (score, (document_id, title, *_)) in enumerate(ranked, start=1):
         rows.append((str(place), f"{score:.3f}", one_line(document_id), one_line(title)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells in rows:
-        yield "{:>{}}  {:>{}}  {:<{}}  {}".format(
-            cells[0], widths[0], cells[1], widths[1], cells[2], widths[2], cells[3]
-        )
+        yield f"{cells[0]:>{widths[0]}}  {cells[1]:>{widths[1]}}  {cells[2]:<{widths[2]}}  {cells[3]}"

@@ -45,7 +45,8 @@ def seen_documents(pairs: pd.DataFrame, fold: int, documents: Ragged, rows: dict
     held_out = pairs.loc[pairs["fold"] == fold, "document_id"].drop_duplicates()
     learned = pairs.loc[pairs["fold"] != fold, "document_id"].drop_duplicates()
     seen = held_out.isin(set(learned)).to_numpy()
-    titles, others = (documents.take([rows[name] for name in ids]) for ids in (held_out, learned))
+    titles = documents.take([rows[name] for name in held_out])
+    others = documents.take([rows[name] for name in learned])
     near = seen | near_duplicates(titles, others)
     return pd.DataFrame({"document_id": held_out.to_numpy(), "seen": seen, "near": near})
 
