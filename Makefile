@@ -32,7 +32,7 @@ lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/mypy
 	@$(BIN)/python -m scripts.audit_packages constraints.txt
 
-# Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder, and at full size;
+# Beside its peers; BENCH="--data FOLDER" measures on the tutorial's two files in a folder;
 # BENCH=--quick sees in two minutes that all of it runs.
 bench: .venv/installed-bench
 	$(BIN)/dvc repro -q base_model

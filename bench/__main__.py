@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig
 
-from bench import data, this_project
+from bench import data
 from bench.cases import Setup, all_cases
 from bench.runner import run_case
 from bench.table import case_rows, page
@@ -25,22 +25,14 @@ RESULTS = Path("bench/results")
 OVERLAY = Path(".venv/onnx-peer")  # pip install --no-deps --target .venv/onnx-peer -r bench/onnx_peer.txt
 
 
-def set_up(source: Path | None, work: Path, quick: bool) -> Setup:
+def set_up(source: Path, quick: bool) -> Setup:
     """Data and models of the benchmark; `quick` takes few pairs, and the sample for stages that read files."""
-    full = data.SAMPLE
-    if source and not quick:
-        full = work / "full"
-        data.write_full_size(source, full)
-    pairs = data.read_pairs(source or data.SAMPLE)
-    plain = work / "plain"
-    this_project.write_plain_int8(paths.RANKER, paths.BASE_MODEL, plain)
+    pairs = data.read_pairs(source)
     return Setup(
         pairs=pairs.some(96) if quick else pairs,
-        full=full,
-        full_pairs=data.read_pairs(full),
+        folder=data.SAMPLE if quick else source,
         base_model=paths.BASE_MODEL.absolute(),
         exported=paths.RANKER.absolute(),
-        plain=plain,
         overlay=OVERLAY.absolute(),
         share=32 if quick else 960,
     )
@@ -51,14 +43,13 @@ def describe(setup: Setup, source: Path) -> dict[str, str]:
     config = BertConfig.from_pretrained(setup.base_model)
     return {
         "base model": f"BERT of {config.num_hidden_layers} layers of {config.hidden_size} units",
-        "data": f"{len(setup.pairs):,} pairs of {source}; encoding and the head: all its {len(setup.full_pairs):,} "
-        "judgements, of which those without a title have another's",
+        "data": f"{len(setup.pairs):,} pairs of {source}",
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a folder with the tutorial's two files; else the sample")
+    parser.add_argument("--data", type=Path, default=data.SAMPLE, help="a folder with the tutorial's two files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="run every case on a few pairs, as a check")
     args = parser.parse_args()
@@ -68,11 +59,11 @@ def main() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # for files that jobs leave, too
         if args.quick:  # a check only; beside running tests, two threads wait for each other
             torch.set_num_threads(1)
-        setup = set_up(args.data, Path(folder), args.quick)
+        setup = set_up(args.data, args.quick)
         rows = []
         for case in all_cases(setup):
             rows += case_rows(case, run_case(case, 1 if args.quick else args.repeats, here=args.quick))
-        table = page("Side by side", describe(setup, args.data or data.SAMPLE), rows)
+        table = page("Side by side", describe(setup, args.data), rows)
     print(table)
     if not args.quick:
         write_json(RESULTS / "latest.json", rows)

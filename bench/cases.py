@@ -29,11 +29,9 @@ class Setup:
     """Data and models of the benchmark."""
 
     pairs: Pairs
-    full: Path  # a folder with all judgements
-    full_pairs: Pairs  # those in it
+    folder: Path  # the pairs' two files
     base_model: Path
     exported: Path  # output of stage export
-    plain: Path  # the same with every matrix in int8
     overlay: Path  # packages for the peer's ONNX rows, which are left out without it
     share: int  # pairs for slow systems; the slowest get a part of them
 
@@ -60,10 +58,10 @@ def all_cases(setup: Setup) -> list[Case]:
 
 def encoding(setup: Setup) -> Case:
     jobs = {
-        TUTORIAL: Job(partial(tutorial.encode, setup.full, setup.base_model)),
-        OURS: Job(partial(this_project.encode, setup.full, setup.base_model)),
+        TUTORIAL: Job(partial(tutorial.encode, setup.folder, setup.base_model)),
+        OURS: Job(partial(this_project.encode, setup.folder, setup.base_model)),
     }
-    return Case("encode: raw files to stored encodings", len(setup.full_pairs), jobs)
+    return Case("encode: raw files to stored encodings", len(setup.pairs), jobs)
 
 
 def head_only(setup: Setup) -> Case:
@@ -74,9 +72,9 @@ def head_only(setup: Setup) -> Case:
     few = setup.pairs.some(setup.share // 4)
     jobs = {
         TUTORIAL: Job(partial(tutorial.train, few, setup.base_model, True), share=len(few)),
-        OURS: Job(partial(this_project.train_head, setup.full_pairs, setup.base_model)),
+        OURS: Job(partial(this_project.train_head, setup.pairs, setup.base_model)),
     }
-    return Case("head-only training, 3 epochs, from encodings", 3 * len(setup.full_pairs), jobs)
+    return Case("head-only training, 3 epochs, from encodings", 3 * len(setup.pairs), jobs)
 
 
 def fine_tuning(setup: Setup) -> Case:
@@ -102,8 +100,6 @@ def scoring(setup: Setup) -> Case:
         way = partial(this_project.score, setup.pairs, setup.base_model, precision)
         jobs[f"{OURS}, PyTorch {precision}"] = Job(way)
     jobs |= setup.exports(lambda model: partial(this_project.score_onnx, setup.pairs, setup.exported, model))
-    plain = partial(this_project.score_onnx, setup.pairs, setup.plain, "int8")
-    jobs[f"{OURS}, ONNX int8, ungated"] = Job(plain, note="U8S8, all matrices in int8, to show the cost of the gate")
     return Case("scoring", len(setup.pairs), jobs)
 
 

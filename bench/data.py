@@ -1,4 +1,4 @@
-"""Data of the benchmark: the sample, or a folder of judgements and its full size, as the tutorial's two files."""
+"""Data of the benchmark: the sample, or a folder, as the tutorial's two files."""
 
 import json
 from collections.abc import Iterator
@@ -46,21 +46,3 @@ def read_pairs(folder: Path) -> Pairs:
     rows = pd.read_csv(folder / JUDGEMENTS_FILE, dtype={"query_id": str, "title-full": str}, keep_default_na=False)
     labels = (rows["label"].astype(int) > 0).astype(int)
     return Pairs([queries[query_id] for query_id in rows["query_id"]], rows["title-full"].tolist(), labels.tolist())
-
-
-def write_full_size(source: Path, destination: Path) -> None:
-    """Write every judgement of `source`'s JSON with a title, to measure speed only.
-
-    A document without a title gets a random one of `source`'s.
-    """
-    rows = pd.read_csv(source / JUDGEMENTS_FILE, dtype=str, keep_default_na=False)
-    titles = rows[rows["title-full"].str.strip() != ""].drop_duplicates("document_id").set_index("document_id")
-    labelled = (source / LABELLED_DATA_FILE).read_text("utf-8")
-    judged = pd.json_normalize(json.loads(labelled), "relevant_docs", "query_id")
-    judged = judged.rename(columns={"id": "document_id", "score": "label"})
-    known = titles["title-full"].reindex(judged["document_id"].unique())
-    drawn = np.random.default_rng(SEED).choice(titles["title-full"].to_numpy(), len(known))
-    judged["title-full"] = judged["document_id"].map(known.fillna(pd.Series(drawn, known.index)))
-    destination.mkdir(parents=True)
-    (destination / LABELLED_DATA_FILE).write_text(labelled, "utf-8")
-    judged.to_csv(destination / JUDGEMENTS_FILE, index=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from transformers import BertConfig
 
 import stages.encode
 import stages.join
@@ -17,7 +16,6 @@ from bench.runner import Calls
 from ranker.contract.folder import MODEL_FILES, Model
 from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
-from ranker.export.int8 import SCHEMES, prepare, quantise
 from ranker.model.cross_encoder import new_classifier, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.model.features import features
@@ -95,7 +93,7 @@ def score(pairs: Pairs, base_model: Path, precision: Precision) -> Calls:
 
 def score_onnx(pairs: Pairs, folder: Path, model: Model) -> Calls:
     """Scores of every pair, from texts, by ONNX Runtime; each text is tokenised once."""
-    ranker = Ranker(folder, model, trusted=True)  # the manifest has no digest of the ungated model
+    ranker = Ranker(folder, model)
     ranker.score(ranker.encode_query(pairs.queries[0]), ranker.encode_documents(pairs.documents[:64]))
 
     def run() -> None:
@@ -126,10 +124,3 @@ def scheme(folder: Path) -> str:
     if not (folder / MODEL_FILES["int8"]).is_file():
         return ""
     return Ranker(folder, "int8").session.get_modelmeta().custom_metadata_map["quantisation"]
-
-
-def write_plain_int8(exported: Path, base_model: Path, folder: Path) -> None:
-    """Copy an exported folder and replace its int8 model by one with all matrices in int8, without the gate."""
-    shutil.copytree(exported, folder)
-    prepared = prepare(folder / MODEL_FILES["fp32"], BertConfig.from_pretrained(base_model))
-    quantise(prepared, SCHEMES[0], folder / MODEL_FILES["int8"], load_params().export)

@@ -110,10 +110,6 @@ def _ray_option(parser: argparse.ArgumentParser) -> None:
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", choices=MODEL_FILES, default="fp32")
-    _folder_option(parser)
-
-
-def _folder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help="the folder of stage export")
 
 

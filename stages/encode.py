@@ -3,9 +3,7 @@
 python -m stages.encode
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +20,6 @@ from ranker.project.preflight import check_params_fit_model
 
 UNKNOWN = 0.05  # share of unknown tokens that prints a warning
 PERCENTILES = (50, 90, 99, 100)
-
 
 Part = tuple[tables.Tokens, list[pa.Array]]  # token ids, and the columns between ids and tokens
 
@@ -44,28 +41,25 @@ class Counts:
 
     def __init__(self, unknown: int | None) -> None:
         self.unknown = unknown
-        self.texts_of: Counter[int] = Counter()  # each length, because a list of lengths would grow with the texts
+        self.lengths: list[np.ndarray] = []
         self.unknown_tokens = 0
 
     def watch(self, parts: Iterator[Part]) -> Iterator[Part]:
         for tokens, columns in parts:
-            self.texts_of.update(tokens.lengths.tolist())
+            self.lengths.append(tokens.lengths.astype(np.int32))
             self.unknown_tokens += int((tokens.values == self.unknown).sum())
             yield tokens, columns
 
     def report(self, name: str) -> dict[str, float]:
         """Print and return the counts; warn if many tokens are unknown."""
-        lengths = sorted(self.texts_of)
-        up_to = np.cumsum([self.texts_of[length] for length in lengths])  # texts of at most each length
-        texts, total = int(up_to[-1]), sum(length * count for length, count in self.texts_of.items())
-        # Like np.percentile's method "higher".
-        places = [ceil((texts - 1) * (percentile / 100)) for percentile in PERCENTILES]
-        at_most = dict(zip(PERCENTILES, np.take(lengths, up_to.searchsorted(places, "right")), strict=True))
+        lengths = np.concatenate(self.lengths)
+        texts, total = len(lengths), int(lengths.sum())
+        at_most = dict(zip(PERCENTILES, np.percentile(lengths, PERCENTILES, method="higher").tolist(), strict=True))
         share = self.unknown_tokens / total if total else 0.0
         print(f"encode: {name}: {texts} texts, {total} tokens, {at_most[100]} in the longest")
         if share >= UNKNOWN:
             print(f"encode: warning: {share:.0%} of the tokens of {name} are [UNK]: the base model does not read them")
-        percentiles = {f"tokens_of_{percentile}_percent_at_most": int(value) for percentile, value in at_most.items()}
+        percentiles = {f"tokens_of_{percentile}_percent_at_most": value for percentile, value in at_most.items()}
         return {"texts": texts, "tokens": total, **percentiles, "unknown_share": share}
 
 

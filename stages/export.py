@@ -4,16 +4,14 @@ python -m stages.export
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, read_json, sha256, write_json
 from ranker.contract.batching import TOKENS
 from ranker.contract.folder import CONTRACT_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE, MadeOf
 from ranker.contract.layout import contract
-from ranker.export.gate import WAYS, compare_ways, gate, judged, sampled_rows
+from ranker.export.gate import compare_ways, gate, judged, sampled_rows
 from ranker.export.golden import GOLDEN_FILE, golden
 from ranker.export.int8 import prepare
 from ranker.export.manifest import Measured, manifest, side_by_side
@@ -74,44 +72,23 @@ def main() -> None:
         partial.mkdir()
         for name in TOKENIZER_FILES:
             shutil.copyfile(paths.CHECKPOINT / name, partial / name)
-        positions = model.config.max_position_embeddings
-        write_json(
-            partial / CONTRACT_FILE,
-            contract(
-                project_layout(params, partial),
-                sha256(partial / TOKENIZER_FILE),
-                positions,
-                params.join.document_fields,
-            ),
-        )
+        layout, positions = project_layout(params, partial), model.config.max_position_embeddings
+        tokenizer = sha256(partial / TOKENIZER_FILE)
+        write_json(partial / CONTRACT_FILE, contract(layout, tokenizer, positions, params.join.document_fields))
         measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
         write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))
     write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
-    held_out = (
-        "no held-out pairs"
-        if measured.ndcg is None
-        else f"on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"
-    )
+    held_out = "no held-out pairs"
+    if measured.ndcg is not None:
+        held_out = f"on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"
     print(
         f"export: {params.export.name} {params.export.version}: ONNX and PyTorch differ by at most "
         f"{max(measured.differences.values()):.1e}; {held_out}"
     )
     for tried in measured.tried:
-        print(f"export: int8 by {tried['scheme']} {'passes' if tried['passed'] else 'fails'} the gate: {_brief(tried)}")
-    if measured.int8:
-        print(f"export: int8 on held-out queries: {_brief(measured.int8)}")
-
-
-def _brief(ways: Mapping[str, Any]) -> str:
-    """`agreement`'s measures in one line, in the order of the gate's bounds; the loss with its interval."""
-    lines = []
-    for way in [way for way in WAYS if way in ways]:
-        found, loss = ways[way], ways[way]["loss of nDCG@10"]
-        bounded = [f"{name} {found[name]:.3f}" for name in ("Kendall's tau", "overlap of top 10", "score difference")]
-        with_interval = f"loss of nDCG@10 {loss['mean']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
-        lines.append(", ".join([way, *bounded, with_interval]))
-    return "; ".join(lines)
+        print(f"export: int8 by {tried['scheme']} {'passes' if tried['passed'] else 'fails'} the gate")
+    print(f"export: {paths.EXPORT_REPORT} has the agreement of int8 and fp32")
 
 
 if __name__ == "__main__":

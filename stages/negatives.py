@@ -3,8 +3,6 @@
 python -m stages.negatives
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -49,34 +47,16 @@ def main() -> None:
     lacking = negatives_needed(pairs[pairs["judged"]], params.per_positive)
     mined = mine(hits, judged, lacking, documents, params)
     write(mined, pairs)
-    measured = false_negatives(hits, judged, documents, params)
     counts = {
         "queries": {"all": pairs["query_id"].nunique(), "mined": len(lacking)},
         "mined": {"from_ranks": len(mined.from_ranks), "at_random": len(mined.at_random)},
         "refused": mined.refused,
     }
-    write_json(paths.NEGATIVES, counts | {"false_negatives": measured})
+    write_json(paths.NEGATIVES, counts | {"false_negatives": false_negatives(hits, judged, documents, params)})
     print(
         f"negatives: {len(lacking)} of {pairs['query_id'].nunique()} queries have few judged negatives: mined "
         f"{len(mined.from_ranks)} from rank {params.from_rank} on, {len(mined.at_random)} at random"
     )
-    print(f"negatives: {told(measured)}")
-
-
-def told(measured: dict[str, Any]) -> str:
-    """The false-negative rate in one line."""
-    if not measured["hidden"]:
-        return "the share of false negatives is unknown, because no query has two positives, one of them to hide"
-    guarded, unguarded = measured["guarded"]["from_ranks"], measured["unguarded"]["from_ranks"]
-    return (
-        f"{guarded['relevant']} of {measured['hidden']} hidden positives are among {guarded['mined']} documents mined "
-        f"from the ranks ({rate(guarded)}); without the guard, {unguarded['relevant']} among {unguarded['mined']} "
-        f"({rate(unguarded)})"
-    )
-
-
-def rate(counts: dict[str, Any]) -> str:
-    return "none" if counts["rate"] is None else f"{counts['rate']:.1%}"
 
 
 if __name__ == "__main__":

@@ -33,13 +33,6 @@ def test_read_pairs_takes_every_title_as_text(source: Path) -> None:
     assert data.read_pairs(source) == data.Pairs(["masks", "bats"], ["NA", "NA"], [1, 0])
 
 
-def test_write_full_size_has_every_judgement_with_a_real_title(source: Path, tmp_path: Path) -> None:
-    data.write_full_size(source, tmp_path / "full")
-    assert data.read_pairs(tmp_path / "full") == data.Pairs(
-        ["masks", "masks", "bats", "bats"], ["NA"] * 4, [1, 0, 0, 1]
-    )
-
-
 def test_some_pairs_are_the_same_every_time() -> None:
     pairs = data.read_pairs(ROOT / data.SAMPLE)
     assert pairs.some(20) == pairs.some(20)

@@ -17,7 +17,6 @@ from ranker.splits.leakage import (
     NEAR_TITLES,
     audit,
     near_duplicates,
-    near_pairs,
     near_queries,
     seen_documents,
     unseen_pairs,
@@ -101,31 +100,17 @@ def test_audit_counts_queries_on_both_sides() -> None:
     assert audit(pairs, 1, seen[1])["queries_seen"] == pytest.approx(1 / 3)
 
 
-# Vectors of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
-VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
-
-
-def test_near_pairs_by_hand() -> None:
-    def found(near: float) -> list[tuple[int, int]]:
-        return list(zip(*(rows.tolist() for rows in near_pairs(VECTORS, near)), strict=True))
-
-    assert found(0.9) == [(0, 1)]
-    assert found(0.79) == [(0, 1), (1, 2)]
-    assert found(0.5) == [(0, 1), (0, 2), (1, 2)]
-    assert near_pairs(np.zeros((0, 3)), 0.5)[0].tolist() == []
-
-
-def test_near_pairs_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_queries_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1).normal(size=(50, 4))
-    vectors = random / np.linalg.norm(random, axis=1, keepdims=True)
+    vectors, held_out = random / np.linalg.norm(random, axis=1, keepdims=True), np.arange(50) % 3 == 0
     cosines = vectors @ vectors.T
-    expected = {(i, j) for i in range(50) for j in range(i + 1, 50) if cosines[i, j] >= 0.8}
-    assert len(expected) > 10
+    across = [(i, j) for i in np.flatnonzero(held_out) for j in np.flatnonzero(~held_out)]
+    expected = sum(cosines[pair] >= NEAR_QUERIES for pair in across)
+    assert expected > 10
     for rows in (1024, 7):
         monkeypatch.setattr(leakage, "QUERY_ROWS", rows)
-        one, other = near_pairs(vectors, 0.8)
-        assert set(zip(one.tolist(), other.tolist(), strict=True)) == expected
-        assert len(one) == len(expected)
+        assert near_queries(vectors, held_out) == expected
+    assert near_queries(np.zeros((0, 3)), np.zeros(0, bool)) == 0
 
 
 def test_near_queries_by_hand() -> None:

@@ -5,27 +5,23 @@ python -m bench.studies.vespa
 Run `make repro` first; it needs Maven and a JDK (tests/vespa). It writes bench/results/vespa.md and vespa.json. Stage
 package compares vespa.latency_ms and vespa.timeout_ms with these figures.
 
-It measures the packed model and its predecessor, in which Vespa's rank expressions lay out the pair, padded to its full
-length, and name the model twice. All are rank profiles of one package, and take turns in one process.
+The models are rank profiles of one package, and take turns in one process.
 """
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 from statistics import median
-from string import Template
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from bench.table import machine
 from ranker.common.files import atomic, write_json
 from ranker.contract.folder import MODEL_FILES, Model, served_model
-from ranker.contract.layout import INPUTS, Layout, read_contract
-from ranker.model.hardware import chip
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.serving.ranker import TextEncoder
@@ -43,56 +39,17 @@ HITS = 20  # of each length
 WORD = "virus"  # one token
 ROUNDS = 5
 
-BEFORE = Template("""\
-rank-profile before_$model inherits bm25 {
-    inputs {
-        query(query_token_ids) tensor<float>(d0[$query_tokens])
-    }
-    onnx-model before_$model {
-        file: files/before_$model.onnx
-        input input_ids: input_ids
-        input token_type_ids: token_type_ids
-        input attention_mask: attention_mask
-        output logits: logits
-    }
-    function input_ids() {
-        expression: customTokenInputIds($cls, $sep, $length, query(query_token_ids), attribute(doc_token_ids))
-    }
-    function token_type_ids() {
-        expression: tokenTypeIds($length, query(query_token_ids), attribute(doc_token_ids))
-    }
-    function attention_mask() {
-        expression: tokenAttentionMask($length, query(query_token_ids), attribute(doc_token_ids))
-    }
-    global-phase {
-        expression: onnx(before_$model).logits{d0:0,d1:1} - onnx(before_$model).logits{d0:0,d1:0}
-        rerank-count: 100
-    }
-}
-""")
-
 
 def write_package(folder: Path, ranker: Path, settings: QuerySettings) -> dict[str, Model]:
-    """Write a package with two rank profiles for each exported model; returns each profile's model."""
-    layout = read_contract(ranker / "encoding.json")
+    """Write a package with a rank profile for each exported model; returns each profile's model."""
     profiles: dict[str, Model] = {}
     present: list[Model] = [model for model, file in MODEL_FILES.items() if (ranker / file).is_file()]
     for number, model in enumerate(present):
         part = folder / model
         write_application(part, ranker, "bench", f"0.0.{number}", model, settings)
         shutil.copytree(part, folder / "package", dirs_exist_ok=True)
-        write_before(folder / "package", ranker, model, layout)
-        profiles |= {f"before_{model}": model, f"ranker_0_0_{number}": model}
+        profiles[f"ranker_0_0_{number}"] = model
     return profiles
-
-
-def write_before(package: Path, ranker: Path, model: Model, layout: Layout) -> None:
-    """Add a rank profile with the unpacked model, whose inputs Vespa pads."""
-    assert INPUTS == ("input_ids", "token_type_ids", "attention_mask")
-    sizes = {"query_tokens": layout.max_query_tokens, "length": layout.max_length}
-    text = BEFORE.substitute(model=model, cls=layout.cls_id, sep=layout.sep_id, **sizes)
-    (package / f"schemas/doc/before_{model}.profile").write_text(text)
-    shutil.copyfile(ranker / MODEL_FILES[model], package / f"files/before_{model}.onnx")
 
 
 def sampled_titles(path: Path, count: int) -> list[str]:
@@ -104,17 +61,16 @@ def sampled_titles(path: Path, count: int) -> list[str]:
 def request(
     package: Path, profiles: dict[str, Model], feeds: dict[str, Path], settings: QuerySettings, depths: tuple[int, ...]
 ) -> dict[str, dict[str, Any]]:
-    """Steps for the harness: the collection's titles at each depth, and each length by the packed models."""
+    """Steps for the harness: the collection's titles at each depth, and HITS titles of each length."""
 
-    def step(feed: Path, names: list[str], depth: int, rounds: int) -> dict[str, Any]:
+    def step(feed: Path, depth: int) -> dict[str, Any]:
         count = {"ranking.globalPhase.rerankCount": depth}
-        bodies = {name: query_body(QUERY, settings) | {"ranking": name} | count for name in names}
-        return {"step": "rerank", "application": str(package), "feed": str(feed), "bodies": bodies, "rounds": rounds}
+        bodies = {name: query_body(QUERY, settings) | {"ranking": name} | count for name in profiles}
+        return {"step": "rerank", "application": str(package), "feed": str(feed), "bodies": bodies, "rounds": ROUNDS}
 
-    packed = [name for name in profiles if not name.startswith("before")]
     collection = feeds["collection"]
-    steps = {f"{depth} hits": step(collection, list(profiles), depth, ROUNDS) for depth in depths}
-    return steps | {name: step(feed, packed, HITS, ROUNDS) for name, feed in feeds.items() if feed != collection}
+    steps = {f"{depth} hits": step(collection, depth) for depth in depths}
+    return steps | {name: step(feed, HITS) for name, feed in feeds.items() if feed != collection}
 
 
 def rows(answer: dict[str, Any], profiles: dict[str, Model]) -> list[dict[str, Any]]:
@@ -124,9 +80,8 @@ def rows(answer: dict[str, Any], profiles: dict[str, Model]) -> list[dict[str, A
         for profile, rounds in by_profile.items():
             runs = rounds[0]["runs"]
             hits = rounds[0]["asked for"] if case.endswith("hits") else HITS
-            cpu, clock = (median(turn[kind] for turn in rounds) for kind in ("cpu ms", "ms"))
-            way = "before" if profile.startswith("before") else "packed"
-            kinds = {"case": case, "model": profiles[profile], "way": way, "hits": hits, "runs": runs}
+            cpu, clock = median(turn["cpu ms"] for turn in rounds), median(turn["ms"] for turn in rounds)
+            kinds = {"case": case, "model": profiles[profile], "hits": hits, "runs": runs}
             found.append(kinds | {"cpu_ms": cpu, "ms": clock, "ms_per_hit": cpu / hits})
     return found
 
@@ -139,15 +94,13 @@ def markdown(measured: list[dict[str, Any]], facts: dict[str, Any]) -> str:
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",
         "Vespa's own GlobalPhaseRanker and ONNX Runtime, one thread; medians of turns. Processor time is that on an",
-        "idle core; clock time is longer if the machine runs other programs. *before*: padded by rank expressions,",
-        "with the model named twice.",
+        "idle core; clock time is longer if the machine runs other programs.",
         "",
-        "| case | model | way | runs | ms, processor | ms, clock | ms a hit |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| case | model | runs | ms, processor | ms, clock | ms a hit |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     lines += [
-        "| {case} | {model} | {way} | {runs} | {cpu_ms:.0f} | {ms:.0f} | {ms_per_hit:.2f} |".format(**row)
-        for row in measured
+        "| {case} | {model} | {runs} | {cpu_ms:.0f} | {ms:.0f} | {ms_per_hit:.2f} |".format(**row) for row in measured
     ]
     return "\n".join(lines) + "\n"
 
@@ -184,11 +137,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         measured, tokens = measure(paths.RANKER, paths.DOCUMENTS, settings, DEPTHS, LENGTHS, Path(work))
     model = served_model(paths.RANKER, params.vespa.model)
-    (ships,) = [row for row in measured if (row["case"], row["model"], row["way"]) == ("100 hits", model, "packed")]
+    (ships,) = [row for row in measured if (row["case"], row["model"]) == ("100 hits", model)]
     size = model_file(paths.VESPA, params.export.version).stat().st_size
-    found = chip()
     facts = {
-        "machine": f"{found['processor']}, {os.cpu_count()} cores ({', '.join(found['instructions'])})",
+        "machine": machine()["machine"],
         "vespa": harness.NEWEST,
         "model": model,
         "model_bytes": size,

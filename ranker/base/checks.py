@@ -60,11 +60,7 @@ def check_weights(file: Path, config: BertConfig) -> None:
             shapes = {name.removeprefix("bert."): list(weights.get_slice(name).get_shape()) for name in names}
     except SafetensorError as error:
         raise InputError(f"{file}: expected safetensors, found: {error}") from error
-    rows = {
-        "word": config.vocab_size,
-        "position": config.max_position_embeddings,
-        "token_type": config.type_vocab_size,
-    }
+    rows = {"word": config.vocab_size, "position": config.max_position_embeddings, "token_type": config.type_vocab_size}
     for name, count in rows.items():
         key = f"embeddings.{name}_embeddings.weight"
         expected = [count, config.hidden_size]

@@ -77,7 +77,5 @@ def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented UTF-8 JSON, keys in their own order."""
     with atomic(path) as partial:
         partial.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
-            encoding="utf-8",
-            newline="\n",
+            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8", newline="\n"
         )

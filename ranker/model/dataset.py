@@ -64,8 +64,7 @@ def project_layout(params: Params, folder: Path) -> Layout:
 
 def load_pairs(params: Params, folder: Path = paths.BASE_MODEL) -> tuple[pd.DataFrame, EncodedPairs]:
     """Stage split's pairs, and the same pairs with token ids; `folder` has the tokenizer."""
-    pairs = tables.read_table(paths.SPLIT_PAIRS)
-    queries = tables.read_tokens(paths.SPLIT_QUERIES)
+    pairs, queries = tables.read_table(paths.SPLIT_PAIRS), tables.read_tokens(paths.SPLIT_QUERIES)
     documents = tables.read_tokens(paths.SPLIT_DOCUMENTS)
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, folder))
 

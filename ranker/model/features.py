@@ -29,10 +29,7 @@ def features(
 
 
 def write_features(
-    path: Path,
-    model: BertForSequenceClassification,
-    pairs: EncodedPairs,
-    precision: Literal["bf16", "fp32"],
+    path: Path, model: BertForSequenceClassification, pairs: EncodedPairs, precision: Literal["bf16", "fp32"]
 ) -> None:
     """Write `features` as one .npy file, PART pairs at a time, in constant memory."""
     header = {"descr": "<f2", "fortran_order": False, "shape": (len(pairs), model.config.hidden_size)}

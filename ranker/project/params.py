@@ -153,10 +153,7 @@ class Train(Section):
 
     launcher: Annotated[
         str,
-        Field(
-            pattern=r"^(python|torchrun( [A-Za-z0-9_./:=-]+)+)$",
-            description="python, or torchrun with its options",
-        ),
+        Field(pattern=r"^(python|torchrun( [A-Za-z0-9_./:=-]+)+)$", description="python, or torchrun with its options"),
     ]
     head: Literal["cosine", "classifier"]
     trainable: Annotated[
@@ -179,11 +176,7 @@ class Export(Section):
         str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="a small letter, then small letters, digits and hyphens")
     ]
     version: Annotated[
-        str,
-        Field(
-            pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$",
-            description="MAJOR.MINOR.PATCH",
-        ),
+        str, Field(pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$", description="MAJOR.MINOR.PATCH")
     ]
 
 

@@ -119,10 +119,7 @@ class Ranker(TextEncoder):
         return [(int(row), float(scores[row])) for row in np.argsort(-scores, kind="stable")[:top]]
 
     def score_pairs(
-        self,
-        queries: Sequence[TokenIds],
-        documents: Sequence[TokenIds],
-        tokens: int = TOKENS,
+        self, queries: Sequence[TokenIds], documents: Sequence[TokenIds], tokens: int = TOKENS
     ) -> np.ndarray:
         """Logit 1 - logit 0, float32 [pairs], of pairs of token ids, in the order given.
 

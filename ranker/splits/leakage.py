@@ -63,23 +63,14 @@ def unseen_pairs(pairs: pd.DataFrame, seen: dict[int, pd.DataFrame]) -> np.ndarr
     return unseen
 
 
-def near_pairs(vectors: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows with a cosine of at least `near`, the smaller row first: int64 [pairs] each."""
-    found = []
-    for start in range(0, len(vectors), QUERY_ROWS):
-        rows, columns = np.nonzero(vectors[start : start + QUERY_ROWS] @ vectors.T >= near)
-        found.append(np.stack([rows + start, columns])[:, columns > rows + start])
-    both = np.concatenate(found, axis=1) if found else np.zeros((2, 0), dtype=np.int64)
-    return both[0], both[1]
-
-
 def near_queries(vectors: np.ndarray, held_out: np.ndarray) -> int:
     """Number of pairs of a held-out and a training query with a cosine of at least NEAR_QUERIES.
 
     `vectors` is float32 [queries, size], `held_out` bool [queries].
     """
-    one, other = near_pairs(vectors, NEAR_QUERIES)
-    return int(np.sum(held_out[one] != held_out[other]))
+    held, training = vectors[held_out], vectors[~held_out]
+    starts = range(0, len(held), QUERY_ROWS)
+    return sum(int((held[start : start + QUERY_ROWS] @ training.T >= NEAR_QUERIES).sum()) for start in starts)
 
 
 def audit(pairs: pd.DataFrame, fold: int, seen: pd.DataFrame) -> dict[str, float]:

@@ -8,13 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, Sampler
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 
 from ranker.common.distributed import is_main_process, world_size
@@ -47,11 +41,7 @@ def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Te
 
 
 def fine_tune(
-    model: CrossEncoder,
-    training: EncodedPairs,
-    params: Train,
-    logger: EvalLogger | None = None,
-    name: str = "",
+    model: CrossEncoder, training: EncodedPairs, params: Train, logger: EvalLogger | None = None, name: str = ""
 ) -> None:
     """Train `model` in place; with `logger`, write its curves, which leaves the weights the same.
 

@@ -18,10 +18,8 @@ from ranker.serving.documents import STDIN, Document, checked, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
 from ranker.vespa.query import SETTINGS_FILE, read_settings
 
-if TYPE_CHECKING:  # only shards need these
+if TYPE_CHECKING:  # only shards need it
     import pyarrow as pa
-
-    from ranker.serving.shards import Make
 
 
 def feed_fields(application: Path | None) -> tuple[str, ...]:
@@ -68,10 +66,6 @@ def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -
         file.writelines(f"{line}\n" for line in feed_lines(checked(name, rows, names), names))
 
 
-def feeder(names: Sequence[str]) -> "Make":
-    return partial(feed_table, names)
-
-
 def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: Sequence[str] = TITLE) -> str:
     """Write the feed of a documents file to one .jsonl, or of Parquet to a folder of shards; returns a summary line.
 
@@ -89,5 +83,5 @@ def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: 
     columns = ("document_id", *names)
     plan = shards.plan(source, columns, out, ".jsonl")
     left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    run.run(left, columns, partial(feeder, names), ray_address, "doc")
+    run.run(left, columns, lambda: partial(feed_table, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"

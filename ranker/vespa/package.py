@@ -13,16 +13,7 @@ from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, M
 from ranker.contract.layout import Layout, read_contract
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.contract.words import CONTROLS, INVISIBLE, stemmer_of
-from ranker.vespa.names import (
-    DOCUMENT_INPUT,
-    DOCUMENT_TYPE,
-    PAD,
-    PROFILE,
-    QUERY_INPUT,
-    SCORE,
-    TOKENIZER,
-    versioned,
-)
+from ranker.vespa.names import DOCUMENT_INPUT, DOCUMENT_TYPE, PAD, PROFILE, QUERY_INPUT, SCORE, TOKENIZER, versioned
 from ranker.vespa.pack import pack
 from ranker.vespa.query import QuerySettings, write_settings
 
