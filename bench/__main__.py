@@ -22,7 +22,6 @@ from ranker.contract.folder import MANIFEST_FILE
 from ranker.project import paths
 
 RESULTS = Path("bench/results")
-OVERLAY = Path(".venv/onnx-peer")  # pip install --no-deps --target .venv/onnx-peer -r bench/onnx_peer.txt
 
 
 def set_up(source: Path, quick: bool) -> Setup:
@@ -33,7 +32,6 @@ def set_up(source: Path, quick: bool) -> Setup:
         folder=data.SAMPLE if quick else source,
         base_model=paths.BASE_MODEL.absolute(),
         exported=paths.RANKER.absolute(),
-        overlay=OVERLAY.absolute(),
         share=32 if quick else 960,
     )
 

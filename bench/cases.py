@@ -16,7 +16,6 @@ from ranker.contract.folder import Model
 from ranker.model.hardware import resolve_precision
 
 KINDS: tuple[Kind, ...] = ("fp32", "bf16")
-ONNX_KINDS: tuple[Kind, ...] = ("ONNX fp32", "ONNX int8")
 COLD_START = """
 import json, sys
 from sentence_transformers import CrossEncoder
@@ -32,16 +31,11 @@ class Setup:
     folder: Path  # the pairs' two files
     base_model: Path
     exported: Path  # output of stage export
-    overlay: Path  # packages for the peer's ONNX rows, which are left out without it
     share: int  # pairs for slow systems; the slowest get a part of them
 
     def peers(self, way: Callable[[Pairs, Path, Kind], Calls]) -> dict[str, Job]:
-        """Jobs of sentence-transformers on all pairs, in PyTorch and by ONNX Runtime."""
-        jobs = {kind: Job(partial(way, self.pairs, self.base_model, kind)) for kind in KINDS}
-        if self.overlay.is_dir():
-            for kind in ONNX_KINDS:
-                jobs[kind] = Job(partial(way, self.pairs, self.base_model, kind), overlay=self.overlay)
-        return {f"{PEER} {kind}": job for kind, job in jobs.items()}
+        """Jobs of sentence-transformers on all pairs."""
+        return {f"{PEER} {kind}": Job(partial(way, self.pairs, self.base_model, kind)) for kind in KINDS}
 
     def exports(self, way: Callable[[Model], Prepare]) -> dict[str, Job]:
         """Jobs of the exported models: fp32, and int8 if one passed the gate."""

@@ -39,7 +39,6 @@ class Job:
     prepare: Prepare
     share: int = 0  # pairs that are run, if fewer than the case's; seconds are scaled up
     note: str = ""
-    overlay: Path | None = None  # a folder of packages that replace installed ones
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
     for _ in range(repeats):
         turn = {}
         for system, job in case.jobs.items():
-            cost = measure_here(job.prepare) if here and not job.overlay else measure_apart(job)
+            cost = measure_here(job.prepare) if here else measure_apart(job.prepare)
             turn[system] = cost._replace(seconds=cost.seconds * (case.pairs / job.share if job.share else 1))
         turns.append(turn)
         print(f"bench: {case.name}: " + ", ".join(f"{system} {cost.seconds:.4g} s" for system, cost in turn.items()))
@@ -68,18 +67,16 @@ def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
     return turns
 
 
-def measure_apart(job: Job) -> Cost:
+def measure_apart(prepare: Prepare) -> Cost:
     """Cost of a job in its own process."""
     # OMP_WAIT_POLICY stays the caller's, because a user's threads spin by default, too. On two cores with a load of 3
     # to 7, PASSIVE made batches of 16 pairs 2.6 (scoring, bf16), 5 (fp32) and 10 times (training) as fast. Its effect
     # on an idle machine was not measured. No other program should run.
     environment = os.environ | {"TQDM_DISABLE": "1"}
-    if job.overlay:
-        environment["PYTHONPATH"] = str(job.overlay)
     command = [sys.executable, "-m", "bench.runner"]
-    result = subprocess.run(command, input=pickle.dumps(job.prepare), capture_output=True, env=environment)
+    result = subprocess.run(command, input=pickle.dumps(prepare), capture_output=True, env=environment)
     if result.returncode != 0:
-        raise RuntimeError(f"{job.prepare.func.__name__} gave {result.returncode}:\n{result.stderr.decode()}")
+        raise RuntimeError(f"{prepare.func.__name__} gave {result.returncode}:\n{result.stderr.decode()}")
     return Cost(*json.loads(result.stdout.splitlines()[-1]))
 
 

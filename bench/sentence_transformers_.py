@@ -1,10 +1,10 @@
-"""The CrossEncoder of sentence-transformers: its trainer and its `predict`, in PyTorch and with backend="onnx"."""
+"""The CrossEncoder of sentence-transformers: its trainer and its `predict`."""
 
 import tempfile
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from sentence_transformers import CrossEncoder
@@ -13,30 +13,13 @@ from bench.data import Pairs
 from bench.runner import Calls
 
 MAX_LENGTH = 128
-Kind = Literal["fp32", "bf16", "ONNX fp32", "ONNX int8"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+Kind = Literal["fp32", "bf16"]
+DTYPES: dict[Kind, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load(base_model: Path, kind: Kind) -> CrossEncoder:
-    """A CrossEncoder with one logit, sped up as its documentation recommends.
-
-    Its O1 to O3 are left out, because ONNX Runtime applies the same optimisations when it loads a graph.
-    """
-    options: dict[str, Any] = {"num_labels": 1, "max_length": MAX_LENGTH}
-    if kind in DTYPES:
-        return CrossEncoder(str(base_model), model_kwargs={"dtype": DTYPES[kind]}, **options)
-    options |= {"backend": "onnx", "model_kwargs": {"provider": "CPUExecutionProvider"}}
-    model = CrossEncoder(str(base_model), **options)
-    if kind == "ONNX fp32":
-        return model
-    from sentence_transformers import export_dynamic_quantized_onnx_model
-
-    folder = tempfile.mkdtemp()
-    model.save_pretrained(folder)
-    chip = "avx512_vnni" if torch.cpu.get_capabilities().get("avx512_vnni") else "avx2"
-    export_dynamic_quantized_onnx_model(model, chip, folder)
-    options["model_kwargs"]["file_name"] = f"model_qint8_{chip}.onnx"
-    return CrossEncoder(folder, **options)
+    """A CrossEncoder with one logit."""
+    return CrossEncoder(str(base_model), num_labels=1, max_length=MAX_LENGTH, model_kwargs={"dtype": DTYPES[kind]})
 
 
 def train(pairs: Pairs, base_model: Path, kind: Kind) -> Calls:

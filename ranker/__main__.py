@@ -7,6 +7,7 @@ python -m ranker query "coronavirus origin"
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -41,9 +42,10 @@ def feed(asked: argparse.Namespace) -> None:
 
 
 def query(asked: argparse.Namespace) -> None:
-    from ranker.vespa.query import print_query
+    from ranker.vespa.query import query_body, read_settings
 
-    print_query(asked.text, asked.hits, asked.application)
+    body = query_body(asked.text, read_settings(asked.application), asked.hits)
+    print(json.dumps(body, indent=2, ensure_ascii=False))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -36,9 +36,8 @@ def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, params)
     with atomic(paths.BI_ENCODER) as partial:
         partial.mkdir()
-        write_json(
-            partial / "made_for.json", {"first_stage.retriever": params.first_stage.retriever}
-        )  # DVC warns of empty folders
+        # DVC warns of empty folders.
+        write_json(partial / "made_for.json", {"first_stage.retriever": params.first_stage.retriever})
         if params.first_stage.retriever == "bi_encoder":
             train(params, partial)
 

@@ -84,17 +84,11 @@ def test_the_median_of_calls_counts() -> None:
 
 def test_a_job_runs_in_a_process_of_its_own_and_says_why_it_fails() -> None:
     held = bytearray(b"x" * 2**28)
-    cost = runner.measure_apart(Job(partial(runner.command, sys.executable, "-c", "print(6 * 7)")))
+    cost = runner.measure_apart(partial(runner.command, sys.executable, "-c", "print(6 * 7)"))
     assert 0 < cost.peak_mib < 64 < len(held) / 2**20
     fails = "import sys; sys.exit(sys.stdin.read())"
     with pytest.raises(RuntimeError, match=r"command gave 1:(.|\n)*why"):
-        runner.measure_apart(Job(partial(runner.command, sys.executable, "-c", fails, text="why")))
-
-
-def test_an_overlay_takes_the_place_of_what_is_installed(tmp_path: Path) -> None:
-    (tmp_path / "numpy.py").write_text("raise ImportError('the other numpy')")
-    with pytest.raises(RuntimeError, match="the other numpy"):
-        runner.measure_apart(Job(partial(hold, 1), overlay=tmp_path))
+        runner.measure_apart(partial(runner.command, sys.executable, "-c", fails, text="why"))
 
 
 def test_ratios_are_medians_within_turns() -> None:

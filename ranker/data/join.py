@@ -8,8 +8,7 @@ import pandas as pd
 from ranker.common.errors import InputError
 from ranker.data.collection import Census, Collection
 from ranker.data.grades import grade_counts
-from ranker.project.alike import itself, with_readings
-from ranker.project.draw import Lookup, draw
+from ranker.project.alike import Lookup, draw, itself, with_readings
 from ranker.project.tables import IDS
 
 DROPPED = (

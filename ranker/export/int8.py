@@ -101,9 +101,8 @@ def quantise(prepared: onnx.ModelProto, scheme: Scheme, path: Path, params: Expo
 
     The head's two small matrices stay in fp32.
     """
-    head = [
-        f"{node.name}_MatMul" for node in prepared.graph.node if node.op_type == "Gemm"
-    ]  # quantize_dynamic first turns Gemm into MatMul
+    # quantize_dynamic first turns Gemm into MatMul.
+    head = [f"{node.name}_MatMul" for node in prepared.graph.node if node.op_type == "Gemm"]
     copied = onnx.ModelProto()
     copied.CopyFrom(prepared)  # quantize_dynamic changes its input
     quantize_dynamic(

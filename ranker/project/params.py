@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ranker.common.errors import InputError, first_mistake
+from ranker.project.yaml12 import Yaml12Loader
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -241,29 +242,10 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     return params
 
 
-class _Yaml12Loader(yaml.SafeLoader):
-    """PyYAML with YAML 1.2's numbers and booleans, because DVC writes YAML 1.2.
-
-    YAML 1.1 reads 1e-05, DVC's form of 0.00001, as a string; 010 as 8; 1:30 as 90; no, the code of Norwegian, as false.
-    """
-
-
-_TAGS = {
-    "tag:yaml.org,2002:bool": re.compile(r"^(true|True|TRUE|false|False|FALSE)$"),
-    "tag:yaml.org,2002:int": re.compile(r"^[-+]?(0|[1-9][0-9]*)$"),
-    "tag:yaml.org,2002:float": re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
-}
-_Yaml12Loader.yaml_implicit_resolvers = {}
-for _first_character, _resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items():
-    _Yaml12Loader.yaml_implicit_resolvers[_first_character] = [pair for pair in _resolvers if pair[0] not in _TAGS]
-for _tag, _pattern in _TAGS.items():  # in order: integers also match the pattern of floats
-    _Yaml12Loader.add_implicit_resolver(_tag, _pattern, list("-+.0123456789tTfF"))
-
-
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate params.yaml; InputError names the first mistake."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Yaml12Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Yaml12Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected YAML in UTF-8, found: {error}") from error
     return check_params(content, path)

@@ -52,16 +52,14 @@ FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
 SCHEMAS = {
     paths.QUERIES: pa.schema([("query_id", pa.string()), ("query", pa.string())]),
     paths.PAIRS: PAIR,
-    paths.QRELS_SPLITS: pa.schema(
-        [("query_id", pa.string()), ("qrels_split", pa.string())]
-    ),  # the splits that judge a query
+    # The splits that judge a query.
+    paths.QRELS_SPLITS: pa.schema([("query_id", pa.string()), ("qrels_split", pa.string())]),
     paths.ENCODED_QUERIES: pa.schema([("query_id", pa.string()), ("tokens", pa.list_(pa.int32()))]),
     paths.ENCODED_DOCUMENTS: pa.schema(
         [("document_id", pa.string()), ("paired", pa.bool_()), ("tokens", pa.list_(pa.int32()))]
     ),
-    paths.EMBEDDED_QUERIES: pa.schema(
-        [("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]
-    ),  # of length 1
+    # Vectors have length 1.
+    paths.EMBEDDED_QUERIES: pa.schema([("query_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
     paths.EMBEDDED_DOCUMENTS: pa.schema([("document_id", pa.string()), ("embedding", pa.list_(pa.float32()))]),
     # The judged texts in full, with their token ids: the only texts that training and evaluation read.
     paths.SPLIT_QUERIES: pa.schema(

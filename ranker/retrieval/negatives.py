@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ranker.project.alike import among
-from ranker.project.draw import draw
+from ranker.project.alike import among, draw
 from ranker.project.params import Negatives
 from ranker.project.tables import IDS
 

@@ -64,9 +64,8 @@ def _in_order(path: Path, hits: pd.DataFrame) -> pd.DataFrame:
     if (of_query.size() > 1).any() and of_query[["rank", "score"]].nunique().le(1).to_numpy().all():
         raise InputError(f"{path}: expected ranks or scores that order the hits of a query, found them all equal")
     hits = hits.assign(place=pd.factorize(hits["query_id"])[0])
-    hits = hits.sort_values(
-        ["place", "rank", "score"], ascending=[True, True, False]
-    )  # stable: ties keep the order of lines
+    # Stable: ties keep the order of lines.
+    hits = hits.sort_values(["place", "rank", "score"], ascending=[True, True, False])
     rises = hits.groupby("place")["score"].diff() > 0
     if contradicted := hits.loc[rises, "query_id"].nunique():
         raise InputError(

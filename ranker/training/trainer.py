@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -53,17 +54,9 @@ def fine_tune(
     checkpoint = None
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(params, scratch)
-        if arguments.n_gpu > 1:  # the Trainer would multiply the batch size by the GPUs
-            raise InputError(
-                f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
-                f"found {params.launcher} and {arguments.n_gpu} GPUs"
-            )
         callbacks: list[TrainerCallback] = [LearningCurves(logger, params, steps)] if logger else []
         if name:
-            folder = UNFINISHED / name / run_digest(model, training, params, logger)
-            arguments.output_dir, arguments.save_strategy = str(folder), SaveStrategy.STEPS
-            with arguments.main_process_first(local=False):  # it cleans the folder up before the others read it
-                checkpoint = open_run(folder)
+            checkpoint = _resume(arguments, UNFINISHED / name / run_digest(model, training, params, logger))
             callbacks.append(CheckpointCallback(logger))
         if checkpoint and logger:
             logger.restore(checkpoint / SEEN)
@@ -76,8 +69,6 @@ def fine_tune(
         )
         trainer.add_callback(Epochs(trainer, steps))
         show_progress(trainer, name.partition("/")[0] or "training")
-        if checkpoint and is_main_process():
-            print(f"training: resumes from {checkpoint}", flush=True)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         # accelerate leaves autocast around forward(), and later scores would be computed in bf16.
         trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
@@ -87,7 +78,7 @@ def fine_tune(
 
 
 def _arguments(params: Train, folder: str) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=folder,
         num_train_epochs=params.epochs,
         per_device_train_batch_size=params.batch_size // world_size(),
@@ -106,6 +97,22 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
         save_total_limit=2,
         report_to="none",
     )
+    if arguments.n_gpu > 1:  # the Trainer would multiply the batch size by the GPUs
+        raise InputError(
+            f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
+            f"found {params.launcher} and {arguments.n_gpu} GPUs"
+        )
+    return arguments
+
+
+def _resume(arguments: TrainingArguments, folder: Path) -> Path | None:
+    """Write checkpoints to `folder`; returns its latest one, if any."""
+    arguments.output_dir, arguments.save_strategy = str(folder), SaveStrategy.STEPS
+    with arguments.main_process_first(local=False):  # it cleans the folder up before the others read it
+        checkpoint = open_run(folder)
+    if checkpoint and is_main_process():
+        print(f"training: resumes from {checkpoint}", flush=True)
+    return checkpoint
 
 
 class BucketTrainer(Trainer):

@@ -1,6 +1,5 @@
 """The body of a search request to Vespa with the application package."""
 
-import json
 import unicodedata
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,8 +67,3 @@ def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, 
         "hits": hits,
         "timeout": f"{settings.timeout_ms}ms",
     }
-
-
-def print_query(text: str, hits: int, application: Path) -> None:
-    """Print `query_body` as JSON."""
-    print(json.dumps(query_body(text, read_settings(application), hits), indent=2, ensure_ascii=False))
