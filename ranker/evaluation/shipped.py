@@ -20,35 +20,34 @@ def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataF
     model scores each pair by itself, like Vespa, because rounding makes scores depend on the batch. `queries` has
     query_id and query, `documents` document_id and text.
     """
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     ranker = Ranker(paths.RANKER)
-    scores = {"cross_encoder": _by_query(run, *texts, ranker, ranker.score)}
+    scores = {"cross_encoder": _by_query(run, queries, documents, ranker, ranker.score)}
     if (paths.RANKER / MODEL_FILES["int8"]).is_file():
         ranker = Ranker(paths.RANKER, "int8")
-        scores["cross_encoder_int8"] = _by_query(run, *texts, ranker, ranker.score_unbatched)
+        scores["cross_encoder_int8"] = _by_query(run, queries, documents, ranker, ranker.score_unbatched)
     return pd.DataFrame(scores, run.index)
 
 
 def _by_query(
     run: pd.DataFrame,
-    queries: "pd.Series[str]",
-    documents: "pd.Series[str]",
+    queries: pd.DataFrame,
+    documents: pd.DataFrame,
     ranker: Ranker,
     score: Callable[..., np.ndarray],
 ) -> np.ndarray:
+    asked, texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     scores = np.empty(len(run), np.float32)
     groups = run.groupby("query_id", sort=False).indices
     for query_id, rows in tqdm(groups.items(), desc="score", unit="query", disable=None):
-        encoded = ranker.encode_documents(documents[run["document_id"].iloc[rows]].tolist())
-        scores[rows] = score(ranker.encode_query(queries[str(query_id)]), encoded)
+        encoded = ranker.encode_documents(texts[run["document_id"].iloc[rows]].tolist())
+        scores[rows] = score(ranker.encode_query(asked[str(query_id)]), encoded)
     return scores
 
 
 def served_scores(hits: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:
     """Scores of `model` for hits, float32 [hits], each pair by itself, like Vespa."""
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
     ranker = Ranker(paths.RANKER, model)
-    return _by_query(hits, *texts, ranker, ranker.score_unbatched)
+    return _by_query(hits, queries, documents, ranker, ranker.score_unbatched)
 
 
 def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> np.ndarray:
@@ -65,5 +64,4 @@ def uncut_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFra
     query_size = min(max(longest[0] + 2, layout.query_input_size), positions - layout.doc_input_size)
     document_size = min(max(longest[1] + 1, layout.doc_input_size), positions - query_size)
     ranker.layout = replace(layout, query_input_size=query_size, doc_input_size=document_size)
-    texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
-    return _by_query(run, *texts, ranker, ranker.score)
+    return _by_query(run, queries, documents, ranker, ranker.score)

@@ -32,8 +32,7 @@ def write_features(
     path: Path, model: BertForSequenceClassification, pairs: EncodedPairs, precision: Literal["bf16", "fp32"]
 ) -> None:
     """Write `features` as one .npy file, PART pairs at a time, in constant memory."""
-    header = {"descr": "<f2", "fortran_order": False, "shape": (len(pairs), model.config.hidden_size)}
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(pairs), PART):
-            file.write(features(model, pairs.take(slice(start, start + PART)), precision).tobytes())
+    array = np.lib.format.open_memmap(path, "w+", np.float16, (len(pairs), model.config.hidden_size))
+    for start in range(0, len(pairs), PART):
+        array[start : start + PART] = features(model, pairs.take(slice(start, start + PART)), precision)
+    array.flush()
