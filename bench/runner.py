@@ -60,7 +60,7 @@ def run_case(case: Case, repeats: int, here: bool = False) -> list[Turn]:
         turn = {}
         for system, job in case.jobs.items():
             cost = measure_here(job.prepare) if here else measure_apart(job.prepare)
-            turn[system] = cost._replace(seconds=cost.seconds * (case.pairs / job.share if job.share else 1))
+            turn[system] = cost._replace(seconds=cost.seconds * case.pairs / (job.share or case.pairs))
         turns.append(turn)
         print(f"bench: {case.name}: " + ", ".join(f"{system} {cost.seconds:.4g} s" for system, cost in turn.items()))
         sys.stdout.flush()

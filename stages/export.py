@@ -87,7 +87,8 @@ def main() -> None:
         f"{max(measured.differences.values()):.1e}; {held_out}"
     )
     for tried in measured.tried:
-        print(f"export: int8 by {tried['scheme']} {'passes' if tried['passed'] else 'fails'} the gate")
+        outcome = "passes" if tried["passed"] else "fails"
+        print(f"export: int8 by {tried['scheme']} {outcome} the gate")
     print(f"export: {paths.EXPORT_REPORT} has the agreement of int8 and fp32")
 
 

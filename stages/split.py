@@ -85,7 +85,8 @@ def main() -> None:
     params = load_params().split
     pairs, leaks = split(params)
     shares = fold_shares(pairs)
-    shares["fold"] = [params.held_out if fold == fold_number(params.held_out) else fold for fold in shares["fold"]]
+    names = {fold_number(params.held_out): params.held_out}
+    shares["fold"] = [names.get(fold, fold) for fold in shares["fold"]]
     held_out = pairs["fold"] == fold_number(params.held_out)
     counts = {
         "training": side_counts(pairs[~held_out]),

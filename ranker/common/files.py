@@ -63,8 +63,7 @@ def code_digest(*places: Path) -> str:
     """Hex SHA-256 of the .py and .html files in `places` at any depth, independent of where these lie."""
     digest = hashlib.sha256()
     for place in sorted(places):
-        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.suffix in CODE)
-        for file in files:
+        for file in sorted(file for file in (place, *place.rglob("*")) if file.suffix in CODE):
             digest.update(f"{sha256(file)}  {file.relative_to(place.parent).as_posix()}\n".encode())
     return digest.hexdigest()
 
