@@ -24,12 +24,10 @@ from ranker.project import paths
 RESULTS = Path("bench/results")
 
 
-def set_up(source: Path, quick: bool) -> Setup:
-    """Data and models of the benchmark; `quick` takes few pairs, and the sample for stages that read files."""
-    pairs = data.read_pairs(source)
+def set_up(pairs: data.Pairs, quick: bool) -> Setup:
+    """Data and models of the benchmark; `quick` takes few pairs."""
     return Setup(
         pairs=pairs.some(96) if quick else pairs,
-        folder=data.SAMPLE if quick else source,
         base_model=paths.BASE_MODEL.absolute(),
         exported=paths.RANKER.absolute(),
         share=32 if quick else 960,
@@ -57,7 +55,7 @@ def main() -> None:
         os.environ["TMPDIR"] = tempfile.tempdir = folder  # for files that jobs leave, too
         if args.quick:  # a check only; beside running tests, two threads wait for each other
             torch.set_num_threads(1)
-        setup = set_up(args.data, args.quick)
+        setup = set_up(data.read_pairs(args.data), args.quick)
         rows = []
         for case in all_cases(setup):
             rows += case_rows(case, run_case(case, 1 if args.quick else args.repeats, here=args.quick))

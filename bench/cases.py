@@ -28,7 +28,6 @@ class Setup:
     """Data and models of the benchmark."""
 
     pairs: Pairs
-    folder: Path  # the pairs' two files
     base_model: Path
     exported: Path  # output of stage export
     share: int  # pairs for slow systems; the slowest get a part of them
@@ -46,16 +45,8 @@ class Setup:
 
 
 def all_cases(setup: Setup) -> list[Case]:
-    cases = (encoding, head_only, fine_tuning, scoring, reranking, reranking_unbatched, cold_start)
+    cases = (head_only, fine_tuning, scoring, reranking, reranking_unbatched, cold_start)
     return [case(setup) for case in cases]
-
-
-def encoding(setup: Setup) -> Case:
-    jobs = {
-        TUTORIAL: Job(partial(tutorial.encode, setup.folder, setup.base_model)),
-        OURS: Job(partial(this_project.encode, setup.folder, setup.base_model)),
-    }
-    return Case("encode: raw files to stored encodings", len(setup.pairs), jobs)
 
 
 def head_only(setup: Setup) -> Case:

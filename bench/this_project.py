@@ -1,27 +1,21 @@
 """This project's jobs: the code that the stages call, and the model of stage export."""
 
-import os
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
-import stages.encode
-import stages.join
 from bench.data import Pairs
 from bench.runner import Calls
 from ranker.contract.folder import MODEL_FILES, Model
 from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
-from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.model.cross_encoder import new_classifier, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, encode_pairs
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score as predict
-from ranker.project import paths, tables
+from ranker.project import tables
 from ranker.project.params import load_params
 from ranker.serving.ranker import Ranker
 from ranker.training.head import Featured
@@ -30,24 +24,6 @@ from ranker.training.trainer import fine_tune
 
 SEED = 13
 Precision = Literal["bf16", "fp32"]
-
-
-def encode(folder: Path, base_model: Path) -> Calls:
-    """Raw files to stored encodings: stages join and encode, in a new folder with the outputs of stage fetch."""
-    workspace = Path(tempfile.mkdtemp())
-    shutil.copyfile("params.yaml", workspace / "params.yaml")
-    files = {paths.RAW / name: folder / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE)}
-    judged = Path(load_params().fetch.judgements)
-    for path, source in (files | {paths.BASE_MODEL: base_model, judged: judged}).items():
-        (workspace / path).parent.mkdir(parents=True, exist_ok=True)
-        (workspace / path).symlink_to(source.absolute())
-    os.chdir(workspace)
-
-    def run() -> None:
-        stages.join.main()
-        stages.encode.main()
-
-    return [run]
 
 
 def encode_texts(pairs: Pairs, base_model: Path) -> EncodedPairs:

@@ -4,7 +4,6 @@ It tokenises every pair, even if its texts recur. Encodings are Python lists, pa
 frozen base, the forward pass still runs for every pair in every epoch.
 """
 
-import pickle
 import tempfile
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
-from bench.data import Pairs, read_pairs
+from bench.data import Pairs
 from bench.runner import Calls
 
 QUERY_INPUT_SIZE = 32
@@ -52,16 +51,6 @@ class Encoded(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
         item = {name: torch.tensor(values[row]) for name, values in self.encodings.items()}
         return item | {"labels": torch.tensor(self.labels[row])}
-
-
-def encode(folder: Path, base_model: Path) -> Calls:
-    """Raw files to stored encodings."""
-
-    def run() -> None:
-        with tempfile.TemporaryFile() as file:
-            pickle.dump(Encoded(read_pairs(folder), base_model), file)
-
-    return [run]
 
 
 def train(pairs: Pairs, base_model: Path, head_only: bool) -> Calls:

@@ -15,13 +15,13 @@ from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encod
 from ranker.model.dataset import EncodedPairs, encode_pairs, load_training_pairs, project_layout, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
-from ranker.model.predict import score
+from ranker.model.predict import score, score_features
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model, say_other_versions
 from ranker.project.sides import training_sides
 from ranker.training.checkpoints import remove_checkpoints
-from ranker.training.head import Featured, converged_head_scores, score_features, train_head
+from ranker.training.head import Featured, converged_head_scores, train_head
 from ranker.training.trainer import fine_tune
 
 Side = tuple[pd.DataFrame, EncodedPairs]  # pairs, and the same with their token ids

@@ -14,8 +14,8 @@ from transformers import BertForSequenceClassification
 
 from ranker.model.cross_encoder import new_classifier, set_trainable
 from ranker.model.features import features
-from ranker.model.predict import score
-from ranker.training.head import PENALTIES, Featured, converged_head_scores, score_features, train_head
+from ranker.model.predict import score, score_features
+from ranker.training.head import PENALTIES, Featured, converged_head_scores, train_head
 from ranker.training.trainer import fine_tune
 from tests.factories import CHANGES, TRAIN, make_data, make_logger, make_pairs
 

@@ -76,9 +76,10 @@ def _bi_encoded(model: BertForBiEncoder, pairs: EncodedPairs, tokens: int) -> It
 
 
 @torch.inference_mode()
-def score_pooled(classifier: nn.Linear, pooled: torch.Tensor) -> np.ndarray:
-    """Logit 1 - logit 0, float32 [pairs], of pooled outputs, float32 [pairs, hidden size]; InputError as in `score`."""
-    return _checked(relevance(classifier(pooled.to(classifier.weight.device)).cpu().numpy()))
+def score_features(model: BertForSequenceClassification, features: np.ndarray) -> np.ndarray:
+    """Logit 1 - logit 0, float32 [pairs], of features, float16 [pairs, hidden size]; InputError as in `score`."""
+    pooled = torch.from_numpy(features).float().to(model.classifier.weight.device)
+    return _checked(relevance(model.classifier(pooled).cpu().numpy()))
 
 
 def _checked(scores: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import trange
 from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup, set_seed
 
-from ranker.model.predict import score_pooled
+from ranker.model.predict import score_features
 from ranker.project.params import Train
 from ranker.training.batches import training_batches
 from ranker.training.curves import EvalLogger
@@ -91,11 +91,6 @@ def train_head(
     if logger and held_out is not None:
         logger.log_eval(steps, score_features(model, held_out))
         logger.end()
-
-
-def score_features(model: BertForSequenceClassification, features: np.ndarray) -> np.ndarray:
-    """Score features, float16 [pairs, hidden size], as logit 1 - logit 0: float32 [pairs]."""
-    return score_pooled(model.classifier, torch.from_numpy(features).float())
 
 
 def converged_head_scores(
