@@ -19,6 +19,7 @@ from ranker.data.collection import Census, Collection, Document
 from ranker.data.grades import check_grades, doubts
 from ranker.data.join import join, stand_ins
 from ranker.data.judged import with_judgements
+from ranker.data.tables import read_tables
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
@@ -32,6 +33,9 @@ def read_collection(params: Params) -> Collection:
     fetch, fields = params.fetch, params.join.document_fields
     if fetch.format == "tutorial":
         return read_tutorial(paths.RAW, fields)
+    if fetch.format == "table":
+        named = fetch.columns.model_dump()
+        return read_tables(paths.RAW / fetch.qrels, paths.RAW / fetch.corpus, fields, named)
     if fetch.format == "trec":
         topics, qrels, corpus = (paths.RAW / name for name in (fetch.topics, fetch.qrels, fetch.corpus))
         return read_trec(topics, qrels, corpus, fields, fetch.query_field)
