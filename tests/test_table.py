@@ -136,6 +136,12 @@ def test_documents_are_the_same_in_every_shape(tmp_path_factory: pytest.TempPath
         assert list(read_documents(folder / shape, ["title", "text"])) == expected
 
 
+def test_empty_rows_of_a_spreadsheet_are_no_judgements(tmp_path: Path) -> None:
+    found = written(tmp_path, "query;id;grade;;\nmasks;a;1;;\n;;;;\n ;;;;\n", "id,title\na,A\n,\n")
+    assert len(found.judgements) == 1
+    assert list(found.documents()) == [("a", ["A"])]
+
+
 def test_read_table_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     for content in ("sku;title\nd1;Masks\n", '{"sku": "d1", "title": "Masks"}\n'):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))

@@ -145,7 +145,8 @@ def _delimited(name: str, first: bytes, lines: Iterable[bytes], wanted: Wanted) 
 
     delimiter = _delimiter(first.decode("utf-8-sig", errors="replace"), wanted)
     for line, cells in csv_rows(name, chain([first], lines), read, delimiter):
-        yield f"{name}: line {line}", {columns[column]: cell for column, cell in cells.items()}
+        if any(cell.strip() for cell in cells.values()):  # a spreadsheet saves empty rows below its last
+            yield f"{name}: line {line}", {columns[column]: cell for column, cell in cells.items()}
 
 
 def _delimiter(header: str, wanted: Wanted) -> str:
