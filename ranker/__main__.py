@@ -15,30 +15,45 @@ from pathlib import Path
 from typing import Any
 
 from ranker.common.errors import InputError, run_stage
+from ranker.common.table import STDIN, SYNONYMS, Synonyms, synonyms
 from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MODEL_FILES
-from ranker.serving.documents import STDIN
 
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
 EXTRAS = {"pyarrow": "parquet", "filelock": "parquet", "tqdm": "vespa", "ray": "ray"}  # the wheel's, by module
 DOCUMENTS = "CSV, JSON lines or Parquet with document_id and join.document_fields: title, say (- : standard input)"
+COLUMN = "COLUMN holds NAME (document_id, query …); by default, its usual names are looked for; may be repeated"
+
+
+def columns(asked: argparse.Namespace) -> Synonyms:
+    """Names of columns, with those of the options `--column`; InputError if one names no known column."""
+    named = dict[str, str]()
+    for pair in asked.column:
+        column, equals, name = pair.partition("=")
+        if column not in SYNONYMS or not equals or not name:
+            raise InputError(f"--column: expected NAME=COLUMN with NAME of {', '.join(SYNONYMS)}, found {pair!r}")
+        named[column] = name
+    return synonyms(named, named)
 
 
 def rank(asked: argparse.Namespace) -> None:
     from ranker.serving.rank import print_ranking
 
-    print_ranking(asked.query, asked.documents, asked.model_dir, asked.model, asked.top, asked.threads, asked.jsonl)
+    options = asked.top, asked.threads, asked.jsonl, columns(asked)
+    print_ranking(asked.query, asked.documents, asked.model_dir, asked.model, *options)
 
 
 def score(asked: argparse.Namespace) -> None:
     from ranker.serving.score import score_corpus  # pyarrow takes a while to import
 
-    print(f"score: {score_corpus(asked.pairs, asked.out, asked.model_dir, asked.model, asked.ray_address)}")
+    options = asked.model_dir, asked.model, asked.ray_address, columns(asked)
+    print(f"score: {score_corpus(asked.pairs, asked.out, *options)}")
 
 
 def feed(asked: argparse.Namespace) -> None:
     from ranker.vespa.feed import feed_corpus, feed_fields
 
-    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.ray_address, feed_fields(asked.application))}")
+    fields = feed_fields(asked.application)
+    print(f"feed: {feed_corpus(asked.documents, asked.out, asked.ray_address, fields, columns(asked))}")
 
 
 def query(asked: argparse.Namespace) -> None:
@@ -78,14 +93,16 @@ def _rank_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--documents", type=Path, default=STDIN, help=DOCUMENTS)
     parser.add_argument("--top", type=int, default=10, help="number of documents to show (10)")
     parser.add_argument("--jsonl", action="store_true", help="a JSON object a line instead of a table")
+    _column_option(parser)
     parser.add_argument("--threads", type=int, default=0, help="threads a batch (0: one a core)")
     _model_options(parser)
 
 
 def _score_options(parser: argparse.ArgumentParser) -> None:
-    pairs = "Parquet with query_id, query, document_id and join.document_fields, all text, or a folder of it"
+    pairs = "a table with query_id, query, document_id and join.document_fields, or a folder of Parquet"
     parser.add_argument("pairs", type=Path, help=pairs)
     parser.add_argument("--out", type=Path, required=True, help="output folder; a stopped run resumes")
+    _column_option(parser)
     _ray_option(parser)
     _model_options(parser)
 
@@ -96,6 +113,7 @@ def _feed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help=out)
     application = f"the folder of stage package, which names the fields ({DEFAULT_APPLICATION}, if it exists)"
     parser.add_argument("--application", type=Path, help=application)
+    _column_option(parser)
     _ray_option(parser)
 
 
@@ -104,6 +122,10 @@ def _query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hits", type=int, default=10, help="number of hits to request (10)")
     application = "the folder of stage package"
     parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
+
+
+def _column_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--column", action="append", default=[], metavar="NAME=COLUMN", help=COLUMN)
 
 
 def _ray_option(parser: argparse.ArgumentParser) -> None:

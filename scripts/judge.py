@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from ranker.common.errors import InputError, one_line, run_stage
+from ranker.common.table import synonyms
 from ranker.data.judged import write_judgements
 from ranker.data.merge import Merged, merge, write_form
 from ranker.project import paths
@@ -33,7 +34,8 @@ def judge(table: Path, params: Params, dry_run: bool) -> None:
     if not paths.RAW.is_dir():
         raise InputError(f"{paths.RAW}: expected the judged collection, found none: dvc repro fetch")
     file = Path(params.fetch.judgements)
-    merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades)
+    named = synonyms(params.fetch.columns.model_dump())
+    merged = merge(table, file, read_collection(params), params.join.document_fields, params.join.grades, named)
     for line in report(merged, params.join.min_relevant_grade):
         print(f"judge: {one_line(line)}")
     if dry_run or not merged.new + merged.revised:

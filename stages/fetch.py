@@ -17,6 +17,7 @@ def files_of(params: Fetch) -> tuple[str, ...]:
     return {
         "tutorial": (LABELLED_DATA_FILE, JUDGEMENTS_FILE),
         "beir": (CORPUS, QUERIES, QRELS),
+        "table": (params.qrels, params.corpus),
         "trec": (params.topics, params.qrels, params.corpus),
     }[params.format]
 

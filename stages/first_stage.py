@@ -3,6 +3,8 @@
 python -m stages.first_stage
 """
 
+import time
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from ranker.contract.words import STEMMERS, stemmer_of
 from ranker.project import paths, tables
 from ranker.project.alike import itself, with_readings
 from ranker.project.documents import (
+    count_documents,
     read_documents,
     read_fields,
     read_some_documents,
@@ -73,10 +76,21 @@ def find(params: FirstStage, queries: pd.DataFrame, vectors: Vectors) -> pd.Data
         found.append(bm25_hits(queries, read_fields(), params.language, depth))
     if params.retriever in ("cosine", "fusion"):
         asked = vectors.queries.values[[vectors.queries.index[name] for name in queries["query_id"]]]
-        parts = map(vectors.documents, read_token_parts())
+        parts = with_time_left(map(vectors.documents, read_token_parts()))
         found.append(cosine_hits(queries["query_id"], asked, parts, depth))
     found = [first_ranks(without_itself(hits), params.depth) for hits in found]
     return found[0] if len(found) == 1 else fuse(found, params.depth)
+
+
+def with_time_left(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts; after each but the last, print how many documents have vectors, and the minutes left."""
+    total, done, start = count_documents(), 0, time.monotonic()
+    for part in parts:
+        yield part
+        done += len(part[0])
+        if done < total:
+            minutes = (time.monotonic() - start) / done * (total - done) / 60
+            print(f"first_stage: {done} of {total} documents embedded, {minutes:.0f} min left", flush=True)
 
 
 def say_unstemmed(language: str) -> None:
@@ -103,7 +117,7 @@ def bi_encoder_hits(queries: pd.DataFrame, depth: int) -> pd.DataFrame:
     embed = Embedder(paths.BI_ENCODER)
     tokens = tables.read_tokens(paths.ENCODED_QUERIES)
     asked = embed(tokens.take(tokens.rows(queries["query_id"]).tolist()), "query")
-    parts = ((part.ids, embed(part, "document")) for part in read_token_parts())
+    parts = with_time_left((part.ids, embed(part, "document")) for part in read_token_parts())
     return cosine_hits(queries["query_id"], asked, parts, depth)
 
 

@@ -3,7 +3,7 @@
 python -m stages.join
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
 from ranker.data.grades import check_grades, doubts
+from ranker.data.ids import changed_ids
 from ranker.data.join import join, stand_ins
 from ranker.data.judged import with_judgements
+from ranker.data.tables import read_tables
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import read_tutorial
 from ranker.project import paths, tables
@@ -32,6 +34,9 @@ def read_collection(params: Params) -> Collection:
     fetch, fields = params.fetch, params.join.document_fields
     if fetch.format == "tutorial":
         return read_tutorial(paths.RAW, fields)
+    if fetch.format == "table":
+        named = fetch.columns.model_dump()
+        return read_tables(paths.RAW / fetch.qrels, paths.RAW / fetch.corpus, fields, named)
     if fetch.format == "trec":
         topics, qrels, corpus = (paths.RAW / name for name in (fetch.topics, fetch.qrels, fetch.corpus))
         return read_trec(topics, qrels, corpus, fields, fetch.query_field)
@@ -49,6 +54,18 @@ def keep_texts(documents: Iterable[Document], wanted: set[str], texts: dict[str,
 def readings(tokenizer: Tokenizer, texts: Mapping[str, str]) -> "pd.Series[int]":
     """The texts' readings, int64, by id."""
     return tables.read_as(tables.pack(texts, tokenize(tokenizer, list(texts.values()))))
+
+
+def say_changed_ids(collection: Collection, known: Container[str]) -> None:
+    """Warn of judged documents that are unknown, but for an id that differs as a spreadsheet changes ids."""
+    unknown = [name for name in collection.judgements["document_id"].unique() if name not in known]
+    changed = changed_ids(unknown, (name for name, _ in collection.documents())) if unknown else {}
+    for judged, name in list(changed.items())[:1]:
+        print(
+            f"join: warning: {len(changed)} of {len(unknown)} judged documents that are unknown differ from a "
+            f"document's id in zeros, case or white space alone, such as {judged} and {name}: a spreadsheet may have "
+            "changed them"
+        )
 
 
 def say_alike(noted: Mapping[str, int]) -> None:
@@ -89,6 +106,7 @@ def main() -> None:
         documents = keep_texts(census.distinct(collection.documents), known, texts)
         write_documents(partial, documents, params.join.document_fields)
         census.check_fields(params.join.document_fields)
+        say_changed_ids(collection, texts.keys() | census.empty)
         read = readings(tokenizer, queries), readings(tokenizer, texts)
         joined = join(collection, census, *read, params.join.min_relevant_grade)
 

@@ -171,7 +171,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "no source": ({"fetch__folder": '""'}, "fetch.folder: expected a folder, an archive or its URL, found ''"),
     "a digest of a folder": ({"fetch__sha256": "f" * 64}, f"fetch: mine: fetch.sha256: expected none of a folder, whose files DVC watches, found {'f' * 64}"),
     "a digest that is none": ({"fetch__sha256": "53AA"}, "fetch.sha256: expected 64 hex digits or an empty string, found '53AA'"),
-    "a format that is not known": ({"fetch__format": "csv"}, "fetch.format: expected 'tutorial', 'beir', 'trec' or 'ir_datasets', found 'csv'"),
+    "a format that is not known": ({"fetch__format": "csv"}, "fetch.format: expected 'tutorial', 'table', 'beir', 'trec' or 'ir_datasets', found 'csv'"),
     "an id of no catalogue": ({"fetch__id": "cord19/trec-covid"}, "fetch.id: expected it empty with format tutorial, found 'cord19/trec-covid'"),
     "a catalogue without an id": ({"fetch__format": "ir_datasets"}, "fetch.id: expected an id with format ir_datasets, found ''"),
     "a data set that the catalogue has not": ({"fetch__format": "ir_datasets", "fetch__id": "cord"}, "fetch: cord: expected to load it through ir_datasets, found:"),

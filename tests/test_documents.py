@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from ranker.common.errors import InputError
-from ranker.serving.documents import STDIN, read_documents
+from ranker.common.table import STDIN
+from ranker.serving.documents import read_documents
 
 DOCUMENTS = [("007", 'Bats, "and"\nbirds'), ("1e10", ""), ("x", "Ångström 🦠")]
 
@@ -50,25 +51,35 @@ def test_read_documents_of_a_cell_of_any_length(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"", "a.txt: expected .csv, .jsonl or .parquet, found .txt"),
-        ("a.csv", b"", "a.csv: expected document_id and either title or title-full, found nothing"),
-        ("a.csv", b"id,title\n", "expected document_id and either title or title-full, found id, title"),
-        ("a.csv", b"document_id,title,title\n", "found document_id, title, title"),
-        ("a.csv", b"document_id,title,title-full\n", "found document_id, title, title-full"),
+        ("a.txt", b"", "a.txt: expected a column document_id .or docno, .*, found nothing: is line 1 the header"),
+        ("a.csv", b"id,name\n", "expected a column title .or title_full., found id, name"),
+        ("a.csv", b"a,b\n", "expected a column document_id .or docno, .*., found a, b: is line 1 the header"),
+        ("a.csv", b"docment-id;title\n", "expected a column document_id .*, found docment-id, title .near: docment-id"),
+        ("a.csv", b"id,docno,title\n", "a.csv: expected one column of document_id, found id, docno"),
+        ("a.csv", b"document_id,title,title\n", "expected one column of title, found title, title"),
+        (
+            "a.csv",
+            b"PK\x03\x04\n",
+            "expected CSV, JSON lines or Parquet, found a workbook: save its sheet as CSV",
+        ),
         ("a.csv", b"document_id,title\na\n", "a.csv: line 2: expected 2 cells, found 1"),
         ("a.csv", b'document_id,title\na,"b\n', "a.csv: line 2: expected CSV, found: unexpected end of data"),
-        ("a.csv", b"document_id,title\n,b\n", "a.csv: line 2: expected a document_id in text, found ''"),
+        ("a.csv", b"document_id,title\n,b\n", "a.csv: line 2: document_id: expected an id, found ''"),
         ("a.csv", b"document_id,title\na,\xff\n", "a.csv: line 2: expected UTF-8, found byte 0xff"),
         ("a.jsonl", b'{"document_id": "a"', "a.jsonl: line 1: expected a JSON object, found: "),
         ("a.jsonl", b"[]\n", "a.jsonl: line 1: expected a JSON object, found list"),
-        ("a.jsonl", b'{"document_id": "a"}\n', "a.jsonl: line 1: expected document_id and either title"),
-        ("a.jsonl", b'{"document_id": 7, "title": "b"}\n', "line 1: expected a document_id in text, found 7"),
+        ("a.jsonl", b'{"document_id": "a"}\n', "a.jsonl: expected a column title .or title_full., found document_id"),
         (
             "a.jsonl",
-            b'{"document_id": "a", "title": null}\n',
-            "line 1 .document_id 'a'.: expected a title in text, found None",
+            b'{"document_id": 7.0, "title": "b"}\n',
+            "document_id: expected text or a whole number, found 7",
         ),
-        ("a.jsonl", b'{"document_id": "a", "title": "\\ud800"}\n', "expected a title in text, found '.ud800'"),
+        ("a.jsonl", b'{"document_id": null, "title": "b"}\n', "line 1: document_id: expected an id, found ''"),
+        (
+            "a.jsonl",
+            b'{"document_id": "a", "title": "\\ud800"}\n',
+            "title: expected text, found half a character",
+        ),
         ("a.jsonl", b"[" * 100_000, "a.jsonl: line 1: expected a JSON object, found: "),
         ("a.parquet", b"PAR", "a.parquet: expected a Parquet file, found: "),
     ],
@@ -89,9 +100,11 @@ def test_read_documents_of_parquet_whose_pages_are_spoilt(tmp_path: Path) -> Non
 
 
 def test_read_documents_of_parquet_with_other_columns_and_types(tmp_path: Path) -> None:
-    pd.DataFrame({"document_id": [1], "title": ["a"]}).to_parquet(tmp_path / "numbers.parquet")
-    with pytest.raises(InputError, match="numbers.parquet: line 1: expected a document_id in text, found 1"):
+    pd.DataFrame({"product_id": [1], "title": [None]}).to_parquet(tmp_path / "numbers.parquet")
+    assert list(read_documents(tmp_path / "numbers.parquet")) == [("1", "")]
+    pd.DataFrame({"document_id": [1.0], "title": ["a"]}).to_parquet(tmp_path / "numbers.parquet")
+    with pytest.raises(InputError, match="row 1: document_id: expected text or a whole number, found 1.0"):
         list(read_documents(tmp_path / "numbers.parquet"))
     pd.DataFrame({"document_id": ["1"]}).to_parquet(tmp_path / "columns.parquet")
-    with pytest.raises(InputError, match="columns.parquet: expected document_id and either .*, found document_id"):
+    with pytest.raises(InputError, match="columns.parquet: expected a column title .*, found document_id"):
         list(read_documents(tmp_path / "columns.parquet"))

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
-from ranker.common.table import for_spreadsheet, from_spreadsheet, query_id_of, read_table, shown, write_table
+from ranker.common.spreadsheet import for_spreadsheet, from_spreadsheet, query_id_of, shown, write_table
+from ranker.common.table import read_table
 from ranker.data.collection import Collection, judgements_table
 from ranker.data.judged import COLUMNS, read_judgements, with_judgements, write_judgements
 from ranker.data.merge import Merged, merge, write_form
@@ -204,12 +205,15 @@ def test_a_grade_outside_the_named_scale_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "expected a column query_id or query-id or qid or topic or query or query_text, found nothing"),
-        (b"query_id,product,grade\n", "_id or id or cord_uid, found query_id, product, grade (near: product)"),
+        (
+            b"",
+            "expected a column query_id or query (or qid, topic, topic_id, query_text, search_query, search_term)",
+        ),
+        (b"query_id,product,grade\n", "_id, id, cord_uid), found query_id, product, grade (near: product)"),
         (b"query_id,label,id,score\n", "expected one column of grade, found label, score"),
         (b"query_id,document_id,grade\n1,\xe9,1\n", "expected UTF-8, found byte 0xe9"),
         ("query_id,document_id,grade\n".encode("utf-16"), "expected UTF-8, found byte 0xff"),
-        (b"PK\x03\x04 and so on", "expected CSV or Parquet, found a workbook: save its sheet as CSV"),
+        (b"PK\x03\x04 and so on", "expected CSV, JSON lines or Parquet, found a workbook: save its sheet as CSV"),
     ],
 )
 def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -317,7 +321,7 @@ def test_a_form_shows_all_that_is_ranked_and_not_who_found_it(tmp_path: Path) ->
     assert write_form(listed, tmp_path / "grades.csv") == len(DOCUMENTS)
     content = (tmp_path / "grades.csv").read_bytes()
     assert content.startswith("\ufeffquery_id,query,document_id,title,text,grade\n".encode())
-    rows = [row for _, row in read_table(tmp_path / "grades.csv")]
+    rows = [row for _, row in read_table(tmp_path / "grades.csv", spreadsheet=True)]
     assert [row["document_id"] for row in rows] == list(DOCUMENTS)
     assert [(row["title"], row["text"]) for row in rows] == [tuple(map(shown, texts)) for texts in DOCUMENTS.values()]
     assert not any(
@@ -350,11 +354,11 @@ def test_a_form_comes_back_from_a_spreadsheet_with_grades_alone(tmp_path: Path) 
     form = tmp_path / "grades.csv"
     write_form(write_listed(tmp_path, [(query_id, name) for query_id in QUERIES for name in DOCUMENTS]), form)
     fill(form, lambda number: number % 4)
-    before = [row for _, row in read_table(form)]
+    before = [row for _, row in read_table(form, spreadsheet=True)]
     # 44,34: a comma and quotes. 76: UTF-8. Then from line 1, US English, quoted cells as others, special numbers.
     saved = through_libreoffice(form, "44,34,76,1,,1033,false,true")
     assert b";" in saved.read_bytes().splitlines()[0]
-    assert [row for _, row in read_table(saved)] == before
+    assert [row for _, row in read_table(saved, spreadsheet=True)] == before
     result = merge(saved, tmp_path / "judged.csv", collection(), FIELDS)
     assert len(result.new) + len(result.revised) + result.known == len(QUERIES) * len(DOCUMENTS)
     with pytest.raises(InputError, match="document SEPT2: expected the text 'é ü € 中', found '"):

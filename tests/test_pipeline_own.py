@@ -2,21 +2,23 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pandas as pd
 import pytest
+import yaml
 from pytest_httpserver import HTTPServer
 
 from ranker.common.files import read_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project import paths
 from tests.conftest import QUERIES
-from tests.factories import Run, set_params
+from tests.factories import ROOT, Run, set_params
 from tests.pipeline import metrics, ran
-from tests.readme import command
+from tests.readme import command, commands, recipe
 
 BEIR = command("dvc exp run -S fetch.format=beir")
 
@@ -108,3 +110,74 @@ def test_a_teams_data_in_dvc_and_in_ci(own: Path, run: Run, httpserver: HTTPServ
         assert read_json(own / paths.JOIN_COUNTS)["kept"]["queries"] == QUERIES
     finally:
         run("rm -f beir.dvc beir.zip.dvc beir.zip && git checkout -q . .dvc/config", own)
+
+
+def write_shop(folder: Path) -> None:
+    """200 judgements of the own files as a table, ten a query, and their titles with a description as products."""
+    queries = {str(q["query_id"]): q["query"] for q in json.loads((folder / "mine" / LABELLED_DATA_FILE).read_text())}
+    judged = pd.read_csv(folder / "mine" / JUDGEMENTS_FILE, dtype=str, keep_default_na=False)
+    judged = judged[judged["query_id"].isin(queries) & judged["label"].isin(["0", "1", "2"])]
+    judged = judged.sort_values("label", ascending=False, kind="stable")
+    best, worst = judged.groupby("query_id").head(5), judged.groupby("query_id").tail(5)
+    rows = pd.concat([best, worst])
+    table = {"Search term": rows["query_id"].map(queries), "Product ID": rows["document_id"], "Rating": rows["label"]}
+    (folder / "shop").mkdir()
+    pd.DataFrame(table).to_csv(folder / "shop/judgements.csv", sep=";", index=False, encoding="utf-8-sig")
+    products = judged.drop_duplicates("document_id")[["document_id", "title-full"]]
+    products.columns = ["sku", "title"]
+    products.assign(description="A report. " + products["title"]).to_csv(folder / "shop/products.csv", index=False)
+
+
+def change_params(folder: Path, document: Path) -> None:
+    """Make the changes of a document's YAML block in params.yaml."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    (block,) = re.findall(r"```yaml\n(.*?)```", document.read_text(), re.DOTALL)
+    for section, values in yaml.safe_load(block).items():
+        params[section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def test_from_a_spreadsheet_to_a_verdict(clean: Path, run: Run) -> None:
+    """docs/own-data.md, with the tests' base model and two folds; a person fills in the form."""
+    write_shop(clean)
+    document = ROOT / "docs/own-data.md"
+    change_params(clean, document)
+    first, _, form, dry, merge, again = commands(document)[:6]
+    assert first == again == "make repro"
+    for line in recipe("repro"):
+        printed = run(line, clean).stdout
+    counts = read_json(clean / paths.JOIN_COUNTS)
+    assert (counts["kept"]["pairs"], counts["kept"]["queries"]) == (200, QUERIES)
+    assert "erdict" in printed or "ifference" in printed or "etter" in printed
+    run(form, clean)
+    rows = pd.read_csv(clean / "grades.csv", dtype=str, keep_default_na=False)
+    assert list(rows) == ["query_id", "query", "document_id", "title", "description", "grade"]
+    rows.assign(grade=[str(row % 2) for row in range(len(rows))]).to_csv(clean / "grades.csv", index=False)
+    before = (clean / "data/judged.csv").read_bytes()
+    assert f"{len(rows)} new judgements" in run(dry, clean).stdout
+    assert (clean / "data/judged.csv").read_bytes() == before
+    run(merge, clean)
+    for line in recipe("repro"):
+        run(line, clean)
+    assert read_json(clean / paths.JOIN_COUNTS)["kept"]["pairs"] == 200 + len(rows)
+    served = read_json(clean / "results/metrics/reranked/cross_encoder.json")
+    assert served["Judged@10"] == 1
+    ranked = run('python -m ranker rank "masks" --documents shop/products.csv --top 1', clean).stdout
+    assert ranked.splitlines()[0].split() == ["rank", "score", "document_id", "title"]
+
+
+def test_a_hundred_thousand_products_are_joined(clean: Path, run: Run) -> None:
+    """Ids that a spreadsheet changed are named; a product that is in no table of products is counted."""
+    write_shop(clean)
+    rows = [f"7{number:06},Product {number},A text" for number in range(100_000)]
+    with (clean / "shop/products.csv").open("a") as file:
+        file.writelines(f"{row}\n" for row in ["00123,Masks,A text", *rows])
+    with (clean / "shop/judgements.csv").open("a") as file:
+        file.writelines(["masks;123;1\n", "masks;nowhere;1\n"])
+    change_params(clean, ROOT / "docs/own-data.md")
+    printed = run("dvc repro join", clean).stdout
+    assert "1 of 2 judged documents that are unknown differ from a document's id in zeros" in printed
+    assert "such as 123 and 00123" in printed
+    counts = read_json(clean / paths.JOIN_COUNTS)
+    assert counts["dropped"]["judgement_without_document"] == 2
+    assert counts["kept"]["documents"] > 100_000

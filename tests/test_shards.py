@@ -14,6 +14,7 @@ import pytest
 
 from ranker.common.errors import InputError
 from ranker.common.files import exclusive, sha256
+from ranker.common.table import SYNONYMS, Wanted, needed
 from ranker.serving.ranker import Ranker
 from ranker.serving.run import run
 from ranker.serving.shards import make_shard, plan
@@ -21,6 +22,8 @@ from tests.factories import run_module
 
 PAIRS, ROWS = 90, 20  # and rows in a row group: three in one file, two in the other
 WORDS = ["masks", "virus", "bats", "wards", "origin", "vaccine", "children", "school"]
+
+TITLE = Wanted(needed("title"), [], SYNONYMS)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,22 @@ def test_score_corpus_does_not_make_again_what_is_there(
     assert made(out) == made(scores)
 
 
+def test_score_takes_what_the_pipeline_takes(ranker_folder: Path, tmp_path: Path) -> None:
+    """CSV, JSON lines and Parquet with synonyms, whole numbers as ids, a missing title and a name of one's own."""
+    rows = {"qid": [7, 7], "Query Text": ["masks", "masks"], "artikel": [1, 2], "title-full": ["Masks in wards", None]}
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "pairs.csv", index=False, sep=";")
+    frame.to_parquet(tmp_path / "pairs.parquet")
+    frame.to_json(tmp_path / "pairs.jsonl", orient="records", lines=True)
+    found = []
+    for name in ("pairs.csv", "pairs.parquet", "pairs.jsonl"):
+        asked = ("score", tmp_path / name, "--out", tmp_path / f"{name} scores", "--column", "document_id=artikel")
+        assert run_module("ranker.__main__", *map(str, asked), "--model-dir", str(ranker_folder)) == 0
+        found.append(pq.read_table(tmp_path / f"{name} scores/part-000000.parquet").to_pydict())
+    assert found[0] == found[1] == found[2]
+    assert (found[0]["query_id"], found[0]["document_id"]) == (["7", "7"], ["1", "2"])
+
+
 @pytest.mark.parametrize("change", ["model", "pairs", "others"])
 def test_pending_refuses_the_shards_of_another_run(
     pairs: Path, scores: Path, ranker_folder: Path, tmp_path: Path, change: str
@@ -123,13 +142,13 @@ def test_pending_refuses_the_shards_of_another_run(
 def test_run_refuses_a_folder_that_another_run_writes_to(pairs: Path, ranker_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "scores"
     out.mkdir()
-    shards = plan(pairs, ("title",), out, ".parquet")
+    shards = plan(pairs, TITLE, out, ".parquet")
     with (
         exclusive(out / ".lock"),
         pytest.raises(InputError, match=r"scores/\.lock: expected no other run that writes here"),
     ):
-        run(shards, ("title",), lambda: fail, None, "pair")
-    run([], ("title",), lambda: fail, None, "pair")  # all shards are done
+        run(shards, TITLE, lambda: fail, None, "pair")
+    run([], TITLE, lambda: fail, None, "pair")  # all shards are done
 
 
 def fail(table: pa.Table, path: Path, name: str) -> None:
@@ -137,14 +156,14 @@ def fail(table: pa.Table, path: Path, name: str) -> None:
 
 
 def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -> None:
-    (shard, *_) = plan(pairs, ("title",), tmp_path, ".parquet")
+    (shard, *_) = plan(pairs, TITLE, tmp_path, ".parquet")
 
     def half(table: pa.Table, path: Path, name: str) -> None:
         path.write_text("half")
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        make_shard(shard, ("title",), half)
+        make_shard(shard, TITLE, half)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,12 +171,16 @@ def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -
     ("name", "content", "message"),
     [
         ("a.parquet", b"PAR", "a.parquet: expected a Parquet file, found: "),
-        ("a.csv", b"query_id\n1\n", "a.csv: expected a Parquet file, found: "),
+        (
+            "a.csv",
+            b"query_id\n1\n",
+            "a.csv: expected a column query (or query_text, search_query, search_term)",
+        ),
         ("empty", None, "empty: expected Parquet files, found none"),
         (
             "null.parquet",
-            {"query_id": ["1", "1"], "query": ["a", "a"], "document_id": ["b", "c"], "title": ["d", None]},
-            "null.parquet: row group 0: line 2: expected a title in text, found None",
+            {"query_id": ["1", "1"], "query": ["a", None], "document_id": ["b", "c"], "title": ["d", "e"]},
+            "null.parquet: row group 0: line 2: expected a query in text, found None",
         ),
         (
             "latin.parquet",
@@ -165,12 +188,12 @@ def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -
             "latin.parquet: row group 0: expected rows of a Parquet file, found: Column 3: ",
         ),
         ("broken.parquet", BROKEN, "broken.parquet: row group 0: expected rows of a Parquet file, found: "),
-        ("twice.parquet", TWICE, "twice.parquet: expected a column title of strings, found query_id string, query"),
+        ("twice.parquet", TWICE, "twice.parquet: expected one column of title, found title, title"),
         ("folder", FOLDER, "folder/within.parquet: expected a Parquet file, found: "),
         (
             "numbers.parquet",
-            {"query_id": [1]},
-            "numbers.parquet: expected a column query_id of strings, found query_id",
+            {"query_id": [1.0], "query": ["a"], "document_id": ["b"], "title": ["c"]},
+            "numbers.parquet: query_id: expected strings or whole numbers, found double",
         ),
     ],
 )

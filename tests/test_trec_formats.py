@@ -269,9 +269,12 @@ def test_read_trec_of_a_corpus_in_each_shape(tmp_path: Path, name: str, suffix: 
         ({"qrels": "1 a 2\n"}, r"qrels: line 1: expected four columns \(query, iteration, document, grade\), found 3"),
         ({"qrels": "1 0 a high\n"}, "qrels: line 1: expected a whole number as grade, found 'high'"),
         ({"qrels": "1 0 a 99\n"}, "qrels: line 1: expected a grade of at most 16, found '99'"),
-        ({"corpus": '{"title": "b"}'}, "corpus.jsonl: line 1: document_id: expected an id, found None"),
-        ({"corpus": '{"docno": null, "title": "b"}'}, "corpus.jsonl: line 1: docno: expected an id, found None"),
-        ({"corpus": '{"docno": "a", "title": 5}'}, "corpus.jsonl: line 1: title: expected text, found 5"),
+        ({"corpus": '{"title": "b"}'}, "corpus.jsonl: line 1: document_id: expected an id, found ''"),
+        ({"corpus": '{"docno": null, "title": "b"}'}, "corpus.jsonl: line 1: document_id: expected an id, found ''"),
+        (
+            {"corpus": '{"docno": "a", "title": [5]}'},
+            "line 1: title: expected text or a whole number, found .5.",
+        ),
     ],
 )
 def test_read_trec_names_file_and_place_of_a_mistake(tmp_path: Path, asked: dict[str, str], message: str) -> None:
@@ -284,9 +287,13 @@ def test_read_trec_names_file_and_place_of_a_mistake(tmp_path: Path, asked: dict
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("corpus.txt", b"", "corpus.txt: expected .jsonl, .csv or .parquet, found .txt"),
+        (
+            "corpus.txt",
+            b"",
+            "corpus.txt: expected a column document_id .*, found nothing: is line 1 the header",
+        ),
         ("corpus.csv", b"docno,title\na\n", "corpus.csv: line 2: expected 2 cells, found 1"),
-        ("corpus.csv", b"docno,title\n,b\n", "corpus.csv: line 2: docno: expected an id, found ''"),
+        ("corpus.csv", b"docno,title\n,b\n", "corpus.csv: line 2: document_id: expected an id, found ''"),
         ("corpus.csv", b"docno,title\na,caf\xe9\n", "corpus.csv: line 2: expected UTF-8, found byte 0xe9"),
         ("corpus.parquet", b"PAR1", "corpus.parquet: expected a Parquet file, found: "),
     ],
@@ -300,6 +307,6 @@ def test_read_trec_names_what_is_wrong_with_a_corpus(tmp_path: Path, name: str, 
 
 def test_read_trec_names_the_row_of_parquet(tmp_path: Path) -> None:
     read(tmp_path)
-    pd.DataFrame({"docno": [1, 2], "title": [3, 4]}).to_parquet(tmp_path / "c.parquet")
-    with pytest.raises(InputError, match="c.parquet: row 1: title: expected text, found 3"):
+    pd.DataFrame({"docno": [1, 2], "title": [3.5, 4]}).to_parquet(tmp_path / "c.parquet")
+    with pytest.raises(InputError, match="c.parquet: row 1: title: expected text or a whole number, found 3.5"):
         list(read_trec(tmp_path / "topics", tmp_path / "qrels", tmp_path / "c.parquet", ["title"], "title").documents())

@@ -1,179 +1,222 @@
-"""Tables from spreadsheets and back: synonyms of column names, delimiters, cells that a spreadsheet must not change."""
+"""Tables by their columns' usual names: CSV with any delimiter, JSON lines, Parquet."""
 
-import csv
 import difflib
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from codecs import BOM_UTF8
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
+from ranker.common.lines import has_surrogate, json_object, numbered
+from ranker.common.spreadsheet import from_spreadsheet
 
-SYNONYMS = {
-    "query_id": ("query_id", "query-id", "qid", "topic"),
-    "query": ("query", "query_text"),
-    "document_id": ("document_id", "docno", "doc_id", "product_id", "corpus-id", "_id", "id", "cord_uid"),
-    "grade": ("grade", "label", "score", "relevance", "rating"),
-    "title": ("title", "title-full"),
-}
+Synonyms = Mapping[str, tuple[str, ...]]
+Row = tuple[str, dict[str, str]]  # place (file and line), cells by the columns' first names
+SYNONYMS: Synonyms = {  # in the form of `plain`; the first is preferred
+    "query_id": ("query_id", "qid", "topic", "topic_id"),
+    "query": ("query", "query_text", "search_query", "search_term"),
+    "document_id": (
+        "document_id", "docno", "doc_id", "docid", "product_id", "item_id", "sku", "corpus_id", "_id", "id", "cord_uid",
+    ),
+    "grade": ("grade", "label", "score", "relevance", "rating", "judgement", "judgment"),
+    "title": ("title", "title_full"),
+}  # fmt: skip
 DELIMITERS = ",;\t|"
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
+STDIN = Path("-")
+JSON_LINES = (".jsonl", ".ndjson", ".json")
 ROWS = 8192  # of a Parquet file, in memory at a time
-LONGEST = 1000  # characters of a text shown beside a grade; spreadsheets cut a cell at 32,767
-MONTHS = re.compile(r"jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec", re.IGNORECASE)
-PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")  # spreadsheets show and save it unchanged
-FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # OWASP's list, its full-width forms among them
 
 
-def for_spreadsheet(cell: str) -> str:
-    """Put an apostrophe before a cell that a spreadsheet would compute or convert to a number or a date.
+def synonyms(named: Mapping[str, str], alone: Collection[str] = ()) -> Synonyms:
+    """SYNONYMS with a user's names first; a column in `alone` has no other name than the user's."""
+    found = dict(SYNONYMS)
+    for column, name in named.items():
+        if name:
+            found[column] = (plain(name), *(() if column in alone else SYNONYMS[column]))
+    return found
 
-    >>> [for_spreadsheet(cell) for cell in ("Masks", "=1+1", "00123", "1E5", "2020-01-02", "SEPT2", "31")]
-    ['Masks', "'=1+1", "'00123", "'1E5", "'2020-01-02", "'SEPT2", '31']
+
+def plain(name: str) -> str:
+    """A column's name in lower case, with an underscore for spaces and hyphens."""
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns to read: at least one of each group, and those of `optional` that exist (None: all)."""
+
+    groups: Sequence[Sequence[str]]
+    optional: Sequence[str] | None
+    synonyms: Synonyms
+
+    def names(self) -> list[str]:
+        """The wanted columns' first names."""
+        return list(dict.fromkeys([*chain.from_iterable(self.groups), *(self.optional or ())]))
+
+    def accepted(self, column: str) -> tuple[str, ...]:
+        return self.synonyms.get(column, (plain(column),))
+
+    def columns(self, where: str, header: Sequence[str]) -> dict[str, str]:
+        """The column's first name for each name of `header` to read; InputError if two columns have one meaning."""
+        found: dict[str, str] = {}
+        for column in self.names():
+            preferred, *others = self.accepted(column)
+            same = [name for name in header if plain(name) == preferred]
+            same = [name for name in same if name == column] or same
+            same = same or [name for name in header if plain(name) in others]
+            if len(same) > 1:
+                raise InputError(f"{where}: expected one column of {column}, found {', '.join(same)}")
+            found |= dict.fromkeys(same, column)
+        rest = [name for name in header if header.count(name) == 1] if self.optional is None else []
+        return found | {name: name for name in rest if name not in found and name not in found.values()}
+
+    def of(self, where: str, header: Sequence[str]) -> dict[str, str]:
+        """`columns`, after a `check`."""
+        found = self.columns(where, header)
+        self.check(where, found.values(), header)
+        return found
+
+    def check(self, where: str, names: Collection[str], header: Collection[str]) -> None:
+        """InputError if no column of a group is among `names`; it names the columns of `header`."""
+        for group in self.groups:
+            if not set(group) & set(names):
+                raise InputError(f"{where}: {self._missing(group, list(header))}")
+
+    def _missing(self, group: Sequence[str], header: Sequence[str]) -> str:
+        accepted = list(dict.fromkeys(name for column in group for name in self.accepted(column)))
+        others = ", ".join(name for name in accepted if name not in group)
+        expected = " or ".join(group) + (f" (or {others})" if others else "")
+        known = set(chain.from_iterable(self.synonyms.values()))
+        unknown = [name for name in header if plain(name) not in known]
+        near = [name for name in unknown if difflib.get_close_matches(plain(name), accepted, 1)]
+        hint = f" (near: {near[0]})" if near else "" if known & set(map(plain, header)) else ": is line 1 the header?"
+        return f"expected a column {expected}, found {', '.join(header)[:300] or 'nothing'}{hint}"
+
+
+def read_table(
+    path: Path,
+    groups: Sequence[Sequence[str]] = (),
+    optional: Sequence[str] | None = None,
+    names: Synonyms = SYNONYMS,
+    spreadsheet: bool = False,
+) -> Iterator[Row]:
+    """Yield the place (file and line) and the wanted cells of each row, in order.
+
+    Reads Parquet if the suffix says so; JSON lines if it says so or the first character is a brace; else CSV with any
+    of DELIMITERS. STDIN is standard input. A missing or null value is an empty cell. With `spreadsheet`, apostrophes of
+    `for_spreadsheet` are removed. InputError names the file and its columns if a group has none of its columns, and the
+    row of a cell that is neither text nor a whole number; a grade may have a decimal point.
     """
-    return f"'{cell}" if _is_changed(cell) else cell
+    wanted = Wanted(groups, optional, names)
+    if path.suffix == ".parquet":
+        yield from _parquet(path, wanted)
+    elif path != STDIN:
+        with path.open("rb") as file:
+            yield from _lines(str(path), file, path.suffix.lower() in JSON_LINES, wanted, spreadsheet)
+    elif sys.stdin is None:
+        raise InputError("standard input: expected a table, found it closed")
+    else:
+        yield from _lines("standard input", sys.stdin.buffer, False, wanted, spreadsheet)
 
 
-def from_spreadsheet(cell: str) -> str:
-    """Invert `for_spreadsheet`: remove its apostrophe, and keep one that belongs to the text.
-
-    >>> [from_spreadsheet(cell) for cell in ("'00123", "'Tis the season", "31")]
-    ['00123', "'Tis the season", '31']
-    """
-    return cell[1:] if cell.startswith("'") and _is_changed(cell[1:]) else cell
-
-
-def _is_changed(cell: str) -> bool:
-    if cell.lstrip(" ").startswith(FORMULA) or cell.startswith("'"):
-        return True
-    if cell != cell.strip() or cell.lower() in ("true", "false"):
-        return True
-    if not any(character.isnumeric() for character in cell) or PLAIN_NUMBER.fullmatch(cell):
-        return False
-    # Numbers with a unit, an exponent or a currency have few letters; a date may have a month's name.
-    return sum(map(str.isalpha, cell)) <= 3 or (len(cell) <= 40 and MONTHS.search(cell) is not None)
+def _lines(name: str, file: Iterable[bytes], is_json: bool, wanted: Wanted, spreadsheet: bool) -> Iterator[Row]:
+    lines = iter(file)
+    first = next(lines, b"")
+    if first.startswith(WORKBOOKS):
+        raise InputError(f"{name}: expected CSV, JSON lines or Parquet, found a workbook: save its sheet as CSV")
+    if is_json or first.removeprefix(BOM_UTF8).lstrip().startswith(b"{"):
+        yield from _json_lines(name, chain([first], lines), wanted)
+        return
+    for where, cells in _delimited(name, first, lines, wanted):
+        yield where, {column: from_spreadsheet(cell) for column, cell in cells.items()} if spreadsheet else cells
 
 
-def on_one_line(text: str) -> str:
-    """Replace each run of white space by one space."""
-    return " ".join(text.split())
+def _delimited(name: str, first: bytes, lines: Iterable[bytes], wanted: Wanted) -> Iterator[Row]:
+    columns: dict[str, str] = {}
+
+    def read(header: list[str]) -> list[str]:
+        columns.update(wanted.of(name, header))
+        return list(columns)
+
+    delimiter = _delimiter(first.decode("utf-8-sig", errors="replace"), wanted)
+    for line, cells in csv_rows(name, chain([first], lines), read, delimiter):
+        if any(cell.strip() for cell in cells.values()):  # a spreadsheet saves empty rows below its last
+            yield f"{name}: line {line}", {columns[column]: cell for column, cell in cells.items()}
 
 
-def shown(text: str) -> str:
-    """A text on one line, cut to LONGEST characters."""
-    line = on_one_line(text)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
-
-
-def same_text(one: str, other: str) -> bool:
-    """True if two texts are equal but for case and white space."""
-    return one == other or folded(one) == folded(other)
-
-
-def folded(text: str) -> str:
-    """A key that is equal for texts equal but for case and white space."""
-    return on_one_line(text.casefold())
-
-
-def query_id_of(text: str) -> str:
-    """An id hashed from a query's text, independent of case and white space.
-
-    >>> query_id_of("Face  masks") == query_id_of("face masks")
-    True
-    """
-    return f"query-{hashlib.sha256(folded(text).encode()).hexdigest()[:10]}"
-
-
-def read_table(path: Path, needed: Sequence[Sequence[str]] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the place (file and line) and the cells of each row; columns in SYNONYMS get their first name.
-
-    Reads Parquet if the suffix says so, else CSV with any of DELIMITERS. InputError names the file and its columns if
-    a group of `needed` has no column in it.
-    """
-    with path.open("rb") as file:
-        if path.suffix != ".parquet" and file.read(4) in WORKBOOKS:
-            raise InputError(f"{path}: expected CSV or Parquet, found a workbook: save its sheet as CSV")
-    read = _parquet if path.suffix == ".parquet" else _delimited
-    for where, cells in read(path, needed):
-        yield where, {name: from_spreadsheet(cell) for name, cell in cells.items()}
-
-
-def _delimited(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[str, dict[str, str]]]:
-    names: dict[str, str] = {}
-
-    def columns(header: list[str]) -> list[str]:
-        renamed = dict(zip(header, _names(path, header, needed), strict=True))
-        names.update({name: renamed[name] for name in header if header.count(name) == 1})
-        return list(names)
-
-    with path.open("rb") as file:
-        delimiter = _delimiter(file.readline().decode("utf-8-sig", errors="replace"))
-        file.seek(0)
-        for line, cells in csv_rows(str(path), file, columns, delimiter):
-            yield f"{path}: line {line}", {names[name]: cell for name, cell in cells.items()}
-
-
-def _delimiter(header: str) -> str:
+def _delimiter(header: str, wanted: Wanted) -> str:
     """The delimiter that gives the most known column names."""
-    known = {name for names in SYNONYMS.values() for name in names}
+    known = {name for column in (*SYNONYMS, *wanted.names()) for name in wanted.accepted(column)}
 
-    def found(delimiter: str) -> int:
-        return sum(name.strip(' "\r\n').lower() in known for name in header.split(delimiter))
+    def names(delimiter: str) -> tuple[int, int]:
+        found = [plain(name.strip(' "\r\n')) for name in header.split(delimiter)]
+        return sum(name in known for name in found), len(found)
 
-    return max(DELIMITERS, key=found)
+    return max(DELIMITERS, key=names)
 
 
-def _parquet(path: Path, needed: Sequence[Sequence[str]]) -> Iterator[tuple[str, dict[str, str]]]:
+def _json_lines(name: str, lines: Iterable[bytes], wanted: Wanted) -> Iterator[Row]:
+    seen: dict[str, str] = {}
+    for number, line in numbered(name, lines):
+        where = f"{name}: line {number}"
+        row = json_object(where, line)
+        columns = wanted.columns(where, list(row))
+        seen |= dict.fromkeys(row, "") | columns
+        absent = dict.fromkeys(chain.from_iterable(wanted.groups), "")
+        yield where, absent | {column: _text(where, column, row[key]) for key, column in columns.items()}
+    if seen:
+        wanted.check(name, set(filter(None, seen.values())), seen)
+
+
+def _parquet(path: Path, wanted: Wanted) -> Iterator[Row]:
     import pyarrow as pa  # only Parquet needs it
     import pyarrow.parquet as pq
 
     line = 0
-    with path.open("rb") as file:
+    with path.open("rb") as file:  # its OSErrors name the file
         try:
-            table = pq.ParquetFile(file, pre_buffer=False)
-            names = _names(path, table.schema_arrow.names, needed)
-            for batch in table.iter_batches(ROWS):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            table = pq.ParquetFile(file, pre_buffer=False)  # a pre-buffer holds the whole file
+            columns = wanted.of(str(path), table.schema_arrow.names)
+            for batch in table.iter_batches(ROWS, columns=list(columns)):
+                for row in zip(*(batch[column].to_pylist() for column in columns), strict=True):
                     line += 1
-                    yield f"{path}: row {line}", dict(zip(names, map(_text, row), strict=True))
+                    where = f"{path}: row {line}"
+                    named = zip(columns.values(), row, strict=True)
+                    yield where, {column: _text(where, column, value) for column, value in named}
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path}: expected a Parquet file, found: {error}") from error
 
 
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)  # NaN differs from itself
+def _text(where: str, column: str, value: object) -> str:
+    if value is None or value != value:  # NaN differs from itself
+        return ""
+    if isinstance(value, str):
+        if has_surrogate(value):
+            raise InputError(f"{where}: {column}: expected text, found half a character in {value[:40]!r}")
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float) if column == "grade" else int):
+        raise InputError(f"{where}: {column}: expected text or a whole number, found {value!r}")
+    return str(value)
 
 
-def _names(path: Path, header: Sequence[str], needed: Sequence[Sequence[str]]) -> list[str]:
-    """Rename a column to the first name of its synonyms, unless another column has that name already."""
-    names, lower = list(header), [name.strip().lower() for name in header]
-    for first, synonyms in SYNONYMS.items():
-        found = [place for place, name in enumerate(lower) if name in synonyms]
-        found = [place for place in found if lower[place] == first] or found
-        if len(found) > 1:
-            there = ", ".join(header[place] for place in found)
-            raise InputError(f"{path}: expected one column of {first}, found {there}")
-        for place in found:
-            names[place] = first
-    for group in needed:
-        if not set(group) & set(names):
-            raise InputError(f"{path}: {_missing(group, header)}")
-    return names
+def filled(where: str, cells: Mapping[str, str], column: str) -> str:
+    """The id in a row's column; InputError if it is blank."""
+    if not cells[column].strip():
+        raise InputError(f"{where}: {column}: expected an id, found {cells[column]!r}")
+    return cells[column]
 
 
-def _missing(group: Sequence[str], header: Sequence[str]) -> str:
-    accepted = [name for first in group for name in SYNONYMS.get(first, (first,))]
-    near = difflib.get_close_matches(accepted[0], header, 1) or [
-        name for name in header if difflib.get_close_matches(name.lower(), accepted, 1)
-    ]
-    found = ", ".join(header) or "nothing"
-    return f"expected a column {' or '.join(accepted)}, found {found}" + (f" (near: {near[0]})" if near else "")
+def read_documents(path: Path, fields: Sequence[str], names: Synonyms = SYNONYMS) -> Iterator[tuple[str, list[str]]]:
+    """Id and texts of each document of a table, in its order; a missing or null text is empty."""
+    for where, cells in read_table(path, needed("document_id", *fields), [], names):
+        yield filled(where, cells, "document_id"), [cells[field] for field in fields]
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], encoding: str = "utf-8") -> None:
-    """Write CSV that a spreadsheet reads unchanged; Excel needs a BOM (utf-8-sig) to detect UTF-8."""
-    with path.open("w", encoding=encoding, newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([for_spreadsheet(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+def needed(*columns: str) -> list[list[str]]:
+    """Each column as a group of its own, for `read_table`."""
+    return [[column] for column in columns]

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
-from ranker.common.table import folded, read_table, same_text, shown, write_table
+from ranker.common.spreadsheet import folded, same_text, shown, write_table
+from ranker.common.table import filled, needed, read_table
 from ranker.data.collection import Collection, judgements_table, parse_grade
 from ranker.project.tables import IDS
 
@@ -53,15 +54,13 @@ def read_judgements(path: Path) -> list[OwnJudgement]:
     if not path.is_file():
         raise InputError(f"{path}: expected a CSV file with the columns {', '.join(COLUMNS)}, found none")
     rows = []
-    for where, cells in read_table(path, [["query_id"], ["document_id"], ["grade"]]):
+    for where, cells in read_table(path, needed(*IDS, "grade"), ["query", "title", "earlier"], spreadsheet=True):
         grade = own_grade(where, cells["grade"])
         if grade is None:
             continue
-        for name in IDS:
-            if not cells[name].strip():
-                raise InputError(f"{where}: expected a {name}, found {cells[name]!r}")
+        ids = {name: filled(where, cells, name) for name in IDS}
         texts = {name: cells.get(name, "") for name in ("query", "title", "earlier")}
-        rows.append(OwnJudgement(where, cells["query_id"], document_id=cells["document_id"], grade=grade, **texts))
+        rows.append(OwnJudgement(where, grade=grade, **ids, **texts))
     return rows
 
 

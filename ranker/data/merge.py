@@ -1,12 +1,13 @@
 """Merge tables of grades into the file of a user's own judgements: new and revised grades, new queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
-from ranker.common.table import on_one_line, query_id_of, read_table, same_text, shown, write_table
+from ranker.common.spreadsheet import on_one_line, query_id_of, same_text, shown, write_table
+from ranker.common.table import SYNONYMS, Row, Synonyms, needed, read_table
 from ranker.data.collection import Collection
 from ranker.data.judged import (
     Known,
@@ -37,7 +38,14 @@ class Merged:
     without_grade: int
 
 
-def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str], scale: Sequence[int] = ()) -> Merged:
+def merge(
+    table: Path,
+    file: Path,
+    collection: Collection,
+    fields: Sequence[str],
+    scale: Sequence[int] = (),
+    names: Synonyms = SYNONYMS,
+) -> Merged:
     """Merge the grades of `table` into the rows of `file`, the user's own judgements; writes neither.
 
     InputError names the wrong row: a grade that does not parse or is not in `scale` (empty: every grade), an unknown
@@ -46,7 +54,8 @@ def merge(table: Path, file: Path, collection: Collection, fields: Sequence[str]
     existing = read_judgements(file) if file.is_file() else []
     own, left = place(existing, known(collection, {row.document_id for row in existing}), fields)
     current = with_judgements(collection, file, fields) if existing else collection
-    filled, without_grade = _filled(table, scale)
+    columns = [["query_id", "query"], *needed("document_id", "grade")]
+    filled, without_grade = _filled(read_table(table, columns, ["title", *fields], names, spreadsheet=True), scale)
     incoming, of_new_queries = _incoming(filled, current, fields)
     before = grades_of(current.judgements)
     new = [row for pair, row in incoming.items() if pair not in before]
@@ -72,11 +81,11 @@ def _earlier(row: OwnJudgement | None, grades: set[int]) -> str:
     return " ".join([*([row.earlier] if row and row.earlier else []), *map(str, sorted(grades))])
 
 
-def _filled(path: Path, scale: Sequence[int]) -> tuple[Rows, int]:
+def _filled(table: Iterable[Row], scale: Sequence[int]) -> tuple[Rows, int]:
     """Rows of a table with a grade, and the number without."""
     rows: Rows = []
     without = 0
-    for where, cells in read_table(path, [["query_id", "query"], ["document_id"], ["grade"]]):
+    for where, cells in table:
         grade = own_grade(where, cells["grade"])
         if grade is None:
             without += 1
@@ -159,7 +168,7 @@ def write_form(listed: Path, form: Path) -> int:
     """
     if form.exists():
         raise InputError(f"{form}: expected a new file, found an existing one, which stays unchanged")
-    rows = [cells for _, cells in read_table(listed, [["query_id", "query"], ["document_id"]])]
+    rows = [cells for _, cells in read_table(listed, [["query_id", "query"], ["document_id"]], spreadsheet=True)]
     columns = [name for name in (rows[0] if rows else IDS) if name not in NOT_FOR_JUDGES]
     with atomic(form) as partial:
         cells = ([*(row[name] for name in columns), ""] for row in rows)

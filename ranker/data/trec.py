@@ -1,22 +1,17 @@
-"""TREC formats: topics in XML, SGML or tabs, qrels of four columns, a corpus as JSON lines, CSV or Parquet."""
+"""TREC formats: topics in XML, SGML or tabs, qrels of four columns, a corpus as a table."""
 
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape, unescape
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ranker.common.csv_rows import csv_rows
 from ranker.common.errors import InputError
-from ranker.common.lines import decoded, identifier, json_objects, text_lines, text_of
-from ranker.data.collection import Collection, Document, judgements_table, parse_grade, queries_table
+from ranker.common.lines import decoded, text_lines
+from ranker.common.table import read_documents
+from ranker.data.collection import Collection, judgements_table, parse_grade, queries_table
 
-IDS = ("document_id", "docno", "doc_id", "_id", "id", "cord_uid")
 NUMBERS = ("number", "num", "id", "identifier", "qid")  # attributes or elements with a topic's number
 NUMBER = re.compile(r"(?i)^\s*Number:\s*")
 TAGS = {
@@ -35,7 +30,6 @@ FIELD = re.compile(rf"(?i)<(/?{LANGUAGE}(?:{'|'.join(ELEMENTS)})){ATTRIBUTES}>")
 TAG = re.compile(rf"<(/?)([A-Za-z][\w.:-]*){ATTRIBUTES}>")
 BLOCKS = ("br", "div", "li", "p", "td", "tr")  # elements that separate words
 ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|\w+);")
-ROWS = 8192  # of Parquet, in memory at a time
 Cells = list[tuple[str, str]]  # name and text of a topic's elements, in order
 
 
@@ -45,7 +39,7 @@ def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], qu
     return Collection(
         queries=queries_table(topics, _topics(topics, query_field)),
         judgements=judgements_table([row for row, _ in judged], subtopics=[subtopic for _, subtopic in judged]),
-        documents=partial(_documents, corpus, fields),
+        documents=partial(read_documents, corpus, fields),
     )
 
 
@@ -169,28 +163,3 @@ def _qrels(path: Path) -> Iterator[tuple[tuple[str, str, int | None], str]]:
         if len(cells) != 4:
             raise InputError(f"{where}: expected four columns (query, iteration, document, grade), found {len(cells)}")
         yield (cells[0], cells[2], parse_grade(where, cells[3])), cells[1]
-
-
-def _documents(path: Path, fields: Sequence[str]) -> Iterator[Document]:
-    readers = {".jsonl": json_objects, ".csv": _csv, ".parquet": _parquet}
-    if path.suffix not in readers:
-        raise InputError(f"{path}: expected .jsonl, .csv or .parquet, found {path.suffix or 'no suffix'}")
-    for where, row in readers[path.suffix](path):
-        yield identifier(where, row, IDS), [text_of(where, row, name) for name in fields]
-
-
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open("rb") as file:
-        for line, row in csv_rows(str(path), file, list):
-            yield f"{path}: line {line}", row
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    line = 0
-    try:
-        for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(ROWS):  # a pre-buffer holds the whole file
-            for row in batch.to_pylist():
-                line += 1
-                yield f"{path}: row {line}", row
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: expected a Parquet file, found: {error}") from error

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ranker.common.files import atomic
-from ranker.common.table import on_one_line, shown, write_table
+from ranker.common.spreadsheet import on_one_line, shown, write_table
 from ranker.metrics.ranking import DISCOUNTS, trec_order
 from ranker.project import paths, tables
 from ranker.project.alike import among, with_readings

@@ -41,6 +41,12 @@ def read_fields(path: Path = paths.DOCUMENTS) -> Iterator[tuple[list[str], list[
             yield ids, list(zip(*texts, strict=True))
 
 
+def count_documents(path: Path = paths.DOCUMENTS) -> int:
+    """Number of documents of the collection."""
+    with tables.reading(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
 def read_documents_at(rows: np.ndarray) -> pd.DataFrame:
     """document_id and whole text of the documents at `rows`, int64 [rows], in that order."""
     wanted, places = np.unique(rows, return_inverse=True)

@@ -37,16 +37,26 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
+class Columns(Section):
+    """A user's own names of columns, empty for the usual ones."""
+
+    query: str
+    query_id: str
+    document_id: str
+    grade: str
+
+
 class Fetch(Section):
     """The sources of judgements and base model."""
 
-    format: Literal["tutorial", "beir", "trec", "ir_datasets"]
+    format: Literal["tutorial", "table", "beir", "trec", "ir_datasets"]
     folder: Annotated[str, Field(pattern=r"\S", description="a folder, an archive or its URL")]
     sha256: Sha256
     qrels_splits: list[str]
     topics: FileName
     qrels: FileName
     corpus: FileName
+    columns: Columns
     query_field: str
     id: str
     judgements: Annotated[str, Field(pattern=r"\S", description="a CSV file of your own judgements")]

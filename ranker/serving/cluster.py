@@ -8,6 +8,7 @@ from typing import Any
 
 from ranker.common.errors import InputError
 from ranker.common.files import remove
+from ranker.common.table import Wanted
 from ranker.serving.shards import PACKAGE, Make, Shard, make_shard, versions
 
 DEATHS = 3  # of workers at one shard; a shard that kills its workers then fails, because Ray would retry for ever
@@ -16,7 +17,7 @@ DEATHS = 3  # of workers at one shard; a shard that kills its workers then fails
 class Maker:
     """A Ray Data actor: calls `worker` once, to load a session for example, and makes one shard at a time."""
 
-    def __init__(self, columns: Sequence[str], worker: Callable[[], Make], found_versions: dict[str, str]) -> None:
+    def __init__(self, columns: Wanted, worker: Callable[[], Make], found_versions: dict[str, str]) -> None:
         self.columns = columns
         self.worker = worker
         self.versions = found_versions
@@ -51,7 +52,7 @@ class Maker:
             return {"rows": [0], "mistake": [f"{socket.gethostname()}: expected to write {shard.out}, found: {error}"]}
 
 
-def on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], address: str) -> Iterator[int]:
+def on_ray(shards: Sequence[Shard], columns: Wanted, worker: Callable[[], Make], address: str) -> Iterator[int]:
     """Make shards on all CPUs of the cluster at `address`, whose machines share paths; yields the rows of each.
 
     `local` starts a cluster on this machine. Ray Data restarts dead workers without bound; `Maker` sets one.
@@ -67,7 +68,7 @@ def on_ray(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[],
     workers = max(1, min(len(shards), int(ray.cluster_resources().get("CPU", 1))))
     made = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards)).map_batches(
         Maker,
-        fn_constructor_args=(tuple(columns), worker, versions()),
+        fn_constructor_args=(columns, worker, versions()),
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_cpus=1,

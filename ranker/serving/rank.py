@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ranker.common.errors import InputError, one_line
+from ranker.common.table import SYNONYMS, Synonyms
 from ranker.contract.document import whole_text
 from ranker.contract.folder import Model
 from ranker.serving.documents import Document, check_query, read_documents
@@ -15,7 +16,16 @@ from ranker.serving.ranker import Ranker
 Ranked = tuple[float, Document]  # score, document
 
 
-def print_ranking(query: str, documents: Path, folder: Path, model: Model, top: int, threads: int, jsonl: bool) -> None:
+def print_ranking(
+    query: str,
+    documents: Path,
+    folder: Path,
+    model: Model,
+    top: int,
+    threads: int,
+    jsonl: bool,
+    names: Synonyms = SYNONYMS,
+) -> None:
     """Print the `top` documents of a file for a query, best first; InputError names a wrong option."""
     cores = os.cpu_count() or 1
     if top < 1:
@@ -24,14 +34,14 @@ def print_ranking(query: str, documents: Path, folder: Path, model: Model, top: 
         raise InputError(f"--threads: expected 0 to {cores} (this machine's cores), found {threads}")
     check_query(query)
     ranker = Ranker(folder, model, threads)
-    for line in lines(best(ranker, query, documents, top), jsonl, ranker.document_fields[0]):
+    for line in lines(best(ranker, query, documents, top, names), jsonl, ranker.document_fields[0]):
         print(line)
     sys.stdout.flush()  # here, where run_stage handles a closed pipe
 
 
-def best(ranker: Ranker, query: str, file: Path, top: int) -> list[Ranked]:
+def best(ranker: Ranker, query: str, file: Path, top: int, names: Synonyms = SYNONYMS) -> list[Ranked]:
     """The best documents of a file with their scores, best first."""
-    documents = list(read_documents(file, ranker.document_fields))
+    documents = list(read_documents(file, ranker.document_fields, names))
     encoded = ranker.encode_documents([whole_text(texts) for _, *texts in documents])
     return [(score, documents[row]) for row, score in ranker.rank(query, encoded, top)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ranker.common.files import exclusive
+from ranker.common.table import Wanted
 from ranker.serving.cluster import on_ray
 from ranker.serving.shards import Make, Shard, make_shard
 
@@ -13,7 +14,7 @@ LOCK = ".lock"  # in the output's folder: held while shards are made
 
 
 def run(
-    shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make], ray_address: str | None, unit: str
+    shards: Sequence[Shard], columns: Wanted, worker: Callable[[], Make], ray_address: str | None, unit: str
 ) -> None:
     """Make all shards, on the Ray cluster at `ray_address` if given; a progress bar counts rows.
 
@@ -29,7 +30,7 @@ def run(
             bar.update(rows)
 
 
-def _here(shards: Sequence[Shard], columns: Sequence[str], worker: Callable[[], Make]) -> Iterator[int]:
+def _here(shards: Sequence[Shard], columns: Wanted, worker: Callable[[], Make]) -> Iterator[int]:
     make = worker()
     for shard in shards:
         yield make_shard(shard, columns, make)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ranker.common.errors import InputError
 from ranker.common.files import code_digest, read_json, remove, write_json
+from ranker.common.table import Wanted
 
 PLAN = "plan.json"  # in the output folder: inputs, model and code of the shards
 PACKAGE = Path(__file__).parents[1]
@@ -35,8 +36,8 @@ class Shard:
     out: str
 
 
-def plan(source: Path, columns: Sequence[str], out: Path, suffix: str) -> list[Shard]:
-    """Shards of a Parquet file, or of all in a folder, in order; InputError if a string column is missing."""
+def plan(source: Path, columns: Wanted, out: Path, suffix: str) -> list[Shard]:
+    """Shards of a Parquet file, or of all in a folder, in order; InputError if a column is missing."""
     files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{source}: expected Parquet files, found none")
@@ -49,17 +50,16 @@ def plan(source: Path, columns: Sequence[str], out: Path, suffix: str) -> list[S
     return shards
 
 
-def _checked(file: Path, columns: Sequence[str]) -> pq.FileMetaData:
+def _checked(file: Path, columns: Wanted) -> pq.FileMetaData:
     try:
         metadata = pq.read_metadata(file)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{file}: expected a Parquet file, found: {error}") from error
-    fields = list(metadata.schema.to_arrow_schema())
-    for column in columns:
-        types = [field.type for field in fields if field.name == column]
-        if types not in ([pa.string()], [pa.large_string()]):
-            found = ", ".join(f"{field.name} {field.type}" for field in fields)
-            raise InputError(f"{file}: expected a column {column} of strings, found {found}")
+    schema = metadata.schema.to_arrow_schema()
+    for name in columns.of(str(file), schema.names):
+        kind = schema.field(name).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+            raise InputError(f"{file}: {name}: expected strings or whole numbers, found {kind}")
     return metadata
 
 
@@ -98,15 +98,18 @@ def _digest(shards: Sequence[Shard]) -> str:
     return digest.hexdigest()
 
 
-def make_shard(shard: Shard, columns: Sequence[str], make: Make) -> int:
+def make_shard(shard: Shard, columns: Wanted, make: Make) -> int:
     """Write one shard's file atomically; returns its rows.
 
     Two workers may write the same shard, because a cluster can declare a live worker dead; their bytes are equal.
     """
     name, out = f"{shard.file}: row group {shard.row_group}", Path(shard.out)
     try:
-        table = pq.ParquetFile(shard.file).read_row_group(shard.row_group, columns=list(columns)).select(list(columns))
+        file = pq.ParquetFile(shard.file)
+        names = columns.of(shard.file, file.schema_arrow.names)
+        table = file.read_row_group(shard.row_group, columns=list(names)).select(list(names))
         table.validate(full=True)  # includes UTF-8
+        table = table.rename_columns(list(names.values())).cast(pa.schema(dict.fromkeys(names.values(), pa.string())))
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{name}: expected rows of a Parquet file, found: {error}") from error
     for left in out.parent.glob(f".{out.name}.*.partial"):

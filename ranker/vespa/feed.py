@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import count as numbers
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,11 @@ from tqdm import tqdm
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
+from ranker.common.table import SYNONYMS, Synonyms, Wanted, filled, needed
 from ranker.contract.document import TITLE
 from ranker.contract.folder import DEFAULT_APPLICATION
 from ranker.contract.words import DROPPED, NOT_TEXT
-from ranker.serving.documents import STDIN, Document, checked, read_documents
+from ranker.serving.documents import Document, read_documents
 from ranker.vespa.names import DOCUMENT_TYPE
 from ranker.vespa.query import SETTINGS_FILE, read_settings
 
@@ -60,28 +60,41 @@ def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] =
 
 def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -> None:
     """Write the feed of a shard (ranker.serving.shards); InputError gives the shard's `name` and a line, from 1."""
-    columns = (table[column].to_pylist() for column in ("document_id", *names))
-    rows = zip(numbers(1), zip(*columns, strict=True), strict=False)
+    rows = zip(*(table[column].to_pylist() for column in ("document_id", *names)), strict=True)
+    documents = _documents(name, rows)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in feed_lines(checked(name, rows, names), names))
+        file.writelines(f"{line}\n" for line in feed_lines(documents, names))
 
 
-def feed_corpus(source: Path, out: Path, ray_address: str | None = None, names: Sequence[str] = TITLE) -> str:
+def _documents(name: str, rows: Iterable[Sequence[str | None]]) -> Iterator[Document]:
+    """Rows of a shard as documents, a missing text empty; InputError names a row without an id."""
+    for line, (document_id, *texts) in enumerate(rows, start=1):
+        cells = {"document_id": document_id or ""}
+        yield filled(f"{name}: line {line}", cells, "document_id"), *(text or "" for text in texts)
+
+
+def feed_corpus(
+    source: Path,
+    out: Path,
+    ray_address: str | None = None,
+    names: Sequence[str] = TITLE,
+    columns: Synonyms = SYNONYMS,
+) -> str:
     """Write the feed of a documents file to one .jsonl, or of Parquet to a folder of shards; returns a summary line.
 
     `names` are the documents' fields.
     """
     fields = " and ".join(names)
     if out.suffix == ".jsonl" and not ray_address:
-        return f"{out}: {write_feed(read_documents(source, names), out, names)} documents of {fields}"
-    if source == STDIN or source.suffix in (".csv", ".jsonl"):
+        return f"{out}: {write_feed(read_documents(source, names, columns), out, names)} documents of {fields}"
+    if source.suffix != ".parquet" and not source.is_dir():
         if ray_address:
             raise InputError(f"--ray-address: expected Parquet, found {source}")
         raise InputError(f"--out: expected a file .jsonl for {source}, found {out}")
     from ranker.serving import run, shards  # pyarrow takes a while to import
 
-    columns = ("document_id", *names)
-    plan = shards.plan(source, columns, out, ".jsonl")
+    wanted = Wanted(needed("document_id", *names), [], columns)
+    plan = shards.plan(source, wanted, out, ".jsonl")
     left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    run.run(left, columns, lambda: partial(feed_table, names), ray_address, "doc")
+    run.run(left, wanted, lambda: partial(feed_table, names), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"
