@@ -82,7 +82,7 @@ def _write_parquet(path: Path, rows: Iterator[Row], columns: Sequence[str]) -> N
     schema = pa.schema(dict.fromkeys(columns, pa.string()))
     with pq.ParquetWriter(path, schema) as writer:
         while part := list(islice(rows, ROWS)):
-            writer.write_table(pa.table({name: [cells[name] for _, cells in part] for name in columns}, schema))
+            writer.write_table(pa.Table.from_pylist([cells for _, cells in part], schema))
 
 
 def _score_shards(pairs: Path, columns: Wanted, out: Path, folder: Path, model: Model, ray_address: str | None) -> str:
