@@ -32,8 +32,10 @@ def test_measure_pairs_leaves_out_what_has_no_order_and_says_why() -> None:
 
 
 def test_undefined_by_hand() -> None:
-    found = undefined(WHOLE, RUN, measure_pairs({13: RUN}))
-    assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
+    whole = WHOLE.assign(judged=[True, True, True, False, False])
+    found = undefined(whole, RUN, measure_pairs({13: RUN}))
+    counts = ("queries", "queries_without_a_relevant_pair", "queries_with_stand_ins")
+    assert [found[name] for name in counts] == [2, 1, 1]
     assert found["left_out"] == {"bm25": NO_ORDER}
 
 
