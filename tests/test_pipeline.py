@@ -1,8 +1,10 @@
 """The real pipeline, run by the documents' own commands in a scratch clone with a tiny base model: its outputs."""
 
 import csv
+import html
 import json
 import re
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ranker.base.base_model import folder_digest
 from ranker.common.files import read_json, sha256, write_json
 from ranker.metrics.ranking import MEASURES, relevant_queries
 from ranker.project import paths
+from ranker.project.params import load_params
 from ranker.serving.ranker import Ranker
 from tests.browser import Browser, marks
 from tests.conftest import QUERIES
@@ -203,11 +206,35 @@ def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
         name = {"cross_encoder": "cross-encoder ", "random": "random order "}.get(system, "")
         row = next(line for line in shown.splitlines() if line.startswith(name)) if name else shown
         assert all(f"{value:.3f}" in row for value in values.values())
-    (answer,) = re.findall(r"(?m)^(?:The ranker (?:helps|hurts)|No significant difference from)[^\n]*", shown)
-    assert answer.replace("'", "&#39;") in (repository / paths.REPORT).read_text()
     assert f"report: {paths.REPORT}" in shown
+    query = shlex.split(next(line for line in shown.splitlines() if "python -m ranker rank" in line))[4]
+    assert query in pd.read_csv(repository / paths.PER_QUERY)["query"].tolist()
     assert "differ from the committed" not in shown
     assert "trained with" not in shown
+
+
+def test_every_run_says_its_verdict_and_what_follows(clean: Path, run: Run) -> None:
+    """Stage report, `make repro`'s summary, which also speaks when nothing runs, and the page have the same text."""
+    set_params(clean, export__version="0.2.0", export__name="shop-ranker")
+    stage = run("python -m stages.report", clean).stdout.splitlines()
+    page = html.unescape(re.sub("</?code>", "`", (clean / paths.REPORT).read_text()))
+    said = [line.removeprefix("report: ") for line in stage[:-1]]
+    assert re.match(r"The ranker (helps|hurts)|No significant difference from|No verdict", said[0])
+    steps = [line.removeprefix("next: ") for line in said if line.startswith("next: ")]
+    assert 1 <= len(steps) <= 2
+    assert all(text in page for text in (said[0], *steps))
+    collection = load_params(clean / "params.yaml").fetch.folder.split("/")[-1]
+    assert f"<h1>shop-ranker 0.2.0 on {collection}: " in page
+    summary = " ".join(run(recipe("repro")[-1], clean).stdout.split())
+    assert all(" ".join(line.split()) in summary for line in said)
+    assert run("python -m stages.report", clean, VERDICT="later").stdout == f"report: {paths.REPORT}\n"
+
+
+def test_the_artifact_has_the_name_of_the_export(clean: Path, run: Run, tmp_path: Path) -> None:
+    assert "could not find" in run("dvc artifacts get . shop-ranker", clean, check=False).stderr.lower()
+    set_params(clean, export__name="shop-ranker")
+    run(f"dvc artifacts get . shop-ranker --out {tmp_path}/ranker", clean)
+    assert (tmp_path / "ranker/model.onnx").is_file()
 
 
 def test_make_repro_says_that_a_model_was_trained_on_another_machine(clean: Path, run: Run) -> None:

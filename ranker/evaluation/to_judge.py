@@ -51,11 +51,11 @@ def rows_needed(listed: pd.DataFrame, ordered: pd.DataFrame, shares: Mapping[str
     too few: the list leaves some unjudged documents out.
     """
     hits = ordered["query_id"].value_counts().clip(upper=DEPTH)
-    worth = 1 / (listed["query_id"].map(hits) * len(hits))  # of a row in the mean over queries
-    found_by = listed["found_by"].str.split()
+    worth = 1 / (hits.reindex(listed["query_id"]).to_numpy(float) * len(hits))  # of a row in the mean over queries
+    found_by = [names.split() for names in listed["found_by"]]
     enough = np.ones(len(listed) + 1, bool)
     for system, share in shares.items():
-        gains = worth.where([system in names for names in found_by], 0.0).to_numpy(float)
+        gains = np.where([system in names for names in found_by], worth, 0.0)
         enough &= share + np.append(0.0, gains.cumsum()) >= ENOUGH_JUDGED - 1e-9
     return int(enough.argmax()) if enough.any() else None
 
