@@ -423,7 +423,7 @@ def test_render_shows_the_title_and_the_next_steps() -> None:
     title = "shop-ranker 0.1.0 on shop: no better than the base model&#39;s cosine"
     assert f"<title>{title}</title>" in page
     assert f"<h1>{title}</h1>" in page
-    assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next</b> (.*)</p>', page)] == (
+    assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next:</b> (.*)</p>', page)] == (
         next_steps(results)
     )
 
