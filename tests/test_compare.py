@@ -35,8 +35,7 @@ def test_measure_pairs_leaves_out_what_has_no_order_and_says_why() -> None:
 def test_undefined_by_hand() -> None:
     whole = WHOLE.assign(judged=[True, True, True, False, False])
     found = undefined(whole, RUN, measure_pairs({13: RUN}))
-    counts = ("queries", "queries_without_a_relevant_pair", "queries_with_stand_ins")
-    assert [found[name] for name in counts] == [2, 1, 1]
+    assert (found["queries"], found["queries_without_a_relevant_pair"], found["queries_with_stand_ins"]) == (2, 1, 1)
     assert found["left_out"] == {"bm25": NO_ORDER}
 
 
@@ -86,7 +85,7 @@ def test_evaluate_leaves_out_queries_with_stand_ins() -> None:
     hits = run[["query_id", "document_id", "cross_encoder", "base_cosine"]].assign(rank=np.tile([1, 2], 12))
     found, ten = evaluate({13: run}, {13: hits}, PARAMS), evaluate({13: run[4:]}, {}, PARAMS)
     for name in ("systems", "differences", "headline", "unseen_documents"):
-        assert found.comparison[name] == ten.comparison[name]  # type: ignore[literal-required]
+        assert found.comparison[name] == ten.comparison[name]
     assert found.comparison["headline"]["verdict"] != "no verdict"
     assert (found.comparison["queries_left_out"], ten.comparison["queries_left_out"]) == (2, 0)
     assert found.judged["query_id"].nunique() == 10

@@ -22,8 +22,14 @@ def read_outcome(params: Params, comparison: Path, per_query: Path, reranked: Pa
     compared = read_json(comparison)
     file = per_query if deciding(compared) is compared else reranked
     queries = pd.read_csv(file, dtype={"query_id": str, "query": str}, keep_default_na=False)
-    names = {"name": params.export.name, "version": params.export.version, "collection": collection(params.fetch)}
-    return Outcome(comparison=compared, per_query=queries, **names, **about)
+    return Outcome(
+        name=params.export.name,
+        version=params.export.version,
+        collection=collection(params.fetch),
+        comparison=compared,
+        per_query=queries,
+        **about,
+    )
 
 
 def collection(fetch: Fetch) -> str:

@@ -51,13 +51,8 @@ class Results(Outcome):
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "signed": signed,
-        "number": number,
-        "p": p_value,
-        "label": lambda name: SYSTEMS[name].label,
-        "code": code,
-    }
+    environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
+    environment.filters["code"] = code
     environment.tests["long"] = lambda text: any(len(word) > LONG_WORD for word in text.split())
     strongest = results.decided["headline"]["strongest"]
     curve = pd.DataFrame(results.depths)
