@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro crossval audit test test-engines lint bench wheel fuzz sbom lock clean
 
+# Stage report leaves the verdict to the last line, which also says it if no stage had to run.
+repro: export VERDICT := later
 repro: .venv/installed .venv/plots.html
 	$(BIN)/dvc repro
 	@$(BIN)/python -m scripts.summary

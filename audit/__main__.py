@@ -46,8 +46,10 @@ def by_query(run: list[Row]) -> dict[str, list[Row]]:
 
 
 def relevant(run: list[Row]) -> dict[str, list[Row]]:
-    """Queries with a relevant document."""
-    return {query: found for query, found in by_query(run).items() if any(row["relevant"] for row in found)}
+    """Queries with a relevant document; without those that have stand-ins, if ten others are left."""
+    queries = {query: found for query, found in by_query(run).items() if any(row["relevant"] for row in found)}
+    judged = {query: found for query, found in queries.items() if all(row["judged"] for row in found)}
+    return judged if len(judged) >= 10 else queries
 
 
 def join_counts() -> Iterator[tuple[str, float]]:

@@ -12,9 +12,10 @@ from ranker.evaluation.compare import Runs, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.significance import seed_spread
-from ranker.evaluation.to_judge import write_list
+from ranker.evaluation.to_judge import rows_needed, write_list
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES, ONCE
+from ranker.metrics.verdict import judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.sides import unseen_by_training
@@ -80,9 +81,6 @@ def main() -> None:
     found = evaluate(seeds, seed_runs(hits_of(run, params), params), params)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
-    spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
-    counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
-    write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
     tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
     strongest = found.comparison["headline"]["strongest"]
     tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query_table(found.judged, queries, means, strongest))
@@ -93,8 +91,12 @@ def main() -> None:
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, served.curve)
     tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(served.judged, served.ordered))
     systems, scale = compared_systems(strongest), params.join.grades
-    write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
+    listed = write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
+    found.comparison["decides"]["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
+    spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
+    counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
+    write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
     write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
     write_means(paths.CROSSVAL_METRICS, means)
     print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.retriever}, reordered")

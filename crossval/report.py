@@ -3,8 +3,6 @@
 python -m crossval.report
 """
 
-from dataclasses import replace
-
 import pandas as pd
 
 from ranker.common.errors import run_stage
@@ -13,9 +11,10 @@ from ranker.metrics.classification import precision_recall, reliability_curve, r
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
-from ranker.report.files import read_results, write_page
-from ranker.report.page import Results, render
+from ranker.report.answer import beside_bi_encoder
+from ranker.report.files import read_outcome, read_results, write_page
+from ranker.report.outcome import verdict_lines
+from ranker.report.page import render
 
 
 def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -61,39 +60,26 @@ def main() -> None:
     seeds = params.crossval.seeds
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
     files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
-    reranked = (paths.CROSSVAL_RERANKED_PER_QUERY, paths.CROSSVAL_RERANKED_RUN)
-    results = read_results(
-        *(paths.CROSSVAL, paths.CROSSVAL_PER_QUERY, reranked, paths.CROSSVAL_DEPTH_CURVE),
-        title="Cross-validation",
+    outcome = read_outcome(
+        params,
+        *(paths.CROSSVAL, paths.CROSSVAL_PER_QUERY, paths.CROSSVAL_RERANKED_PER_QUERY),
         scope=f"over {params.split.folds} folds and {counted(len(seeds), 'seed')}",
-        note=note(params),
-        run=run,
+        crossval=True,
+        to_judge=paths.CROSSVAL_TO_JUDGE,
+    )
+    results = read_results(
+        outcome,
+        *(run, paths.CROSSVAL_RERANKED_RUN, paths.CROSSVAL_DEPTH_CURVE),
+        note=f"{note(params)} {beside_bi_encoder(outcome.decided)}",
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves=curves(run),
         counts={f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()},
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
-        to_judge=paths.CROSSVAL_TO_JUDGE,
     )
-    results = replace(results, note=f"{results.note} {beside_bi_encoder(deciding(results.comparison))}")
     write_page(paths.CROSSVAL_REPORT, render(results))
-    say(results)
-
-
-def say(results: Results) -> None:
-    """Print the verdict."""
-    comparison = results.comparison
-    decided = deciding(comparison)
-    for line in (
-        *answer(decided, results.per_query["gain"].tolist(), results.scope)[1:],
-        basis(comparison),
-        beside(comparison),
-        beside_bi_encoder(decided),
-        next_step(comparison, results.to_judge),
-    ):
-        if line:
-            print(f"crossval: {line}")
-    print(f"crossval: {paths.CROSSVAL_REPORT}")
+    for line in (*verdict_lines(outcome), paths.CROSSVAL_REPORT):
+        print(f"crossval: {line}")
 
 
 if __name__ == "__main__":

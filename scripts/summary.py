@@ -3,23 +3,24 @@
 python -m scripts.summary
 """
 
-import csv
+import shlex
 import subprocess
 from pathlib import Path
 from textwrap import fill
 
+from ranker.common.errors import one_line, run_stage
 from ranker.common.files import read_json
 from ranker.metrics.systems import SYSTEMS
-from ranker.metrics.verdict import NOT_MEASURED
 from ranker.model.hardware import machine
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.report.answer import answer, basis, beside, deciding
+from ranker.report.outcome import verdict_lines
+from stages.report import outcome
 
 WIDTH = 110
-NEXT = """\
-next: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
-      python -m ranker rank "masks in hospitals" --documents data/joined/documents.parquet --top 3
+SEE_ALSO = """\
+see also: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
+      python -m ranker rank {} --documents data/joined/documents.parquet --top 3
       (after: source .venv/bin/activate)"""
 
 
@@ -52,25 +53,24 @@ def other_machine() -> list[str]:
 
 
 def main() -> None:
-    comparison = read_json(paths.COMPARISON)
-    if comparison["headline"]["verdict"] == NOT_MEASURED:
+    params = load_params()
+    if params.split.held_out == "none":
         print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
         return
-    decides = deciding(comparison)
-    with (paths.PER_QUERY if decides is comparison else paths.RERANKED_PER_QUERY).open(
-        newline="", encoding="utf-8"
-    ) as file:
-        gains = [float(row["gain"]) for row in csv.DictReader(file)]
-    _, headline, figures = answer(decides, gains, "on this split and seed")
-    print(*table(paths.METRICS if decides is comparison else paths.RERANKED_METRICS), sep="\n")
-    print(headline)
-    print(fill(f"{figures} {basis(comparison)} {beside(comparison)}", WIDTH))
-    print(*other_machine(), f"report: {paths.REPORT}", sep="\n")
-    print(NEXT)
+    found = outcome(params)
+    print(*table(paths.RERANKED_METRICS if found.served else paths.METRICS), sep="\n")
+    for line in verdict_lines(found):
+        print(line if "`" in line else fill(line, WIDTH))  # a command stays on one line
+    print(
+        *other_machine(),
+        f"report: {paths.REPORT}",
+        SEE_ALSO.format(shlex.quote(one_line(min(found.per_query["query"], key=len)))),
+        sep="\n",
+    )
     if changed():
         print("dvc.lock or results/ differ from the commit: another chip or number of threads rounds differently,")
         print("unless params, data or code have changed. To undo: git checkout dvc.lock results")
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("summary", main)

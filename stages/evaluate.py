@@ -13,7 +13,7 @@ from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.to_judge import write_empty_list, write_list
+from ranker.evaluation.to_judge import rows_needed, write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
     classification_measures,
@@ -21,10 +21,10 @@ from ranker.metrics.classification import (
     reliability_curve,
     roc,
 )
-from ranker.metrics.comparison import Cut, OverAllPairs
+from ranker.metrics.comparison import Cut, Decides, OverAllPairs
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES
-from ranker.metrics.verdict import NOT_MEASURED
+from ranker.metrics.verdict import NOT_MEASURED, judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import say_other_versions
@@ -60,13 +60,15 @@ def held_out_run(params: Params) -> pd.DataFrame:
     return run.join(baseline_scores(run, texts)).assign(unseen=unseen)
 
 
-def write_served(served: Served, queries: pd.DataFrame, params: Params) -> None:
-    """Write the evaluation of the served rankings."""
+def write_served(served: Served, decides: Decides, queries: pd.DataFrame, params: Params) -> None:
+    """Write the evaluation of the served rankings; adds the rows to judge to `decides`."""
     strongest = served.comparison["headline"]["strongest"]
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(served.judged, queries, served.means, strongest))
     tables.write_csv(paths.DEPTH_CURVE, served.curve)
     tables.write_run(paths.RERANKED_RUN, reranked_run(served.judged, served.ordered))
-    write_list(paths.TO_JUDGE, served.judged, served.ordered, compared_systems(strongest), params.join.grades)
+    systems, scale = compared_systems(strongest), params.join.grades
+    listed = write_list(paths.TO_JUDGE, served.judged, served.ordered, systems, scale)
+    decides["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
 
 def write_evaluation(found: Evaluation, params: Params) -> None:
@@ -76,9 +78,10 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
     write_means(paths.METRICS, means, {paths.RERANKED_METRICS.name: served.means} if served else {})
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(found.judged, queries, means, strongest))
-    runs = runs_of(found.judged, [name for name in means if name in found.judged])
+    runs, qrels = runs_of(found.judged, [name for name in means if name in found.judged]), {"qrels": found.judged}
     if served:
-        write_served(served, queries, params)
+        qrels |= {"reranked-qrels": served.judged} if comparison["queries_left_out"] else {}
+        write_served(served, comparison["decides"], queries, params)
         runs |= runs_of(served.ordered, ("cross_encoder", "first_stage"), "reranked-")
         model = served_model(paths.RANKER, params.vespa.model)
         size = (paths.RANKER / MODEL_FILES[model]).stat().st_size
@@ -91,7 +94,7 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
     else:
         write_empty_list(paths.TO_JUDGE)
     write_json(paths.COMPARISON, comparison)
-    write_trec_files(found.judged, runs, paths.TREC_FILES)
+    write_trec_files(qrels, runs, paths.TREC_FILES)
 
 
 def audit_cut(run: pd.DataFrame) -> Cut:

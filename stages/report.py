@@ -3,6 +3,7 @@
 python -m stages.report
 """
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from ranker.contract.folder import Manifest
 from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.files import read_results, write_page
+from ranker.report.files import read_outcome, read_results, write_page
+from ranker.report.outcome import Outcome, verdict_lines
 from ranker.report.page import Results, render, render_unmeasured
 from ranker.vespa.latency import ms_per_hit, read_figures
 
@@ -22,11 +24,12 @@ from ranker.vespa.latency import ms_per_hit, read_figures
 def note(params: Params) -> str:
     """The scope of the figures."""
     also = "" if params.split.by == "query" else ", of queries that have other pairs in training (split.by pair)"
+    held_out = f"{'split' if params.split.named else 'fold'} {params.split.held_out}"
     return (
-        f"The exported ONNX models were measured on pairs that they were not trained on{also}. There is one split and "
-        "one seed: intervals and tests cover queries only, and another training seed or chip also moves the "
-        "cross-encoder's figures. The int8 model scores each pair by itself, like Vespa. A random order is "
-        "given by its expectation."
+        f"Held-out {held_out}. The exported ONNX models were measured on pairs that they were not trained on{also}. "
+        "There is one split and one seed: intervals and tests cover queries only, and another training seed or chip "
+        "also moves the cross-encoder's figures. The int8 model scores each pair by itself, like Vespa. A random order "
+        "is given by its expectation."
     )
 
 
@@ -90,16 +93,23 @@ def timed(results: Results) -> Results:
     return replace(results, depths=depths, ms_of=figures["tokens_per_pair"]["mean"])
 
 
-def page(params: Params) -> str:
-    """The page as HTML."""
-    if params.split.held_out == "none":
-        return render_unmeasured(digests(read_manifest()))
-    results = read_results(
-        *(paths.COMPARISON, paths.PER_QUERY, (paths.RERANKED_PER_QUERY, paths.RERANKED_RUN), paths.DEPTH_CURVE),
-        title=f"Held-out {'split' if params.split.named else 'fold'} {params.split.held_out}",
+def outcome(params: Params) -> Outcome:
+    """The outcome on the held-out queries."""
+    return read_outcome(
+        params,
+        *(paths.COMPARISON, paths.PER_QUERY, paths.RERANKED_PER_QUERY),
         scope="on this split and seed",
+        crossval=False,
+        to_judge=paths.TO_JUDGE,
+    )
+
+
+def page(params: Params, found: Outcome) -> str:
+    """The page as HTML."""
+    results = read_results(
+        found,
+        *(tables.read_run(paths.RUN), paths.RERANKED_RUN, paths.DEPTH_CURVE),
         note=note(params),
-        run=tables.read_run(paths.RUN),
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves={
             "reliability": pd.read_csv(paths.RELIABILITY_CURVE),
@@ -109,13 +119,19 @@ def page(params: Params) -> str:
         counts=counts(),
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(read_manifest()),
-        to_judge=paths.TO_JUDGE,
     )
     return render(timed(results))
 
 
 def main() -> None:
-    write_page(paths.REPORT, page(load_params()))
+    params = load_params()
+    if params.split.held_out == "none":
+        write_page(paths.REPORT, render_unmeasured(digests(read_manifest())))
+    else:
+        found = outcome(params)
+        write_page(paths.REPORT, page(params, found))
+        if os.environ.get("VERDICT") != "later":  # make repro has it said by scripts.summary
+            print(*(f"report: {line}" for line in verdict_lines(found)), sep="\n")
     print(f"report: {paths.REPORT}")
 
 

@@ -64,7 +64,7 @@ RERANKED: Any = {
         "first_stage": {"nDCG@10": measured(0.0783, 0.0121, 0.1412, p=0.0034, p_holm=0.0068, verdict="better")},
     },
     "headline": {"verdict": "helps", "strongest": "base_cosine", "from": ["base_cosine", "first_stage"]},
-    "perfect": {"nDCG@10": 0.8125},
+    "perfect": {"nDCG@10": 0.8125, "R@100": 0.874},
     "smallest_depth": {"depth": 20.0, "gain": 0.0771, "gain_low": 0.0111, "gain_high": 0.1431},
 }
 DEPTHS: list[dict[Hashable, Any]] = [
@@ -111,8 +111,11 @@ def example() -> Results:
     )
     fields = [*(f"{title} Ward {number}." for number, title in enumerate(titles)), HOSTILE_TITLE, HOSTILE, LONG, ""]
     return Results(
-        title=f"Held-out fold 0 {HOSTILE}",
+        name="shop-ranker",
+        version="0.1.0",
+        collection=HOSTILE,
         scope="on this split and seed",
+        crossval=False,
         note="Three queries, made for a test.",
         comparison=COMPARISON,
         per_query=per_query,
@@ -134,7 +137,8 @@ def example() -> Results:
 
 def decided(table: str, system: str | None = "base_cosine", share: float | None = 0.91) -> Any:
     """The example's comparison with both tables, of which one decides."""
-    return COMPARISON | {"reranked": RERANKED, "decides": {"table": table, "system": system, "judged": share}}
+    decides = {"table": table, "system": system, "judged": share, "rows": 181}
+    return COMPARISON | {"reranked": RERANKED, "decides": decides}
 
 
 def served_example() -> Results:

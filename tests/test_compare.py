@@ -1,5 +1,6 @@
 """ranker.evaluation.compare: what is left out, what is undefined, what a slice has."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -32,8 +33,9 @@ def test_measure_pairs_leaves_out_what_has_no_order_and_says_why() -> None:
 
 
 def test_undefined_by_hand() -> None:
-    found = undefined(WHOLE, RUN, measure_pairs({13: RUN}))
-    assert (found["queries"], found["queries_without_a_relevant_pair"]) == (2, 1)
+    whole = WHOLE.assign(judged=[True, True, True, False, False])
+    found = undefined(whole, RUN, measure_pairs({13: RUN}))
+    assert (found["queries"], found["queries_without_a_relevant_pair"], found["queries_with_stand_ins"]) == (2, 1, 1)
     assert found["left_out"] == {"bm25": NO_ORDER}
 
 
@@ -73,3 +75,21 @@ def test_evaluate_of_one_split_without_hits_is_of_judged_pairs() -> None:
 )
 def test_compare_slice_is_counts_alone_where_nothing_can_be_told(rows: list[int], counts: dict[str, int]) -> None:
     assert compare_slice({13: WHOLE.iloc[rows].assign(judged=True)}, 13) == counts
+
+
+def test_evaluate_leaves_out_queries_with_stand_ins() -> None:
+    """Two of twelve: judged pairs and unseen ones are those of the ten; the served rankings keep all twelve."""
+    one = WHOLE.iloc[2:4].assign(judged=True, unseen=True)
+    run = pd.concat([one.assign(query_id=f"q{number:02}") for number in range(12)], ignore_index=True)
+    run.loc[[0, 2], "judged"] = False  # of q00 and q01
+    hits = run[["query_id", "document_id", "cross_encoder", "base_cosine"]].assign(rank=np.tile([1, 2], 12))
+    found, ten = evaluate({13: run}, {13: hits}, PARAMS), evaluate({13: run[4:]}, {}, PARAMS)
+    for name in ("systems", "differences", "headline", "unseen_documents"):
+        assert found.comparison[name] == ten.comparison[name]
+    assert found.comparison["headline"]["verdict"] != "no verdict"
+    assert (found.comparison["queries_left_out"], ten.comparison["queries_left_out"]) == (2, 0)
+    assert found.judged["query_id"].nunique() == 10
+    assert found.served is not None
+    assert len(found.served.means["cross_encoder"]) == 12
+    nine = evaluate({13: run[:-2]}, {}, PARAMS).comparison
+    assert (nine["headline"]["verdict"], nine["queries_left_out"]) == ("no verdict", 0)

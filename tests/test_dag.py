@@ -301,7 +301,7 @@ def test_what_serves_imports_nothing_that_windows_lacks() -> None:
 
 
 def test_the_artifact_is_what_export_writes() -> None:
-    assert DVC["artifacts"][PARAMS.export.name]["path"] == paths.RANKER.as_posix()
+    assert DVC["artifacts"]["${export.name}"]["path"] == paths.RANKER.as_posix()
 
 
 def test_metrics_and_plots_are_outputs() -> None:

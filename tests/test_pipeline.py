@@ -1,8 +1,10 @@
 """The real pipeline, run by the documents' own commands in a scratch clone with a tiny base model: its outputs."""
 
 import csv
+import html
 import json
 import re
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ranker.base.base_model import folder_digest
 from ranker.common.files import read_json, sha256, write_json
 from ranker.metrics.ranking import MEASURES, relevant_queries
 from ranker.project import paths
+from ranker.project.params import load_params
 from ranker.serving.ranker import Ranker
 from tests.browser import Browser, marks
 from tests.conftest import QUERIES
@@ -203,11 +206,28 @@ def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
         name = {"cross_encoder": "cross-encoder ", "random": "random order "}.get(system, "")
         row = next(line for line in shown.splitlines() if line.startswith(name)) if name else shown
         assert all(f"{value:.3f}" in row for value in values.values())
-    (answer,) = re.findall(r"(?m)^(?:The ranker (?:helps|hurts)|No significant difference from)[^\n]*", shown)
-    assert answer.replace("'", "&#39;") in (repository / paths.REPORT).read_text()
     assert f"report: {paths.REPORT}" in shown
+    query = shlex.split(next(line for line in shown.splitlines() if "python -m ranker rank" in line))[4]
+    assert query in pd.read_csv(repository / paths.PER_QUERY)["query"].tolist()
     assert "differ from the committed" not in shown
     assert "trained with" not in shown
+
+
+def test_every_run_says_its_verdict_and_what_follows(clean: Path, run: Run) -> None:
+    """Stage report, `make repro`'s summary, which also speaks when nothing runs, and the page have the same text."""
+    set_params(clean, export__version="0.2.0", export__name="shop-ranker")
+    stage = run("python -m stages.report", clean).stdout.splitlines()
+    page = html.unescape(re.sub("</?code>", "`", (clean / paths.REPORT).read_text()))
+    said = [line.removeprefix("report: ") for line in stage[:-1]]
+    assert re.match(r"The ranker (helps|hurts)|No significant difference from|No verdict", said[0])
+    steps = [line.removeprefix("next: ") for line in said if line.startswith("next: ")]
+    assert 1 <= len(steps) <= 2
+    assert all(text in page for text in (said[0], *steps))
+    collection = load_params(clean / "params.yaml").fetch.folder.split("/")[-1]
+    assert f"<h1>shop-ranker 0.2.0 on {collection}: " in page
+    summary = " ".join(run(command("python -m scripts.summary"), clean).stdout.split())
+    assert all(" ".join(line.split()) in summary for line in said)
+    assert run("python -m stages.report", clean, VERDICT="later").stdout == f"report: {paths.REPORT}\n"
 
 
 def test_make_repro_says_that_a_model_was_trained_on_another_machine(clean: Path, run: Run) -> None:
@@ -249,25 +269,27 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run) -> None:
 
 
 def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp_path: Path) -> None:
-    """Push to a separate DVC remote and fetch into an empty folder, by version and by path."""
+    """Push to a separate DVC remote and fetch into an empty folder, by version, by path, and by no other name."""
     here = {"STORAGE": str(tmp_path / "storage"), "REPOSITORY": str(clean)}
     run("git checkout -q -b release", clean)
-    set_params(clean, vespa__rerank_count=101)  # a change to commit
+    set_params(clean, export__name="shop-ranker")
     lines = (command("dvc remote add"), command("git commit --all"), command("dvc push"), command("gto register"))
     try:
         for line in lines:
-            run(line, clean, **here)
+            run(line.replace("cord19-ranker", "shop-ranker"), clean, **here)
         consumer = tmp_path / "consumer"
         consumer.mkdir()
         for line, folder in ((command("dvc artifacts get"), "ranker"), (command("dvc get"), "vespa")):
-            run(line, consumer, **here)
+            run(line.replace("cord19-ranker", "shop-ranker"), consumer, **here)
             expected = {file.name: sha256(file) for file in (clean / "models" / folder).rglob("*") if file.is_file()}
             found = {file.name: sha256(file) for file in (consumer / folder).rglob("*") if file.is_file()}
             assert found == expected != {}
+        found = run(f"dvc artifacts get {clean} cord19-ranker", consumer, check=False)
+        assert "Unable to find artifact 'cord19-ranker'" in found.stderr
         ranker = Ranker(consumer / "ranker")
         assert ranker.rank("masks", ranker.encode_documents(["Masks in wards"]))
     finally:
-        run("git checkout -q - && git branch -q -D release && git tag -d cord19-ranker@v0.1.0", clean)
+        run("git checkout -q - && git branch -q -D release && git tag -d shop-ranker@v0.1.0", clean)
 
 
 def test_dvc_repro_runs_nothing_twice(clean: Path, run: Run) -> None:

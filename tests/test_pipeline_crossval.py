@@ -144,7 +144,7 @@ def test_crossval_measures_reranked_hits_too(crossval: Path) -> None:
     curve = pd.read_csv(crossval / paths.CROSSVAL_DEPTH_CURVE)
     served = curve.loc[curve["depth"] == curve["depth"].max(), "cross_encoder"].item()
     assert found["reranked"]["count"] < curve["depth"].max() or served == pytest.approx(own)
-    assert set(found["decides"]) == {"table", "system", "judged"}
+    assert set(found["decides"]) == {"table", "system", "judged", "rows"}
 
 
 def test_crossval_lists_what_to_judge(crossval: Path) -> None:
@@ -241,7 +241,8 @@ def test_crossval_is_shown(crossval: Path, run: Run, chromium: Browser) -> None:
         assert len(shown) == 5
         assert all(shown.values()), shown
     page = (crossval / paths.CROSSVAL_REPORT).read_text()
-    assert "Cross-validation" in page
+    assert f"{PARAMS.export.name} {PARAMS.export.version} on " in page
+    assert ", cross-validated: " in page
     assert "head only" in page
     assert "Served rankings" in page
     assert "How many hits to reorder" in page

@@ -213,6 +213,7 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
         "table": "reranked",
         "system": "cross_encoder",
         "judged": 1.0,
+        "rows": 0,
     }
     assert pd.read_csv(paths.TO_JUDGE).empty
     assert "No depth has a significant gain over the first stage" in paths.REPORT.read_text()

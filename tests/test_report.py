@@ -5,7 +5,6 @@ import re
 from collections.abc import Hashable
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import PurePath
 from typing import Any, get_args
 
 import pandas as pd
@@ -13,7 +12,8 @@ import pytest
 
 from ranker.metrics.systems import BASELINES, EXPORTED, FIRST_STAGES, RECIPES, SYSTEMS, opponents
 from ranker.project.params import FirstStage
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding, next_step
+from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
+from ranker.report.outcome import next_steps
 from ranker.report.page import browser_data, looks, render
 from ranker.report.plots import plots
 from tests.example_report import (
@@ -417,16 +417,23 @@ def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
     assert (first, rest) == ("", ("words " * 40) + "\N{HORIZONTAL ELLIPSIS}")
 
 
-def test_the_page_says_what_to_judge_where_too_little_is() -> None:
-    """It stays silent if the reranked hits decide, and if queries are on both sides of the split."""
-    listed = PurePath("results/crossval/to_judge.csv")
-    advice = next_step(decided("judged", "first_stage", 0.412), listed)
-    assert "python -m scripts.judge results/crossval/to_judge.csv" in advice
-    assert (
-        next_step(decided("reranked"), listed) == next_step(JUDGED_ALONE, listed) == next_step(COMPARISON, listed) == ""
+def test_render_shows_the_title_and_the_next_steps() -> None:
+    results = replace(example(), comparison=decided("judged", "first_stage", 0.412), collection="shop", depths=DEPTHS)
+    page = render(results)
+    title = "shop-ranker 0.1.0 on shop: no better than the base model&#39;s cosine"
+    assert f"<title>{title}</title>" in page
+    assert f"<h1>{title}</h1>" in page
+    assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next:</b> (.*)</p>', page)] == (
+        next_steps(results)
     )
-    assert "fill in grades in results/to_judge.csv, from its top" in shown(decided("judged", "first_stage", 0.412))
-    assert "to_judge.csv" not in shown(decided("reranked"))
+
+
+def test_render_says_how_many_queries_judged_pairs_leave_out() -> None:
+    comparison = decided("judged", "first_stage", 0.412)
+    left_out = "Queries left out, because random documents stand in for their negatives: 11."
+    assert f"unjudged documents would decide. {left_out}" in shown(comparison | {"queries_left_out": 11})
+    assert f"quality of the served rankings. {left_out}" in shown(decided("reranked") | {"queries_left_out": 11})
+    assert "left out, because" not in shown(comparison | {"queries_left_out": 0})
 
 
 def test_plots_of_many_queries_keep_their_height() -> None:

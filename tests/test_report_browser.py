@@ -83,7 +83,9 @@ return found;
 def test_page_browses_queries(page: Path, chromium: Browser) -> None:
     chromium.open(page, 1200)
     found = chromium.run(DRIVE)
-    assert found["title"].startswith("Held-out fold 0 </script><script>document.title = 'owned'</script>{{ 7 * 7 }}")
+    assert found["title"].startswith(
+        "shop-ranker 0.1.0 on </script><script>document.title = 'owned'</script>{{ 7 * 7 }}"
+    )
     first = found["first"]
     assert (first["query"], first["list"], first["address"]) == ("masks in wards", ["1", "2", "3"], "")
     for shown in ("Query 1, 1 of 3", "BM250.600", "cosine0.500", "cross-encoder0.200", "judged12"):

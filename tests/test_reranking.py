@@ -261,7 +261,7 @@ def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Pa
     hits["base_cosine"] = random.normal(size=len(hits)).astype(np.float32)
     hits = hits.sample(frac=1, random_state=2).reset_index(drop=True)
     ordered = orders(judged, hits, 15)
-    write_trec_files(judged, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
+    write_trec_files({"qrels": judged}, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
     for system, table in measure_hits(judged, hits, 15).items():
         ours = mean_measures(table)
         ours["Judged@10"] *= 7 / 8  # ir_measures gives 0 to a query without hits

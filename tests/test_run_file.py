@@ -120,7 +120,7 @@ def test_read_run_file_of_what_was_written_here(tmp_path: Path) -> None:
     """White space and percent signs in ids are escaped; in another file, a known id that looks escaped is kept."""
     rows = [("q 1", "a b", 2.0), ("q 1", "100%", 1.0), ("q%201", "a\u2003b", 0.5)]
     run = pd.DataFrame(rows, columns=["query_id", "document_id", "score"])
-    write_trec_files(run.assign(grade=1, judged=True), {"mine": run}, tmp_path / "trec")
+    write_trec_files({"qrels": run.assign(grade=1, judged=True)}, {"mine": run}, tmp_path / "trec")
     found = read_run_file(tmp_path / "trec/mine.trec", {"q 1", "q%201"}, {"a b", "100%", "a\u2003b"})
     kept = found.hits[["query_id", "document_id", "score"]]
     assert sorted(kept.itertuples(index=False, name=None)) == sorted(rows)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.common.table import read_table
-from ranker.evaluation.to_judge import COLUMNS, to_judge, write_list
-from ranker.metrics.ranking import ranking_measures
+from ranker.evaluation.to_judge import COLUMNS, rows_needed, to_judge, write_list
+from ranker.metrics.ranking import hits_measures, ranking_measures
 from ranker.project import paths, tables
 from ranker.project.documents import write_documents
 
@@ -114,6 +114,34 @@ def test_the_list_shows_all_that_is_ranked_and_computes_nothing(
     ]
     write_list(Path("to_judge.csv"), judged, ordered, SYSTEMS, [])
     assert [row["document_id"] for _, row in read_table(Path("to_judge.csv"), spreadsheet=True)] == ["1E5", "b"]
+
+
+@given(st.data())
+@settings(max_examples=30)
+def test_rows_needed_are_those_that_bring_each_share_to_nine_tenths(data: st.DataObject) -> None:
+    """Judge the list from its top, and ask ir_measures after each row."""
+    queries, documents = ["1", "2", "3"], [f"d{number:02}" for number in range(14)]
+    sizes = [data.draw(st.integers(1, 14)) for _ in queries]
+    ids = [(query, name) for query, size in zip(queries, sizes, strict=True) for name in documents[:size]]
+    ordered = pd.DataFrame(ids, columns=["query_id", "document_id"])
+    for system in SYSTEMS[:2]:
+        ordered[system] = data.draw(st.permutations(range(len(ids))))
+    known = ordered.loc[[*range(0, len(ids), data.draw(st.integers(2, 9)))], ["query_id", "document_id"]]
+    judged = pd.concat([known, pd.DataFrame({"query_id": queries, "document_id": "missed"})]).assign(grade=1)
+    run = ordered.assign(third=np.nan).merge(judged, how="left").astype({"grade": "Int32"})
+    listed = judge(run)
+    listed = listed[: data.draw(st.integers(0, len(listed)))]
+
+    def shares(rows: int) -> dict[str, float]:
+        now = pd.concat([judged, listed.loc[: rows - 1, ["query_id", "document_id"]].assign(grade=1)])
+        table = now.assign(relevant=True)
+        return {
+            name: float(hits_measures(table, ordered, ordered[name].to_numpy(float), 100)["Judged@10"].mean())
+            for name in SYSTEMS[:2]
+        }
+
+    enough = [rows for rows in range(len(listed) + 1) if min(shares(rows).values()) >= 0.9 - 1e-9]
+    assert rows_needed(listed, ordered, shares(0)) == (enough[0] if enough else None)
 
 
 grades = st.one_of(st.none(), st.integers(-1, 3))

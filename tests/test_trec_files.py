@@ -43,7 +43,7 @@ def by_command_line(folder: Path, system: str, measures: list[str]) -> dict[str,
 
 def test_ir_measures_command_line_has_the_pipelines_numbers(tmp_path: Path) -> None:
     run = relevant_queries(make_run())
-    write_trec_files(run, runs_of(run, SYSTEMS), tmp_path / "trec")
+    write_trec_files({"qrels": run}, runs_of(run, SYSTEMS), tmp_path / "trec")
     for system in SYSTEMS:
         ours = mean_measures(ranking_measures(run, run[system].to_numpy()))
         assert by_command_line(tmp_path / "trec", system, MEASURES) == pytest.approx(ours, abs=1e-9), system
@@ -59,7 +59,7 @@ def test_write_trec_files_writes_trecs_columns(tmp_path: Path) -> None:
             "s": [0.5, 0.25, 0.5, 1 / 3],
         }
     )
-    write_trec_files(run, runs_of(run, ["s"]), tmp_path / "trec")
+    write_trec_files({"qrels": run}, runs_of(run, ["s"]), tmp_path / "trec")
     assert (tmp_path / "trec/qrels.trec").read_text() == "1 0 x 2\n1 0 y%25 0\nb%20c 0 x 1\n"
     assert (tmp_path / "trec/s.trec").read_text() == (
         "1 Q0 x 1 0.5 s\n1 Q0 a%09z 2 0.49999997 s\n1 Q0 y%25 3 0.25 s\nb%20c Q0 x 1 0.333333343 s\n"
@@ -86,7 +86,7 @@ def test_falling_scores_are_told_apart_in_single_precision_and_keep_their_order(
 def test_every_tool_has_the_order_of_a_run_of_equal_scores(tmp_path: Path) -> None:
     """pandas, Python and ir_measures' RR@10 sort by score alone: their order must be that of the ranks."""
     run = make_run()
-    write_trec_files(run, runs_of(run, SYSTEMS), tmp_path / "trec")
+    write_trec_files({"qrels": run}, runs_of(run, SYSTEMS), tmp_path / "trec")
     names = ["query_id", "q0", "document_id", "rank", "score", "tag"]
     for system in SYSTEMS:
         table = pd.read_csv(tmp_path / f"trec/{system}.trec", sep=" ", names=names)

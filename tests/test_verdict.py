@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import nct, t
 
 from ranker.metrics.comparison import Headline
 from ranker.metrics.interval import Interval
@@ -14,7 +15,9 @@ from ranker.metrics.verdict import (
     WORSE,
     Difference,
     deciding_table,
+    fully_judged,
     headline,
+    queries_needed,
     verdict,
     without_stand_ins,
 )
@@ -72,13 +75,42 @@ def test_deciding_table_is_of_the_system_with_the_fewest_judged(share: float, ta
     assert deciding_table(reranked) == {"table": table, "system": "cross_encoder", "judged": share}
 
 
-def test_no_verdict_where_stand_ins_are_ranked() -> None:
-    """Their queries are counted; the rest of the headline stays."""
-    run = pd.DataFrame({"query_id": ["1", "1", "2", "2", "3"]})
-    found: Headline = {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
-    assert without_stand_ins(found, run.assign(judged=True)) == found
-    assert without_stand_ins(found, run.assign(judged=[True, False, False, False, True])) == {
-        **found,
+def run_of(judged: int, stand_ins: int) -> pd.DataFrame:
+    """Queries of two documents each; those with a stand-in come first."""
+    count = judged + stand_ins
+    run = pd.DataFrame({"query_id": np.repeat([f"q{number}" for number in range(count)], 2)})
+    return run.assign(judged=(run.index % 2 == 0) | (run.index >= 2 * stand_ins))
+
+
+FOUND: Headline = {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
+
+
+@pytest.mark.parametrize("stand_ins", [0, 1, 11])
+def test_a_verdict_is_of_the_queries_without_stand_ins(stand_ins: int) -> None:
+    run = run_of(10, stand_ins)
+    left = fully_judged(run)
+    assert left["query_id"].tolist() == run["query_id"].tolist()[2 * stand_ins :]
+    assert without_stand_ins(FOUND, left) == FOUND
+
+
+def test_no_verdict_where_too_few_queries_are_without_stand_ins() -> None:
+    """All are ranked and counted then; the rest of the headline stays."""
+    run = run_of(9, 2)
+    assert fully_judged(run) is run
+    assert without_stand_ins(FOUND, run) == {
+        **FOUND,
         "verdict": "no verdict",
-        "why": "random unjudged documents stand in for the negatives of 2 queries",
+        "why": "random unjudged documents stand in for the negatives of 2 of 11 queries, and a verdict on the others "
+        "needs 10",
     }
+    assert without_stand_ins(FOUND, run_of(9, 0)) == FOUND
+
+
+@pytest.mark.parametrize(("spread", "needed"), [(0.02, 10), (0.04, 34), (0.1, 199), (0.2, 787)])
+def test_queries_needed_are_those_of_the_power_of_a_paired_t_test(spread: float, needed: int) -> None:
+    """The literals for effects of 1, 0.5 and 0.2 are also those of G*Power; the exact power is just above 0.8."""
+    assert queries_needed(spread, 0.02) == needed
+    for queries, enough in ((needed, True), (needed - 1, False)):
+        critical, noncentral = t.ppf(0.975, queries - 1), 0.02 / spread * queries**0.5
+        power = nct.sf(critical, queries - 1, noncentral) + nct.cdf(-critical, queries - 1, noncentral)
+        assert (power >= 0.8) == enough

@@ -20,7 +20,7 @@ from ranker.metrics.ranking import (
     relevant_queries,
 )
 from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
-from ranker.metrics.verdict import deciding_table, without_stand_ins
+from ranker.metrics.verdict import deciding_table, fully_judged, without_stand_ins
 from ranker.project import paths, tables
 from ranker.project.params import Params
 
@@ -57,7 +57,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Judged pairs of queries with a relevant one, their measures, the served rankings, and the comparison."""
+    """Judged pairs of the measured queries, their measures, the served rankings, and the comparison."""
 
     comparison: Comparison
     judged: pd.DataFrame  # of the first seed
@@ -68,19 +68,22 @@ class Evaluation:
 def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
     """Compare all systems on the judged pairs, on those of unseen documents and, if there are hits, as served.
 
+    Judged pairs are `fully_judged` ones, of queries with a relevant one; served rankings are of all such queries.
     `pairs` have query_id, document_id, grade, relevant, judged, unseen and scores; `hits` query_id, document_id, rank
     and scores. InputError if the cross-encoder gives equal scores to all documents of each query.
     """
-    judged = {name: relevant_queries(run) for name, run in pairs.items()}
-    first, seed = next(iter(judged.values())), params.split.seed
+    relevant = {name: relevant_queries(run) for name, run in pairs.items()}
+    judged = {name: fully_judged(run) for name, run in relevant.items()}
+    (every, first), seed = (next(iter(runs.values())) for runs in (relevant, judged)), params.split.seed
     measures = measure_pairs(judged)
     if "cross_encoder" in measures.left_out:
         raise InputError("cross_encoder: expected scores that order documents, found equal ones for each query")
-    served = rerank(first, hits, params) if hits else None
+    served = rerank(every, hits, params) if hits else None
     comparison: Comparison = {
         **compare_pairs(measures, first, seed),
         "left_out": measures.left_out,
-        "unseen_documents": compare_slice({name: run[run["unseen"]] for name, run in pairs.items()}, seed),
+        "queries_left_out": every["query_id"].nunique() - first["query_id"].nunique(),
+        "unseen_documents": compare_slice({name: run[run["unseen"]] for name, run in judged.items()}, seed),
         **decide(served),
     }
     return Evaluation(comparison, first, measures, served)
@@ -163,13 +166,12 @@ def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:
 
 
 def undefined(whole: pd.DataFrame, run: pd.DataFrame, measures: Measures) -> Undefined:
-    """Counts of queries without a relevant pair, and the systems left out, with reasons.
-
-    `run` is `relevant_queries(whole)`.
-    """
+    """Counts of queries, measured (`run`) and of all pairs (`whole`), and the systems left out, with reasons."""
+    relevant = relevant_queries(whole)
     return {
         "queries": run["query_id"].nunique(),
-        "queries_without_a_relevant_pair": whole["query_id"].nunique() - run["query_id"].nunique(),
+        "queries_without_a_relevant_pair": whole["query_id"].nunique() - relevant["query_id"].nunique(),
+        "queries_with_stand_ins": relevant.loc[~relevant["judged"], "query_id"].nunique(),
         "left_out": measures.left_out,
     }
 

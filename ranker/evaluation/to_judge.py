@@ -1,6 +1,6 @@
 """The list to judge next: unjudged documents of the top tens, sorted by their effect on the difference."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from ranker.common.files import atomic
 from ranker.common.spreadsheet import on_one_line, shown, write_table
 from ranker.metrics.ranking import DISCOUNTS, trec_order
+from ranker.metrics.verdict import ENOUGH_JUDGED
 from ranker.project import paths, tables
 from ranker.project.alike import among, with_readings
 from ranker.project.documents import read_some_fields
@@ -43,12 +44,30 @@ def to_judge(
     return rows.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
-def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str], scale: list[int]) -> None:
+def rows_needed(listed: pd.DataFrame, ordered: pd.DataFrame, shares: Mapping[str, float]) -> int | None:
+    """The rows of the list, from its top, whose grades bring each system's Judged@10 to ENOUGH_JUDGED.
+
+    `listed` has query_id and found_by, `ordered` are the hits, `shares` the systems' Judged@10. None, if all rows are
+    too few: the list leaves some unjudged documents out.
+    """
+    hits = ordered["query_id"].value_counts().clip(upper=DEPTH)
+    worth = 1 / (hits.reindex(listed["query_id"]).to_numpy(float) * len(hits))  # of a row in the mean over queries
+    found_by = [names.split() for names in listed["found_by"]]
+    enough = np.ones(len(listed) + 1, bool)
+    for system, share in shares.items():
+        gains = np.where([system in names for names in found_by], worth, 0.0)
+        enough &= share + np.append(0.0, gains.cumsum()) >= ENOUGH_JUDGED - 1e-9
+    return int(enough.argmax()) if enough.any() else None
+
+
+def write_list(
+    path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems: list[str], scale: list[int]
+) -> pd.DataFrame:
     """Write the unjudged documents of the systems' top tens, with their fields, for a spreadsheet.
 
     `judged` are judged pairs, `ordered` the hits with a column of scores for each of `systems`, `scale` is join.grades.
     Leaves out pairs that stage join dropped, unless they were judged with another text, and pairs that read like a
-    judged pair or like an earlier row.
+    judged pair or like an earlier row. Returns the list.
     """
     found = pd.read_csv(paths.JOIN_FINDINGS, dtype=str, keep_default_na=False)
     dropped = found.loc[(found["kept"] == "False") & (found["finding"] != "judged_with_another_text"), IDS]
@@ -61,6 +80,7 @@ def write_list(path: Path, judged: pd.DataFrame, ordered: pd.DataFrame, systems:
     if len(listed):
         form = f"python -m scripts.judge grades.csv --form {path}"
         print(f"{path}: {len(listed)} rows to judge: `{form}` makes a file of them to fill in", flush=True)
+    return listed
 
 
 def _known(listed: pd.DataFrame, dropped: pd.DataFrame) -> np.ndarray:

@@ -11,17 +11,18 @@ from ranker.common.files import atomic
 from ranker.metrics.ranking import trec_order
 
 
-def write_trec_files(judged: pd.DataFrame, runs: Mapping[str, pd.DataFrame], folder: Path) -> None:
-    """Write `NAME.trec`, six columns, for each of `runs`, and `qrels.trec`, four columns.
+def write_trec_files(judged: Mapping[str, pd.DataFrame], runs: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write `NAME.trec`, four columns for each of `judged`, which are judgements, and six for each of `runs`.
 
-    `judged` has query_id, document_id, grade and judged; unjudged stand-ins are left out. A run has query_id,
+    Judgements have query_id, document_id, grade and judged; unjudged stand-ins are left out. A run has query_id,
     document_id and score. Ranks follow trec_eval (`trec_order`). Tools break ties differently, so each tied score is
     written as the next smaller number. White space in an id would end its column, so it is written as %20 and the like.
     """
     with atomic(folder) as partial:
         partial.mkdir()
-        qrels = _quoted(judged).assign(zero=0, grade=judged["grade"])[["query_id", "zero", "document_id", "grade"]]
-        _write(partial / "qrels.trec", qrels[judged["judged"]])
+        for name, pairs in judged.items():
+            qrels = _quoted(pairs).assign(zero=0, grade=pairs["grade"])[["query_id", "zero", "document_id", "grade"]]
+            _write(partial / f"{name}.trec", qrels[pairs["judged"]])
         for name, run in runs.items():
             table = trec_order(_quoted(run).assign(q0="Q0", score=run["score"], tag=name))
             table["rank"] = table.groupby("query_id").cumcount() + 1

@@ -67,6 +67,7 @@ class Decides(TypedDict):
     table: Table
     system: str | None
     judged: float | None
+    rows: NotRequired[int | None]  # of the list to judge, from its top, for a verdict on the served rankings
 
 
 class Undefined(TypedDict):
@@ -74,6 +75,7 @@ class Undefined(TypedDict):
 
     queries: int
     queries_without_a_relevant_pair: int
+    queries_with_stand_ins: int  # and a relevant pair
     left_out: dict[str, str]  # {system: reason}
 
 
@@ -109,4 +111,5 @@ class Comparison(Compared, Decided):
     """The comparison on judged pairs, with that of the served rankings."""
 
     left_out: dict[str, str]  # {system: reason}
+    queries_left_out: int  # of judged pairs, because random documents stand in for their negatives
     unseen_documents: Slice

@@ -1,9 +1,11 @@
 """The verdict on the cross-encoder: words, rule, deciding table, and reasons to withhold it."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from scipy.stats import norm
 
 from ranker.metrics.comparison import Compared, Decides, Headline
 from ranker.metrics.interval import Interval
@@ -13,6 +15,8 @@ from ranker.metrics.systems import opponents
 ALPHA = 0.05
 ENOUGH_JUDGED = 0.9  # of each compared system's top ten; below it, unjudged documents would decide
 JUDGED = "Judged@10"
+FEWEST_QUERIES = 10  # of a verdict without the queries that have stand-ins; t-intervals were checked down to ten
+POWER = 0.8
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no significant difference"  # for one difference
 HELPS, HURTS = "helps", "hurts"  # against all opponents; or NO_DIFFERENCE
@@ -55,13 +59,36 @@ def headline(
     return {"verdict": word, "strongest": names[0], "from": worse or open_ or names}
 
 
+def fully_judged(run: pd.DataFrame) -> pd.DataFrame:
+    """The rows of queries without random stand-ins; all rows, if fewer than FEWEST_QUERIES queries would be left."""
+    judged = run[run.groupby("query_id")["judged"].transform("all")]
+    return judged.reset_index(drop=True) if judged["query_id"].nunique() >= FEWEST_QUERIES else run
+
+
 def without_stand_ins(found: Headline, run: pd.DataFrame) -> Headline:
-    """The headline; withholds the verdict if unjudged documents are ranked."""
+    """The headline; withholds the verdict if `run`, which is `fully_judged`, still ranks stand-ins."""
     unjudged = run.loc[~run["judged"], "query_id"].nunique()
     if not unjudged:
         return found
-    why = f"random unjudged documents stand in for the negatives of {unjudged} queries"
+    why = (
+        f"random unjudged documents stand in for the negatives of {unjudged} of {run['query_id'].nunique()} queries, "
+        f"and a verdict on the others needs {FEWEST_QUERIES}"
+    )
     return {**found, "verdict": NO_VERDICT, "why": why}
+
+
+def queries_needed(spread: float, difference: float) -> int:
+    """The queries that a paired t-test (two-sided, ALPHA) needs to find a true difference with a chance of POWER.
+
+    `spread` is the standard deviation of differences per query. The formula is Nagata's approximation, in Sakai, Topic
+    set size design, Information Retrieval Journal 19 (2016): ((z_alpha/2 + z_beta) spread / difference)^2 +
+    z_alpha/2^2 / 2.
+
+    >>> queries_needed(0.1, 0.02)
+    199
+    """
+    alpha, beta = norm.ppf(1 - ALPHA / 2), norm.ppf(POWER)
+    return math.ceil(((alpha + beta) * spread / difference) ** 2 + alpha**2 / 2)
 
 
 def deciding_table(reranked: Compared) -> Decides:
@@ -70,8 +97,12 @@ def deciding_table(reranked: Compared) -> Decides:
     `reranked`, the served rankings, decides if at least ENOUGH_JUDGED of the top tens of the cross-encoder and of each
     opponent are judged; otherwise `judged`.
     """
-    names = ("cross_encoder", *opponents("reranked"))
-    shares = {name: reranked["systems"][name][JUDGED]["mean"] for name in names}
+    shares = judged_shares(reranked)
     lowest = min(shares, key=lambda name: shares[name])
     table: Decides = {"table": "judged", "system": lowest, "judged": shares[lowest]}
     return {**table, "table": "reranked"} if shares[lowest] >= ENOUGH_JUDGED else table
+
+
+def judged_shares(reranked: Compared) -> dict[str, float]:
+    """Judged@10 of the served rankings' compared systems."""
+    return {name: reranked["systems"][name][JUDGED]["mean"] for name in ("cross_encoder", *opponents("reranked"))}

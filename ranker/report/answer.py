@@ -1,7 +1,6 @@
 """The verdict in sentences: the ranker against every untrained system."""
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from ranker.metrics.comparison import Compared, Comparison, Reranked
 from ranker.metrics.ranking import MAIN
@@ -23,27 +22,19 @@ def basis(comparison: Comparison) -> str:
     if decides["table"] == "reranked":
         judged = f"at least {share:.1%} of each compared system's top ten are judged"
         return f"The verdict compares {served(comparison['reranked'])}; {judged}."
+    left_out = stand_ins(comparison)
     if not system:
-        return "The verdict compares judged documents only, because queries are on both sides of the split."
+        return f"The verdict compares judged documents only, because queries are on both sides of the split.{left_out}"
     return (
         f"The verdict compares judged documents only, because {share:.1%} of the top ten of {SYSTEMS[system].spoken} "
-        f"in the whole collection are judged; below {ENOUGH_JUDGED:.0%}, unjudged documents would decide."
+        f"in the whole collection are judged; below {ENOUGH_JUDGED:.0%}, unjudged documents would decide.{left_out}"
     )
 
 
-def next_step(comparison: Comparison, to_judge: PurePath) -> str:
-    """Advice if too little is judged for a verdict on the served rankings; otherwise empty.
-
-    `to_judge` is the list of documents to judge.
-    """
-    decides = comparison.get("decides")
-    if not decides or decides["table"] != "judged" or not decides["system"]:
-        return ""
-    listed = to_judge.as_posix()
-    return (
-        f"For a verdict on the served rankings, judge more: fill in grades in {listed}, from its top, merge them "
-        f"(python -m scripts.judge {listed}) and measure again."
-    )
+def stand_ins(comparison: Comparison) -> str:
+    """The number of queries that judged pairs leave out, as a sentence after another one; empty if there are none."""
+    count = comparison.get("queries_left_out", 0)
+    return f" Queries left out, because random documents stand in for their negatives: {count:,}." if count else ""
 
 
 def beside(comparison: Comparison) -> str:

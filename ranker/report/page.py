@@ -1,18 +1,20 @@
 """The report: one self-contained HTML page with the verdict, its confidence, and each query's gain or loss."""
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
-from ranker.metrics.comparison import Comparison
 from ranker.metrics.ranking import MAIN, trec_order
 from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
-from ranker.report.answer import answer, basis, deciding, next_step, p_value, served, signed
+from ranker.report.answer import basis, p_value, served, signed, stand_ins
+from ranker.report.outcome import Outcome, next_steps
 from ranker.report.plots import plots
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -26,51 +28,40 @@ LONG_WORD = 16  # characters; a longer one may be broken
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Outcome):
     """The page's content.
 
-    `per_query` and `run` belong to the table that gives the verdict. `per_query` has one row per query: query_id,
-    query, pairs, relevant, "SYSTEM nDCG@10" for each of the browser's columns, and gain over the strongest baseline.
-    `run` has one row per judged pair or hit: query_id, document_id, grade (null if unjudged), relevant and the systems'
-    scores; `documents` has document_id, title (the first field) and text (all fields). `curves` may hold "reliability"
-    (probability, relevant_share, pairs), "roc" (false_positive_rate) and "precision_recall" (recall), these two with a
-    column for each system.
+    `run` belongs to the table that gives the verdict: one row per judged pair or hit, with query_id, document_id, grade
+    (null if unjudged), relevant and the systems' scores. `documents` has document_id, title (the first field) and text
+    (all fields). `curves` may hold "reliability" (probability, relevant_share, pairs), "roc" (false_positive_rate) and
+    "precision_recall" (recall), these two with a column for each system.
     """
 
-    title: str
-    scope: str  # ends the headline, such as "on this split and seed"
     note: str
-    comparison: Comparison
-    per_query: pd.DataFrame
     run: pd.DataFrame
     documents: pd.DataFrame
     curves: dict[str, pd.DataFrame]
     counts: dict[str, dict[str, object]]  # {section: {name: number}}
     params: dict[str, dict[str, object]]  # {section: {name: value}}
     digests: dict[str, str]  # {file or input: hex SHA-256}
-    to_judge: PurePath  # the list of documents to judge
     ms_of: float = 0.0  # mean tokens of the pairs timed in `depths`
     depths: list[dict[Hashable, Any]] = field(default_factory=list)  # the depth curve, with "ms" if known
-
-    @property
-    def served(self) -> bool:
-        """True if the served rankings give the verdict."""
-        return deciding(self.comparison) is not self.comparison
 
 
 def render(results: Results) -> str:
     """The page as HTML; equal results give equal text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
+    environment.filters["code"] = code
     environment.tests["long"] = lambda text: any(len(word) > LONG_WORD for word in text.split())
-    strongest = deciding(results.comparison)["headline"]["strongest"]
+    strongest = results.decided["headline"]["strongest"]
     curve = pd.DataFrame(results.depths)
     depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
-        answer=answer(deciding(results.comparison), results.per_query["gain"].tolist(), results.scope),
         basis=basis(results.comparison),
-        next_step=next_step(results.comparison, results.to_judge),
+        next_steps=next_steps(results),
+        stand_ins=stand_ins(results.comparison),
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
         strongest=SYSTEMS[strongest].label,
         systems=list(SYSTEMS),
@@ -79,6 +70,15 @@ def render(results: Results) -> str:
         plots=plots(results.per_query, results.curves | depth, SYSTEMS[strongest].label),
         browser=browser_data(results),
     )
+
+
+def code(text: str) -> Markup:
+    """A sentence whose commands stand between backticks, as HTML.
+
+    >>> code("Run `make crossval` & wait.")
+    Markup('Run <code>make crossval</code> &amp; wait.')
+    """
+    return Markup(re.sub("`(.*?)`", r"<code>\1</code>", str(escape(text))))
 
 
 UNMEASURED = """\
@@ -121,7 +121,7 @@ def browser_data(results: Results) -> dict[str, Any]:
     A query's `tops` hold, for each of `systems`, the documents of ranks 1 to TOP as [document_id, grade, move];
     `by_gain` is the query's place by rising gain. `grades` maps each grade to its CSS class.
     """
-    columns, measured = SERVED_SIDE_BY_SIDE if results.served else SIDE_BY_SIDE, deciding(results.comparison)["systems"]
+    columns, measured = SERVED_SIDE_BY_SIDE if results.served else SIDE_BY_SIDE, results.decided["systems"]
     systems = [name for name in columns if name in results.run and name in measured]
     runs = {str(query_id): rows for query_id, rows in results.run.groupby("query_id", sort=False)}
     worst_first = results.per_query.sort_values([f"cross_encoder {MAIN}", "gain"], kind="stable")
