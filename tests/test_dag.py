@@ -113,6 +113,14 @@ def test_no_files_import_each_other() -> None:
     assert not left
 
 
+def test_nothing_imports_the_tests() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    others = [name for name in listed if not name.startswith("tests/")]
+    assert "engines/harness.py" in others
+    for name in others:
+        assert not re.search(r"(?m)^\s*(?:from|import) tests\b", (ROOT / name).read_text()), name
+
+
 def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
     for folder in {file.parent for file in (ROOT / "ranker").rglob("*.py")} - {ROOT / "ranker"}:
         assert 2 <= len([file for file in folder.iterdir() if file.stem not in ("__init__", "__pycache__")]) <= 8

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.factories import ROOT
 
-CODE = ("ranker", "stages", "crossval", "scripts", "sweeps", "bench", "audit", "tests")
+CODE = ("ranker", "stages", "crossval", "scripts", "sweeps", "bench", "audit", "engines", "tests")
 PLAIN = ("README.md", "params.yaml", "dvc.yaml", "crossval/dvc.yaml", "docs", "data/sample/README.md")
 # A clause in place of a noun ("what is served") hides the subject; nanochat has 0.5 in 1,000 words.
 CLAUSE = re.compile(

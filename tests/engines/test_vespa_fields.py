@@ -1,18 +1,17 @@
 """Documents of title and text in Vespa's own code: their tokens and scores equal Ranker's."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engines import harness
 from ranker.contract.document import whole_text
 from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import QuerySettings, query_body
-from tests.vespa import harness
 
 pytestmark = pytest.mark.engines
 
@@ -26,15 +25,6 @@ DOCUMENTS = [
     ("odd", "zero\u0000width\u0007 and", "\u001fbell [SEP]"),
     ("nothing", "", ""),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _at_hand() -> None:
-    try:
-        harness.jdk()
-        harness.build()
-    except harness.MissingError as missing:
-        (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
 
 
 @pytest.fixture(scope="module")
