@@ -111,6 +111,13 @@ def set_base_model(folder: Path, base_model: Path) -> None:
     set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_sha256=folder_digest(base_model))
 
 
+def start_project(folder: Path) -> None:
+    """Copy to a folder the files that stages read beside their dependencies."""
+    (folder / "data").mkdir()
+    for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
+        shutil.copyfile(ROOT / name, folder / name)
+
+
 def run_module(name: str, *arguments: str) -> str | int | None:
     """Run `python -m NAME ARGUMENTS` in this process; return 0, or the line printed before exit status 1."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:

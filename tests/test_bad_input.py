@@ -17,21 +17,12 @@ from ranker.common.files import sha256
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.fetch import download
 from ranker.project import paths
-from tests.factories import ROOT, run_module, set_base_model, set_params
-from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE, row
+from tests.factories import run_module, set_base_model, set_params, start_project
+from tests.mistakes import CSV, JSON, MODEL, PARAMS, QUERIES, TABLE, WHOLE
 from tests.pipeline import outputs
 
-STAGES = (
-    "fetch",
-    "base_model",
-    "join",
-    "encode",
-    "embed",
-    "split",
-    "first_stage",
-    "negatives",
-    "features",
-)  # the stages that check input
+# The stages that check input.
+STAGES = ("fetch", "base_model", "join", "encode", "embed", "split", "first_stage", "negatives", "features")
 LABELLED, JUDGEMENTS = (Path("mine") / name for name in (LABELLED_DATA_FILE, JUDGEMENTS_FILE))
 
 
@@ -46,9 +37,7 @@ def good(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        Path("data").mkdir()
-        for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
-            shutil.copyfile(ROOT / name, name)
+        start_project(folder)
         shutil.copytree(base_model, "model")
         LABELLED.parent.mkdir()
         LABELLED.write_text(json.dumps(QUERIES))
@@ -157,37 +146,31 @@ def read(
     LABELLED.write_text(json.dumps(queries))
     assert [run(stage) for stage in STAGES] == [0] * len(STAGES)
     documents = pd.read_parquet(paths.DOCUMENTS)
-    return dict(zip(documents["document_id"], documents["title"], strict=True)), json.loads(
-        paths.JOIN_COUNTS.read_text()
-    )
+    titles = dict(zip(documents["document_id"], documents["title"], strict=True))
+    return titles, json.loads(paths.JOIN_COUNTS.read_text())
 
 
-@pytest.mark.parametrize(
-    "document_id", ["005b2j4b", "1e10", "007", "NaN", "1.0", "-0", "0x1F", "True", "\u0661", " d "]
-)
-def test_stages_leave_ids_strings(folder: Path, document_id: str) -> None:
-    titles, _ = read(row(document_id, "1", "1", "Masks"))
-    assert titles[document_id] == "Masks"
+IDS = ["005b2j4b", "1e10", "007", "NaN", "1.0", "-0", "0x1F", "True", "\u0661", " d "]
+TITLES = [
+    "m" * 100_000,
+    "\u0645\u0646\u0634\u0623 \u0641\u064a\u0631\u0648\u0633",  # right-to-left text
+    "\u202emasks\u202c",  # with a forced direction
+    "e\u0301tude n\u0303",
+    "\U0001f9a0 \U0001f469\u200d\U0001f52c",
+    'Masks, ""gloves""\nand\r\ngowns',
+    "NA",
+    "\x1b[31mMasks\x07",
+    "<script>alert(1)</script>",
+    "[SEP] [PAD]",
+]
 
 
-@pytest.mark.parametrize(
-    "title",
-    [
-        "m" * 100_000,
-        "\u0645\u0646\u0634\u0623 \u0641\u064a\u0631\u0648\u0633",  # right-to-left text
-        "\u202emasks\u202c",  # with a forced direction
-        "e\u0301tude n\u0303",
-        "\U0001f9a0 \U0001f469\u200d\U0001f52c",
-        'Masks, ""gloves""\nand\r\ngowns',
-        "NA",
-        "\x1b[31mMasks\x07",
-        "<script>alert(1)</script>",
-        "[SEP] [PAD]",
-    ],
-)
-def test_stages_leave_titles_unchanged(folder: Path, title: str) -> None:
-    titles, _ = read(row("x", "1", "1", f'"{title}"'))
-    assert titles["x"] == title.replace('""', '"')
+@pytest.mark.usefixtures("folder")
+def test_stages_leave_ids_and_titles_as_they_are() -> None:
+    rows = [f'{name},1,1,"{title}"\n' for name, title in zip(IDS, TITLES, strict=True)]
+    titles, _ = read(CSV + "".join(rows))
+    expected = {name: title.replace('""', '"') for name, title in zip(IDS, TITLES, strict=True)}
+    assert {name: titles[name] for name in IDS} == expected
 
 
 @pytest.mark.parametrize("change", ["mark", "CRLF", "CR", "blank lines", "other columns"])

@@ -184,14 +184,6 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
     assert recipe in RECIPES
 
 
-@pytest.fixture
-def base(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny base model in its place in a project."""
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(fetched_model)
-
-
 def tiny(**changes: object) -> Params:
     return PARAMS.model_copy(update={"train": TRAIN.model_copy(update=changes)})
 
@@ -202,7 +194,7 @@ def tiny_classifier(params: Params) -> BertForSequenceClassification:
     return model
 
 
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precision: Literal["fp32", "bf16"]) -> None:
     """Its scores equal the whole model's in fp32, as after export."""
@@ -218,7 +210,7 @@ def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precis
     assert np.abs(rounded - expected).max() > 2e-2  # bf16 would differ
 
 
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("bare")
 def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     (pairs, encoded), held_out = make_data(20), make_data(6, seed=1)
     found = train_and_score(tiny(trainable="head"), "head_only", ((pairs, encoded), held_out), "")
@@ -228,7 +220,7 @@ def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     assert found.tolist() == expected.tolist()
 
 
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("recipe", "head", "kind"),
     [
@@ -248,12 +240,8 @@ def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertFor
     assert found.tolist() == score(model, held_out[1]).tolist() != untrained.tolist()
 
 
-def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched_model: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(fetched_model)
+@pytest.mark.usefixtures("bare")
+def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once() -> None:
     write_texts(paths.SPLIT_DOCUMENTS, "ab")
     write_texts(paths.HIT_DOCUMENTS, "bc")
     queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})

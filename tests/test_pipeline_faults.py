@@ -182,14 +182,6 @@ run_stage("train", main)
 """
 
 
-@pytest.fixture
-def copy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Enter a copy of the repository made for one test; copying is faster than a DVC checkout of another clone."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True))
-    monkeypatch.chdir(copy)
-    return copy
-
-
 def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = outputs(copy)
     shutil.rmtree(paths.CHECKPOINT)

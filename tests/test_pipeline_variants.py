@@ -21,13 +21,9 @@ from tests.pipeline import metrics, ran
 from tests.readme import recipe
 
 
-def test_train_and_export_in_bf16(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_train_and_export_in_bf16(repository: Path, copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """bf16 is used on every chip if asked for; the export is in fp32 and equals PyTorch."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, train__precision="bf16")
-    monkeypatch.chdir(copy)
     for stage in ("train", "export", "score", "evaluate"):
         assert run_module(f"stages.{stage}") == 0
     assert "; precision bf16\n" in capfd.readouterr().out
@@ -41,14 +37,12 @@ def test_train_and_export_in_bf16(
 
 
 def test_train_says_that_a_base_model_is_no_sentence_encoder(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    repository: Path, copy: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It gets a classification head, although params.yaml asks for a cosine."""
     line = "train: the base model is no sentence encoder with mean pooling, so it gets a classification head\n"
     assert line not in Path(f"{repository}.log").read_text()
     assert "scale" in load_file(repository / paths.CHECKPOINT / "model.safetensors")
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
-    monkeypatch.chdir(copy)
     settings = paths.BASE_MODEL / paths.SENTENCE_ENCODER_FILE
     content = read_json(settings) | {"is_one": False}
     settings.unlink()  # DVC's cache has the same file
@@ -59,12 +53,10 @@ def test_train_says_that_a_base_model_is_no_sentence_encoder(
 
 
 def test_stages_train_on_all_judgements_where_nothing_is_held_out(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
+    repository: Path, copy: Path, capfd: pytest.CaptureFixture[str], run: Run
 ) -> None:
     """There are no measures then, and every place for a measure says so."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, split__held_out="none")
-    monkeypatch.chdir(copy)
     for stage in ("split", "features", "train", "export", "package", "score", "evaluate", "report"):
         assert run_module(f"stages.{stage}") == 0, stage
     pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
@@ -84,13 +76,9 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
     assert "make crossval measures" in run(recipe("repro")[-1], copy).stdout
 
 
-def test_stages_hold_out_a_split_by_its_name(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_stages_hold_out_a_split_by_its_name(repository: Path, copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Named as a benchmark's test: its queries are measured and never trained on."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, split__held_out="test")
-    monkeypatch.chdir(copy)
     query_ids = tables.read_table(paths.QUERIES)["query_id"]
     test = set(query_ids[::3])
     splits = [(query_id, "test" if query_id in test else "train") for query_id in query_ids]
@@ -131,15 +119,11 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
 
 
-def test_evaluate_gives_no_verdict_without_judged_negatives(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_evaluate_gives_no_verdict_without_judged_negatives(copy: Path) -> None:
     """Neither table decides, over all documents or over unseen ones; the page gives no verdict either.
 
     The stand-ins are the pairs to judge next.
     """
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
-    monkeypatch.chdir(copy)
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     tables.write_table(paths.SPLIT_PAIRS, pairs.assign(judged=pairs["relevant"]))
     for stage in ("score", "evaluate", "report"):
@@ -156,13 +140,9 @@ def test_evaluate_gives_no_verdict_without_judged_negatives(
     assert stand_ins & {(row["query_id"], row["document_id"]) for _, row in read_table(paths.TO_JUDGE)}
 
 
-def test_bi_encoder_learns_of_training_pairs_alone(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bi_encoder_learns_of_training_pairs_alone(copy: Path) -> None:
     """Changed grades of held-out pairs change no byte of it; changed grades of training pairs do."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
     set_params(copy, first_stage__retriever="bi_encoder")
-    monkeypatch.chdir(copy)
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     found = []
     for side in (None, pairs["fold"] == 0, pairs["fold"] != 0):
@@ -173,11 +153,7 @@ def test_bi_encoder_learns_of_training_pairs_alone(
     assert found[0] == found[1] != found[2]
 
 
-def test_evaluate_calls_no_document_unseen_that_was_mined_for_a_training_query(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=shutil.ignore_patterns(".dvc")))
-    monkeypatch.chdir(copy)
+def test_evaluate_calls_no_document_unseen_that_was_mined_for_a_training_query(copy: Path) -> None:
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     tables.write_table(paths.SPLIT_PAIRS, pairs.assign(unseen=True))
     held_out = pairs[pairs["fold"] == 0]

@@ -26,7 +26,6 @@ from ranker.model.dataset import encode_pairs
 from ranker.model.embedding import Embedder
 from ranker.model.predict import score
 from ranker.model.segment_cosine import OFFSET, SCALE, BertForBiEncoder, BertForSegmentCosine
-from ranker.project import paths
 from ranker.project.tables import pack
 from ranker.serving.ranker import Ranker
 from ranker.training.trainer import fine_tune
@@ -217,12 +216,8 @@ def test_cross_encoder_of_sentence_transformers_reads_a_classifiers_checkpoint(
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_sentence_transformers_reads_a_bi_encoder(
-    fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir()
-    paths.BASE_MODEL.symlink_to(fetched_model)
+@pytest.mark.usefixtures("bare")
+def test_sentence_transformers_reads_a_bi_encoder() -> None:
     trained = new_bi_encoder("layers")
     fine_tune(trained, make_pairs(4), TRAIN)
     Path("bi_encoder").mkdir()

@@ -17,12 +17,10 @@ from ranker.contract.folder import Model
 from ranker.contract.layout import Layout
 from ranker.contract.words import CONTROLS, INVISIBLE
 from ranker.export.golden import TEXTS
-from ranker.project.params import check_params
 from ranker.serving.ranker import Ranker
 from ranker.vespa.pack import pack
 from ranker.vespa.package import kept_by_tokenizer, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
-from tests.factories import PARAMS
 
 SETTINGS = QuerySettings("en", 100, 5000)
 
@@ -327,16 +325,3 @@ def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: P
         (tmp_path / "query-settings.json").write_text(spoilt)
         with pytest.raises(InputError, match="query-settings.json: expected settings as stage package writes them"):
             read_settings(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("timeout_ms", 0, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
-        ("latency_ms", 0, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
-    ],
-)
-def test_params_of_the_package_are_checked(name: str, value: object, message: str) -> None:
-    content = PARAMS.model_dump()
-    with pytest.raises(InputError, match=re.escape(f"params.yaml: {message}")):
-        check_params(content | {"vespa": content["vespa"] | {name: value}})
