@@ -127,6 +127,12 @@ def run_module(name: str, *arguments: str) -> str | int | None:
     return stopped.value.code
 
 
+def run_stages(*stages: str) -> None:
+    """Run stages one after the other in this process; each must succeed."""
+    for stage in stages:
+        assert run_module(f"stages.{stage}") == 0, stage
+
+
 def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
     """Copies of a model's weights by name."""
     return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}

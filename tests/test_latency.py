@@ -9,7 +9,7 @@ from ranker.common.files import write_json
 from ranker.vespa import latency
 from ranker.vespa.latency import Figures, misfits, ms_per_hit
 from ranker.vespa.query import QuerySettings, read_settings
-from tests.factories import ROOT, run_module, set_params
+from tests.factories import ROOT, run_stages, set_params
 
 FIGURES: Figures = {
     "ms_per_hit": 5.75,
@@ -68,7 +68,7 @@ def test_stage_package_warns_and_changes_nothing(
     size = (ranker_folder / "model.int8.onnx").stat().st_size
     write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
     monkeypatch.chdir(tmp_path)
-    assert run_module("stages.package") == 0
+    run_stages("package")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
     assert printed[1:] == [

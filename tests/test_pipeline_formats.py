@@ -11,7 +11,7 @@ import pytest
 from ranker.common.files import read_json, sha256
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project import paths, tables
-from tests.factories import ROOT, run_module, set_base_model, set_params, start_project
+from tests.factories import ROOT, run_module, run_stages, set_base_model, set_params, start_project
 
 QUERIES = {"1": "masks in wards", "2": "bats & birds"}
 DOCUMENTS = {
@@ -66,8 +66,7 @@ def folder(base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def run(folder: Path, **params: Any) -> None:
     set_params(folder, **params)
-    for stage in ("fetch", "base_model", "join", "encode"):
-        assert run_module(f"stages.{stage}") == 0
+    run_stages("fetch", "base_model", "join", "encode")
 
 
 @pytest.mark.parametrize(("form", "source"), [("beir", "beir"), ("beir", "beir.zip"), ("trec", "trec")])
@@ -95,7 +94,7 @@ def test_stages_of_each_format(folder: Path, form: str, source: str) -> None:
     assert encoded["document_id"].tolist() == list(DOCUMENTS)
     assert encoded["paired"].tolist() == [True, True, True, True]
     tables.write_table(paths.PAIRS, pairs[pairs["document_id"] == "b"])
-    assert run_module("stages.encode") == 0
+    run_stages("encode")
     assert pd.read_parquet(paths.ENCODED_DOCUMENTS)["paired"].tolist() == [False, True, False, False]
 
 
@@ -137,7 +136,7 @@ def test_join_counts_grades_and_says_that_the_largest_has_few_judgements(
     assert run_module("stages.join") == line
     assert sha256(paths.PAIRS) == before
     set_params(folder, join__grades="[0, 1, 12]")
-    assert run_module("stages.join") == 0
+    run_stages("join")
     assert "the largest" not in capsys.readouterr().out
 
 
@@ -171,15 +170,13 @@ def positives(folder: Path) -> set[tuple[str, str]]:
     )
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
-    for stage in ("embed", "split", "first_stage", "negatives"):
-        assert run_module(f"stages.{stage}") == 0
+    run_stages("embed", "split", "first_stage", "negatives")
     return judged
 
 
 def trained() -> tuple[str, str]:
     """Digests of the head trained with fold 0 held out, and of the cross-validation's scores of fold 0."""
-    for stage in ("features", "train"):
-        assert run_module(f"stages.{stage}") == 0
+    run_stages("features", "train")
     assert run_module("crossval.train", "cross_encoder", "13", "0") == 0
     return sha256(paths.CHECKPOINT / "model.safetensors"), sha256(paths.crossval_scores("cross_encoder", 13, 0))
 
@@ -258,6 +255,6 @@ def test_fetch_bounds_what_an_archive_unpacks_to(folder: Path, monkeypatch: pyte
 
 def test_join_of_the_tutorials_files_has_titles_alone(folder: Path) -> None:
     set_params(folder, fetch__folder=ROOT / "data/sample", join__document_fields="[title, text]")
-    assert run_module("stages.fetch") == 0
+    run_stages("fetch")
     expected = "join: join.document_fields: expected [title] of format tutorial, found ['title', 'text']"
     assert run_module("stages.join") == expected

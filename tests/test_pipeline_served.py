@@ -11,7 +11,7 @@ import pytest
 
 from ranker.common.files import read_json
 from ranker.project import paths
-from tests.factories import Run, run_module, set_params
+from tests.factories import Run, run_module, run_stages, set_params
 from tests.pipeline import ran
 from tests.readme import command
 
@@ -151,7 +151,7 @@ def test_first_stage_by_each_of_its_ways(
     found = {"bm25": hits_of(clean)}
     for by in ("cosine", "fusion"):
         set_params(clean, first_stage__retriever=by)
-        assert run_module("stages.first_stage") == 0
+        run_stages("first_stage")
         found[by] = hits_of(clean)
     queries, documents = vectors(paths.EMBEDDED_QUERIES), vectors(paths.EMBEDDED_DOCUMENTS)
     names, matrix = list(documents), np.array(list(documents.values()))
@@ -178,7 +178,7 @@ def test_first_stage_by_each_of_its_ways(
     (paths.RUNS / "mine.trec").write_text("".join(rows))
     set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
     capsys.readouterr()
-    assert run_module("stages.first_stage") == 0
+    run_stages("first_stage")
     assert hits_of(clean) == {first: [known[8], known[3]]}
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
@@ -205,8 +205,7 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     document = pd.read_parquet(paths.DOCUMENTS)["document_id"][0]
     (paths.RUNS / "mine.trec").write_text(f"{trained_on} Q0 {document} 1 1.0 mine\n")
     set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
-    for stage in ("first_stage", "score", "evaluate", "report"):
-        assert run_module(f"stages.{stage}") == 0, stage
+    run_stages("first_stage", "score", "evaluate", "report")
     (paths.RUNS / "mine.trec").unlink()
     assert {values["nDCG@10"]["mean"] for values in reranked(clean)["systems"].values()} == {0}
     assert json.loads(paths.COMPARISON.read_text())["decides"] == {
