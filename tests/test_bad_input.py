@@ -184,19 +184,3 @@ def test_stages_take_other_ways_to_write_a_csv(folder: Path, change: str) -> Non
     }[change]
     titles, counts = read(text)
     assert len(titles) == counts["kept"]["pairs"] == 12
-
-
-def test_stages_count_dropped_rows(folder: Path) -> None:
-    more = "e1,1,0,Bats 1\ne2,2,1,Bats 2\nx,9,1,Masks\ny,1,,Gloves\nz,1,-1,Gowns\nw,2,0,\n"
-    queries = [*QUERIES, {"query_id": 7, "query": "gloves", "relevant_docs": []}]
-    _, counts = read(CSV + more, queries)
-    assert {name: count for name, count in counts["dropped"].items() if count} == {
-        "duplicate_pair": 1,
-        "conflicting_grades": 2,
-        "unknown_query": 1,
-        "document_without_judgement": 1,
-        "grade_below_0": 1,
-        "empty_document": 1,
-        "query_without_pairs": 1,
-    }
-    assert counts["kept"]["pairs"] == 12 - 1

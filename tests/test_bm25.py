@@ -85,13 +85,6 @@ def test_bm25_ranks_the_title_that_is_meant_first(query: str, title: str, other:
     assert ranked(query, [(other,), (title,)])[0] == 1
 
 
-def test_bm25_finds_german_words() -> None:
-    titles = [("Die Impfung eines Kindes",), ("Eine Schule am Fluss",), ("Die Behandlung der Grippe",)]
-    assert ranked("Impfungen bei Kindern", titles, "de") == [0]
-    assert ranked("Schulen", titles, "de") == [1]
-    assert ranked("Behandlungen", titles, "de") == [2]
-
-
 def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
     """The sum over fields decides; over the joined text, the second document would be first."""
     documents = [

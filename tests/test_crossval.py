@@ -1,7 +1,6 @@
 """crossval/, and ranker.evaluation.compare over seeds; test_pipeline_crossval.py runs it all."""
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
 from ranker.project.documents import write_documents
 from ranker.project.params import Params
-from ranker.training.head import Featured, converged_head_scores, train_head
+from ranker.training.head import converged_head_scores
 from ranker.training.trainer import fine_tune
 from tests.factories import PARAMS, TRAIN, make_data
 
@@ -192,22 +191,6 @@ def tiny_classifier(params: Params) -> BertForSequenceClassification:
     model = initial_model(params)
     assert isinstance(model, BertForSequenceClassification)
     return model
-
-
-@pytest.mark.usefixtures("bare")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precision: Literal["fp32", "bf16"]) -> None:
-    """Its scores equal the whole model's in fp32, as after export."""
-    training, held_out = make_data(20), make_data(6, seed=1)
-    params = tiny(trainable="head", precision=precision)
-    found = train_and_score(params, "tutorial", (training, held_out), "")
-    model = tiny_classifier(params)
-    pooled = features(model, training[1], precision)
-    train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
-    expected = score(model, held_out[1])
-    assert found == pytest.approx(expected, abs=5e-3)  # half precision
-    rounded = score(model, held_out[1], precision="bf16")
-    assert np.abs(rounded - expected).max() > 2e-2  # bf16 would differ
 
 
 @pytest.mark.usefixtures("bare")

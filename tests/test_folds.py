@@ -100,18 +100,6 @@ def test_named_folds_refuse_a_split_that_is_not_there() -> None:
             named_folds(queries, splits, "tests")
 
 
-def test_assign_folds_of_one_judgement_more_move_no_query() -> None:
-    """A judgement of any query, also with a new document, leaves all other pairs in their folds, with every seed."""
-    pairs, random = make_pairs(50), np.random.default_rng(1)
-    for seed in range(20):
-        by_query = own(pairs, 5, seed)
-        more = pd.DataFrame({"query_id": [str(random.integers(50))], "document_id": ["new"], "relevant": [True]})
-        before = assign_folds(pairs, by_query, 5, seed, "query")
-        grown = pd.concat([more, pairs], ignore_index=True)
-        after = assign_folds(grown, own(grown, 5, seed), 5, seed, "query")
-        assert after[1:].tolist() == before.tolist()
-
-
 @given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 100))
 @settings(max_examples=25)
 def test_assign_folds_puts_no_query_on_both_sides(queries: int, folds: int, seed: int) -> None:

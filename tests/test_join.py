@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ranker.common.errors import InputError
 from ranker.data.join import NOTED, Joined
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from tests.factories import ROOT, join_tutorial
@@ -139,18 +138,6 @@ def test_join_notes_queries_that_read_alike_and_queries_that_are_documents(tmp_p
         ("repeated_text_other_grade", "7", "bb", "kept"),
     ]
     assert result.counts["kept"]["pairs"] == 5
-
-
-def test_join_keeps_or_drops_every_row(tmp_path: Path) -> None:
-    rows = "aa,1,2,A\naa,1,2,A\nbb,1,,B\ncc,9,1,C\ndd,1,-1,D\nee,1,0,\nff,1,0,F\nff,1,1,F\n"
-    counts = joined(tmp_path, rows).counts
-    not_rows = counts["dropped"]["judgement_without_document"] + counts["dropped"]["query_without_pairs"]
-    assert counts["kept"]["pairs"] + sum(counts["dropped"].values()) - not_rows == counts["read"]["judgements"]
-
-
-def test_join_says_why_nothing_is_left(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected graded pairs of known queries and documents, found 2 unknown_query"):
-        joined(tmp_path, "aa,7,1,A\nbb,8,1,B\n")
 
 
 def test_join_of_the_real_judgements() -> None:

@@ -105,16 +105,6 @@ def test_audit_counts_queries_on_both_sides() -> None:
 VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
 
 
-def test_near_pairs_by_hand() -> None:
-    def found(near: float) -> list[tuple[int, int]]:
-        return list(zip(*(rows.tolist() for rows in near_pairs(VECTORS, near)), strict=True))
-
-    assert found(0.9) == [(0, 1)]
-    assert found(0.79) == [(0, 1), (1, 2)]
-    assert found(0.5) == [(0, 1), (0, 2), (1, 2)]
-    assert near_pairs(np.zeros((0, 3)), 0.5)[0].tolist() == []
-
-
 def test_near_pairs_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1).normal(size=(50, 4))
     vectors = random / np.linalg.norm(random, axis=1, keepdims=True)

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -61,8 +60,8 @@ def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> str:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, kind: signal.Signals) -> str:
-    """Stop a command so many seconds into the first of `stages` that it runs; return that stage, if one was running.
+def stop_in(stage: str, line: str, folder: Path, seconds: float, kind: signal.Signals) -> bool:
+    """Stop a command so many seconds into a stage that it runs; return True if the stage was running.
 
     If DVC reports a torn dvc.lock, restore the file.
     """
@@ -70,17 +69,15 @@ def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, ki
     assert process.stdout
     for printed_line in iter(process.stdout.readline, ""):
         printed += printed_line
-        if set(ran(printed_line)) & set(stages):
+        if ran(printed_line) == [stage]:
             time.sleep(seconds)
             if process.poll() is None:
-                printed += stop_all(process, kind)
-                return ran(printed)[-1]
-            break
+                return ran(printed + stop_all(process, kind))[-1] == stage
     printed += process.communicate()[0]
     for fault, remedy in REMEDIES.items():
         if fault.search(printed):
             subprocess.run(remedy.split(), cwd=folder, check=True)
-    return ""
+    return False
 
 
 @pytest.fixture
@@ -95,28 +92,15 @@ ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 
 def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: Path, fresh: Path, run: Run) -> None:
-    """Kill each stage at random moments in another clone, with another hash seed, time zone and locale, then finish.
+    """Kill each stage at a random moment in another clone, with another hash seed, time zone and locale, then finish.
 
-    Each run resumes the one before and is stopped in the next stage; a stage that finished before its kill runs again
-    by itself.
+    Each run resumes the one before; a stage that finished before its kill runs again by itself, for half as long.
     """
-    draw, left = random.Random(KILLS), Counter(dict.fromkeys(STAGES, KILLS))
-    kinds = cycle((signal.SIGKILL, signal.SIGINT))
-    reached = ""
-    while reached != STAGES[-1] or left[reached] > 0:
-        waiting = [stage for stage in STAGES if left[stage] > 0]
-        longest = 4.0 if HEAVY & set(waiting[:1]) else 1.0
-        reached = stop_in(waiting, "dvc repro", fresh, draw.uniform(0, longest), next(kinds))
-        left[reached] -= 1
-        if not reached and "up to date" in run("dvc repro --dry", fresh, check=False).stdout:
-            break
-    for stage in (stage for stage in STAGES if left[stage] > 0):
-        longest = 2.0
-        while left[stage] > 0:
-            again = f"dvc repro --force --single-item {stage}"
-            left[stage] -= bool(stop_in([stage], again, fresh, draw.uniform(0, longest), next(kinds)))
-            longest /= 2
-            mend("dvc repro", fresh, run, **ELSEWHERE)
+    draw, kinds = random.Random(KILLS), cycle((signal.SIGKILL, signal.SIGINT))
+    for stage in STAGES * KILLS:
+        line, longest = f"dvc repro {stage}", 4.0 if stage in HEAVY else 1.0
+        while not stop_in(stage, line, fresh, draw.uniform(0, longest), next(kinds)):
+            line, longest = f"dvc repro --force --single-item {stage}", longest / 2
     mend("dvc repro", fresh, run, **ELSEWHERE)
     finished(fresh, repository, run)
 

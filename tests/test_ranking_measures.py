@@ -109,25 +109,6 @@ def test_mean_measures_are_over_queries() -> None:
     assert found["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
 
 
-def test_expected_measures_by_hand() -> None:
-    """One document; one relevant of two; of twelve, with every rank equally likely."""
-    run = make_run({"one": [2], "two": [0, 1], "twelve": [1] + [0] * 11})
-    found = expected_measures(run).set_index("query_id")
-    assert found.loc["one"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
-    assert found.loc["two"].to_dict() == pytest.approx(
-        {"nDCG@10": (1 + 1 / log2(3)) / 2, "RR@10": 3 / 4, "AP": 3 / 4, "P@5": 1 / 5}
-    )
-    harmonic = [1 / rank for rank in range(1, 13)]
-    assert found.loc["twelve"].to_dict() == pytest.approx(
-        {
-            "nDCG@10": sum(1 / log2(rank + 1) for rank in range(1, 11)) / 12,
-            "RR@10": sum(harmonic[:10]) / 12,
-            "AP": sum(harmonic) / 12,
-            "P@5": 5 / 12 / 5,
-        }
-    )
-
-
 def mean_over_orders(grades: list[tuple[int, ...]], min_relevant_grade: int) -> dict[str, float]:
     """Means of `ranking_measures` over orders, each order as its own query."""
     run = make_run({str(number): list(order) for number, order in enumerate(grades)}, min_relevant_grade)

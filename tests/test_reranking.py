@@ -56,13 +56,6 @@ def by_places(hits: pd.DataFrame, places: np.ndarray) -> list[list[str]]:
     return [rows["document_id"].tolist() for _, rows in ordered.groupby("query_id")]
 
 
-def test_reordered_moves_the_first_hits_alone() -> None:
-    """Below the depth the first stage's order stays, with any scores."""
-    hits = make_hits({"1": "abcde"}, [0.1, 0.3, 0.3, 9.0, 8.0])
-    for depth, expected in ((0, "abcde"), (1, "abcde"), (2, "bacde"), (3, "cbade"), (4, "dcbae"), (9, "decba")):
-        assert by_places(hits, reordered(hits, hits["cross_encoder"].to_numpy(), depth)) == [list(expected)]
-
-
 @given(
     st.lists(st.lists(st.integers(-2, 2), min_size=1, max_size=8), min_size=1, max_size=3),
     st.integers(0, 9),

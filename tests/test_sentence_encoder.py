@@ -182,28 +182,6 @@ def test_embedder_gives_the_vectors_of_sentence_transformers(tmp_path: Path, nam
         np.testing.assert_allclose(embed(tokens, side), expected, atol=2e-5, err_msg=side)  # type: ignore[arg-type]
 
 
-def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
-    """Without this, the two tests above could not fail."""
-    found = {}
-    for number, (name, settings) in enumerate(FOLDERS.items()):
-        (tmp_path / str(number)).mkdir()
-        _, model = fetched(tmp_path / str(number), settings)
-        tokens = tokenize(load_tokenizer(model), TEXTS)
-        found[name] = Embedder(model)(tokens, "query").round(4).tobytes()
-    groups: dict[bytes, list[str]] = {}
-    for name, vectors in found.items():
-        groups.setdefault(vectors, []).append(name)
-    assert [group for group in groups.values() if len(group) > 1] == [
-        ["mxbai-embed-large-v1", "snowflake-arctic-embed-s"],
-        ["e5-small-v2", "a passage's prompt"],
-        ["gte-base", "msmarco-bert-base-dot-v5", "mean over a root", "a prompt by default"],
-        ["gbert-base, cased", "settings beside a tokenizer.json"],
-        ["uncased with accents", "lower case of a cased tokenizer", "settings beside a vocab.txt"],
-        list(TOKENS)[:3],
-    ]
-    assert len(groups) == 17
-
-
 def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
     """sentence-transformers writes modules.json for every kind of model; a cross-encoder's has no pooling."""
     peer = pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")

@@ -161,63 +161,33 @@ def test_write_application_gives_the_same_bytes(
     assert sha256(packages["int8"] / "tokenizer/tokenizer.json") == sha256(ranker_folder / "tokenizer.json")
 
 
+# Lines of version 1.20.3, which reranks 50 hits of German titles; the engines' tests deploy such a package.
 SCHEMA = """\
-schema doc {
-    # Else a language is detected for each title, and its words are stemmed as that language's
-    field language type string {
         indexing: "de" | set_language
-    }
-    document doc {
-        field document_id type string {
             indexing: summary | attribute
-        }
-        field title type string {
             indexing: summary | index
             index: enable-bm25
-        }
-    }
-    # Outside the document: nobody feeds it, and an update of the title makes it anew
     field doc_token_ids type tensor<float>(d0[95]) {
         indexing: input title | embed tokenizer | attribute
-    }
-    fieldset default {
-        fields: title
-    }
-    rank-profile bm25 {
-        first-phase {
             expression: bm25(title)
-        }
-    }
-    # What queries ask for; doc/*.profile are the versions, of which there may be several
     rank-profile ranker inherits ranker_1_20_3 {
-    }
-}
 """
 RANK_PROFILE = """\
 rank-profile ranker_1_20_3 inherits bm25 {
-    inputs {
         query(query_token_ids) tensor<float>(d0[30])
-    }
-    onnx-model ranker_1_20_3 {
         file: files/ranker_1_20_3.onnx
         input query_token_ids: query(query_token_ids)
         input doc_token_ids: attribute(doc_token_ids)
         output score: score
-    }
-    # Why a hit was found: its relevance is the model's score
     match-features: bm25(title)
-    global-phase {
-        # Named once, because each mention is a run of the model
         expression: sum(onnx(ranker_1_20_3).score)
         rerank-count: 50
-    }
-}
 """
 
 
 def test_write_application_names_language_version_and_count(packages: dict[Model, Path]) -> None:
-    assert (packages["fp32"] / "schemas/doc.sd").read_text() == SCHEMA
-    assert (packages["fp32"] / "schemas/doc/ranker_1_20_3.profile").read_text() == RANK_PROFILE
+    for file, lines in (("schemas/doc.sd", SCHEMA), ("schemas/doc/ranker_1_20_3.profile", RANK_PROFILE)):
+        assert set(lines.splitlines()) <= set((packages["fp32"] / file).read_text().splitlines())
     services = ElementTree.parse(packages["fp32"] / "services.xml").getroot()
     component = services.find("container/component")
     assert component is not None
