@@ -11,23 +11,7 @@ from tests.factories import ROOT
 from tests.fuzz.targets import TARGETS, seeds
 
 SEEDS = seeds()
-BITS = [
-    b'"',
-    b",",
-    b"\n",
-    b"\r",
-    b"\0",
-    b"\xff",
-    b"[",
-    b"{",
-    b"}",
-    b"\\u",
-    b"1e999",
-    b"9" * 5000,
-    b"-",
-    b": ",
-    b"\xed\xa0\x80",
-]
+BITS = [*(bytes([code]) for code in b'",\n\r\0\xff[{}-'), b"\\u", b"1e999", b"9" * 5000, b": ", b"\xed\xa0\x80"]
 
 
 @st.composite

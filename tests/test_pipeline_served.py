@@ -12,7 +12,6 @@ import pytest
 from ranker.common.files import read_json
 from ranker.project import paths
 from tests.factories import Run, run_module, run_stages, set_params
-from tests.pipeline import ran
 from tests.readme import command
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage"]
@@ -110,17 +109,6 @@ def test_grades_outlive_dvc_exp_apply_and_every_stage(clean: Path, run: Run) -> 
     assert read_json(clean / paths.JOIN_COUNTS)["read"]["own_judgements"] == 2
     assert (form.read_bytes(), file.read_bytes()) == (typed, judged)
     run("git reset -q --hard HEAD~1 && rm grades.csv && dvc checkout -q --force", clean)
-
-
-def test_dvc_repro_of_another_depth_trains_and_scores_nothing(clean: Path, run: Run) -> None:
-    set_params(clean, vespa__rerank_count=7)
-    assert ran(run("dvc repro", clean).stdout) == ["package", "evaluate", "report"]
-    served, again = reranked(clean), measured_again(clean, 7)
-    assert served["count"] == 7
-    for system, values in again.items():
-        for measure, value in values.items():
-            assert served["systems"][system][measure]["mean"] == pytest.approx(value), (system, measure)
-    assert ran(run("dvc repro", clean).stdout) == []
 
 
 def hits_of(folder: Path) -> dict[str, list[str]]:

@@ -18,7 +18,7 @@ from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
 from tests.factories import Run, run_stages, set_params
 from tests.pipeline import metrics, ran
-from tests.readme import recipe
+from tests.readme import command, recipe
 
 
 def test_train_and_export_in_bf16(repository: Path, copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +107,8 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     result = run("make repro", project)
     assert ran(result.stdout) == ["package", "evaluate", "report"]
     assert f"report: {paths.REPORT}" in result.stdout
-    assert ran(run("dvc repro", project).stdout) == []
+    assert read_json(project / paths.COMPARISON)["reranked"]["count"] == 7
+    assert ran(run(command("dvc repro"), project).stdout) == []
     assert (environment / "plots.html").is_file()
     run("dvc plots show", project)  # with the template that make has configured
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", (project / "dvc_plots/index.html").read_text())
