@@ -5,7 +5,6 @@ import importlib
 import re
 import subprocess
 import sys
-import tokenize
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ranker.project import paths
 from ranker.project.params import Params
 from tests.factories import PARAMS, ROOT
 from tests.pipeline import check_declared
+from tests.test_english import comments, docstrings
 
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 CROSSVAL: dict[str, Any] = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())
@@ -129,15 +129,7 @@ def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
 
 
 def words(file: Path) -> str:
-    """A file's comments and docstrings."""
-    with file.open("rb") as content:
-        comments = [token.string for token in tokenize.tokenize(content.readline) if token.type == tokenize.COMMENT]
-    nodes = [
-        node
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
-    ]
-    return "\n".join([*comments, *(ast.get_docstring(node) or "" for node in nodes)])
+    return "\n".join(comments(file) + docstrings(file))
 
 
 def exists(name: str) -> bool:

@@ -147,15 +147,6 @@ def test_held_out_rows_of_none_train_on_all() -> None:
         held_out_rows(pairs.assign(relevant=False), "none")
 
 
-def test_assign_folds_refuses_a_fold_without_pairs() -> None:
-    pairs = make_pairs(4)
-    by_query = pd.Series([0, 1, 2, 3], index=list("0123"))
-    empty = pairs[pairs["query_id"].map(by_query) != 2]
-    message = "expected queries in each of 4 folds, found none of 4 in fold 2: ask for fewer folds or another"
-    with pytest.raises(InputError, match=message):
-        assign_folds(empty, by_query, 4, 13, "query")
-
-
 @pytest.mark.parametrize(("most", "found"), [(True, "4 relevant and 1 other"), (False, "1 relevant and 4 other")])
 def test_assign_folds_by_pair_refuses_more_folds_than_pairs_of_a_kind(most: bool, found: str) -> None:
     pairs = pd.DataFrame({"query_id": list("12345"), "document_id": list("abcde"), "relevant": [not most] + [most] * 4})
@@ -181,10 +172,3 @@ def test_training_sides_have_mined_pairs_in_place_of_stand_ins_and_measure_none(
     bare = pairs[~pairs["mined"]]
     for own, expected in zip(training_sides(bare, 0), held_out_rows(bare, 0), strict=True):
         assert own.tolist() == expected.tolist()
-
-
-def test_held_out_rows_refuse_a_side_of_one_class() -> None:
-    pairs = pd.DataFrame({"query_id": list("1122"), "relevant": [False, True, False, False], "fold": [0, 0, 1, 1]})
-    for fold, message in ((1, "on the held-out side, found 0 relevant among 2"), (0, "on the training side, found 0")):
-        with pytest.raises(InputError, match=message):
-            held_out_rows(pairs, fold)

@@ -52,7 +52,7 @@ def test_targets_take_a_file_with_changes(name: str) -> None:
 
 
 def test_fuzz_runs_atheris() -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "lay_out", "-runs=100"]
+    command = [sys.executable, "-m", "tests.fuzz", "contract", "-runs=100"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "Done 100 runs" in result.stderr

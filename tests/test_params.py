@@ -17,10 +17,6 @@ from tests.factories import ROOT, set_params
 CONTENT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-def test_load_params_of_the_projects_own_file() -> None:
-    assert load_params(ROOT / "params.yaml").split.folds == 5
-
-
 @pytest.mark.parametrize("text", ["1e-05", "0.00001", "1.0e-5", "1E-5", ".00001"])
 def test_load_params_reads_floats_as_dvc_writes_them(tmp_path: Path, text: str) -> None:
     lines = (ROOT / "params.yaml").read_text().splitlines()

@@ -1,7 +1,6 @@
 """ranker.evaluation.reranking: reranked hits, by hand, by plain sorting and by ir_measures' own command line."""
 
 from math import log2
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,11 @@ from ranker.evaluation.reranking import (
     compare_hits,
     depth_curve,
     measure_hits,
-    orders,
     reordered,
     smallest_depth,
 )
-from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.ranking import mean_measures
 from ranker.metrics.verdict import deciding_table
-from tests.test_trec_files import by_command_line
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
 
@@ -102,20 +98,6 @@ def test_a_query_without_a_hit_counts_as_nothing() -> None:
         assert table.iloc[0].drop(["query_id", "Judged@10"]).tolist() == [0] * 5
         assert table.iloc[1]["nDCG@10"] == 1
         assert mean_measures(table)["nDCG@10"] == 0.5
-
-
-def test_no_hit_at_all_counts_as_nothing() -> None:
-    """An engine's run has no hit for any held-out query."""
-    judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
-    measured = measure_hits(judged, none, 100)
-    means = pd.DataFrame([mean_measures(table) for table in measured.values()])
-    assert set(means.pop("Judged@10")) == {1}, "nothing that was found lacks a judgement"
-    assert set(means.to_numpy().ravel()) == {0}
-    curve = depth_curve(judged, [none])
-    assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
-    assert smallest_depth(curve) is None
-    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
-    assert deciding_table(compared)["table"] == "reranked"
 
 
 def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
@@ -238,24 +220,3 @@ def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: in
     assert (found and found["depth"]) == depth
     if found:
         assert list(found) == ["depth", "gain", "gain_low", "gain_high"]
-
-
-def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Path) -> None:
-    """Rows in no order, ties, unjudged hits, positives that were not retrieved, a query without hits."""
-    random = np.random.default_rng(7)
-    grades = {f"q {query}": {f"d{i}": int(random.integers(0, 4)) for i in range(0, 40, 2)} for query in range(8)}
-    judged = make_judged(grades).sample(frac=1, random_state=1)
-    hits = pd.concat(
-        pd.DataFrame({"query_id": f"q {query}", "document_id": random.permutation([f"d{i}" for i in range(40)])[:25]})
-        for query in range(7)
-    ).reset_index(drop=True)
-    hits["rank"] = hits.groupby("query_id").cumcount() + 1
-    hits["cross_encoder"] = random.integers(0, 4, len(hits)).astype(np.float32) / 3
-    hits["base_cosine"] = random.normal(size=len(hits)).astype(np.float32)
-    hits = hits.sample(frac=1, random_state=2).reset_index(drop=True)
-    ordered = orders(judged, hits, 15)
-    write_trec_files(judged, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
-    for system, table in measure_hits(judged, hits, 15).items():
-        ours = mean_measures(table)
-        ours["Judged@10"] *= 7 / 8  # ir_measures gives 0 to a query without hits
-        assert by_command_line(tmp_path / "trec", f"reranked-{system}", list(ours)) == pytest.approx(ours, abs=1e-9)

@@ -247,11 +247,3 @@ def test_read_sentence_encoder_refuses_by_name(tmp_path: Path, settings: Folder,
         fetched(tmp_path, settings)
     assert str(error.value) == f"path:{tmp_path}/source: {message}"
     assert not (tmp_path / "model").exists()
-
-
-def test_read_sentence_encoder_says_whether_the_folder_is_one(tmp_path: Path) -> None:
-    for name, is_one in (("gte-base", True), ("Google's BERT", False)):
-        (tmp_path / name).mkdir()
-        _, model = fetched(tmp_path / name, FOLDERS[name])
-        found = read_json(model / "sentence_encoder.json")
-        assert (found["is_one"], found["pooling"]) == (is_one, "mean")

@@ -52,12 +52,6 @@ def test_what_a_judgement_could_move_by_hand() -> None:
     ]
 
 
-def test_a_document_of_a_third_system_moves_by_the_ideal_alone() -> None:
-    """The lead of 0.36907 would be divided by an ideal of 1.63093 instead of 1: 0.22629, which is 0.14278 less."""
-    run = make_run(("1", "a", 1, 2, 1, None), ("1", "b", 0, 1, 2, None), ("1", "c", None, None, None, 1))
-    assert judge(run)[["document_id", "found_by", "could_move"]].to_numpy().tolist() == [["c", "third", 0.142776]]
-
-
 def test_a_query_without_a_relevant_document_counts_as_0() -> None:
     """If no grade is above 0, the largest is taken as 1: ours has it at rank 1, the other at rank 2."""
     run = make_run(("1", "a", None, 2, 1, None), ("1", "b", 0, 1, 2, None))
