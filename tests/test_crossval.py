@@ -118,11 +118,7 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
     """Except for its seed and its precision."""
     other = TRAIN.model_copy(update={"precision": "bf16"})
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
-    assert found.train.model_dump() == TUTORIAL | {
-        "launcher": "python",
-        "seed": 21,
-        "precision": "bf16",
-    }
+    assert found.train.model_dump() == TUTORIAL | {"launcher": "python", "seed": 21, "precision": "bf16"}
     assert (TUTORIAL["trainable"], TUTORIAL["epochs"], TUTORIAL["warmup_steps"]) == ("head", 3, 500)
     assert recipe in RECIPES
 

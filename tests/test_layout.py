@@ -71,10 +71,7 @@ def test_read_contract_gives_back_what_contract_states(tmp_path: Path) -> None:
         ({"max_length": float("inf")}, "expected sizes and special ids as stage export writes them, found: Overflow"),
         ({"query_input_size": 2}, "expected room for a token on both sides, found Layout"),
         ({"doc_input_size": 1}, "expected room for a token on both sides, found Layout"),
-        (
-            {"max_length": 10},
-            r"max_length: expected at least query_input_size \+ doc_input_size \(11\), .*, found 10",
-        ),
+        ({"max_length": 10}, r"max_length: expected at least query_input_size \+ doc_input_size \(11\), .*, found 10"),
     ],
 )
 def test_read_contract_refuses_one_that_cannot_be_served(

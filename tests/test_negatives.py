@@ -9,15 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.project.params import Negatives
-from ranker.retrieval.negatives import (
-    Mined,
-    ceilings,
-    false_negatives,
-    first,
-    hidden_positives,
-    mine,
-    negatives_needed,
-)
+from ranker.retrieval.negatives import Mined, ceilings, false_negatives, first, hidden_positives, mine, negatives_needed
 
 PARAMS = Negatives(from_rank=2, per_positive=2)
 IDS = [f"d{i}" for i in range(30)]

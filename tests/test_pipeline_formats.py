@@ -161,13 +161,7 @@ def write_positives(folder: Path) -> set[tuple[str, str]]:
 def positives(folder: Path) -> set[tuple[str, str]]:
     """The judged pairs of a folder with positives only, after all stages up to mining."""
     judged = write_positives(folder / "positives")
-    set_params(
-        folder,
-        split__folds=2,
-        negatives__from_rank=1,
-        negatives__per_positive=4,
-        train__head="classifier",
-    )
+    set_params(folder, split__folds=2, negatives__from_rank=1, negatives__per_positive=4, train__head="classifier")
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
     run_stages("embed", "split", "first_stage", "negatives")

@@ -91,12 +91,6 @@ def test_encode_documents_refuses_one_text(ranker: Ranker) -> None:
         ranker.encode_documents("Masks")
 
 
-def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_folder: Path, ranker: Ranker) -> None:
-    documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
-    exact, rounded = ranker.score(query, documents), Ranker(ranker_folder, "int8").score(query, documents)
-    assert 0 < np.abs(exact - rounded).max() < np.ptp(exact) / 2
-
-
 def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ranker) -> None:
     """With int8 it gives other scores, those of a batch of one at its own length."""
     rounded = Ranker(ranker_folder, "int8")

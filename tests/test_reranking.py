@@ -9,13 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.evaluation.reranking import (
-    compare_hits,
-    depth_curve,
-    measure_hits,
-    reordered,
-    smallest_depth,
-)
+from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, reordered, smallest_depth
 from ranker.metrics.ranking import mean_measures
 from ranker.metrics.verdict import deciding_table
 

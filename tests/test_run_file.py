@@ -149,10 +149,7 @@ COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"
             "3 Q0 a 1 1 mine\n1 Q0 z 1 1 mine\n",
             "expected hits of this collection, found 1 of other queries, 1 of other documents and no more",
         ),
-        (
-            "",
-            "expected hits of this collection, found 0 of other queries, 0 of other documents and no more",
-        ),
+        ("", "expected hits of this collection, found 0 of other queries, 0 of other documents and no more"),
         ("1 Q0 caf\u00e9 1 1 mine\n".encode("latin-1"), "line 1: expected UTF-8, found byte 0xe9"),
         ("1 Q0 a\0 1 1 mine\n", "line 1: expected text, found a NUL byte"),
     ],

@@ -195,10 +195,7 @@ def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (
-            {"path": "", "type": "custom_st.Transformer"},
-            f"{MODULES} custom_st.Transformer",
-        ),
+        ({"path": "", "type": "custom_st.Transformer"}, f"{MODULES} custom_st.Transformer"),
         (
             {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
             "modules.json: expected its model beside it, found it in 0_Transformer",
@@ -219,14 +216,8 @@ def test_read_sentence_encoder_refuses_a_model_that_is_elsewhere(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            Folder(modules=("Transformer", "Pooling", "Dense")),
-            f"{MODULES} sentence_transformers.models.Dense",
-        ),
-        (
-            Folder(modules=("Transformer", "Pooling", "CNN", "Normalize")),
-            f"{MODULES} sentence_transformers.models.CNN",
-        ),
+        (Folder(modules=("Transformer", "Pooling", "Dense")), f"{MODULES} sentence_transformers.models.Dense"),
+        (Folder(modules=("Transformer", "Pooling", "CNN", "Normalize")), f"{MODULES} sentence_transformers.models.CNN"),
         (
             Folder(pooling={"pooling_mode_weightedmean_tokens": True}),
             "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found weightedmean",

@@ -39,10 +39,7 @@ def test_what_a_judgement_could_move_by_hand() -> None:
     queries halves each.
     """
     run = make_run(
-        ("1", "a", 2, 3, 2, None),
-        ("1", "b", None, 2, 3, 1),
-        ("1", "c", None, 1, None, None),
-        ("2", "a", 1, 1, 1, 1),
+        ("1", "a", 2, 3, 2, None), ("1", "b", None, 2, 3, 1), ("1", "c", None, 1, None, None), ("2", "a", 1, 1, 1, 1)
     )
     found = judge(run)
     assert found.columns.tolist() == ["query_id", "query", "document_id", "title", "text", "found_by", "could_move"]

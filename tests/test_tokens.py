@@ -13,10 +13,7 @@ from ranker.contract.tokens import load_layout, load_tokenizer, ragged, readings
 
 
 def test_tokenize_and_lay_out_are_transformers_pair_encoding(base_model: Path) -> None:
-    ours, theirs = (
-        load_tokenizer(base_model),
-        BertTokenizer(tokenizer_file=str(base_model / "tokenizer.json")),
-    )
+    ours, theirs = (load_tokenizer(base_model), BertTokenizer(tokenizer_file=str(base_model / "tokenizer.json")))
     layout = load_layout(base_model, 500, 500)  # no cut: a character gives a few tokens at most
 
     @given(st.text(max_size=60), st.text(max_size=60))

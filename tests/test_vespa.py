@@ -77,23 +77,6 @@ def test_pack_lays_pairs_out_for_any_model(tmp_path: Path, name: str, expected: 
     assert packed.score([7, 8], [9]) == expected
 
 
-@pytest.mark.parametrize(
-    ("query", "document", "expected"),
-    [
-        ([], [], 1 + 2 + 3),
-        ([7, 8, 9, 10], [], 21 + 7),
-        ([], [7, 8, 9], 21),
-        ([7, 8, 9, 10], [7, 8, 9], 55),
-        ([7, 0, 9], [0, 8], 21),  # a 0 is padding, anywhere
-    ],
-)
-def test_pack_drops_the_padding_of_a_tensor(
-    tmp_path: Path, query: list[int], document: list[int], expected: int
-) -> None:
-    """The mask gives 1 + 2 + ... + the number of a pair's tokens, which reveals its length."""
-    assert packed_by_place(tmp_path, "attention_mask").score(query, document) == expected
-
-
 @pytest.fixture(scope="module")
 def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Model, Path]:
     """An application package with each model."""
@@ -135,10 +118,7 @@ def test_packed_model_is_the_exported_one_between_plain_nodes(
     assert len(added) < 30
     assert [
         (tensor.name, [axis.dim_value for axis in tensor.type.tensor_type.shape.dim]) for tensor in packed.graph.input
-    ] == [
-        ("query_token_ids", [30]),
-        ("doc_token_ids", [95]),
-    ]
+    ] == [("query_token_ids", [30]), ("doc_token_ids", [95])]
 
 
 def test_write_application_gives_the_same_bytes(

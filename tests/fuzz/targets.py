@@ -17,6 +17,7 @@ from tests.factories import join_tutorial
 
 Target = Callable[[bytes], None]
 
+IDS = {"cls_id": 2, "sep_id": 3, "pad_id": 0}
 QUERIES = [{"query_id": i, "query": f"masks {i}", "relevant_docs": []} for i in range(3)]
 
 
@@ -66,7 +67,7 @@ SEEDS: dict[str, bytes] = {
     "judgements": b'document_id,query_id,label,title-full\na,0,1,"Masks, ""again"""\nb,1,0,Bats\nb,1,2.0,Bats\n',
     "documents_csv": b'document_id,title\r\n007,"Masks\nagain"\r\n1e10,\r\n',
     "documents_jsonl": b'{"document_id": "007", "title": "Masks"}\n\n{"title": "", "document_id": "1e10"}\n',
-    "contract": b'{"query_input_size": 8, "doc_input_size": 12, "max_length": 20, "cls_id": 2, "sep_id": 3, "pad_id": 0}',
+    "contract": json.dumps({"query_input_size": 8, "doc_input_size": 12, "max_length": 20, **IDS}).encode(),
     "manifest": b'{"files": {"model.onnx": "00"}}',
 }
 
