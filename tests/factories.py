@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ranker.base.base_model import folder_digest
+from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.document import whole_text
 from ranker.contract.layout import Layout, contract
@@ -131,6 +132,14 @@ def run_stages(*stages: str) -> None:
     """Run stages one after the other in this process; each must succeed."""
     for stage in stages:
         assert run_module(f"stages.{stage}") == 0, stage
+
+
+def refusal(call: Callable[..., object], *arguments: object, **named: object) -> str:
+    """The one line of the InputError that a call raises."""
+    with pytest.raises(InputError) as error:
+        call(*arguments, **named)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:

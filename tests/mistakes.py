@@ -144,6 +144,15 @@ def only_pickled_weights() -> None:
     Path("model/model.safetensors").rename("model/pytorch_model.bin")
 
 
+POOLING = Path("model/1_Pooling/config.json")
+
+
+def change_modules(**values: str) -> None:
+    """Change the first of the model's modules."""
+    first, *others = json.loads(Path("model/modules.json").read_text())
+    write_json(Path("model/modules.json"), [first | values, *others])
+
+
 def only_vocabulary(content: bytes) -> None:
     Path("model/tokenizer.json").unlink()
     Path("model/vocab.txt").write_bytes(content)
@@ -173,6 +182,13 @@ MODEL: dict[str, tuple[Callable[[], Any], str]] = {
     "a vocabulary that is no text": (lambda: only_vocabulary(b"\xff\xfe"), "tokenizer: expected one that transformers can load, found:"),
     "weights of no safetensors": (lambda: Path("model/model.safetensors").write_text("{}"), "model.safetensors: expected safetensors, found:"),
     "modules an object": (lambda: Path("model/modules.json").write_text("{}"), "modules.json: expected a JSON array, found dict"),
+    "a dense layer": (lambda: change_modules(type="sentence_transformers.models.Dense"), "modules.json: expected modules of Transformer, Pooling, Normalize, found sentence_transformers.models.Dense"),
+    "a module of its own": (lambda: change_modules(type="custom_st.Transformer"), "modules.json: expected modules of Transformer, Pooling, Normalize, found custom_st.Transformer"),
+    "a model in another folder": (lambda: change_modules(path="0_Transformer"), "modules.json: expected its model beside it, found it in 0_Transformer"),
+    "pooling by weights": (lambda: write_json(POOLING, {"pooling_mode_weightedmean_tokens": True}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found weightedmean"),
+    "pooling of the last token": (lambda: write_json(POOLING, {"pooling_mode": "lasttoken"}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found lasttoken"),
+    "two poolings": (lambda: write_json(POOLING, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found cls and mean"),
+    "no pooling": (POOLING.unlink, "modules.json: expected its pooling in 1_Pooling/config.json, found none there"),
     "tokenizer malformed": (lambda: Path("model/tokenizer.json").write_text("[]"), "tokenizer: expected one that transformers can load, found:"),
     "no [UNK]": (lambda: rename_token("[UNK]", "[OTHER]"), "tokenizer.json: expected [UNK] in the vocabulary, found none"),
     "no [SEP]": (lambda: rename_token("[SEP]", "[OTHER]"), "tokenizer_config.json: expected a sep_token that tokenizer.json knows, found '[SEP]'"),

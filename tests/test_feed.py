@@ -10,6 +10,7 @@ from ranker.common.errors import InputError
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.contract.words import DROPPED, NOT_TEXT
 from ranker.vespa.feed import feed_lines, write_feed
+from tests.factories import refusal
 
 
 @given(
@@ -40,5 +41,4 @@ def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> N
 
 def test_write_feed_names_a_folder_in_its_place(tmp_path: Path) -> None:
     """A feed that stops halfway leaves the last one: test_command_line.py."""
-    with pytest.raises(InputError, match="expected a file to write, found a folder"):
-        write_feed([("a", "Masks")], tmp_path)
+    assert "expected a file to write, found a folder" in refusal(write_feed, [("a", "Masks")], tmp_path)

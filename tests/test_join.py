@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from ranker.data.join import NOTED, Joined
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
-from tests.factories import ROOT, join_tutorial
+from tests.factories import join_tutorial
 
 HEADER = "document_id,query_id,label,title-full\n"
 QUERIES = [
@@ -138,25 +137,3 @@ def test_join_notes_queries_that_read_alike_and_queries_that_are_documents(tmp_p
         ("repeated_text_other_grade", "7", "bb", "kept"),
     ]
     assert result.counts["kept"]["pairs"] == 5
-
-
-def test_join_of_the_real_judgements() -> None:
-    folder = ROOT.parent / "shared/trec-covid"
-    if not folder.is_dir():
-        pytest.skip("TREC-COVID's files do not lie beside this checkout")
-    result, documents = join_tutorial(folder)
-    assert result.counts["read"]["judgements_of_labelled_data"] == 69_316
-    assert result.counts["read"]["judgements"] == 4_891
-    assert result.counts["kept"] == {
-        "queries": 50,
-        "documents": 1_548,
-        "judged_documents": 1_548,
-        "pairs": 4_891,
-        "relevant_pairs": 613 + 679,
-    }
-    assert {name: n for name, n in result.counts["dropped"].items() if n} == {"judgement_without_document": 64_425}
-    assert {name: n for name, n in result.counts["noted"].items() if n} == {
-        "repeated_text": 27,
-        "repeated_text_other_grade": 3,
-    }
-    assert pd.Index(documents["document_id"]).is_unique

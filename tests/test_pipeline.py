@@ -118,7 +118,9 @@ def test_export_measures_both_models_and_names_what_is_in_each(repository: Path)
     assert manifest["int8"]["chosen"] == (last["scheme"] if last["passed"] else None)
     size = int8.stat().st_size / 2**20 if last["passed"] else 0.0
     assert report["int8"] | {"left_out": last["left_out"]} == {"MiB": size} | last | manifest["int8"]["held out"]
-    metadata = {"fp32": (fp32, {})} | ({"int8": (int8, {"quantisation": last["scheme"]})} if last["passed"] else {})
+    metadata: dict[str, tuple[Path, dict[str, str]]] = {"fp32": (fp32, {})}
+    if last["passed"]:
+        metadata["int8"] = int8, {"quantisation": last["scheme"]}
     assert list(manifest["onnx"]) == list(metadata)
     for file, more in metadata.values():
         found = {entry.key: entry.value for entry in onnx.load(file).metadata_props}

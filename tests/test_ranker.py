@@ -1,6 +1,7 @@
 """ranker.serving.ranker: its imports, its scores against the trained model's, threads, and damaged files."""
 
 import json
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from ranker.contract.tokens import Ragged
 from ranker.export.golden import TEXTS
 from ranker.model.cross_encoder import new_classifier
 from ranker.serving.ranker import Ranker
+from tests.factories import refusal
 
 TITLES = ["Masks in wards", "The origin of the virus in bats", "", "long " * 300, "Étude 🦠 [SEP]"]
 
@@ -81,14 +83,11 @@ def test_rank_takes_texts(ranker: Ranker) -> None:
 def test_rank_refuses_arguments_that_would_rank_something_else(
     ranker: Ranker, asked: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError) as error:
-        ranker.rank(**{"query": "masks", "documents": TITLES} | asked)
-    assert str(error.value) == message
+    assert refusal(ranker.rank, **{"query": "masks", "documents": TITLES} | asked) == message
 
 
 def test_encode_documents_refuses_one_text(ranker: Ranker) -> None:
-    with pytest.raises(InputError, match="documents: expected a list of texts, found one text"):
-        ranker.encode_documents("Masks")
+    assert "documents: expected a list of texts, found one text" in refusal(ranker.encode_documents, "Masks")
 
 
 def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ranker) -> None:
@@ -143,11 +142,9 @@ def test_ranker_names_the_file_that_is_missing_or_another(ranker_folder: Path, c
     with (copy / file).open("ab") as changed:
         changed.write(b"\n")
     digests = f"expected sha256 {sha256(ranker_folder / file)}, as manifest.json says, found {sha256(copy / file)}"
-    with pytest.raises(InputError, match=f"{file}: {digests}"):
-        Ranker(copy, "int8")
+    assert f"{file}: {digests}" in refusal(Ranker, copy, "int8")
     (copy / file).write_text("{}")
-    with pytest.raises(InputError, match=rf"{file}: expected (?!sha256)"):
-        Ranker(copy, "int8", trusted=True)
+    assert re.search(rf"{file}: expected (?!sha256)", refusal(Ranker, copy, "int8", trusted=True))
     (copy / file).unlink()
     with pytest.raises(InputError, match=rf"{file}: expected a (file|model) that stage export wrote, found none"):
         Ranker(copy, "int8")
@@ -158,8 +155,7 @@ def test_ranker_says_why_there_may_be_no_eight_bit_model(copy: Path) -> None:
     with pytest.raises(InputError, match=r"model.int8.onnx: .* found none, or none passed its gate \(manifest.json\)"):
         Ranker(copy, "int8")
     (copy / "model.onnx").unlink()
-    with pytest.raises(InputError, match=r"model.onnx: expected a model that stage export wrote, found none$"):
-        Ranker(copy)
+    assert re.search(r"model.onnx: expected a model that stage export wrote, found none$", refusal(Ranker, copy))
 
 
 @pytest.mark.parametrize(
@@ -175,5 +171,4 @@ def test_check_digests_asks_for_a_manifest(tmp_path: Path, content: str | None, 
     (tmp_path / "model.onnx").touch()
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match=message):
-        check_digests(tmp_path, "model.onnx")
+    assert re.search(message, refusal(check_digests, tmp_path, "model.onnx"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ranker.common.errors import InputError
 from ranker.evaluation.trec_files import write_trec_files
 from ranker.retrieval.run_file import read_run_file
+from tests.factories import refusal
 
 QUERIES, DOCUMENTS = {"1", "2"}, {"a", "b", "c"}
 GOOD = "1 Q0 b 2 0.25 mine\n1 Q0 a 1 12.5 mine\n\n2\tQ0\tc\t1\t-3e-1\tmine\n"
@@ -99,9 +100,7 @@ def test_a_run_is_read_in_the_order_in_which_it_was_written(
 )
 def test_a_run_without_one_order_is_refused(tmp_path: Path, rows: str, message: str) -> None:
     file = write(tmp_path, rows)
-    with pytest.raises(InputError) as raised:
-        read_run_file(file, QUERIES, DOCUMENTS)
-    assert str(raised.value) == f"{file}: {message}"
+    assert refusal(read_run_file, file, QUERIES, DOCUMENTS) == f"{file}: {message}"
 
 
 @pytest.mark.parametrize("text", [GOOD.replace("\n", "\r\n"), "\ufeff" + GOOD, GOOD.removesuffix("\n")])
@@ -156,9 +155,7 @@ COLUMNS = "expected six columns (query, Q0, document, rank, score, tag), found"
 )
 def test_read_run_file_names_a_mistake_in_one_line(tmp_path: Path, text: str | bytes, message: str) -> None:
     file = write(tmp_path, text)
-    with pytest.raises(InputError) as raised:
-        read_run_file(file, QUERIES, DOCUMENTS)
-    assert str(raised.value) == f"{file}: {message}"
+    assert refusal(read_run_file, file, QUERIES, DOCUMENTS) == f"{file}: {message}"
 
 
 def test_read_run_file_names_what_is_missing(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
 from ranker.base.base_model import fetch_base_model, folder_digest
-from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.model.embedding import Embedder
@@ -112,7 +111,6 @@ TOKENS = {
         more={"special_tokens_map.json": {"cls_token": "[SEP]", "sep_token": "[CLS]"}}, tokenizer={}
     ),
 }
-MODULES = "modules.json: expected modules of Transformer, Pooling, Normalize, found"
 FOLDERS = PUBLIC | OTHERS | TOKENS
 
 
@@ -190,51 +188,3 @@ def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
     assert (tmp_path / "saved/modules.json").is_file()
     fetch_base_model(f"path:{tmp_path}/saved", tmp_path / "model", folder_digest(tmp_path / "saved"))
     assert not read_json(tmp_path / "model/sentence_encoder.json")["is_one"]
-
-
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        ({"path": "", "type": "custom_st.Transformer"}, f"{MODULES} custom_st.Transformer"),
-        (
-            {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
-            "modules.json: expected its model beside it, found it in 0_Transformer",
-        ),
-    ],
-)
-def test_read_sentence_encoder_refuses_a_model_that_is_elsewhere(
-    tmp_path: Path, module: dict[str, str], message: str
-) -> None:
-    source = write(tmp_path / "source", Folder())
-    first, *others = read_json(source / "modules.json")
-    write_json(source / "modules.json", [first | module, *others])
-    with pytest.raises(InputError) as error:
-        fetch_base_model(f"path:{source}", tmp_path / "model", folder_digest(source))
-    assert str(error.value) == f"path:{source}: {message}"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (Folder(modules=("Transformer", "Pooling", "Dense")), f"{MODULES} sentence_transformers.models.Dense"),
-        (Folder(modules=("Transformer", "Pooling", "CNN", "Normalize")), f"{MODULES} sentence_transformers.models.CNN"),
-        (
-            Folder(pooling={"pooling_mode_weightedmean_tokens": True}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found weightedmean",
-        ),
-        (
-            Folder(pooling={"pooling_mode": "lasttoken"}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found lasttoken",
-        ),
-        (
-            Folder(pooling={"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found cls and mean",
-        ),
-        (Folder(pooling=None), "modules.json: expected its pooling in 1_Pooling/config.json, found none there"),
-    ],
-)
-def test_read_sentence_encoder_refuses_by_name(tmp_path: Path, settings: Folder, message: str) -> None:
-    with pytest.raises(InputError) as error:
-        fetched(tmp_path, settings)
-    assert str(error.value) == f"path:{tmp_path}/source: {message}"
-    assert not (tmp_path / "model").exists()

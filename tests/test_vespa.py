@@ -21,6 +21,7 @@ from ranker.serving.ranker import Ranker
 from ranker.vespa.pack import pack
 from ranker.vespa.package import kept_by_tokenizer, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
+from tests.factories import refusal
 
 SETTINGS = QuerySettings("en", 100, 5000)
 
@@ -243,8 +244,7 @@ def test_query_body() -> None:
 
 @pytest.mark.parametrize("text", ["", "  ", "...", "-", "!!!", "“ ”", "\u0007", "\u00ad\u200b", "+ = <"])
 def test_query_body_refuses_text_with_nothing_to_search_for(text: str) -> None:
-    with pytest.raises(InputError, match="query: expected a letter, a digit or a symbol to search for, found"):
-        query_body(text, SETTINGS)
+    assert "query: expected a letter, a digit or a symbol to search for, found" in refusal(query_body, text, SETTINGS)
 
 
 def test_query_body_drops_what_the_feed_drops() -> None:
@@ -258,13 +258,11 @@ def test_query_body_takes_text_of_one_word(text: str) -> None:
 
 @pytest.mark.parametrize("hits", [0, -1, 401])
 def test_query_body_refuses_hits_that_vespa_refuses(hits: int) -> None:
-    with pytest.raises(InputError, match=f"--hits: expected 1 to 400, Vespa's maxHits, found {hits}"):
-        query_body("bats", SETTINGS, hits)
+    assert f"--hits: expected 1 to 400, Vespa's maxHits, found {hits}" in refusal(query_body, "bats", SETTINGS, hits)
 
 
 def test_query_body_refuses_what_is_not_utf8() -> None:
-    with pytest.raises(InputError, match="query: expected UTF-8, found '.udcff'"):
-        query_body("\udcff", SETTINGS)
+    assert r"query: expected UTF-8, found '\udcff'" in refusal(query_body, "\udcff", SETTINGS)
 
 
 def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: Path) -> None:
@@ -273,5 +271,4 @@ def test_read_settings_are_the_packages(packages: dict[Model, Path], tmp_path: P
         read_settings(tmp_path)
     for spoilt in ("[]", "{", '{"language": "en"}'):
         (tmp_path / "query-settings.json").write_text(spoilt)
-        with pytest.raises(InputError, match="query-settings.json: expected settings as stage package writes them"):
-            read_settings(tmp_path)
+        assert "query-settings.json: expected settings as stage package writes them" in refusal(read_settings, tmp_path)
