@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ranker.base.base_model import folder_digest
 from ranker.common.files import sha256
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.fetch import download
@@ -103,12 +102,6 @@ def test_base_model_refuses_one(folder: Path, name: str) -> None:
     spoil()
     set_base_model(folder, Path("model"))
     refused(folder, "base_model: path:model", message)
-
-
-def test_base_model_refuses_one_of_another_digest(folder: Path) -> None:
-    set_params(folder, fetch__base_sha256=f'"{"0" * 64}"')
-    expected = f"fetch.base_sha256: expected {'0' * 64}, found {folder_digest(Path('model'))}"
-    refused(folder, "base_model: path:model", expected)
 
 
 def test_fetch_refuses_an_archive_of_another_digest(folder: Path) -> None:

@@ -16,9 +16,7 @@ from ranker.contract.layout import lay_out
 from ranker.model.cross_encoder import (
     CrossEncoder,
     initial_model,
-    load_checkpoint,
     new_classifier,
-    save_model,
     set_trainable,
 )
 from ranker.model.segment_cosine import BertForSegmentCosine
@@ -100,16 +98,6 @@ def test_new_classifier_refuses_weights_that_do_not_fit(
 
 def test_new_classifier_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
     assert f"{tmp_path}: expected a BERT that transformers can load, found: " in refusal(new_classifier, tmp_path, 7)
-
-
-def test_load_checkpoint_gives_back_what_save_model_wrote(base_model: Path, tmp_path: Path) -> None:
-    model = new_classifier(base_model, 7)
-    save_model(model, base_model, tmp_path)
-    again = load_checkpoint(tmp_path)
-    assert not again.training
-    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(model).items())
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        assert (tmp_path / name).read_bytes() == (base_model / name).read_bytes()
 
 
 @pytest.mark.parametrize(

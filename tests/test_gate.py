@@ -53,19 +53,6 @@ def worst_of(tried: dict[str, Any]) -> float:
     return max(tried[way]["score difference"] for way in WAYS)
 
 
-def test_gate_takes_the_first_scheme_that_passes(
-    model: BertForSequenceClassification, prepared: onnx.ModelProto, encoder_folder: Path, sample: Judged
-) -> None:
-    tried: Any
-    (tried,) = gate(model, prepared, encoder_folder, sample, PARAMS.export, LOOSE)
-    assert (tried["scheme"], tried["passed"], tried["left_out"]) == ("U8S8", True, [])
-    ranker = Ranker(encoder_folder, "int8", trusted=True)
-    assert {way: tried[way] for way in WAYS} == compare_ways(ranker, dict.fromkeys(WAYS, sample))
-    assert tried["one by one"]["score difference"] > 0  # it is another model
-    quantise(prepared, SCHEMES[0], encoder_folder / "again.onnx", PARAMS.export)
-    assert (encoder_folder / "again.onnx").read_bytes() == (encoder_folder / "model.int8.onnx").read_bytes()
-
-
 @pytest.fixture(scope="module")
 def all_measured(
     base_model: Path,

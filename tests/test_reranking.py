@@ -119,17 +119,6 @@ def test_judged_is_a_share_of_what_was_found() -> None:
     assert mean_measures(measured["first_stage"])["Judged@10"] == 1.0
 
 
-def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
-    judged = make_judged({"1": {"c": 1}})
-    hits = make_hits({"1": "abc"}, [1.0, 2.0, 9.0], [1.0, 9.0, 2.0])
-    for depth, reciprocal in ((2, 1 / 3), (3, 1.0)):
-        measured = measure_hits(judged, hits, depth)
-        assert measured["cross_encoder"]["RR@10"].item() == pytest.approx(reciprocal)
-        assert measured["perfect"]["RR@10"].item() == pytest.approx(reciprocal)
-        assert measured["base_cosine"]["RR@10"].item() == pytest.approx(1 / 3 if depth == 2 else 1 / 2)
-        assert list(measured["perfect"])[-2:] == [f"R@{depth}", "Judged@10"]
-
-
 def test_compare_hits_leaves_the_ceiling_out() -> None:
     """The perfect order cannot be deployed, so it is compared with no system."""
     judged = make_judged({str(query): {"a": 0, "b": 1, "lost": 1} for query in range(9)})
@@ -180,15 +169,6 @@ def test_orders_has_every_system_that_scored_the_hits() -> None:
     found = measure_hits(judged, hits.assign(bi_encoder=[1.0, 2.0]), 2)
     assert list(found) == ["cross_encoder", "bi_encoder", "base_cosine", "first_stage", "perfect"]
     assert [found[name]["RR@10"].item() for name in ("cross_encoder", "bi_encoder")] == [0.5, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("count", "depths"), [(1, [0, 1]), (10, [0, 10]), (60, [0, 10, 20, 50, 60]), (200, [0, 10, 20, 50, 100, 200])]
-)
-def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) -> None:
-    rows = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:03}" for i in range(count)]})
-    hits = rows.assign(rank=np.arange(1, count + 1), cross_encoder=0.0, base_cosine=0.0)
-    assert depth_curve(make_judged({"1": {"d000": 1}}), [hits])["depth"].tolist() == depths
 
 
 def gains(*values: float, low: float = 0.01) -> pd.DataFrame:

@@ -145,11 +145,6 @@ def test_take_files_refuses_more_than_a_file_may_have(
     refuses("b.csv: expected at most 4 bytes, found more", str(archive), destination)
 
 
-def test_take_files_refuses_another_digest(folder: Path, archive: Path, destination: Path) -> None:
-    refuses(f"expected sha256 {'f' * 64}, found {sha256(archive)}", str(archive), destination, "f" * 64)
-    refuses("fetch.sha256: expected none of a folder, whose files DVC watches", str(folder), destination, "f" * 64)
-
-
 def serve(server: HTTPServer, archive: Path, **headers: str) -> str:
     server.expect_request("/mine.zip").respond_with_data(archive.read_bytes(), headers=headers)
     return server.url_for("/mine.zip")
