@@ -49,6 +49,15 @@ def test_bm25_scores_are_in_the_order_of_the_pairs() -> None:
     assert first == second > 0
 
 
+def test_bm25_is_the_sum_over_fields_of_a_pairs_document() -> None:
+    """By hand: the word is in one title and in two texts of two words each; each field has its own statistics."""
+    asked = queries("masks")
+    texts = documents("Masks", "Bats", "Masks").assign(text=["Of wards", "Masks indoors", "Masks outdoors"])
+    once = log(1 + 1.5 / 2.5)  # in each field, whose texts are of one length and of which two of three have it
+    found = bm25_scores(all_pairs(asked, texts), asked, texts, "en")
+    assert found.tolist() == pytest.approx([once, once, 2 * once], abs=1e-6)
+
+
 def test_cosine_scores_are_of_the_pairs_own_texts() -> None:
     own_queries = Embeddings({"2": 0, "1": 1}, np.array([[0, 1], [1, 0]], dtype=np.float32))
     own_documents = Embeddings({"a": 0, "b": 1}, np.array([[0.6, 0.8], [1, 0]], dtype=np.float32))
