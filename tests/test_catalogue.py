@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import ir_datasets
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_datasets.formats import TrecSubQrel
 
@@ -91,6 +91,7 @@ class Catalogue:
 texts = st.text(st.sampled_from("ab ,;\"'\r\n\t\0\x0b\x0c\x1c\x85\u2028\u2029\ufeff\xe9"), max_size=8)
 
 
+@settings(max_examples=40)
 @given(st.lists(texts.filter(str.strip), min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=4))
 def test_join_reads_every_text_that_fetch_catalogue_writes(queries: list[str], titles: list[str]) -> None:
     """Texts have line ends of all kinds, quotes, byte order marks, and NUL."""
