@@ -20,37 +20,20 @@ FIGURES: Figures = {
 MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
 
 
-@pytest.mark.parametrize(
-    ("figures", "bounds", "expected"),
-    [
-        (FIGURES, (32_000_000, 100, 575, 5000), []),
-        (
-            FIGURES,
-            (32_100_000, 100, 500, 560),
-            [
-                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
-                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
-            ],
-        ),
-        (
-            FIGURES,
-            (91_000_000, 100, 1, 1),
-            [
-                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
-                "python -m bench.studies.vespa measures what reranking takes"
-            ],
-        ),
-        (
-            None,
-            (32_000_000, 100, 1, 1),
-            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
-        ),
-    ],
-)
-def test_misfits_say_what_does_not_fit(
-    figures: Figures | None, bounds: tuple[int, int, int, int], expected: list[str]
-) -> None:
-    assert list(misfits(figures, *bounds)) == expected
+MEASURE = "python -m bench.studies.vespa measures what reranking takes"
+TOO_LITTLE = [
+    f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
+    f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+]
+OTHER = f"bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; {MEASURE}"
+
+
+def test_misfits_say_what_does_not_fit() -> None:
+    """By the size of the model in bytes, the number of hits, and the milliseconds of latency and timeout."""
+    assert list(misfits(FIGURES, 32_000_000, 100, 575, 5000)) == []
+    assert list(misfits(FIGURES, 32_100_000, 100, 500, 560)) == TOO_LITTLE
+    assert list(misfits(FIGURES, 91_000_000, 100, 1, 1)) == [OTHER]
+    assert list(misfits(None, 32_000_000, 100, 1, 1)) == [f"bench/results/vespa.json: none; {MEASURE}"]
 
 
 def test_ms_per_hit_are_of_a_model_of_this_size() -> None:

@@ -58,28 +58,19 @@ def test_every_parameter_has_a_comment() -> None:
     assert bare == []
 
 
+FIVE = {"crossval__folds": "[0, 1, 2, 3, 4]"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({}, "crossval.folds: expected each of split.folds ([0, 1, 2, 3, 4]), found []"),
-        (
-            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__by": "pair"},
-            "split.by: expected query, because cross-validation",
-        ),
-        (
-            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__folds": 4},
-            "expected each of split.folds ([0, 1, 2, 3]), found",
-        ),
-        (
-            {"crossval__folds": "[0, 1, 2, 3, 4]", "split__held_out": "test"},
-            "split.held_out: expected a fold or none, because cross-validation holds out each fold in turn, found test",
-        ),
+        (FIVE | {"split__by": "pair"}, "split.by: expected query, because cross-validation"),
+        (FIVE | {"split__folds": 4}, "expected each of split.folds ([0, 1, 2, 3]), found"),
+        (FIVE | {"split__held_out": "test"}, "cross-validation holds out each fold in turn, found test"),
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
-        (
-            {"crossval__folds": "[0, 1, 2, 3, 4]", "first_stage__retriever": "bi_encoder"},
-            "first_stage.retriever: expected an untrained first stage, because cross-validation reorders",
-        ),
+        (FIVE | {"first_stage__retriever": "bi_encoder"}, "first_stage.retriever: expected an untrained first stage"),
         ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],
 )

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.factories import Run
-from tests.pipeline import STAGES
 
 COLUMNS = 160
 TRIAL = "trial"
@@ -53,13 +52,3 @@ def test_dvc_pull_brings_back_every_output(remote: Path, run: Run, tmp_path: Pat
     run(f"git clone -q {remote} {clone} && cd {clone} && dvc pull", tmp_path)
     assert "up to date" in run("dvc status", clone).stdout
     assert (clone / "models/ranker/model.onnx").is_file()
-
-
-def test_dvc_exp_apply_gives_what_was_tried(remote: Path, run: Run) -> None:
-    try:
-        run(f"dvc exp apply {TRIAL}", remote)
-        assert "rerank_count: 7 " in (remote / "params.yaml").read_text()
-        changed = run("dvc status", remote).stdout
-        assert {stage for stage in STAGES if f"{stage}:" in changed.splitlines()} == {"evaluate", "report"}
-    finally:
-        run("git checkout -q . && dvc checkout", remote)
