@@ -74,12 +74,6 @@ def test_ranking_measures_refuse_scores_that_are_not_finite(score: float) -> Non
         ranking_measures(RUN, np.array([1.0, 2, 3, score, 5, 6]))
 
 
-def test_mean_measures_are_over_queries() -> None:
-    found = mean_measures(ranking_measures(RUN, falling(RUN)))
-    assert list(found) == list(MEASURES)
-    assert found["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
-
-
 def mean_over_orders(grades: list[tuple[int, ...]], min_relevant_grade: int) -> dict[str, float]:
     """Means of `ranking_measures` over orders, each order as its own query."""
     run = make_run({str(number): list(order) for number, order in enumerate(grades)}, min_relevant_grade)
