@@ -26,9 +26,9 @@ SAYS = {
 
 @pytest.fixture(scope="module")
 def remote(project: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
-    """The project with a default remote, to which everything was pushed."""
-    run(f"dvc remote add --default there {tmp_path_factory.mktemp('remote')}", project)
-    run("git commit -qam remote && dvc push", project)
+    """The project with a default remote that has everything."""
+    there = tmp_path_factory.mktemp("remote")
+    run(f"dvc remote add --default there {there} && git commit -qam remote && cp -r .dvc/cache/files {there}", project)
     return project
 
 
