@@ -25,10 +25,11 @@ from ranker.base.base_model import fetch_base_model, folder_digest
 from ranker.base.sentence_encoder import MODULES, POOLING
 from ranker.common.files import sha256, write_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
+from ranker.project import paths
 from tests.browser import Browser, browser
-from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params, write_encoder
+from tests.factories import PARAMS, POSITIONS, SAMPLE, Run, set_base_model, set_params, start_project, write_encoder
 from tests.factories import ROOT as ROOT
-from tests.pipeline import recorded
+from tests.pipeline import outputs, recorded
 from tests.readme import command
 
 if TYPE_CHECKING:  # imports that take seconds and that only some test files need
@@ -229,6 +230,15 @@ def encoder_folder(base_model: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def bare(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a project's folder in which stage base_model alone has run."""
+    monkeypatch.chdir(tmp_path)
+    start_project(tmp_path)
+    paths.BASE_MODEL.symlink_to(fetched_model)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Run a command line in a folder with this Python first on the PATH; return its output."""
@@ -304,7 +314,18 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def clean(project: Path, run: Run) -> Path:
-    """Restore the project to its last commit."""
-    run("git checkout -q . && dvc checkout -q --force dvc.yaml", project)
+def copy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a copy of the scratch repository, made for one test without DVC's cache."""
+    left_behind = shutil.ignore_patterns(".dvc")
+    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True, ignore=left_behind))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+@pytest.fixture
+def clean(project: Path, repository: Path, run: Run) -> Path:
+    """Restore the project to its last commit; DVC's checkout takes seconds, so it runs where an output has changed."""
+    run("git checkout -q .", project)
+    if outputs(project) != outputs(repository):
+        run("dvc checkout -q --force dvc.yaml", project)
     return project

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from ranker.base.base_model import folder_digest
+from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.document import whole_text
 from ranker.contract.layout import Layout, contract
@@ -112,6 +113,13 @@ def set_base_model(folder: Path, base_model: Path) -> None:
     set_params(folder, fetch__base_model=f"path:{base_model}", fetch__base_sha256=folder_digest(base_model))
 
 
+def start_project(folder: Path) -> None:
+    """Copy to a folder the files that stages read beside their dependencies."""
+    (folder / "data").mkdir()
+    for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
+        shutil.copyfile(ROOT / name, folder / name)
+
+
 def run_module(name: str, *arguments: str) -> str | int | None:
     """Run `python -m NAME ARGUMENTS` in this process; return 0, or the line printed before exit status 1."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
@@ -119,6 +127,20 @@ def run_module(name: str, *arguments: str) -> str | int | None:
         patch.delitem(sys.modules, name, raising=False)
         runpy.run_module(name, run_name="__main__")
     return stopped.value.code
+
+
+def run_stages(*stages: str) -> None:
+    """Run stages one after the other in this process; each must succeed."""
+    for stage in stages:
+        assert run_module(f"stages.{stage}") == 0, stage
+
+
+def refusal(call: Callable[..., object], *arguments: object, **named: object) -> str:
+    """The one line of the InputError that a call raises."""
+    with pytest.raises(InputError) as error:
+        call(*arguments, **named)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def weights(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:

@@ -88,8 +88,10 @@ TABLE: dict[str, tuple[str | bytes, str]] = {
     "a column missing": (CSV.replace("label,", ""), "expected column label once, found it 0 times among: document_id, query_id, title-full"),
     "a column renamed": (CSV.replace("title-full", "title"), "expected column title-full once, found it 0 times among: document_id, query_id, label, title"),
     "a column twice": (CSV.replace("query_id,label", "label,label"), "expected column query_id once, found it 0 times among: document_id, label, label, title-full"),
+    "label twice": (CSV.replace("title-full", "label"), "expected column label once, found it 2 times among: document_id, query_id, label, label"),
     "semicolons": (CSV.replace(",", ";"), "expected column document_id once, found it 0 times among: document_id;query_id;label;title-full"),
     "a cell too few": (row("x", "1", "1"), "line 4: expected 4 cells, found 3"),
+    "a cell too many after an empty line": (row("x", "1", "1", "Masks", " gloves").replace("x,", "\nx,"), "line 5: expected 4 cells, found 5"),
     "a cell too many": (row("x", "1", "1", "Masks", " gloves"), "line 4: expected 4 cells, found 5"),
     "a quote never closed": (row("x", "1", "1", '"Masks'), "line 4: expected CSV, found:"),
     "a quote in the middle": (row("x", "1", "1", '"Masks" again'), "line 4: expected CSV, found:"),
@@ -99,6 +101,8 @@ TABLE: dict[str, tuple[str | bytes, str]] = {
     "no document_id": (row(" ", "1", "1", "Masks"), "line 4: expected a document_id, found ' '"),
     "no query_id": (row("x", "", "1", "Masks"), "line 4: expected a query_id, found ''"),
     "label a word": (row("x", "1", "high", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as grade, found 'high'"),
+    "label a word below a title of two lines": (row("x", "1", "high", "Masks").replace("Bats 1", '"Bats\n1"'), "line 5 (query_id '1', document_id 'x'): expected a whole number as grade, found 'high'"),
+    "label of other digits": (row("x", "1", "\u0661", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as grade, found '\u0661'"),
     "label fractional": (row("x", "1", "0.5", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as grade, found '0.5'"),
     "label with a comma": (row("x", "1", '"1,0"', "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as grade, found '1,0'"),
     "label NaN": (row("x", "1", "nan", "Masks"), "line 4 (query_id '1', document_id 'x'): expected a whole number as grade, found 'nan'"),
@@ -140,6 +144,20 @@ def only_pickled_weights() -> None:
     Path("model/model.safetensors").rename("model/pytorch_model.bin")
 
 
+POOLING = Path("model/1_Pooling/config.json")
+
+
+def change_modules(**values: str) -> None:
+    """Change the first of the model's modules."""
+    first, *others = json.loads(Path("model/modules.json").read_text())
+    write_json(Path("model/modules.json"), [first | values, *others])
+
+
+def only_vocabulary(content: bytes) -> None:
+    Path("model/tokenizer.json").unlink()
+    Path("model/vocab.txt").write_bytes(content)
+
+
 # fmt: off
 MODEL: dict[str, tuple[Callable[[], Any], str]] = {
     "no folder": (lambda: shutil.rmtree("model"), "expected config.json, found none of what is needed"),
@@ -153,6 +171,24 @@ MODEL: dict[str, tuple[Callable[[], Any], str]] = {
     "one token type": (lambda: change_config(type_vocab_size=1), "config.json: type_vocab_size: expected greater than or equal to 2, found 1"),
     "other layers than weights": (lambda: change_config(num_hidden_layers=3), "model.safetensors: expected 3 layers, found 2"),
     "other width than weights": (lambda: change_config(hidden_size=48), "model.safetensors: expected embeddings.word_embeddings.weight of shape [1500, 48], found [1500, 32]"),
+    "config a list": (lambda: Path("model/config.json").write_text("[]"), "config.json: expected a JSON object, found list"),
+    "token types null": (lambda: change_config(type_vocab_size=None), "config.json: type_vocab_size: expected a valid integer, found None"),
+    "width a string": (lambda: change_config(hidden_size="32"), "config.json: hidden_size: expected a valid integer, found '32'"),
+    "relative positions": (lambda: change_config(position_embedding_type="relative_key"), "config.json: position_embedding_type: expected 'absolute', found 'relative_key'"),
+    "a decoder": (lambda: change_config(is_decoder=True), "config.json: is_decoder: expected False, found True"),
+    "code of its own": (lambda: change_config(auto_map={"AutoModel": "own.Bert"}), "config.json: auto_map: expected transformers' own BERT, found code of its own, own.Bert"),
+    "more tokens than weights": (lambda: write_json(Path("model/added_tokens.json"), {"covid-19": 1500}), "tokenizer.json: expected ids below 1500, found 1500"),
+    "a vocabulary of more words than weights": (lambda: only_vocabulary(b"\n".join([b"[PAD]", b"[UNK]", b"[CLS]", b"[SEP]", *[b"a"] * 2000])), "tokenizer.json: expected ids below 1500, found 2003"),
+    "a vocabulary that is no text": (lambda: only_vocabulary(b"\xff\xfe"), "tokenizer: expected one that transformers can load, found:"),
+    "weights of no safetensors": (lambda: Path("model/model.safetensors").write_text("{}"), "model.safetensors: expected safetensors, found:"),
+    "modules an object": (lambda: Path("model/modules.json").write_text("{}"), "modules.json: expected a JSON array, found dict"),
+    "a dense layer": (lambda: change_modules(type="sentence_transformers.models.Dense"), "modules.json: expected modules of Transformer, Pooling, Normalize, found sentence_transformers.models.Dense"),
+    "a module of its own": (lambda: change_modules(type="custom_st.Transformer"), "modules.json: expected modules of Transformer, Pooling, Normalize, found custom_st.Transformer"),
+    "a model in another folder": (lambda: change_modules(path="0_Transformer"), "modules.json: expected its model beside it, found it in 0_Transformer"),
+    "pooling by weights": (lambda: write_json(POOLING, {"pooling_mode_weightedmean_tokens": True}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found weightedmean"),
+    "pooling of the last token": (lambda: write_json(POOLING, {"pooling_mode": "lasttoken"}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found lasttoken"),
+    "two poolings": (lambda: write_json(POOLING, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}), "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found cls and mean"),
+    "no pooling": (POOLING.unlink, "modules.json: expected its pooling in 1_Pooling/config.json, found none there"),
     "tokenizer malformed": (lambda: Path("model/tokenizer.json").write_text("[]"), "tokenizer: expected one that transformers can load, found:"),
     "no [UNK]": (lambda: rename_token("[UNK]", "[OTHER]"), "tokenizer.json: expected [UNK] in the vocabulary, found none"),
     "no [SEP]": (lambda: rename_token("[SEP]", "[OTHER]"), "tokenizer_config.json: expected a sep_token that tokenizer.json knows, found '[SEP]'"),
@@ -202,6 +238,32 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "version of two parts": ({"export__version": "1.0"}, "export.version: expected a valid string, found 1.0"),
     "a name with capitals": ({"export__name": "Ranker"}, "export.name: expected a small letter, then small letters, digits and hyphens, found 'Ranker'"),
     "rerank_count 0": ({"vespa__rerank_count": "0"}, "vespa.rerank_count: expected greater than or equal to 1, found 0"),
+    "topics in a folder": ({"fetch__topics": "a/b.xml"}, "fetch.topics: expected a file's name without a folder, found 'a/b.xml'"),
+    "a blank source": ({"fetch__folder": '" "'}, "fetch.folder: expected a folder, an archive or its URL, found ' '"),
+    "a grade twice": ({"join__grades": "[0, 1, 1]"}, "join.grades: expected each once, and one of at least min_relevant_grade (1), found [0, 1, 1]"),
+    "no grade that is relevant": ({"join__grades": "[0, 1]", "join__min_relevant_grade": "2"}, "join.grades: expected each once, and one of at least min_relevant_grade (2), found [0, 1]"),
+    "held_out below 0": ({"split__held_out": "-1"}, "split.held_out: expected a fold, none or a split's name, found -1"),
+    "held_out without a value": ({"split__held_out": ""}, "split.held_out: expected a valid string or integer, found None (and 1 more)"),
+    "held_out an empty string": ({"split__held_out": '""'}, "split.held_out: expected a fold, none or a split's name, found ''"),
+    "a named split by pair": ({"split__held_out": "test", "split__by": "pair"}, "split.held_out: expected a fold or none where by is pair, found test"),
+    "a retriever that is not known": ({"first_stage__retriever": "splade"}, "first_stage.retriever: expected 'bm25', 'cosine', 'fusion', 'bi_encoder' or 'run', found 'splade'"),
+    "a run without a file": ({"first_stage__retriever": "run"}, "first_stage.run: expected a file's name in data/runs, because first_stage.retriever is run, found ''"),
+    "a run in another folder": ({"first_stage__retriever": "run", "first_stage__run": "../mine"}, "first_stage.run: expected a file's name in data/runs, because first_stage.retriever is run, found '../mine'"),
+    "a language's name": ({"first_stage__language": "English"}, "first_stage.language: expected a language's tag, such as en or zh-hans, found 'English'"),
+    "a language with a quote": ({"first_stage__language": "'en\"'"}, "first_stage.language: expected a language's tag, such as en or zh-hans, found 'en\"'"),
+    "first_stage.depth 9": ({"first_stage__depth": "9"}, "first_stage.depth: expected greater than or equal to 10, found 9"),
+    "fewer hits than ranks to mine": ({"first_stage__depth": "10"}, "negatives.from_rank: expected at most first_stage.depth (10), found 11"),
+    "from_rank 0": ({"negatives__from_rank": "0"}, "negatives.from_rank: expected greater than or equal to 1, found 0"),
+    "per_positive below 0": ({"negatives__per_positive": "-1"}, "negatives.per_positive: expected greater than or equal to 0, found -1"),
+    "learning rate 0": ({"train__learning_rate": "0"}, "train.learning_rate: expected greater than 0, found 0"),
+    "epochs in quotes": ({"train__epochs": '"3"'}, "train.epochs: expected a valid integer, found '3'"),
+    "targets that are not known": ({"train__targets": "ranks"}, "train.targets: expected 'graded' or 'binary', found 'ranks'"),
+    "a head that is not known": ({"train__head": "pooler"}, "train.head: expected 'cosine' or 'classifier', found 'pooler'"),
+    "version of two parts in quotes": ({"export__version": '"1.0"'}, "export.version: expected MAJOR.MINOR.PATCH, found '1.0'"),
+    "rerank_count beyond the first stage": ({"vespa__rerank_count": "201"}, "vespa.rerank_count: expected at most first_stage.depth (200), because evaluation reranks those hits, found 201"),
+    "a model that is not known": ({"vespa__model": "int4"}, "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
+    "timeout_ms 0": ({"vespa__timeout_ms": "0"}, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
+    "latency_ms 0": ({"vespa__latency_ms": "0"}, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
     "a seed twice": ({"crossval__seeds": "[13, 13]"}, "crossval.seeds: expected each once, found [13, 13]"),
 }
 # fmt: on
@@ -214,6 +276,8 @@ WHOLE: dict[str, tuple[Callable[[str], str], str]] = {
     "not YAML": (lambda text: "fetch: [\n", "expected YAML in UTF-8, found:"),
     "a typo": (lambda text: text.replace("epochs:", "epoch:"), "train.epochs: expected a value, found none (and 1 more)"),
     "a section missing": (lambda text: re.sub(r"(?m)^join:\n(?:  .*\n)+", "", text), "fetch: params.yaml: join: expected a value, found none"),
+    "a parameter more": (lambda text: text.replace("  epochs:", "  epoch: 3\n  epochs:"), "train.epoch: no such parameter"),
+    "a language for Vespa alone": (lambda text: text.replace("vespa:\n", "vespa:\n  language: de\n"), "vespa.language: no such parameter"),
     "a section more": (lambda text: text + "trian:\n  epochs: 2\n", "trian: no such parameter"),
     "a tag that makes objects": (lambda text: text.replace("epochs: 2", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found:"),
 }

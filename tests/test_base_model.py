@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,12 @@ import huggingface_hub
 import pytest
 from pytest_httpserver import HTTPServer
 from tokenizers import Tokenizer
-from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from ranker.base.base_model import FILES, fetch_base_model, folder_digest
 from ranker.common.errors import InputError
-from ranker.common.files import sha256, write_json
+from ranker.common.files import sha256
 from ranker.contract.tokens import load_layout, load_tokenizer, tokenize
-from tests.factories import PARAMS
+from tests.factories import PARAMS, refusal
 from tests.hub import REVISION, serve_model
 
 
@@ -70,16 +70,14 @@ def test_fetch_base_model_prints_the_digest_that_is_missing_or_wrong(source: Pat
     """One line is ready to paste and then accepted; if the folder changes later, it is refused."""
     found, destination = folder_digest(source), tmp_path / "model"
     where = f"path:{source}: fetch.base_sha256: expected"
-    with pytest.raises(InputError) as missing:
-        fetch_base_model(f"path:{source}", destination, "")
+    missing = refusal(fetch_base_model, f"path:{source}", destination, "")
     why = "its digest, because DVC cannot watch what a name stands for"
-    assert str(missing.value) == f"{where} {why}, found {found}"
+    assert missing == f"{where} {why}, found {found}"
     fetch_base_model(f"path:{source}", destination, found)
     before = names(destination)
     (source / "tokenizer_config.json").write_text((source / "tokenizer_config.json").read_text() + "\n")
-    with pytest.raises(InputError) as wrong:
-        fetch_base_model(f"path:{source}", destination, found)
-    assert str(wrong.value) == f"{where} {found}, found {folder_digest(source)}"
+    wrong = refusal(fetch_base_model, f"path:{source}", destination, found)
+    assert wrong == f"{where} {found}, found {folder_digest(source)}"
     assert names(destination) == before == WHOLE
 
 
@@ -101,14 +99,6 @@ def test_fetch_base_model_lets_no_text_spell_a_special_token(source: Path, tmp_p
     assert plain.padding is None
     ordinary = "Survival of the virus on steel & glass, 2020"
     assert tokenize(plain, [ordinary]) == tokenize(load_tokenizer(source), [ordinary])
-
-
-def _split_at_spaces(source: Path) -> None:
-    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = None, WhitespaceSplit()
-    tokenizer.save(str(source / "tokenizer.json"))
-    config = json.loads((source / "tokenizer_config.json").read_text())  # BERT's own class would not read the file
-    write_json(source / "tokenizer_config.json", config | {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 
 def test_fetch_base_model_from_a_package_runs_none_of_its_code(
@@ -200,85 +190,6 @@ def test_fetch_base_model_refuses_more_than_a_file_may_have(
     monkeypatch.setattr("ranker.base.base_model.MAX_BYTES", 100_000)
     size = (source / "model.safetensors").stat().st_size
     message = f"found: model.safetensors of {size} bytes, and at most 100000 were expected$"
-    with pytest.raises(InputError, match=message):
-        fetch_base_model(f"hub:google/tiny@{REVISION}", tmp_path / "model", "0" * 64)
+    assert re.search(message, refusal(fetch_base_model, f"hub:google/tiny@{REVISION}", tmp_path / "model", "0" * 64))
     assert {request.method for request, _ in hub.log if "/resolve/" in request.path} == {"HEAD"}
     assert not (tmp_path / "model").exists()
-
-
-def _change_config(source: Path, **values: object) -> None:
-    write_json(source / "config.json", json.loads((source / "config.json").read_text()) | values)
-
-
-def _change_vocabulary(source: Path, renamed: dict[str, str]) -> None:
-    text = (source / "tokenizer.json").read_text()
-    for old, new in renamed.items():
-        text = text.replace(f'"{old}"', f'"{new}"')
-    (source / "tokenizer.json").write_text(text)
-
-
-def _only_vocabulary(source: Path, vocabulary: bytes) -> None:
-    (source / "tokenizer.json").unlink()
-    (source / "vocab.txt").write_bytes(vocabulary)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda folder: (folder / "config.json").unlink(), "expected config.json, found 1_Pooling, model.safete"),
-        (
-            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-            "expected model.safetensors, found 1_Pooling, config.json, modules.json, tokenizer.json",
-        ),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "expected tokenizer.json or vocab.txt, found"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json: expected JSON, found"),
-        (lambda folder: (folder / "config.json").write_text("[]"), "config.json: expected a JSON object, found list"),
-        (lambda folder: _change_config(folder, model_type="distilbert"), "config.json: model_type: .* 'distilbert'"),
-        (lambda folder: _change_config(folder, type_vocab_size=1), "type_vocab_size: .* equal to 2, found 1"),
-        (lambda folder: _change_config(folder, type_vocab_size=None), "type_vocab_size: .* integer, found None"),
-        (lambda folder: _change_config(folder, hidden_size="32"), "hidden_size: .* integer, found '32'"),
-        (
-            lambda folder: _change_config(folder, position_embedding_type="relative_key"),
-            "config.json: position_embedding_type: expected 'absolute', found 'relative_key'",
-        ),
-        (lambda folder: _change_config(folder, is_decoder=True), "config.json: is_decoder: expected False, found True"),
-        (
-            lambda folder: _change_config(folder, auto_map={"AutoModel": "own.Bert"}),
-            "config.json: auto_map: expected transformers' own BERT, found code of its own, own.Bert",
-        ),
-        (
-            lambda folder: write_json(folder / "added_tokens.json", {"covid-19": 1500}),
-            "tokenizer.json: expected ids below 1500, found 1500",
-        ),
-        (lambda folder: _change_config(folder, hidden_size=64), "word_embeddings.weight of shape .*, found"),
-        (lambda folder: _change_config(folder, num_hidden_layers=4), "model.safetensors: expected 4 layers, found 2"),
-        (
-            lambda folder: (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1"),
-            "model.safetensors: expected the file, found Git LFS's pointer: git lfs pull",
-        ),
-        (lambda folder: (folder / "model.safetensors").write_text("{}"), "model.safetensors: expected safetensors"),
-        (lambda folder: (folder / "modules.json").write_text("{}"), "modules.json: expected a JSON array, found dict"),
-        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer: expected one that transformers can"),
-        (lambda folder: _change_vocabulary(folder, {"[UNK]": "[OTHER]"}), r"expected \[UNK\] in the vocabulary"),
-        (lambda folder: _change_vocabulary(folder, {"[SEP]": "[OTHER]"}), "expected a sep_token that tokenizer.json"),
-        (_split_at_spaces, "tokenizer.json: expected no text to give a special token, found id 0"),
-        (lambda folder: _only_vocabulary(folder, b"\xff\xfe"), "tokenizer: expected one that transformers can load"),
-        (
-            lambda folder: _only_vocabulary(
-                folder, b"\n".join([b"[PAD]", b"[UNK]", b"[CLS]", b"[SEP]"] + [b"a"] * 2000)
-            ),
-            "tokenizer.json: expected ids below [0-9]+, found 2003",
-        ),
-    ],
-)
-def test_fetch_base_model_refuses_unusable_models(source: Path, tmp_path: Path, spoil: object, message: str) -> None:
-    spoil(source)  # type: ignore[operator]
-    with pytest.raises(InputError, match=f"^path:{source}: .*{message}") as error:
-        fetch(source, tmp_path / "model")
-    assert "partial" not in str(error.value)
-    assert not (tmp_path / "model").exists()
-
-
-def test_fetch_base_model_names_a_package_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="package:no_such_package: expected an installed package, found none"):
-        fetch_base_model("package:no_such_package", tmp_path / "model", "0" * 64)

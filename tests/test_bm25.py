@@ -5,7 +5,6 @@ tests/engines/test_vespa_words.py compares the words with those of Vespa's own c
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from math import log
 
 import numpy as np
@@ -21,12 +20,6 @@ from stages.first_stage import say_unstemmed
 
 def asked(*texts: str) -> pd.DataFrame:
     return pd.DataFrame({"query_id": [str(i) for i in range(len(texts))], "query": texts})
-
-
-def ranked(query: str, documents: Sequence[tuple[str, ...]], language: str = "en") -> list[int]:
-    """Rows of the documents found, best first."""
-    scores = Bm25(asked(query), documents, language).scores("0")
-    return [int(row) for row in np.argsort(-scores, kind="stable") if scores[row] > 0]
 
 
 @pytest.mark.parametrize(
@@ -67,42 +60,6 @@ def test_characters_that_the_feed_drops_make_no_difference(text: str) -> None:
     (line,) = feed_lines([("a", text)])
     fed = json.loads(line)["fields"]["title"]
     assert analyser("en")(fed) == analyser("en")(text)
-
-
-@pytest.mark.parametrize(
-    ("query", "title", "other"),
-    [
-        ("vitamin D", "Vitamin D and masks", "Vitamin C and masks"),
-        ("type 2 diabetes", "Diabetes of type 2", "Diabetes of type 1"),
-        ("hepatitis B", "Hepatitis B in wards", "Hepatitis C in wards"),
-        ("coronavirus", "Corona\u00advirus of bats", "A virus of plants"),
-        ("sjogren syndrome", "Sjögren syndrome with a dry mouth", "Syndrome of dry eyes"),
-        ("Parkinson's disease", "The disease of Parkinson at home", "Nurse's rota"),
-    ],
-)
-def test_bm25_ranks_the_title_that_is_meant_first(query: str, title: str, other: str) -> None:
-    assert ranked(query, [(title,), (other,)])[0] == 0
-    assert ranked(query, [(other,), (title,)])[0] == 1
-
-
-def test_bm25_finds_german_words() -> None:
-    titles = [("Die Impfung eines Kindes",), ("Eine Schule am Fluss",), ("Die Behandlung der Grippe",)]
-    assert ranked("Impfungen bei Kindern", titles, "de") == [0]
-    assert ranked("Schulen", titles, "de") == [1]
-    assert ranked("Behandlungen", titles, "de") == [2]
-
-
-def test_a_title_of_the_word_is_above_a_text_that_has_it_thrice() -> None:
-    """The sum over fields decides; over the joined text, the second document would be first."""
-    documents = [
-        ("Masks", "Advice on masks and guests in winter for homes of older people"),
-        ("Protection of lungs", "Masks, and masks, and more masks for nurses, wards and guests"),
-        ("Bats", "Where bats live"),
-        ("Birds", "Where birds live"),
-        ("Fish", "Where fish live"),
-    ]
-    assert ranked("masks", documents) == [0, 1]
-    assert ranked("masks", [(" ".join(texts),) for texts in documents]) == [1, 0]
 
 
 WORDS = st.lists(st.sampled_from(["masks", "bats", "ward", "d", "2"]), max_size=6)  # no stemmer changes it

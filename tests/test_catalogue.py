@@ -1,10 +1,6 @@
-"""ranker.fetch.catalogue with a stand-in server of small topics, judgements and metadata, and join of its output."""
+"""ranker.fetch.catalogue of small data sets, and join of its output; test_pipeline_sources.py has a real one."""
 
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,65 +10,15 @@ from typing import Any, NamedTuple
 
 import ir_datasets
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ir_datasets.formats import TrecSubQrel
-from pytest_httpserver import HTTPServer
 
 from ranker.common.errors import InputError
 from ranker.data.beir import read_beir
 from ranker.data.join import Joined
 from ranker.fetch.catalogue import fetch_catalogue
-from tests.factories import ROOT, join_texts
-
-TOPICS = """<?xml version="1.0"?><topics task="COVIDSearch">
-<topic number="1"><query>coronavirus origin</query><question>what is it?</question><narrative>n</narrative></topic>
-<topic number="2"><query>masks &amp; distance</query><question>what?</question><narrative>n</narrative></topic>
-</topics>"""
-QRELS = "1 4.5 aaaaaaaa 2\n1 4 bbbbbbbb -1\n2 5 aaaaaaaa 0\n2 5 cccccccc 1\n2 5 notthere 1\n"
-METADATA = (
-    "cord_uid,sha,source_x,title,doi,pmcid,publish_time,abstract\n"
-    'aaaaaaaa,,PMC,"Bats, again",,,2020,x\nbbbbbbbb,,PMC,Pigs,,,2020,x\ncccccccc,,PMC,Masks,,,2020,x\n'
-)
-
-# Points ir_datasets' own list of downloads at the stand-in, then runs stage fetch.
-FETCH = """
-import json, sys
-from pathlib import Path
-import ir_datasets
-from ir_datasets.datasets import cord19
-known = ir_datasets.util.DownloadConfig.contents()["cord19"]
-for name, (url, md5) in json.loads(sys.argv[1]).items():
-    known[name] |= {"url": url, "expected_md5": md5, "size_hint": 100, "irds_mirror": False}
-for name in [name for name in ir_datasets.registry._registered if name.startswith("cord19")]:
-    del ir_datasets.registry._registered[name]
-cord19._init()
-from ranker.common.errors import run_stage
-from ranker.common.errors import InputError
-from ranker.data.beir import read_beir
-from ranker.fetch.catalogue import fetch_catalogue
-run_stage("fetch", lambda: fetch_catalogue("cord19/trec-covid", "title", Path("raw")))
-"""
-
-
-def fetch(
-    server: HTTPServer, folder: Path, spoil: str = "", qrels: str = QRELS, metadata: str = METADATA
-) -> "subprocess.CompletedProcess[str]":
-    sources = {}
-    for name, text in {
-        "trec-covid/queries": TOPICS,
-        "trec-covid/qrels": qrels,
-        "docs/2020-07-16/metadata": metadata,
-    }.items():
-        server.expect_request(f"/{name}").respond_with_data(text + ("spoilt" if name == spoil else ""))
-        sources[name] = (server.url_for(f"/{name}"), hashlib.md5(text.encode()).hexdigest())
-    return subprocess.run(
-        [sys.executable, "-c", FETCH, json.dumps(sources)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "IR_DATASETS_HOME": str(folder / "home")},
-        capture_output=True,
-        text=True,
-    )
+from tests.factories import join_texts
 
 
 def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
@@ -82,49 +28,6 @@ def joined(folder: Path) -> tuple[Joined, dict[str, str]]:
 
 def dropped(found: Joined) -> dict[str, int]:
     return {name: count for name, count in found.counts["dropped"].items() if count}
-
-
-def test_fetch_catalogue_writes_a_beir_folder(httpserver: HTTPServer, tmp_path: Path) -> None:
-    result = fetch(httpserver, tmp_path)
-    assert result.returncode == 0, result.stderr
-    raw = tmp_path / "raw"
-    assert (raw / "queries.jsonl").read_text() == (
-        '{"_id": "1", "text": "coronavirus origin"}\n{"_id": "2", "text": "masks & distance"}\n'
-    )
-    first = json.loads((raw / "corpus.jsonl").read_text().splitlines()[0])
-    assert {name: first[name] for name in ("_id", "title", "text")} == {
-        "_id": "aaaaaaaa",
-        "title": "Bats, again",
-        "text": "x",
-    }
-    assert (raw / "qrels/trec-covid.tsv").read_text() == (
-        "query-id\tcorpus-id\tscore\n1\taaaaaaaa\t2\n1\tbbbbbbbb\t-1\n2\taaaaaaaa\t0\n2\tcccccccc\t1\n2\tnotthere\t1\n"
-    )
-    found, texts = joined(raw)
-    assert texts == {"aaaaaaaa": "Bats, again x", "bbbbbbbb": "Pigs x", "cccccccc": "Masks x"}
-    assert dropped(found) == {"grade_below_0": 1, "judgement_without_document": 1}
-
-
-def test_fetch_catalogue_leaves_every_decision_to_join(httpserver: HTTPServer, tmp_path: Path) -> None:
-    """join keeps the first text of a repeated id and counts empty, conflicting and unknown entries."""
-    again = "aaaaaaaa,,PMC,Bats once more,,,2020,x\ndddddddd,,PMC,,,,2020,\n"
-    qrels = QRELS + "2 5 cccccccc 2\n3 5 aaaaaaaa 1\n1 5 dddddddd 1\n"
-    result = fetch(httpserver, tmp_path, qrels=qrels, metadata=METADATA + again)
-    assert result.returncode == 0, result.stderr
-    found, texts = joined(tmp_path / "raw")
-    assert texts["aaaaaaaa"] == "Bats, again x"
-    assert found.pairs[["query_id", "document_id", "grade"]].to_numpy().tolist() == [
-        ["1", "aaaaaaaa", 2],
-        ["2", "aaaaaaaa", 0],
-    ]
-    assert dropped(found) == {
-        "judgement_without_document": 1,
-        "unknown_query": 1,
-        "empty_document": 1,
-        "conflicting_grades": 2,
-        "grade_below_0": 1,
-    }
-    assert found.counts["noted"]["document_with_two_texts"] == 1
 
 
 def test_fetch_catalogue_writes_the_subtopics_of_a_diversity_track(tmp_path: Path) -> None:
@@ -188,6 +91,7 @@ class Catalogue:
 texts = st.text(st.sampled_from("ab ,;\"'\r\n\t\0\x0b\x0c\x1c\x85\u2028\u2029\ufeff\xe9"), max_size=8)
 
 
+@settings(max_examples=40)
 @given(st.lists(texts.filter(str.strip), min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=4))
 def test_join_reads_every_text_that_fetch_catalogue_writes(queries: list[str], titles: list[str]) -> None:
     """Texts have line ends of all kinds, quotes, byte order marks, and NUL."""
@@ -201,9 +105,11 @@ def test_join_reads_every_text_that_fetch_catalogue_writes(queries: list[str], t
     assert len(found.pairs) == len(queries) * len(kept)
 
 
-@pytest.mark.parametrize("spoil", ["trec-covid/qrels", "docs/2020-07-16/metadata"])
-def test_fetch_catalogue_stops_at_a_wrong_digest(httpserver: HTTPServer, tmp_path: Path, spoil: str) -> None:
-    result = fetch(httpserver, tmp_path, spoil)
-    assert result.returncode == 1
-    assert "fetch: cord19/trec-covid: expected to load it through ir_datasets, found:" in result.stderr
+def test_fetch_catalogue_leaves_no_half_of_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ir_datasets stops in the middle, for example at a download of a wrong digest."""
+    data = Catalogue(["masks"], ["Masks"])
+    monkeypatch.setattr(ir_datasets, "load", lambda _: data)
+    monkeypatch.setattr(data, "docs_iter", lambda: (1 / 0 for _ in "a"), raising=False)
+    with pytest.raises(InputError, match="^any: expected to load it through ir_datasets, found: "):
+        fetch_catalogue("any", "title", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()

@@ -1,6 +1,5 @@
 """ranker.training.checkpoints: a training that was interrupted resumes and ends at the uninterrupted one's weights."""
 
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from transformers import BertForSequenceClassification
 from ranker.common.files import sha256
 from ranker.model.cross_encoder import new_classifier
 from ranker.model.dataset import EncodedPairs, Example
-from ranker.project.params import Train
 from ranker.training import checkpoints
 from ranker.training.checkpoints import UNFINISHED, WHOLE, open_run, remove_checkpoints, run_digest
-from ranker.training.curves import EvalLogger
 from ranker.training.trainer import fine_tune
 from tests.factories import TRAIN, make_logger, make_pairs
 
@@ -137,49 +134,28 @@ def test_open_run_keeps_the_latest_whole_checkpoint_and_no_other_run(tmp_path: P
     ]
 
 
-def _frozen(model: BertForSequenceClassification) -> None:
-    model.bert.embeddings.requires_grad_(False)
-
-
-def _dropout(model: BertForSequenceClassification) -> None:
-    model.config.hidden_dropout_prob = 0.2
-
-
-Change = tuple[int, EncodedPairs, Train, tuple[int, int] | None, Callable[[BertForSequenceClassification], None] | None]
-
-
 def test_run_digest_sees_all_that_weights_and_curves_depend_on(
     base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, pairs, some of them, settings, held-out pairs, trainable modules, config; threads and processes."""
-    pairs = make_pairs(4)
-    changes: list[Change] = [
-        (4, pairs, TRAIN, None, None),
-        (3, make_pairs(4, seed=1), TRAIN, None, None),
-        (3, pairs.take(slice(1, None)), TRAIN, None, None),
-        (3, pairs, TRAIN.model_copy(update={"epochs": 3}), None, None),
-        (3, pairs, TRAIN.model_copy(update={"precision": "bf16"}), None, None),
-        (3, pairs, TRAIN, (2, 1), None),
-        (3, pairs, TRAIN, (2, 2), None),
-        (3, pairs, TRAIN, None, _frozen),
-        (3, pairs, TRAIN, None, _dropout),
-    ]
-
-    def digest(number: int, change: Change) -> str:
-        seed, pairs, params, held_out, spoil = change
-        model = new_classifier(base_model, seed)
-        if spoil:
-            spoil(model)
-        logger: EvalLogger | None = make_logger(*held_out, tmp_path / str(number)) if held_out else None
-        return run_digest(model, pairs, params, logger)
-
-    usual: Change = (3, pairs, TRAIN, None, None)
-    found = {digest(number, change) for number, change in enumerate(changes)} | {digest(0, usual)}
-    assert len(found) == len(changes) + 1
-    assert digest(0, (3, make_pairs(4), TRAIN, None, None)) == digest(0, usual)
+    pairs, model, frozen, dropout, other = make_pairs(4), *(new_classifier(base_model, seed) for seed in (3, 3, 3, 4))
+    frozen.bert.embeddings.requires_grad_(False)
+    dropout.config.hidden_dropout_prob = 0.2
+    usual = run_digest(model, pairs, TRAIN, None)
+    assert run_digest(new_classifier(base_model, 3), make_pairs(4), TRAIN, None) == usual
+    found = {
+        usual,
+        *(run_digest(changed, pairs, TRAIN, None) for changed in (frozen, dropout, other)),
+        *(run_digest(model, changed, TRAIN, None) for changed in (make_pairs(4, seed=1), pairs.take(slice(1, None)))),
+        *(run_digest(model, pairs, TRAIN.model_copy(update=change), None) for change in CHANGES),
+        *(run_digest(model, pairs, TRAIN, make_logger(2, seed, tmp_path / str(seed))) for seed in (1, 2)),
+    }
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
-    found.add(digest(0, usual))
+    found.add(run_digest(model, pairs, TRAIN, None))
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    found.add(digest(0, usual))
-    assert len(found) == len(changes) + 3
+    found.add(run_digest(model, pairs, TRAIN, None))
+    assert len(found) == 1 + 3 + 2 + 2 + 2 + 2
+
+
+CHANGES: tuple[dict[str, object], ...] = ({"epochs": 3}, {"precision": "bf16"})

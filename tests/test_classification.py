@@ -5,13 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from ranker.metrics.classification import (
-    classification_measures,
-    precision_recall,
-    probability,
-    reliability_curve,
-    roc,
-)
+from ranker.metrics.classification import classification_measures, precision_recall, probability, reliability_curve, roc
 
 
 def test_probability_of_large_scores_neither_warns_nor_overflows() -> None:

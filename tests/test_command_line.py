@@ -17,13 +17,13 @@ from ranker.vespa.query import QuerySettings, write_settings
 from tests.factories import ROOT, Run, run_module
 
 CORES = os.cpu_count()
+TITLES = ["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"]
 
 
 @pytest.fixture
 def titles(tmp_path: Path) -> Path:
-    (tmp_path / "titles.csv").write_text(
-        'document_id,title\n007,Masks in wards\n1e10,The origin of the virus\nx,"Bats\nand \x1b[31mbirds"\n'
-    )
+    rows = [f'{name},"{title}"\n' for name, title in zip(("007", "1e10", "x"), TITLES, strict=True)]
+    (tmp_path / "titles.csv").write_text("".join(["document_id,title\n", *rows]))
     return tmp_path / "titles.csv"
 
 
@@ -43,8 +43,7 @@ def test_rank_prints_a_table_for_people(ranker_folder: Path, titles: Path, capsy
     assert {row.split()[2] for row in lines[1:]} == {"007", "1e10", "x"}
     assert any(row.endswith("Bats and [31mbirds") for row in lines)  # one line, without terminal control characters
     model = Ranker(ranker_folder)
-    documents = model.encode_documents(["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"])
-    assert scores == [round(score, 3) for _, score in model.rank(asked, documents)]
+    assert scores == [round(score, 3) for _, score in model.rank(asked, TITLES)]
 
 
 def test_rank_prints_json_lines_for_programs_from_standard_input(
@@ -57,8 +56,7 @@ def test_rank_prints_json_lines_for_programs_from_standard_input(
     assert [row["rank"] for row in found] == [1, 2]
     assert list(found[0]) == ["rank", "score", "document_id", "title"]
     model = Ranker(ranker_folder, "int8")
-    documents = model.encode_documents(["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"])
-    assert [row["score"] for row in found] == [score for _, score in model.rank("masks", documents, 2)]
+    assert [row["score"] for row in found] == [score for _, score in model.rank("masks", TITLES, 2)]
 
 
 def test_rank_stops_quietly_when_its_reader_stops(ranker_folder: Path, tmp_path: Path, run: Run) -> None:

@@ -1,5 +1,6 @@
 """ranker.model.cross_encoder: its modules, which of them train, and the output of its last layer."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,20 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
-from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.layout import lay_out
 from ranker.model.cross_encoder import (
     CrossEncoder,
     initial_model,
-    load_checkpoint,
     new_classifier,
-    save_model,
     set_trainable,
 )
 from ranker.model.segment_cosine import BertForSegmentCosine
 from ranker.project import paths
-from tests.factories import LAYOUT, PARAMS, weights
+from tests.factories import LAYOUT, PARAMS, refusal, weights
 
 CLASSIFIER = {"classifier.weight", "classifier.bias"}
 
@@ -95,23 +93,11 @@ def test_new_classifier_refuses_weights_that_do_not_fit(
     changed = {name: whole.get(name, torch.zeros(32)) for name in change(list(whole))}
     save_file(changed, tmp_path / "model.safetensors", {"format": "pt"})
     shutil.copyfile(base_model / "config.json", tmp_path / "config.json")
-    with pytest.raises(InputError, match=message):
-        new_classifier(tmp_path, 7)
+    assert re.search(message, refusal(new_classifier, tmp_path, 7))
 
 
 def test_new_classifier_refuses_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"{tmp_path}: expected a BERT that transformers can load, found: "):
-        new_classifier(tmp_path, 7)
-
-
-def test_load_checkpoint_gives_back_what_save_model_wrote(base_model: Path, tmp_path: Path) -> None:
-    model = new_classifier(base_model, 7)
-    save_model(model, base_model, tmp_path)
-    again = load_checkpoint(tmp_path)
-    assert not again.training
-    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(model).items())
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        assert (tmp_path / name).read_bytes() == (base_model / name).read_bytes()
+    assert f"{tmp_path}: expected a BERT that transformers can load, found: " in refusal(new_classifier, tmp_path, 7)
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,25 @@
 """crossval/, and ranker.evaluation.compare over seeds; test_pipeline_crossval.py runs it all."""
 
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pytest
 from transformers import BertForSequenceClassification
 
-from crossval.compare import hits_of, long_run, pool, seed_runs
+from crossval.compare import long_run
 from crossval.report import curves, wide
 from crossval.train import TUTORIAL, recipe_params, start, to_score, train_and_score
-from ranker.evaluation.compare import compare_slice, evaluate, rerank
+from ranker.evaluation.compare import compare_slice, evaluate
 from ranker.evaluation.significance import compare_systems, seed_spread
-from ranker.metrics.ranking import ranking_measures, relevant_queries
+from ranker.metrics.ranking import ranking_measures
 from ranker.metrics.systems import RECIPES, opponents
-from ranker.metrics.verdict import deciding_table
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features
 from ranker.model.predict import score
 from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
 from ranker.project import paths, tables
-from ranker.project.documents import write_documents
 from ranker.project.params import Params
-from ranker.training.head import Featured, converged_head_scores, train_head
+from ranker.training.head import converged_head_scores
 from ranker.training.trainer import fine_tune
 from tests.factories import PARAMS, TRAIN, make_data
 
@@ -34,8 +30,6 @@ ONCE = {
     "tutorial": [0.0, 1, 0, 1, 0],
     "head_only": [0.0, 1, 1, 0, 0],
 }
-
-TRAINED_ONCE = ("bi_encoder", "tutorial", "head_only")
 
 
 def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
@@ -90,57 +84,6 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_a_negative() -> None:
     assert evaluate(make_seeds(run), {}, PARAMS).comparison["headline"]["verdict"] == "no verdict"
 
 
-@pytest.fixture
-def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """A project of four queries in two folds, scored by their models; a score encodes recipe, seed and row."""
-    monkeypatch.chdir(tmp_path)
-    ids = ["1", "2", "3", "4"]
-    pairs = pd.DataFrame([(query, document, int(query in "13"), query in "13") for query in ids for document in "ab"])
-    pairs.columns = ["query_id", "document_id", "grade", "relevant"]
-    pairs["relevant"] ^= pairs["document_id"] == "b"
-    pairs["grade"] = pairs["relevant"].astype(int)
-    pairs = pairs.assign(
-        fold=np.repeat([1, 0, 0, 1], 2), unseen=False, judged=True
-    )  # both documents are judged in both folds
-    tables.write_table(paths.SPLIT_PAIRS, pairs)
-    tables.write_table(paths.MINED_PAIRS, pairs[:0])
-    queries = pd.DataFrame({"query_id": ids, "query": ["masks", "bats", "masks", "bats"]})
-    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack(ids, [[5], [6], [5], [6]]))
-    documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["Masks", "Bats"], "text": ["Masks", "Bats"]})
-    tables.write_texts(paths.SPLIT_DOCUMENTS, documents, tables.pack("ab", [[5], [6]]))
-    write_documents(paths.DOCUMENTS, [("a", ["Masks"]), ("b", ["Bats"])], ["title"])
-    vectors = [[1.0, 0.0], [0.0, 1.0]]
-    embedded = pd.DataFrame({"query_id": ids, "embedding": vectors * 2})
-    tables.write_table(paths.EMBEDDED_QUERIES, embedded)
-    tables.write_table(paths.EMBEDDED_DOCUMENTS, pd.DataFrame({"document_id": ["a", "b"], "embedding": vectors}))
-    folds = pairs[["query_id", "document_id", "fold"]]
-    seeds = {"cross_encoder": (21, 22)} | dict.fromkeys(TRAINED_ONCE, (PARAMS.train.seed,))
-    for place, (recipe, of_recipe) in enumerate(seeds.items()):
-        for seed in of_recipe:
-            for fold in (0, 1):
-                rows = folds[folds["fold"] == fold]
-                found = rows[["query_id", "document_id"]].assign(score=100.0 * place + seed + rows.index / 100)
-                tables.write_table(paths.crossval_scores(recipe, seed, fold), found[::-1], tables.SCORES)
-    crossval = PARAMS.crossval.model_copy(update={"folds": [0, 1], "seeds": [21, 22], "compare": ["all"]})
-    return PARAMS.model_copy(update={"crossval": crossval})
-
-
-def test_pool_has_every_pair_once_with_the_scores_of_models_that_have_not_seen_it(scored: Params) -> None:
-    run = pool(scored)
-    assert len(run) == 8
-    assert run.set_index("query_id")["fold"].to_dict() == {"2": 0, "3": 0, "1": 1, "4": 1}
-    for row in run.to_dict("records"):
-        place = "1234".index(row["query_id"]) * 2 + "ab".index(row["document_id"])
-        for of_recipe, recipe in enumerate(TRAINED_ONCE, start=1):
-            assert row[recipe] == pytest.approx(100 * of_recipe + PARAMS.train.seed + place / 100, abs=1e-4)
-        own = (row["query_id"] in "13") == (row["document_id"] == "a")
-        assert row["base_cosine"] == own
-        assert (row["bm25"] > 0) == own
-    for seed, rows in seed_runs(run, scored).items():
-        assert (rows["cross_encoder"] - rows["tutorial"]).round(2).unique().tolist() == [seed - 200 - PARAMS.train.seed]
-    assert list(seed_runs(run, scored)) == [21, 22]
-
-
 def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
     run = make_run()
     table = long_run(make_seeds(run))
@@ -175,21 +118,9 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
     """Except for its seed and its precision."""
     other = TRAIN.model_copy(update={"precision": "bf16"})
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
-    assert found.train.model_dump() == TUTORIAL | {
-        "launcher": "python",
-        "seed": 21,
-        "precision": "bf16",
-    }
+    assert found.train.model_dump() == TUTORIAL | {"launcher": "python", "seed": 21, "precision": "bf16"}
     assert (TUTORIAL["trainable"], TUTORIAL["epochs"], TUTORIAL["warmup_steps"]) == ("head", 3, 500)
     assert recipe in RECIPES
-
-
-@pytest.fixture
-def base(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny base model in its place in a project."""
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(fetched_model)
 
 
 def tiny(**changes: object) -> Params:
@@ -202,23 +133,7 @@ def tiny_classifier(params: Params) -> BertForSequenceClassification:
     return model
 
 
-@pytest.mark.usefixtures("base")
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_train_and_score_scores_a_head_in_fp32_whatever_it_was_trained_in(precision: Literal["fp32", "bf16"]) -> None:
-    """Its scores equal the whole model's in fp32, as after export."""
-    training, held_out = make_data(20), make_data(6, seed=1)
-    params = tiny(trainable="head", precision=precision)
-    found = train_and_score(params, "tutorial", (training, held_out), "")
-    model = tiny_classifier(params)
-    pooled = features(model, training[1], precision)
-    train_head(model, Featured(pooled, training[1].targets, training[1].lengths), params.train)
-    expected = score(model, held_out[1])
-    assert found == pytest.approx(expected, abs=5e-3)  # half precision
-    rounded = score(model, held_out[1], precision="bf16")
-    assert np.abs(rounded - expected).max() > 2e-2  # bf16 would differ
-
-
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("bare")
 def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     (pairs, encoded), held_out = make_data(20), make_data(6, seed=1)
     found = train_and_score(tiny(trainable="head"), "head_only", ((pairs, encoded), held_out), "")
@@ -228,7 +143,7 @@ def test_train_and_score_of_head_only_is_the_converged_head() -> None:
     assert found.tolist() == expected.tolist()
 
 
-@pytest.mark.usefixtures("base")
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("recipe", "head", "kind"),
     [
@@ -248,12 +163,8 @@ def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertFor
     assert found.tolist() == score(model, held_out[1]).tolist() != untrained.tolist()
 
 
-def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fetched_model: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(fetched_model)
+@pytest.mark.usefixtures("bare")
+def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once() -> None:
     write_texts(paths.SPLIT_DOCUMENTS, "ab")
     write_texts(paths.HIT_DOCUMENTS, "bc")
     queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
@@ -276,43 +187,3 @@ def write_hits(hits: list[tuple[str, str]]) -> None:
     table = pd.DataFrame(hits, columns=tables.IDS).assign(score=1.0, base_cosine=0.5)
     table["rank"] = table.groupby("query_id").cumcount() + 1
     tables.write_table(paths.HITS, table)
-
-
-def test_rerank_over_seeds_is_what_is_served_out_of_fold(scored: Params) -> None:
-    """For query 1, the first hit is unjudged, the second (b) not relevant, the third (a) relevant."""
-    write_hits([("1", "new"), ("1", "b"), ("1", "a"), ("2", "b"), ("3", "a"), ("4", "b")])
-    scores = {"new": 3.0, "b": 1.0, "a": 2.0}
-    seeds = {"cross_encoder": (21, 22)} | dict.fromkeys(TRAINED_ONCE, (PARAMS.train.seed,))
-    for recipe, of_recipe in seeds.items():
-        for seed in of_recipe:
-            table = pd.DataFrame([("1", name, score) for name, score in scores.items()], columns=tables.SCORES.names)
-            if seed == 22:  # another order: a, b, new
-                table["score"] = [1.0, 2.0, 3.0]
-            own = paths.crossval_scores(recipe, seed, 1)
-            judged = tables.read_table(own, tables.SCORES)
-            added = pd.concat([judged, table]).drop_duplicates(tables.IDS, keep="last")
-            tables.write_table(own, added, tables.SCORES)
-    run = relevant_queries(pool(scored))
-    hits = hits_of(run, scored)
-    found = rerank(run, seed_runs(hits, scored), scored)
-    of_one = {name: table.set_index("query_id").loc["1"] for name, table in found.means.items()}
-    assert of_one["first_stage"]["RR@10"] == pytest.approx(1 / 3)
-    assert of_one["bi_encoder"]["RR@10"] == pytest.approx(1 / 2)
-    assert of_one["cross_encoder"]["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
-    assert of_one["perfect"]["RR@10"] == 1
-    assert of_one["cross_encoder"]["Judged@10"] == pytest.approx(2 / 3)
-    reranked = found.comparison
-    assert list(reranked["systems"]) == ["cross_encoder", *TRAINED_ONCE, "base_cosine", "first_stage"]
-    assert reranked["systems"]["cross_encoder"]["RR@10"]["mean"] == pytest.approx((3 / 4 + 3) / 4)
-    assert deciding_table(reranked) == {
-        "table": "reranked",
-        "system": "cross_encoder",
-        "judged": pytest.approx((2 / 3 + 3) / 4),
-    }
-    assert found.curve["depth"].tolist() == [0, 3]
-
-
-def test_a_hit_without_a_score_is_no_last_place(scored: Params) -> None:
-    write_hits([("1", "new"), ("1", "a")])
-    with pytest.raises(ValueError, match="expected a score of bi_encoder for each pair, found 1 without one"):
-        hits_of(pool(scored), scored)

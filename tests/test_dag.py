@@ -5,7 +5,6 @@ import importlib
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from ranker.project import paths
 from ranker.project.params import Params
 from tests.factories import PARAMS, ROOT
 from tests.pipeline import check_declared
+from tests.test_english import comments, docstrings
 
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 CROSSVAL: dict[str, Any] = yaml.safe_load((ROOT / "crossval/dvc.yaml").read_text())
@@ -114,6 +114,14 @@ def test_no_files_import_each_other() -> None:
     assert not left
 
 
+def test_nothing_imports_the_tests() -> None:
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True).stdout.splitlines()
+    others = [name for name in listed if not name.startswith("tests/")]
+    assert "engines/harness.py" in others
+    for name in others:
+        assert not re.search(r"(?m)^\s*(?:from|import) tests\b", (ROOT / name).read_text()), name
+
+
 def test_wings_have_two_to_eight_files_and_one_sentence() -> None:
     for folder in {file.parent for file in (ROOT / "ranker").rglob("*.py")} - {ROOT / "ranker"}:
         assert 2 <= len([file for file in folder.iterdir() if file.stem not in ("__init__", "__pycache__")]) <= 8
@@ -136,15 +144,7 @@ def test_loops_in_comprehensions_are_few() -> None:
 
 
 def words(file: Path) -> str:
-    """A file's comments and docstrings."""
-    with file.open("rb") as content:
-        comments = [token.string for token in tokenize.tokenize(content.readline) if token.type == tokenize.COMMENT]
-    nodes = [
-        node
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef))
-    ]
-    return "\n".join([*comments, *(ast.get_docstring(node) or "" for node in nodes)])
+    return "\n".join(comments(file) + docstrings(file))
 
 
 def exists(name: str) -> bool:

@@ -76,12 +76,8 @@ def test_take_gives_these_pairs(encoded: EncodedPairs) -> None:
     assert turned.inputs([1])["input_ids"].tolist() == encoded.inputs([0])["input_ids"].tolist()
 
 
-def test_load_pairs_reads_the_projects_tables(
-    base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    paths.BASE_MODEL.parent.mkdir(parents=True)
-    paths.BASE_MODEL.symlink_to(base_model)
+@pytest.mark.usefixtures("bare")
+def test_load_pairs_reads_the_projects_tables(base_model: Path) -> None:
     columns = {"query_id": ["1"], "document_id": ["a"], "grade": [2], "relevant": [True], "fold": [0], "unseen": [True]}
     pairs = pd.DataFrame(columns).assign(judged=True)
     tables.write_table(paths.SPLIT_PAIRS, pairs)

@@ -67,9 +67,7 @@ def test_fine_tune_of_two_processes_shares_out_the_same_batches(trained: dict[st
         assert sorted(together) == sorted(one[step * size : (step + 1) * size])
 
 
-def test_fine_tune_of_two_processes_gives_the_weights_and_measures_of_one(
-    trained: dict[str, tuple[Path, str]],
-) -> None:
+def test_fine_tune_of_two_processes_gives_the_weights_and_measures_of_one(trained: dict[str, tuple[Path, str]]) -> None:
     """Equal within rounding."""
     one, first, second = (
         load_file(trained[name][0] / f"{number}.safetensors") for name, number in (("one", 0), ("two", 0), ("two", 1))

@@ -1,8 +1,5 @@
 """stages.encode: the lengths of texts, and how many of their tokens are unknown to the base model."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,15 +8,6 @@ import stages.encode
 from ranker.common.files import read_json
 from ranker.project import paths, tables
 from ranker.project.documents import write_documents
-from tests.factories import ROOT
-
-
-@pytest.fixture(autouse=True)
-def _project(fetched_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
-    paths.BASE_MODEL.parent.mkdir()
-    paths.BASE_MODEL.symlink_to(fetched_model)
 
 
 def write(queries: list[str], titles: list[str]) -> None:
@@ -29,6 +17,7 @@ def write(queries: list[str], titles: list[str]) -> None:
     tables.write_table(paths.PAIRS, pd.DataFrame(columns=tables.PAIR.names))
 
 
+@pytest.mark.usefixtures("bare")
 def test_encode_counts_whole_texts_and_their_percentiles(capsys: pytest.CaptureFixture[str]) -> None:
     """A hundred titles of 1 to 100 tokens, longer than the contract allows; one query in ten has no known character."""
     write(["a"] * 9 + ["☃"], [" ".join("a" * length) for length in range(1, 101)])

@@ -1,6 +1,5 @@
 """ranker.vespa.feed: the documents fed to Vespa, and which characters of a title remain."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ from hypothesis import strategies as st
 from ranker.common.errors import InputError
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.contract.words import DROPPED, NOT_TEXT
-from ranker.serving.documents import Document
 from ranker.vespa.feed import feed_lines, write_feed
+from tests.factories import refusal
 
 
 @given(
@@ -40,28 +39,6 @@ def test_feed_lines_refuse_ids_that_could_be_one_in_vespa(document_id: str) -> N
         list(feed_lines([("a", "one title"), (document_id, "another")]))
 
 
-def many(count: int) -> list[Document]:
-    return [(str(i), f"title {i} of masks, virus {i % 7} and bats") for i in range(count)]
-
-
-def test_write_feed_is_complete_after_a_killed_one(tmp_path: Path) -> None:
-    (tmp_path / ".feed.jsonl.partial").write_text("half a li")
-    assert write_feed(many(300), tmp_path / "feed.jsonl") == 300
-    assert (tmp_path / "feed.jsonl").read_text().splitlines() == list(feed_lines(many(300)))
-    assert [file.name for file in tmp_path.iterdir()] == ["feed.jsonl"]
-
-
-def test_write_feed_leaves_the_last_one_where_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "feed.jsonl"
-    path.write_text("the last good one")
-
-    def documents() -> Iterator[Document]:
-        yield from many(3)
-        raise InputError("a line that is wrong")
-
-    with pytest.raises(InputError, match="a line that is wrong"):
-        write_feed(documents(), path)
-    assert path.read_text() == "the last good one"
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(InputError, match="expected a file to write, found a folder"):
-        write_feed(many(5), tmp_path)
+def test_write_feed_names_a_folder_in_its_place(tmp_path: Path) -> None:
+    """A feed that stops halfway leaves the last one: test_command_line.py."""
+    assert "expected a file to write, found a folder" in refusal(write_feed, [("a", "Masks")], tmp_path)

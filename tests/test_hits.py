@@ -57,12 +57,6 @@ def test_bm25_hits_are_the_best_of_all_documents(texts: list[str], places: list[
     assert found["score"].dtype == np.float32
 
 
-def test_bm25_hits_of_equal_documents_are_those_of_the_largest_ids() -> None:
-    found = bm25_hits(QUERIES[1:2], cut(list("bdca"), ["Bats", "Bats", "Bats", "Masks"], [2]), "en", depth=2)
-    assert ranks(found) == [("10", "d", 1), ("10", "c", 2)]
-    assert found["score"].nunique() == 1
-
-
 def test_bm25_hits_may_be_none() -> None:
     found = bm25_hits(QUERIES[2:], cut(list("ab"), ["Bats", "Masks"], []), "en", depth=2)
     assert list(found) == ["query_id", "document_id", "score", "rank"]

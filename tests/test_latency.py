@@ -9,7 +9,7 @@ from ranker.common.files import write_json
 from ranker.vespa import latency
 from ranker.vespa.latency import Figures, misfits, ms_per_hit
 from ranker.vespa.query import QuerySettings, read_settings
-from tests.factories import ROOT, run_module, set_params
+from tests.factories import ROOT, run_stages, set_params
 
 FIGURES: Figures = {
     "ms_per_hit": 5.75,
@@ -20,37 +20,20 @@ FIGURES: Figures = {
 MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
 
 
-@pytest.mark.parametrize(
-    ("figures", "bounds", "expected"),
-    [
-        (FIGURES, (32_000_000, 100, 575, 5000), []),
-        (
-            FIGURES,
-            (32_100_000, 100, 500, 560),
-            [
-                f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
-                f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
-            ],
-        ),
-        (
-            FIGURES,
-            (91_000_000, 100, 1, 1),
-            [
-                "bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; "
-                "python -m bench.studies.vespa measures what reranking takes"
-            ],
-        ),
-        (
-            None,
-            (32_000_000, 100, 1, 1),
-            ["bench/results/vespa.json: none; python -m bench.studies.vespa measures what reranking takes"],
-        ),
-    ],
-)
-def test_misfits_say_what_does_not_fit(
-    figures: Figures | None, bounds: tuple[int, int, int, int], expected: list[str]
-) -> None:
-    assert list(misfits(figures, *bounds)) == expected
+MEASURE = "python -m bench.studies.vespa measures what reranking takes"
+TOO_LITTLE = [
+    f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
+    f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+]
+OTHER = f"bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; {MEASURE}"
+
+
+def test_misfits_say_what_does_not_fit() -> None:
+    """By the size of the model in bytes, the number of hits, and the milliseconds of latency and timeout."""
+    assert list(misfits(FIGURES, 32_000_000, 100, 575, 5000)) == []
+    assert list(misfits(FIGURES, 32_100_000, 100, 500, 560)) == TOO_LITTLE
+    assert list(misfits(FIGURES, 91_000_000, 100, 1, 1)) == [OTHER]
+    assert list(misfits(None, 32_000_000, 100, 1, 1)) == [f"bench/results/vespa.json: none; {MEASURE}"]
 
 
 def test_ms_per_hit_are_of_a_model_of_this_size() -> None:
@@ -68,7 +51,7 @@ def test_stage_package_warns_and_changes_nothing(
     size = (ranker_folder / "model.int8.onnx").stat().st_size
     write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
     monkeypatch.chdir(tmp_path)
-    assert run_module("stages.package") == 0
+    run_stages("package")
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
     assert printed[1:] == [

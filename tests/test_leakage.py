@@ -93,11 +93,8 @@ def test_audit_by_hand() -> None:
     }
 
 
-def test_audit_counts_queries_on_both_sides() -> None:
-    pairs = pd.DataFrame({"query_id": list("1123"), "document_id": list("abcd"), "fold": [0, 1, 1, 1]})
-    seen = {fold: seen_documents(pairs, fold, DOCUMENTS, ROWS) for fold in (0, 1)}
-    pairs["unseen"] = unseen_pairs(pairs, seen)
-    assert audit(pairs, 1, seen[1])["queries_seen"] == pytest.approx(1 / 3)
+# Vectors of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
+VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
 
 
 def test_near_queries_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:

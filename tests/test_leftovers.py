@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from ranker.common.errors import InputError, run_stage
 from ranker.common.leftovers import changed_params
 from tests.factories import Run
 
@@ -67,19 +66,3 @@ def test_changed_params_says_nothing_where_it_cannot_know(
         (folder / params).write_text(params.read_text())
         monkeypatch.chdir(folder)
     assert changed_params(params) == []
-
-
-def refuse() -> None:
-    raise InputError("fetch.folder: expected one, found none")
-
-
-@pytest.mark.parametrize(("asked", "lines"), [(Path("params.yaml"), 2), (None, 1)])
-def test_run_stage_names_them_where_a_stage_refuses(params: Path, asked: Path | None, lines: int) -> None:
-    params.write_text(COMMITTED.replace("data", "mine"))
-    with pytest.raises(SystemExit) as stopped:
-        run_stage("fetch", refuse, asked)
-    expected = [
-        "fetch: fetch.folder: expected one, found none",
-        "params.yaml differs from the last commit in fetch.folder (git checkout params.yaml takes it back)",
-    ]
-    assert str(stopped.value.code).split("\n") == expected[:lines]

@@ -9,15 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ranker.project.params import Negatives
-from ranker.retrieval.negatives import (
-    Mined,
-    ceilings,
-    false_negatives,
-    first,
-    hidden_positives,
-    mine,
-    negatives_needed,
-)
+from ranker.retrieval.negatives import Mined, ceilings, false_negatives, first, hidden_positives, mine, negatives_needed
 
 PARAMS = Negatives(from_rank=2, per_positive=2)
 IDS = [f"d{i}" for i in range(30)]
@@ -77,19 +69,6 @@ def test_mine_takes_hits_that_no_judgement_nor_the_guard_refuses() -> None:
     free = mine(table, judged, pd.Series({"1": 4}), DOCUMENTS, PARAMS, guarded=False)
     assert pairs(free.from_ranks) < {("1", name) for name in ("d4", "d5", "d6", "d7", "d8")}
     assert (free.refused, len(free.from_ranks), len(free.at_random)) == ({"judged": 3}, 3, 1)
-
-
-def test_mine_draws_a_share_at_random() -> None:
-    judged = judgements(("1", "d1", True, 0.9))
-    table = hits("1", {f"d{i}": 0.1 for i in range(2, 20)})
-    found = mine(table, judged, pd.Series({"1": 8}), DOCUMENTS, PARAMS)
-    assert (len(found.from_ranks), len(found.at_random)) == (6, 2)
-
-
-def test_mine_of_no_query_is_empty() -> None:
-    judged = judgements(("1", "d1", True, 0.9), ("1", "d2", False, 0.2))
-    found = mine(hits("1", {"d3": 0.1}), judged, negatives_needed(judged, 2), DOCUMENTS, PARAMS)
-    assert (len(found.from_ranks), len(found.at_random), set(found.refused.values())) == (0, 0, {0})
 
 
 @st.composite
@@ -157,21 +136,6 @@ def test_mine_of_one_query_does_not_know_the_others(made: tuple[pd.DataFrame, pd
             expected = getattr(all_of_it, name)
             expected = expected[expected["query_id"] == query_id]
             assert getattr(alone, name).to_numpy().tolist() == expected.to_numpy().tolist()
-
-
-def test_no_negative_is_relevant_by_another_id_of_the_query_or_reads_like_what_is() -> None:
-    """Queries 7 and 8 are one text; d3 is one with d1, d4 with d2, and d5 with d6, whose judgement was dropped."""
-    judged = judgements(("7", "d1", True, 0.9), ("8", "d2", True, 0.9), ("8", "d6", None, np.nan)).assign(asked=7)
-    copies = {"d3": 1, "d4": 2, "d5": 6}
-    table = hits("7", {f"d{number}": 0.1 for number in (9, 2, 3, 4, 5, 6, 7)})
-    tables = [
-        part.assign(text=part["document_id"].map(lambda name: copies.get(name, number(name))))
-        for part in (table, DOCUMENTS[:10])
-    ]
-    found = mine(tables[0], judged, pd.Series({"7": 8}), tables[1], PARAMS)
-    assert pairs(found.from_ranks) == {("7", "d7")}
-    assert found.refused == {"judged": 2, "reads_like_a_positive": 3, "near_a_positive": 0}
-    assert pairs(found.at_random) == {("7", "d0"), ("7", "d8"), ("7", "d9")}
 
 
 @settings(max_examples=30)

@@ -1,7 +1,6 @@
 """Queries under two ids, queries that are documents, copies of documents: from stage join to the list to judge."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ranker.common.files import read_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.evaluation.to_judge import write_list
 from ranker.project import paths, tables
-from tests.factories import ROOT, run_module, set_base_model, set_params
+from tests.factories import ROOT, run_stages, set_base_model, set_params, start_project
 
 QUERIES = 8
 
@@ -47,15 +46,12 @@ def project(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alike")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "data").mkdir()
-        for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
-            shutil.copyfile(ROOT / name, name)
+        start_project(folder)
         set_base_model(folder, base_model)
         write_collection(folder / "mine")
         set_params(folder, fetch__format="beir", fetch__folder="mine", split__folds=2, negatives__from_rank=1)
         set_params(folder, first_stage__retriever="fusion")
-        for stage in ("fetch", "base_model", "join", "encode", "embed", "split", "first_stage", "negatives"):
-            assert run_module(f"stages.{stage}") == 0
+        run_stages("fetch", "base_model", "join", "encode", "embed", "split", "first_stage", "negatives")
     return folder
 
 
@@ -105,7 +101,7 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
     (paths.RUNS / "mine.trec").write_text("\n".join(run))
     before = {path: path.read_bytes() for path in (paths.HITS, paths.HIT_DOCUMENTS)}
     set_params(Path(), first_stage__retriever="run", first_stage__run="mine.trec")
-    assert run_module("stages.first_stage") == 0
+    run_stages("first_stage")
     hits = tables.read_table(paths.HITS)
     assert hits[["query_id", "document_id", "rank"]].to_numpy().tolist() == [
         ["1", "2", 1],

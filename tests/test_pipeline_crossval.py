@@ -12,6 +12,7 @@ import pytest
 import yaml
 from sklearn.metrics import ndcg_score
 
+from crossval.compare import hits_of, pool
 from crossval.train import recipe_params
 from ranker.common.table import read_table
 from ranker.metrics.ranking import MEASURES
@@ -19,7 +20,7 @@ from ranker.metrics.systems import RECIPES
 from ranker.model.cross_encoder import load_checkpoint
 from ranker.model.dataset import load_pairs
 from ranker.model.predict import score
-from ranker.project import paths
+from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.sides import held_out_rows
 from tests.browser import Browser, marks
@@ -69,14 +70,18 @@ def crossval(project: Path, run: Run) -> Path:
 
 def test_crossval_scores_every_query_by_models_that_have_not_seen_it(crossval: Path) -> None:
     folds = pd.read_parquet(crossval / paths.SPLIT_PAIRS).drop_duplicates("query_id").set_index("query_id")["fold"]
+    scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     for name, seeds in {"cross_encoder": SEEDS, **dict.fromkeys(ONCE, SEEDS[:1])}.items():
         for seed in seeds:
             for fold in FOLDS:
                 scores = pd.read_parquet(crossval / paths.crossval_scores(name, seed, fold))
                 assert set(scores["query_id"]) == set(folds[folds == fold].index)
                 assert not scores.duplicated(["query_id", "document_id"]).any()
+                pooled = scored[(scored["system"] == name) & ((name != "cross_encoder") | (scored["seed"] == seed))]
+                both = pooled.merge(scores, on=["query_id", "document_id"])
+                assert len(both) == (pooled["query_id"].map(folds) == fold).sum()
+                assert (both["score_x"] == both["score_y"]).all()
     pairs = pd.read_parquet(crossval / paths.PAIRS)
-    scored = pd.read_parquet(crossval / paths.CROSSVAL_RUN)
     assert set(scored["system"]) == set(SYSTEMS) - {"random"}
     assert scored.groupby("system")["seed"].nunique().to_dict() == {
         name: 2 if name == "cross_encoder" else 0 for name in SYSTEMS[:-1]
@@ -200,6 +205,18 @@ def test_crossval_head_is_the_pipelines_own(
     both = own.merge(pd.read_parquet(paths.crossval_scores("cross_encoder", 13, 0)), on=["query_id", "document_id"])
     assert len(both) == len(own)
     assert both["score"].to_numpy() == pytest.approx(both["own"].to_numpy(), abs=5e-3)  # features are half precise
+
+
+def test_compare_refuses_a_hit_without_a_score(crossval: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be a hit in the last place."""
+    monkeypatch.chdir(crossval)
+    hits, params = tables.read_table(paths.HITS), load_params()
+    run = pool(params)
+    assert len(hits_of(run, params)) == len(hits)
+    tables.write_table(paths.HITS, pd.concat([hits, hits[-1:].assign(document_id="unscored")]))
+    with pytest.raises(ValueError, match=r"expected a score of \w+ for each pair, found 1 without one"):
+        hits_of(run, params)
+    tables.write_table(paths.HITS, hits)
 
 
 def overridden(recipe: str) -> set[str]:

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -23,7 +22,7 @@ import pytest
 import yaml
 
 from ranker.project import paths
-from tests.factories import Run, run_module, set_params
+from tests.factories import Run, run_module, run_stages
 from tests.pipeline import STAGES, outputs, ran
 from tests.readme import command
 
@@ -61,8 +60,8 @@ def stop_all(process: "subprocess.Popen[str]", kind: signal.Signals) -> str:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, kind: signal.Signals) -> str:
-    """Stop a command so many seconds into the first of `stages` that it runs; return that stage, if one was running.
+def stop_in(stage: str, line: str, folder: Path, seconds: float, kind: signal.Signals) -> bool:
+    """Stop a command so many seconds into a stage that it runs; return True if the stage was running.
 
     If DVC reports a torn dvc.lock, restore the file.
     """
@@ -70,17 +69,15 @@ def stop_in(stages: Collection[str], line: str, folder: Path, seconds: float, ki
     assert process.stdout
     for printed_line in iter(process.stdout.readline, ""):
         printed += printed_line
-        if set(ran(printed_line)) & set(stages):
+        if ran(printed_line) == [stage]:
             time.sleep(seconds)
             if process.poll() is None:
-                printed += stop_all(process, kind)
-                return ran(printed)[-1]
-            break
+                return ran(printed + stop_all(process, kind))[-1] == stage
     printed += process.communicate()[0]
     for fault, remedy in REMEDIES.items():
         if fault.search(printed):
             subprocess.run(remedy.split(), cwd=folder, check=True)
-    return ""
+    return False
 
 
 @pytest.fixture
@@ -95,28 +92,15 @@ ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 
 def test_dvc_repro_after_a_kill_in_every_stage_gives_the_same_bytes(repository: Path, fresh: Path, run: Run) -> None:
-    """Kill each stage at random moments in another clone, with another hash seed, time zone and locale, then finish.
+    """Kill each stage at a random moment in another clone, with another hash seed, time zone and locale, then finish.
 
-    Each run resumes the one before and is stopped in the next stage; a stage that finished before its kill runs again
-    by itself.
+    Each run resumes the one before; a stage that finished before its kill runs again by itself, for half as long.
     """
-    draw, left = random.Random(KILLS), Counter(dict.fromkeys(STAGES, KILLS))
-    kinds = cycle((signal.SIGKILL, signal.SIGINT))
-    reached = ""
-    while reached != STAGES[-1] or left[reached] > 0:
-        waiting = [stage for stage in STAGES if left[stage] > 0]
-        longest = 4.0 if HEAVY & set(waiting[:1]) else 1.0
-        reached = stop_in(waiting, "dvc repro", fresh, draw.uniform(0, longest), next(kinds))
-        left[reached] -= 1
-        if not reached and "up to date" in run("dvc repro --dry", fresh, check=False).stdout:
-            break
-    for stage in (stage for stage in STAGES if left[stage] > 0):
-        longest = 2.0
-        while left[stage] > 0:
-            again = f"dvc repro --force --single-item {stage}"
-            left[stage] -= bool(stop_in([stage], again, fresh, draw.uniform(0, longest), next(kinds)))
-            longest /= 2
-            mend("dvc repro", fresh, run, **ELSEWHERE)
+    draw, kinds = random.Random(KILLS), cycle((signal.SIGKILL, signal.SIGINT))
+    for stage in STAGES * KILLS:
+        line, longest = f"dvc repro {stage}", 4.0 if stage in HEAVY else 1.0
+        while not stop_in(stage, line, fresh, draw.uniform(0, longest), next(kinds)):
+            line, longest = f"dvc repro --force --single-item {stage}", longest / 2
     mend("dvc repro", fresh, run, **ELSEWHERE)
     finished(fresh, repository, run)
 
@@ -182,14 +166,6 @@ run_stage("train", main)
 """
 
 
-@pytest.fixture
-def copy(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Enter a copy of the repository made for one test; copying is faster than a DVC checkout of another clone."""
-    copy = Path(shutil.copytree(repository, tmp_path / "copy", symlinks=True))
-    monkeypatch.chdir(copy)
-    return copy
-
-
 def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = outputs(copy)
     shutil.rmtree(paths.CHECKPOINT)
@@ -197,7 +173,7 @@ def test_train_goes_on_after_a_kill(copy: Path, capfd: pytest.CaptureFixture[str
     process = subprocess.run([sys.executable, "-c", KILLED], env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     assert process.returncode == -signal.SIGKILL
     assert list(copy.glob(".unfinished/train/*/checkpoint-10/whole"))
-    assert run_module("stages.train") == 0
+    run_stages("train")
     assert "training: resumes from .unfinished/train/" in capfd.readouterr().out
     assert not list(copy.glob(".unfinished/train/*"))
     assert outputs(copy) == before  # the same weights and curves
@@ -257,32 +233,20 @@ def test_dvc_repro_of_two_at_once_does_nothing_by_halves(repository: Path, fresh
     assert locked(fresh) == locked(repository)
 
 
-def test_dvc_repro_of_a_mistake_says_so_in_one_line_and_leaves_what_was(clean: Path, run: Run) -> None:
-    """test_bad_input.py tests many more mistakes, in the stages themselves."""
-    before = outputs(clean)
-    set_params(clean, train__trainable="top-9", split__folds=60)
-    for stage, message in (
-        ("features", "features: params.yaml: train.trainable: expected at most top-2"),
-        (
-            "split",
-            "split: split.folds: expected queries in each of 60 folds, found none of 20 in",
-        ),
-    ):
-        result = run(f"dvc repro --single-item {stage}", clean, check=False)
-        assert result.returncode != 0
-        assert message in result.stderr
-        assert "Traceback" not in result.stderr
-    run("git checkout -q . && dvc checkout -q dvc.yaml", clean)
-    assert outputs(clean) == before
-
-
 def test_stages_name_what_a_refused_trial_has_left_in_params_yaml(clean: Path, run: Run) -> None:
-    """`-S` writes params.yaml before a stage can refuse the value, and the next trial starts from it."""
+    """`-S` writes params.yaml before a stage can refuse the value, and the next trial starts from it.
+
+    test_bad_input.py tests many more mistakes, in the stages themselves.
+    """
+    before = outputs(clean)
     refused = run("dvc exp run -S split.folds=60 -S 'join.document_fields=[title]' split", clean, check=False)
     assert refused.returncode != 0
+    assert "split: split.folds: expected queries in each of 60 folds, found none of 20 in" in refused.stderr
+    assert "Traceback" not in refused.stderr
     hint = "\nparams.yaml differs from the last commit in split.folds (git checkout params.yaml takes it back)\n"
     assert hint in refused.stderr
     again = run("dvc exp run -S train.epochs=2 split", clean, check=False)
     assert again.returncode != 0
     assert hint.replace("split.folds", "split.folds, train.epochs") in again.stderr
-    run("git checkout params.yaml && dvc repro -q split", clean)
+    run("git checkout params.yaml && dvc repro -q split && dvc checkout -q dvc.yaml", clean)
+    assert outputs(clean) == before

@@ -83,7 +83,7 @@ def test_dvc_remote_gives_one_clone_what_another_has_run(clean: Path, run: Run, 
         command("dvc push --run-cache"),
         command("dvc exp push"),
     ]
-    run(f"dvc remote add --local --default storage {tmp_path / 'storage'} && dvc push -q --run-cache", clean)
+    run(f"mkdir {tmp_path / 'storage'} && cp -r .dvc/cache/files .dvc/cache/runs {tmp_path / 'storage'}", clean)
     found = []
     for folder in folders:
         run(f"git clone -q {tmp_path / 'origin.git'} {folder}", tmp_path)
@@ -95,7 +95,6 @@ def test_dvc_remote_gives_one_clone_what_another_has_run(clean: Path, run: Run, 
     assert measures[0] == measures[1] != (clean / paths.TRAIN_METRICS).read_text()
     listed = run("dvc exp list origin --all-commits --name-only", folders[0]).stdout.split()
     assert listed
-    run("dvc remote remove --local storage", clean, check=False)
 
 
 def test_search_goes_on_where_it_was_stopped(clean: Path, run: Run) -> None:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from ranker.common.files import read_json
-from ranker.project import paths
-from tests.factories import Run, run_module, set_params
-from tests.pipeline import ran
+from ranker.project import paths, tables
+from ranker.retrieval.hits import fuse
+from tests.factories import Run, run_module, run_stages, set_params
 from tests.readme import command
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage"]
@@ -112,17 +112,6 @@ def test_grades_outlive_dvc_exp_apply_and_every_stage(clean: Path, run: Run) -> 
     run("git reset -q --hard HEAD~1 && rm grades.csv && dvc checkout -q --force", clean)
 
 
-def test_dvc_repro_of_another_depth_trains_and_scores_nothing(clean: Path, run: Run) -> None:
-    set_params(clean, vespa__rerank_count=7)
-    assert ran(run("dvc repro", clean).stdout) == ["package", "evaluate", "report"]
-    served, again = reranked(clean), measured_again(clean, 7)
-    assert served["count"] == 7
-    for system, values in again.items():
-        for measure, value in values.items():
-            assert served["systems"][system][measure]["mean"] == pytest.approx(value), (system, measure)
-    assert ran(run("dvc repro", clean).stdout) == []
-
-
 def hits_of(folder: Path) -> dict[str, list[str]]:
     """Each query's documents, best first."""
     table = pd.read_parquet(folder / paths.HITS).sort_values("rank")
@@ -135,35 +124,28 @@ def vectors(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in zip(table.iloc[:, 0], table.iloc[:, 1], strict=True)}
 
 
-def fused(runs: list[dict[str, list[str]]], query_id: str) -> list[str]:
-    scores: dict[str, float] = {}
-    for run in runs:
-        for rank, name in enumerate(run.get(query_id, []), 1):
-            scores[name] = scores.get(name, 0) + 1 / (60 + rank)
-    return sorted(scores, key=lambda name: (scores[name], name), reverse=True)
-
-
 def test_first_stage_by_each_of_its_ways(
     clean: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Brute force over stage embed's output for the base model's cosine; its fusion with BM25; an engine's run."""
     monkeypatch.chdir(clean)
-    found = {"bm25": hits_of(clean)}
+    hits, found = {"bm25": tables.read_table(paths.HITS)}, {}
     for by in ("cosine", "fusion"):
         set_params(clean, first_stage__retriever=by)
-        assert run_module("stages.first_stage") == 0
+        run_stages("first_stage")
+        hits[by] = tables.read_table(paths.HITS)
         found[by] = hits_of(clean)
     queries, documents = vectors(paths.EMBEDDED_QUERIES), vectors(paths.EMBEDDED_DOCUMENTS)
     names, matrix = list(documents), np.array(list(documents.values()))
     known = pd.read_parquet(paths.DOCUMENTS)["document_id"]
     assert set(found["cosine"]) == set(queries)
-    for query_id, hits in found["cosine"].items():
-        assert len(hits) == min(200, len(known))
+    for query_id, best in found["cosine"].items():
+        assert len(best) == min(200, len(known))
         cosines = dict(zip(names, (matrix @ queries[query_id]).tolist(), strict=True))
-        of_pairs = [cosines[name] for name in hits if name in cosines]
+        of_pairs = [cosines[name] for name in best if name in cosines]
         assert of_pairs == pytest.approx(sorted(cosines.values(), reverse=True)[: len(of_pairs)], abs=1e-5)
-        best = fused([found["bm25"], found["cosine"]], query_id)
-        assert found["fusion"][query_id] == best[:200]
+    fused = fuse([hits["bm25"], hits["cosine"]], 200)[["query_id", "document_id", "rank"]]
+    assert hits["fusion"][list(fused)].to_numpy().tolist() == fused.to_numpy().tolist()
     table = pd.read_parquet(paths.HITS)
     table = table[table["document_id"].isin(documents)]
     cosines_again = [
@@ -178,7 +160,7 @@ def test_first_stage_by_each_of_its_ways(
     (paths.RUNS / "mine.trec").write_text("".join(rows))
     set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
     capsys.readouterr()
-    assert run_module("stages.first_stage") == 0
+    run_stages("first_stage")
     assert hits_of(clean) == {first: [known[8], known[3]]}
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == (
@@ -205,8 +187,7 @@ def test_stages_go_on_where_an_engine_found_nothing_for_any_held_out_query(
     document = pd.read_parquet(paths.DOCUMENTS)["document_id"][0]
     (paths.RUNS / "mine.trec").write_text(f"{trained_on} Q0 {document} 1 1.0 mine\n")
     set_params(clean, first_stage__retriever="run", first_stage__run="mine.trec")
-    for stage in ("first_stage", "score", "evaluate", "report"):
-        assert run_module(f"stages.{stage}") == 0, stage
+    run_stages("first_stage", "score", "evaluate", "report")
     (paths.RUNS / "mine.trec").unlink()
     assert {values["nDCG@10"]["mean"] for values in reranked(clean)["systems"].values()} == {0}
     assert json.loads(paths.COMPARISON.read_text())["decides"] == {

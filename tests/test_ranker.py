@@ -1,9 +1,8 @@
 """ranker.serving.ranker: its imports, its scores against the trained model's, threads, and damaged files."""
 
 import json
+import re
 import shutil
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,36 +19,14 @@ from ranker.contract.tokens import Ragged
 from ranker.export.golden import TEXTS
 from ranker.model.cross_encoder import new_classifier
 from ranker.serving.ranker import Ranker
-from tests.factories import ROOT
+from tests.factories import refusal
 
 TITLES = ["Masks in wards", "The origin of the virus in bats", "", "long " * 300, "Étude 🦠 [SEP]"]
-ALLOWED = {"numpy", "onnxruntime", "tokenizers", "ranker"}
 
 
 @pytest.fixture(scope="module")
 def ranker(ranker_folder: Path) -> Ranker:
     return Ranker(ranker_folder)
-
-
-def test_ranker_imports_numpy_tokenizers_and_onnxruntime_alone(ranker_folder: Path) -> None:
-    """Run in a process that fails on importing any other installed package."""
-    code = f"""
-import sys
-class Nothing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] not in {ALLOWED!r} | set(sys.stdlib_module_names):
-            raise ModuleNotFoundError(name + " is not here")
-sys.meta_path.insert(0, Nothing())
-from pathlib import Path
-from typing import Any
-from ranker.serving.ranker import Ranker
-ranker = Ranker(Path({str(ranker_folder)!r}), "int8")
-print(ranker.rank("origin of the virus", ranker.encode_documents(["Masks", "The origin of the virus"])))
-assert not {{"torch", "transformers", "pandas", "pyarrow"}} & set(sys.modules)
-"""
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert sorted(row for row, _ in eval(result.stdout)) == [0, 1]
 
 
 def test_encode_documents_is_compact_and_cut(ranker: Ranker) -> None:
@@ -106,20 +83,11 @@ def test_rank_takes_texts(ranker: Ranker) -> None:
 def test_rank_refuses_arguments_that_would_rank_something_else(
     ranker: Ranker, asked: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError) as error:
-        ranker.rank(**{"query": "masks", "documents": TITLES} | asked)
-    assert str(error.value) == message
+    assert refusal(ranker.rank, **{"query": "masks", "documents": TITLES} | asked) == message
 
 
 def test_encode_documents_refuses_one_text(ranker: Ranker) -> None:
-    with pytest.raises(InputError, match="documents: expected a list of texts, found one text"):
-        ranker.encode_documents("Masks")
-
-
-def test_ranker_in_eight_bits_is_another_one_that_scores_much_the_same(ranker_folder: Path, ranker: Ranker) -> None:
-    documents, query = ranker.encode_documents(TITLES), ranker.encode_query("masks")
-    exact, rounded = ranker.score(query, documents), Ranker(ranker_folder, "int8").score(query, documents)
-    assert 0 < np.abs(exact - rounded).max() < np.ptp(exact) / 2
+    assert "documents: expected a list of texts, found one text" in refusal(ranker.encode_documents, "Masks")
 
 
 def test_score_unbatched_is_alone_and_not_padded(ranker_folder: Path, ranker: Ranker) -> None:
@@ -174,11 +142,9 @@ def test_ranker_names_the_file_that_is_missing_or_another(ranker_folder: Path, c
     with (copy / file).open("ab") as changed:
         changed.write(b"\n")
     digests = f"expected sha256 {sha256(ranker_folder / file)}, as manifest.json says, found {sha256(copy / file)}"
-    with pytest.raises(InputError, match=f"{file}: {digests}"):
-        Ranker(copy, "int8")
+    assert f"{file}: {digests}" in refusal(Ranker, copy, "int8")
     (copy / file).write_text("{}")
-    with pytest.raises(InputError, match=rf"{file}: expected (?!sha256)"):
-        Ranker(copy, "int8", trusted=True)
+    assert re.search(rf"{file}: expected (?!sha256)", refusal(Ranker, copy, "int8", trusted=True))
     (copy / file).unlink()
     with pytest.raises(InputError, match=rf"{file}: expected a (file|model) that stage export wrote, found none"):
         Ranker(copy, "int8")
@@ -189,8 +155,7 @@ def test_ranker_says_why_there_may_be_no_eight_bit_model(copy: Path) -> None:
     with pytest.raises(InputError, match=r"model.int8.onnx: .* found none, or none passed its gate \(manifest.json\)"):
         Ranker(copy, "int8")
     (copy / "model.onnx").unlink()
-    with pytest.raises(InputError, match=r"model.onnx: expected a model that stage export wrote, found none$"):
-        Ranker(copy)
+    assert re.search(r"model.onnx: expected a model that stage export wrote, found none$", refusal(Ranker, copy))
 
 
 @pytest.mark.parametrize(
@@ -206,17 +171,4 @@ def test_check_digests_asks_for_a_manifest(tmp_path: Path, content: str | None, 
     (tmp_path / "model.onnx").touch()
     if content is not None:
         (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(InputError, match=message):
-        check_digests(tmp_path, "model.onnx")
-
-
-def test_check_digests_names_the_file(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).write_text(name)
-    digests = {name: sha256(tmp_path / name) for name in ("a", "b")}
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": digests}))
-    check_digests(tmp_path, "a", "b")
-    (tmp_path / "b").write_text("another")
-    check_digests(tmp_path, "a")
-    with pytest.raises(InputError, match=f"/b: expected sha256 {digests['b']}, as manifest.json says, found "):
-        check_digests(tmp_path, "a", "b")
+    assert re.search(message, refusal(check_digests, tmp_path, "model.onnx"))

@@ -1,4 +1,4 @@
-"""ranker.metrics.ranking, by hand and against all orders."""
+"""ranker.metrics.ranking, by hand and against all orders; test_trec_files.py has it against ir_measures."""
 
 from itertools import permutations, product
 from math import log2
@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import ndcg_score
 
 from ranker.data.collection import MAX_GRADE
 from ranker.metrics.ranking import (
@@ -46,28 +45,6 @@ def test_ranking_measures_by_hand() -> None:
     assert table.loc["2"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
 
 
-def test_ranking_measures_ndcg_is_scikit_learns() -> None:
-    random = np.random.default_rng(1)
-    for _ in range(20):
-        run = make_run({"1": random.integers(0, 3, size=30).tolist()})
-        scores = random.permutation(30).astype(float)  # no ties: scikit-learn averages over them
-        found = ranking_measures(run, scores)["nDCG@10"].iloc[0]
-        assert found == pytest.approx(ndcg_score([run["grade"]], [scores], k=10))
-
-
-def test_ranking_measures_are_cut_at_ten_and_at_five() -> None:
-    """Relevant at ranks 5, 10 and 11: the first counts for P@5, the first two for nDCG@10."""
-    run = make_run({"1": [int(rank in (5, 10, 11)) for rank in range(1, 13)]})
-    found = ranking_measures(run, falling(run)).iloc[0]
-    ideal = 1 / log2(2) + 1 / log2(3) + 1 / log2(4)
-    assert found["nDCG@10"] == pytest.approx((1 / log2(6) + 1 / log2(11)) / ideal)
-    assert found["P@5"] == pytest.approx(1 / 5)
-    assert found["AP"] == pytest.approx((1 / 5 + 2 / 10 + 3 / 11) / 3)
-    assert found["RR@10"] == pytest.approx(1 / 5)
-    late = make_run({"1": [0] * 10 + [1]})
-    assert ranking_measures(late, falling(late)).iloc[0][["nDCG@10", "RR@10"]].tolist() == [0, 0]
-
-
 def test_ranking_measures_relevant_decides_the_binary_ones() -> None:
     """The same grades, of which only 2 is relevant, or a set that no threshold gives."""
     grades = {"1": [0, 2, 1, 0]}
@@ -77,12 +54,6 @@ def test_ranking_measures_relevant_decides_the_binary_ones() -> None:
     turned = ranking_measures(make_run(grades).assign(relevant=[False, False, True, True]), falling(RUN[:4])).iloc[0]
     assert turned["nDCG@10"] == one["nDCG@10"]
     assert turned[["RR@10", "AP", "P@5"]].tolist() == pytest.approx([1 / 3, (1 / 3 + 2 / 4) / 2, 2 / 5])
-
-
-def test_ranking_measures_order_equal_scores_by_falling_id() -> None:
-    run = make_run({"1": [1, 0, 0]})
-    assert ranking_measures(run, np.zeros(3))["RR@10"].tolist() == pytest.approx([1 / 3])
-    assert ranking_measures(run[::-1], np.zeros(3))["RR@10"].tolist() == pytest.approx([1 / 3])
 
 
 def test_ranking_measures_keep_the_order_of_queries() -> None:
@@ -103,31 +74,6 @@ def test_ranking_measures_refuse_scores_that_are_not_finite(score: float) -> Non
         ranking_measures(RUN, np.array([1.0, 2, 3, score, 5, 6]))
 
 
-def test_mean_measures_are_over_queries() -> None:
-    found = mean_measures(ranking_measures(RUN, falling(RUN)))
-    assert list(found) == list(MEASURES)
-    assert found["RR@10"] == pytest.approx((1 / 2 + 1) / 2)
-
-
-def test_expected_measures_by_hand() -> None:
-    """One document; one relevant of two; of twelve, with every rank equally likely."""
-    run = make_run({"one": [2], "two": [0, 1], "twelve": [1] + [0] * 11})
-    found = expected_measures(run).set_index("query_id")
-    assert found.loc["one"].to_dict() == pytest.approx({"nDCG@10": 1, "RR@10": 1, "AP": 1, "P@5": 1 / 5})
-    assert found.loc["two"].to_dict() == pytest.approx(
-        {"nDCG@10": (1 + 1 / log2(3)) / 2, "RR@10": 3 / 4, "AP": 3 / 4, "P@5": 1 / 5}
-    )
-    harmonic = [1 / rank for rank in range(1, 13)]
-    assert found.loc["twelve"].to_dict() == pytest.approx(
-        {
-            "nDCG@10": sum(1 / log2(rank + 1) for rank in range(1, 11)) / 12,
-            "RR@10": sum(harmonic[:10]) / 12,
-            "AP": sum(harmonic) / 12,
-            "P@5": 5 / 12 / 5,
-        }
-    )
-
-
 def mean_over_orders(grades: list[tuple[int, ...]], min_relevant_grade: int) -> dict[str, float]:
     """Means of `ranking_measures` over orders, each order as its own query."""
     run = make_run({str(number): list(order) for number, order in enumerate(grades)}, min_relevant_grade)
@@ -135,7 +81,7 @@ def mean_over_orders(grades: list[tuple[int, ...]], min_relevant_grade: int) -> 
 
 
 @settings(max_examples=30)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.integers(1, 3))
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=5), st.integers(1, 3))
 def test_expected_measures_are_the_means_over_all_orders(grades: list[int], min_relevant_grade: int) -> None:
     assume(max(grades) >= min_relevant_grade)
     found = mean_measures(expected_measures(make_run({"1": grades}, min_relevant_grade)))

@@ -1,4 +1,4 @@
-"""README.md and docs/: every command is run by a test or by .ci/run; and the parsing of tests/readme.py."""
+"""README.md and docs/: every command is run by a test or by .ci/run."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.factories import ROOT
-from tests.readme import COMMANDS, command, commands, recipe
+from tests.readme import COMMANDS, command
 
 CI = (ROOT / ".ci/run").read_text()
 ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH only, as the tests do themselves
@@ -22,19 +22,8 @@ def test_commands_are_each_run_by_a_test_or_by_ci() -> None:
         assert by_test or line == ACTIVATE or f"{line} " in CI.replace("\n", " "), line
 
 
-def test_commands_are_lines_of_bash_blocks_without_comments(tmp_path: Path) -> None:
-    (tmp_path / "a.md").write_text(
-        "text\n```bash\n# all of it\ndvc repro   # what has changed\n\ndvc exp run \\\n  -S a.b=1\n```\n```\nno\n```\n"
-    )
-    assert commands(tmp_path / "a.md") == ["dvc repro", "dvc exp run -S a.b=1"]
-
-
 def test_command_is_the_one_that_reads_so_or_starts_so() -> None:
     assert command("dvc metrics show") == "dvc metrics show"
     assert command("dvc metrics show results/train").endswith("metrics.json")
     with pytest.raises(AssertionError, match="expected one command that starts with 'dvc metrics', found"):
         command("dvc metrics")
-
-
-def test_recipe_is_the_makefiles() -> None:
-    assert recipe("repro") == ["dvc repro", "python -m scripts.summary"]

@@ -1,7 +1,6 @@
-"""ranker.evaluation.reranking: reranked hits, by hand, by plain sorting and by ir_measures' own command line."""
+"""ranker.evaluation.reranking: reranked hits, by hand and by plain sorting."""
 
 from math import log2
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.evaluation.reranking import (
-    compare_hits,
-    depth_curve,
-    measure_hits,
-    orders,
-    reordered,
-    smallest_depth,
-)
-from ranker.evaluation.trec_files import runs_of, write_trec_files
+from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, reordered, smallest_depth
 from ranker.metrics.ranking import mean_measures
 from ranker.metrics.verdict import deciding_table
-from tests.test_trec_files import by_command_line
 
 SYSTEMS = ["cross_encoder", "base_cosine", "first_stage", "perfect"]
 
@@ -54,13 +44,6 @@ def by_sorting(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> list[list[
 def by_places(hits: pd.DataFrame, places: np.ndarray) -> list[list[str]]:
     ordered = hits.assign(place=places).sort_values("place", ascending=False)
     return [rows["document_id"].tolist() for _, rows in ordered.groupby("query_id")]
-
-
-def test_reordered_moves_the_first_hits_alone() -> None:
-    """Below the depth the first stage's order stays, with any scores."""
-    hits = make_hits({"1": "abcde"}, [0.1, 0.3, 0.3, 9.0, 8.0])
-    for depth, expected in ((0, "abcde"), (1, "abcde"), (2, "bacde"), (3, "cbade"), (4, "dcbae"), (9, "decba")):
-        assert by_places(hits, reordered(hits, hits["cross_encoder"].to_numpy(), depth)) == [list(expected)]
 
 
 @given(
@@ -111,20 +94,6 @@ def test_a_query_without_a_hit_counts_as_nothing() -> None:
         assert mean_measures(table)["nDCG@10"] == 0.5
 
 
-def test_no_hit_at_all_counts_as_nothing() -> None:
-    """An engine's run has no hit for any held-out query."""
-    judged, none = make_judged({"1": {"p": 1}, "2": {"p": 1}}), make_hits({}, [])
-    measured = measure_hits(judged, none, 100)
-    means = pd.DataFrame([mean_measures(table) for table in measured.values()])
-    assert set(means.pop("Judged@10")) == {1}, "nothing that was found lacks a judgement"
-    assert set(means.to_numpy().ravel()) == {0}
-    curve = depth_curve(judged, [none])
-    assert curve[["depth", "cross_encoder", "perfect", "gain"]].to_numpy().tolist() == [[0, 0, 0, 0]]
-    assert smallest_depth(curve) is None
-    compared = compare_hits({name: {13: table} for name, table in measured.items()}, 13)
-    assert deciding_table(compared)["table"] == "reranked"
-
-
 def test_judged_at_10_is_the_share_of_the_first_ten() -> None:
     """Twelve hits, of which a, k and l are judged, k and l below the tenth; with two hits, the share is of two."""
     judged = make_judged({"1": {"a": 1, "k": 0, "l": 0}, "2": {"a": 1}})
@@ -148,17 +117,6 @@ def test_judged_is_a_share_of_what_was_found() -> None:
     assert (decides["table"], decides["judged"]) == ("reranked", 1.0)
     assert compared["systems"]["first_stage"]["nDCG@10"]["mean"] == pytest.approx(0.8 / log2(3))
     assert mean_measures(measured["first_stage"])["Judged@10"] == 1.0
-
-
-def test_nothing_but_the_first_hits_of_a_run_is_reordered() -> None:
-    judged = make_judged({"1": {"c": 1}})
-    hits = make_hits({"1": "abc"}, [1.0, 2.0, 9.0], [1.0, 9.0, 2.0])
-    for depth, reciprocal in ((2, 1 / 3), (3, 1.0)):
-        measured = measure_hits(judged, hits, depth)
-        assert measured["cross_encoder"]["RR@10"].item() == pytest.approx(reciprocal)
-        assert measured["perfect"]["RR@10"].item() == pytest.approx(reciprocal)
-        assert measured["base_cosine"]["RR@10"].item() == pytest.approx(1 / 3 if depth == 2 else 1 / 2)
-        assert list(measured["perfect"])[-2:] == [f"R@{depth}", "Judged@10"]
 
 
 def test_compare_hits_leaves_the_ceiling_out() -> None:
@@ -213,15 +171,6 @@ def test_orders_has_every_system_that_scored_the_hits() -> None:
     assert [found[name]["RR@10"].item() for name in ("cross_encoder", "bi_encoder")] == [0.5, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("count", "depths"), [(1, [0, 1]), (10, [0, 10]), (60, [0, 10, 20, 50, 60]), (200, [0, 10, 20, 50, 100, 200])]
-)
-def test_depth_curve_ends_with_the_deepest_hit(count: int, depths: list[int]) -> None:
-    rows = pd.DataFrame({"query_id": "1", "document_id": [f"d{i:03}" for i in range(count)]})
-    hits = rows.assign(rank=np.arange(1, count + 1), cross_encoder=0.0, base_cosine=0.0)
-    assert depth_curve(make_judged({"1": {"d000": 1}}), [hits])["depth"].tolist() == depths
-
-
 def gains(*values: float, low: float = 0.01) -> pd.DataFrame:
     """Gains, each with an interval that lies above 0 if the gain is larger than `low`."""
     curve = pd.DataFrame({"depth": [0, 10, 20, 50][: len(values)], "gain": values})
@@ -245,24 +194,3 @@ def test_smallest_depth_has_most_of_the_best_gain(curve: pd.DataFrame, depth: in
     assert (found and found["depth"]) == depth
     if found:
         assert list(found) == ["depth", "gain", "gain_low", "gain_high"]
-
-
-def test_ir_measures_command_line_has_the_numbers_of_what_is_served(tmp_path: Path) -> None:
-    """Rows in no order, ties, unjudged hits, positives that were not retrieved, a query without hits."""
-    random = np.random.default_rng(7)
-    grades = {f"q {query}": {f"d{i}": int(random.integers(0, 4)) for i in range(0, 40, 2)} for query in range(8)}
-    judged = make_judged(grades).sample(frac=1, random_state=1)
-    hits = pd.concat(
-        pd.DataFrame({"query_id": f"q {query}", "document_id": random.permutation([f"d{i}" for i in range(40)])[:25]})
-        for query in range(7)
-    ).reset_index(drop=True)
-    hits["rank"] = hits.groupby("query_id").cumcount() + 1
-    hits["cross_encoder"] = random.integers(0, 4, len(hits)).astype(np.float32) / 3
-    hits["base_cosine"] = random.normal(size=len(hits)).astype(np.float32)
-    hits = hits.sample(frac=1, random_state=2).reset_index(drop=True)
-    ordered = orders(judged, hits, 15)
-    write_trec_files({"qrels": judged}, runs_of(ordered, SYSTEMS, "reranked-"), tmp_path / "trec")
-    for system, table in measure_hits(judged, hits, 15).items():
-        ours = mean_measures(table)
-        ours["Judged@10"] *= 7 / 8  # ir_measures gives 0 to a query without hits
-        assert by_command_line(tmp_path / "trec", f"reranked-{system}", list(ours)) == pytest.approx(ours, abs=1e-9)

@@ -30,13 +30,7 @@ def titles() -> pd.DataFrame:
 def test_its_counts_are_those_of_its_readme(sample: Joined) -> None:
     text = (SAMPLE / "README.md").read_text()
     kept = sample.counts["kept"]
-    assert kept == {
-        "queries": 50,
-        "documents": 695,
-        "judged_documents": 695,
-        "pairs": 2854,
-        "relevant_pairs": 518,
-    }
+    assert kept == {"queries": 50, "documents": 695, "judged_documents": 695, "pairs": 2854, "relevant_pairs": 518}
     assert {name: n for name, n in sample.counts["dropped"].items() if n} == {"judgement_without_document": 9}
     assert f"{kept['documents']} titles and {kept['pairs']:,} graded pairs" in text
     assert sorted(sample.pairs["grade"].unique()) == [0, 1, 2]

@@ -12,7 +12,6 @@ import pytest
 from tokenizers.implementations import BertWordPieceTokenizer  # type: ignore[attr-defined]
 
 from ranker.base.base_model import fetch_base_model, folder_digest
-from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.model.embedding import Embedder
@@ -112,7 +111,6 @@ TOKENS = {
         more={"special_tokens_map.json": {"cls_token": "[SEP]", "sep_token": "[CLS]"}}, tokenizer={}
     ),
 }
-MODULES = "modules.json: expected modules of Transformer, Pooling, Normalize, found"
 FOLDERS = PUBLIC | OTHERS | TOKENS
 
 
@@ -182,28 +180,6 @@ def test_embedder_gives_the_vectors_of_sentence_transformers(tmp_path: Path, nam
         np.testing.assert_allclose(embed(tokens, side), expected, atol=2e-5, err_msg=side)  # type: ignore[arg-type]
 
 
-def test_folders_differ_where_their_settings_do(tmp_path: Path) -> None:
-    """Without this, the two tests above could not fail."""
-    found = {}
-    for number, (name, settings) in enumerate(FOLDERS.items()):
-        (tmp_path / str(number)).mkdir()
-        _, model = fetched(tmp_path / str(number), settings)
-        tokens = tokenize(load_tokenizer(model), TEXTS)
-        found[name] = Embedder(model)(tokens, "query").round(4).tobytes()
-    groups: dict[bytes, list[str]] = {}
-    for name, vectors in found.items():
-        groups.setdefault(vectors, []).append(name)
-    assert [group for group in groups.values() if len(group) > 1] == [
-        ["mxbai-embed-large-v1", "snowflake-arctic-embed-s"],
-        ["e5-small-v2", "a passage's prompt"],
-        ["gte-base", "msmarco-bert-base-dot-v5", "mean over a root", "a prompt by default"],
-        ["gbert-base, cased", "settings beside a tokenizer.json"],
-        ["uncased with accents", "lower case of a cased tokenizer", "settings beside a vocab.txt"],
-        list(TOKENS)[:3],
-    ]
-    assert len(groups) == 17
-
-
 def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
     """sentence-transformers writes modules.json for every kind of model; a cross-encoder's has no pooling."""
     peer = pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
@@ -212,68 +188,3 @@ def test_a_cross_encoders_folder_is_no_sentence_encoder(tmp_path: Path) -> None:
     assert (tmp_path / "saved/modules.json").is_file()
     fetch_base_model(f"path:{tmp_path}/saved", tmp_path / "model", folder_digest(tmp_path / "saved"))
     assert not read_json(tmp_path / "model/sentence_encoder.json")["is_one"]
-
-
-@pytest.mark.parametrize(
-    ("module", "message"),
-    [
-        (
-            {"path": "", "type": "custom_st.Transformer"},
-            f"{MODULES} custom_st.Transformer",
-        ),
-        (
-            {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
-            "modules.json: expected its model beside it, found it in 0_Transformer",
-        ),
-    ],
-)
-def test_read_sentence_encoder_refuses_a_model_that_is_elsewhere(
-    tmp_path: Path, module: dict[str, str], message: str
-) -> None:
-    source = write(tmp_path / "source", Folder())
-    first, *others = read_json(source / "modules.json")
-    write_json(source / "modules.json", [first | module, *others])
-    with pytest.raises(InputError) as error:
-        fetch_base_model(f"path:{source}", tmp_path / "model", folder_digest(source))
-    assert str(error.value) == f"path:{source}: {message}"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            Folder(modules=("Transformer", "Pooling", "Dense")),
-            f"{MODULES} sentence_transformers.models.Dense",
-        ),
-        (
-            Folder(modules=("Transformer", "Pooling", "CNN", "Normalize")),
-            f"{MODULES} sentence_transformers.models.CNN",
-        ),
-        (
-            Folder(pooling={"pooling_mode_weightedmean_tokens": True}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found weightedmean",
-        ),
-        (
-            Folder(pooling={"pooling_mode": "lasttoken"}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found lasttoken",
-        ),
-        (
-            Folder(pooling={"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}),
-            "1_Pooling/config.json: pooling_mode: expected cls, mean, max, mean_sqrt_len_tokens, found cls and mean",
-        ),
-        (Folder(pooling=None), "modules.json: expected its pooling in 1_Pooling/config.json, found none there"),
-    ],
-)
-def test_read_sentence_encoder_refuses_by_name(tmp_path: Path, settings: Folder, message: str) -> None:
-    with pytest.raises(InputError) as error:
-        fetched(tmp_path, settings)
-    assert str(error.value) == f"path:{tmp_path}/source: {message}"
-    assert not (tmp_path / "model").exists()
-
-
-def test_read_sentence_encoder_says_whether_the_folder_is_one(tmp_path: Path) -> None:
-    for name, is_one in (("gte-base", True), ("Google's BERT", False)):
-        (tmp_path / name).mkdir()
-        _, model = fetched(tmp_path / name, FOLDERS[name])
-        found = read_json(model / "sentence_encoder.json")
-        assert (found["is_one"], found["pooling"]) == (is_one, "mean")

@@ -133,9 +133,9 @@ def test_pending_refuses_the_shards_of_another_run(
         (source / "b.parquet").unlink()
     if change == "others":
         (out / "plan.json").unlink()
-    expected = {
-        "others": f"score: {out}: expected an empty folder or one that has plan.json, found another",
-    }.get(change, f"score: {out}/plan.json: expected the plan of this very run, found another: remove {out}")
+    expected = {"others": f"score: {out}: expected an empty folder or one that has plan.json, found another"}.get(
+        change, f"score: {out}/plan.json: expected the plan of this very run, found another: remove {out}"
+    )
     assert score(source, out, ranker_folder, model) == expected
 
 
@@ -182,11 +182,7 @@ def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -
             {"query_id": ["1", "1"], "query": ["a", None], "document_id": ["b", "c"], "title": ["d", "e"]},
             "null.parquet: row group 0: line 2: expected a query in text, found None",
         ),
-        (
-            "latin.parquet",
-            LATIN,
-            "latin.parquet: row group 0: expected rows of a Parquet file, found: Column 3: ",
-        ),
+        ("latin.parquet", LATIN, "latin.parquet: row group 0: expected rows of a Parquet file, found: Column 3: "),
         ("broken.parquet", BROKEN, "broken.parquet: row group 0: expected rows of a Parquet file, found: "),
         ("twice.parquet", TWICE, "twice.parquet: expected one column of title, found title, title"),
         ("folder", FOLDER, "folder/within.parquet: expected a Parquet file, found: "),

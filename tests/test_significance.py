@@ -22,15 +22,6 @@ def test_interval_is_scipys_t() -> None:
         assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
 
 
-def test_interval_holds_the_truth_as_often_as_it_says_at_ten_queries() -> None:
-    """A percentile bootstrap of as many covers it in nine of ten samples, and in fewer with skewed data."""
-    random = np.random.default_rng(1)
-    laws = {"normal": (random.normal(0.1, 0.2, size=(1000, 10)), 0.1), "skew": (random.beta(2, 4, (1000, 10)), 1 / 3)}
-    for law, (samples, truth) in laws.items():
-        found = [interval(values, lowest=-1) for values in samples]
-        assert 0.92 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.98, law
-
-
 def test_interval_adds_the_variance_over_queries_to_that_over_seeds() -> None:
     """Two seeds of three queries, by hand: means by query 2, 4, 9 over a hundred; by seed 4 and 6."""
     values = np.array([[1.0, 3, 8], [3, 5, 10]]) / 100
@@ -43,33 +34,38 @@ def test_interval_adds_the_variance_over_queries_to_that_over_seeds() -> None:
     assert one == interval(values[0], lowest=-1)
 
 
+@pytest.mark.parametrize(
+    ("values", "lowest", "expected"),
+    [
+        (np.full(10, 0.25), 0, (0.25, 0.25, 0.25)),
+        (np.full((2, 10), 0.25), 0, (0.25, 0.25, 0.25)),
+        (np.array([0.7]), 0, (0.7, 0, 1)),  # one query tells nothing
+        (np.array([[0.5], [0.75]]), -1, (0.625, -1, 1)),
+        (np.array([0.0, 0, 1]), 0, (1 / 3, 0, 1)),  # cut to the possible
+    ],
+)
+def test_interval_at_its_ends(values: np.ndarray, lowest: float, expected: tuple[float, float, float]) -> None:
+    assert interval(values, lowest) == Interval(*expected)
+
+
 def test_interval_over_seeds_too_holds_the_truth_as_often_as_it_says() -> None:
-    """Three seeds of ten queries, each with its own effect: the true mean is over all queries and all seeds."""
+    """Three seeds of ten queries, each with its own effect: the true mean is over all queries and all seeds.
+
+    Of one seed, and of skewed measures, it does too; a percentile bootstrap covers nine in ten.
+    """
     random, held = np.random.default_rng(1), 0
+    laws = {"normal": (random.normal(0.1, 0.2, size=(1000, 10)), 0.1), "skew": (random.beta(2, 4, (1000, 10)), 1 / 3)}
+    for law, (samples, truth) in laws.items():
+        found = [interval(values, lowest=-1) for values in samples]
+        assert 0.92 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.98, law
     for _ in range(500):
         queries, seeds, rest = (random.normal(0, spread, shape) for spread, shape in EFFECTS)
-        found = interval(0.1 + queries + seeds + rest, lowest=-1)
-        held += found.low <= 0.1 <= found.high
+        each = interval(0.1 + queries + seeds + rest, lowest=-1)
+        held += each.low <= 0.1 <= each.high
     assert 0.92 <= held / 500 <= 0.99
 
 
 EFFECTS: tuple[tuple[float, tuple[int, int]], ...] = ((0.2, (1, 10)), (0.05, (3, 1)), (0.05, (3, 10)))
-
-
-def test_interval_of_values_that_are_all_equal_is_a_point() -> None:
-    assert interval(np.full(10, 0.25), lowest=0) == Interval(0.25, 0.25, 0.25)
-    assert interval(np.full((2, 10), 0.25), lowest=0) == Interval(0.25, 0.25, 0.25)
-
-
-def test_interval_is_cut_to_what_is_possible() -> None:
-    found = interval(np.array([0.0, 0, 1]), lowest=0)
-    assert (found.low, found.high) == (0, 1)
-    assert interval(np.array([-1.0, 1, 1]), lowest=-1).low == -1
-
-
-def test_interval_of_one_query_is_all_that_is_possible() -> None:
-    assert interval(np.array([0.7]), lowest=0) == Interval(0.7, 0, 1)
-    assert interval(np.array([[0.5], [0.75]]), lowest=-1) == Interval(0.625, -1, 1)
 
 
 def test_p_value_is_the_share_of_sign_changes_at_least_as_far_from_zero() -> None:
@@ -129,7 +125,7 @@ def shifted(*shifts: float) -> pd.DataFrame:
 def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
     """Clearly better than `far`; better than `near` at a p that is below 0.05 before Holm's correction only."""
     own = shifted(0.0)
-    near = shifted(*([0.1] * 6 + [-0.1] * 14))  # 14 of 20 are better, each by a tenth: two-sided p 0.115
+    near = shifted(*([0.1] * 5 + [-0.1] * 15))  # 15 of 20 are better, each by a tenth: two-sided p 0.041
     systems = one_seed(cross_encoder=own, far=shifted(-0.3), near=near, same=own)
     found = differences(systems, "cross_encoder", seed=13)
     assert list(found) == ["far", "near", "same"]
@@ -138,21 +134,11 @@ def test_differences_are_corrected_for_all_systems_of_a_measure() -> None:
     assert far.verdict == BETTER
     assert far.p_holm == pytest.approx(3 * far.p)
     assert close.p_holm == pytest.approx(2 * close.p)
-    assert close.p == pytest.approx(0.115, abs=0.01)
+    assert close.p == pytest.approx(0.041, abs=0.005)
+    assert close.verdict == NO_DIFFERENCE
     assert (same.mean, same.low, same.high, same.p, same.p_holm, same.verdict) == (0, 0, 0, 1, 1, NO_DIFFERENCE)
     worse = differences(one_seed(cross_encoder=shifted(-0.3), other=own), "cross_encoder", seed=13)
     assert worse["other"]["nDCG@10"].verdict == WORSE
-
-
-def test_differences_verdict_is_by_the_corrected_p() -> None:
-    """15 of 20 are better: p is 0.041 for a single test, and twice that for two."""
-    own, near = shifted(0.0), shifted(*([0.1] * 5 + [-0.1] * 15))
-    alone = differences(one_seed(cross_encoder=own, near=near), "cross_encoder", seed=13)["near"]["nDCG@10"]
-    assert alone.verdict == BETTER
-    assert alone.p == alone.p_holm
-    beside = differences(one_seed(cross_encoder=own, near=near, again=near), "cross_encoder", seed=13)
-    assert beside["near"]["nDCG@10"].verdict == NO_DIFFERENCE
-    assert beside["near"]["nDCG@10"].p == alone.p
 
 
 def test_compare_pairs_queries_whatever_their_order() -> None:
@@ -187,21 +173,11 @@ def test_compare_takes_a_table_for_each_seed() -> None:
 
 
 def test_compare_passes_over_untrained_systems_that_are_not_there() -> None:
+    assert "random" in opponents("judged")
     systems = one_seed(cross_encoder=shifted(0.0), bm25=shifted(-0.3), tutorial=shifted(0.3))
     found = compare_systems(systems, opponents("judged"), 13)
     assert found["headline"] == {"verdict": "helps", "strongest": "bm25", "from": ["bm25"]}
     assert found["differences"]["tutorial"]["nDCG@10"]["verdict"] == WORSE  # trained, so not in the verdict
-
-
-def test_headline_has_to_beat_a_random_order_too() -> None:
-    assert "random" in opponents("judged")
-    own, weak = shifted(0.0), shifted(-0.3)
-    systems = one_seed(cross_encoder=own, bm25=weak, base_cosine=weak, random=own)
-    assert compare_systems(systems, opponents("judged"), 13)["headline"] == {
-        "verdict": NO_DIFFERENCE,
-        "strongest": "random",
-        "from": ["random"],
-    }
 
 
 def test_seed_spread_is_the_deviation_of_the_seeds_means() -> None:

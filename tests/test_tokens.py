@@ -1,6 +1,5 @@
 """ranker.contract.tokens, against transformers, for any text; and token ids of many texts in two arrays."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
-from ranker.common.errors import InputError
-from ranker.common.files import write_json
 from ranker.contract.layout import lay_out
 from ranker.contract.tokens import load_layout, load_tokenizer, ragged, readings, tokenize
 
 
 def test_tokenize_and_lay_out_are_transformers_pair_encoding(base_model: Path) -> None:
-    ours, theirs = (
-        load_tokenizer(base_model),
-        BertTokenizer(tokenizer_file=str(base_model / "tokenizer.json")),
-    )
+    ours, theirs = (load_tokenizer(base_model), BertTokenizer(tokenizer_file=str(base_model / "tokenizer.json")))
     layout = load_layout(base_model, 500, 500)  # no cut: a character gives a few tokens at most
 
     @given(st.text(max_size=60), st.text(max_size=60))
@@ -31,35 +25,6 @@ def test_tokenize_and_lay_out_are_transformers_pair_encoding(base_model: Path) -
             assert array[0].tolist() == expected[name][0], name
 
     check()
-
-
-def test_load_tokenizer_switches_the_files_truncation_and_padding_off(base_model: Path, tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(base_model)
-    tokenizer.enable_truncation(4)
-    tokenizer.enable_padding(length=64)
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    text = "survival of the virus on steel and glass surfaces"
-    assert tokenize(load_tokenizer(tmp_path), [text]) == tokenize(load_tokenizer(base_model), [text])
-    assert len(tokenize(load_tokenizer(tmp_path), [text])[0]) > 4
-
-
-def test_load_layout_has_the_tokenizers_special_ids(base_model: Path) -> None:
-    vocabulary = json.loads((base_model / "tokenizer.json").read_text())["model"]["vocab"]
-    layout = load_layout(base_model, 32, 96)
-    assert (layout.cls_id, layout.sep_id, layout.pad_id) == tuple(vocabulary[t] for t in ("[CLS]", "[SEP]", "[PAD]"))
-
-
-def test_load_layout_refuses_a_tokenizer_without_a_separator(base_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_bytes((base_model / "tokenizer.json").read_bytes())
-    write_json(tmp_path / "tokenizer_config.json", {"cls_token": "[CLS]", "sep_token": "<sep>", "pad_token": "[PAD]"})
-    with pytest.raises(InputError, match="expected a sep_token that tokenizer.json knows, found '<sep>'"):
-        load_layout(tmp_path, 32, 96)
-
-
-def test_load_tokenizer_refuses_what_is_none(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(InputError, match="tokenizer.json: expected a tokenizers file, found: "):
-        load_tokenizer(tmp_path)
 
 
 @given(st.lists(st.lists(st.integers(0, 65535), max_size=9), max_size=9))

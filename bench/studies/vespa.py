@@ -2,7 +2,7 @@
 
 python -m bench.studies.vespa
 
-Run `make repro` first; it needs Maven and a JDK (tests/vespa). It writes bench/results/vespa.md and vespa.json. Stage
+Run `make repro` first; it needs Maven and a JDK (engines/). It writes bench/results/vespa.md and vespa.json. Stage
 package compares vespa.latency_ms and vespa.timeout_ms with these figures.
 
 The models are rank profiles of one package, and take turns in one process.
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench.table import machine
+from engines import harness
 from ranker.common.files import atomic, write_json
 from ranker.contract.folder import MODEL_FILES, Model, served_model
 from ranker.project import paths
@@ -29,7 +30,6 @@ from ranker.vespa.feed import write_feed
 from ranker.vespa.latency import FIGURES, misfits, read_figures
 from ranker.vespa.package import model_file, write_application
 from ranker.vespa.query import QuerySettings, query_body, read_settings
-from tests.vespa import harness
 
 TABLE = FIGURES.with_suffix(".md")
 QUERY = "masks in hospitals"

@@ -1,11 +1,10 @@
 """Vespa's own Java code deploys models/vespa, is fed and queried. Only the content node, which is C++, is a stand-in.
 
-Run `make test-engines` after `make repro`. tests/vespa is the Maven project; each version of Vespa does all its work in
+Run `make test-engines` after `make repro`. engines/ is the Maven project; each version of Vespa does all its work in
 one process.
 """
 
 import json
-import os
 import re
 import shutil
 import unicodedata
@@ -18,6 +17,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from bench.studies.vespa import measure
+from engines import harness
 from ranker.contract.folder import Model
 from ranker.contract.words import NOT_TEXT
 from ranker.export.golden import TEXTS
@@ -28,8 +28,8 @@ from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import SEARCHED, query_body, read_settings
+from tests.engines.conftest import require
 from tests.factories import PARAMS, ROOT
-from tests.vespa import harness
 
 Request = dict[str, dict[str, Any]]  # for harness.run
 
@@ -81,15 +81,8 @@ ZIKA = "Testing saliva and urine for Zika virus RNA in pregnant women, Colombia"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _at_hand() -> None:
-    """Skip with one line if the harness lacks something; fail if ENGINES=required, as in CI."""
-    try:
-        if not (PACKAGE / "services.xml").is_file():
-            raise harness.MissingError(f"{paths.VESPA}: expected what make repro writes, found none")
-        harness.jdk()
-        harness.build()
-    except harness.MissingError as missing:
-        (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
+def _package() -> None:
+    require((PACKAGE / "services.xml").is_file(), f"{paths.VESPA}: expected what make repro writes, found none")
 
 
 @pytest.fixture(scope="module")

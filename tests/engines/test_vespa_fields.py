@@ -1,18 +1,17 @@
 """Documents of title and text in Vespa's own code: their tokens and scores equal Ranker's."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engines import harness
 from ranker.contract.document import whole_text
 from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import QuerySettings, query_body
-from tests.vespa import harness
 
 pytestmark = pytest.mark.engines
 
@@ -26,15 +25,6 @@ DOCUMENTS = [
     ("odd", "zero\u0000width\u0007 and", "\u001fbell [SEP]"),
     ("nothing", "", ""),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _at_hand() -> None:
-    try:
-        harness.jdk()
-        harness.build()
-    except harness.MissingError as missing:
-        (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +56,22 @@ def test_package_of_two_fields_deploys_without_a_word(found: dict[str, Any]) -> 
     assert ranked["vespa.match.feature"] == ["bm25(title)", "bm25(text)", "attribute(doc_token_ids)"]
 
 
-def test_fed_documents_have_the_tokens_that_ranker_gives_them(found: dict[str, Any], ranker_folder: Path) -> None:
-    encoded = Ranker(ranker_folder).encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
+def test_fed_documents_have_the_tokens_and_scores_that_ranker_gives_them(
+    found: dict[str, Any], ranker_folder: Path
+) -> None:
+    """Vespa tokenises and reranks two fields; Ranker gets one text."""
+    ranker, ids = Ranker(ranker_folder, "fp32"), [document_id for document_id, *_ in DOCUMENTS]
+    encoded = ranker.encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
     fed = found["index"]["documents"]
-    assert [document["document_id"] for document in fed] == [document_id for document_id, *_ in DOCUMENTS]
+    assert [document["document_id"] for document in fed] == ids
     for document, tokens in zip(fed, encoded, strict=True):
         size = len(document.get("tokens", tokens))
         assert document.get("tokens", [0] * size) == [*tokens, *[0] * (size - len(tokens))], document
-
-
-def test_fed_documents_have_the_scores_that_ranker_gives_them(found: dict[str, Any], ranker_folder: Path) -> None:
-    """Vespa tokenises and reranks two fields; Ranker gets one text."""
-    ranker = Ranker(ranker_folder, "fp32")
-    encoded = ranker.encode_documents([whole_text(texts) for _, *texts in DOCUMENTS])
     ours = ranker.score_unbatched(ranker.encode_query(QUERY), encoded)
     (reranked,) = found["rerank"]["both"]
     vespas = dict(zip(reranked["order"], reranked["relevance"], strict=True))
     assert reranked["runs"] == len(DOCUMENTS)
-    np.testing.assert_allclose([vespas[document_id] for document_id, *_ in DOCUMENTS], ours, atol=1e-5)
+    np.testing.assert_allclose([vespas[name] for name in ids], ours, atol=1e-5)
     titles = ranker.encode_documents([title for _, title, _ in DOCUMENTS])  # alone, these texts have other scores
     assert np.abs(ours - ranker.score_unbatched(ranker.encode_query(QUERY), titles)).max() > 1e-3
 

@@ -1,6 +1,5 @@
 """The words of our BM25 first stage equal those that Vespa's own code indexes and queries, in several languages."""
 
-import os
 import re
 from itertools import zip_longest
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from engines import harness
 from ranker.contract.words import DROPPED, stemmer_of
 from ranker.retrieval.bm25 import analyser
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import QuerySettings, query_body
 from tests.factories import ROOT
-from tests.vespa import harness
 
 pytestmark = pytest.mark.engines
 
@@ -55,15 +54,6 @@ def sample() -> list[str]:
     titles = pd.read_csv(ROOT / "data/sample/training_all_jugdments_data.csv")["title-full"].dropna()
     queries = pd.read_json(ROOT / "data/sample/labelled_data_all.json", dtype=False)["query"]
     return [*titles.unique(), *queries]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _at_hand() -> None:
-    try:
-        harness.jdk()
-        harness.build()
-    except harness.MissingError as missing:
-        (pytest.fail if os.environ.get("ENGINES") == "required" else pytest.skip)(str(missing))
 
 
 @pytest.fixture(scope="module")

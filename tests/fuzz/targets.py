@@ -4,15 +4,12 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
 
 from ranker.common.errors import InputError, one_line
 from ranker.common.files import write_json
 from ranker.contract.folder import check_digests
-from ranker.contract.layout import Layout, lay_out, read_contract
+from ranker.contract.layout import read_contract
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE, read_labelled_data
 from ranker.project.params import load_params
 from ranker.serving.documents import read_documents
@@ -20,8 +17,8 @@ from tests.factories import join_tutorial
 
 Target = Callable[[bytes], None]
 
+IDS = {"cls_id": 2, "sep_id": 3, "pad_id": 0}
 QUERIES = [{"query_id": i, "query": f"masks {i}", "relevant_docs": []} for i in range(3)]
-LAYOUT = Layout(8, 12, cls_id=2, sep_id=3, pad_id=0)
 
 
 def _read(name: str, read: Callable[[Path], object]) -> Target:
@@ -53,17 +50,6 @@ def _digests(path: Path) -> None:
         check_digests(path.parent, "model.onnx")
 
 
-def lay_out_pair(data: bytes) -> None:
-    """The contract for any token ids: where it cuts them, and which special tokens surround them."""
-    ids = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).astype(np.int64) + 4  # no special tokens
-    query, document = ids[::2], ids[1::2]
-    batch = {name: array[0] for name, array in lay_out(LAYOUT, [query], [document]).items()}
-    q, d = query[:6].tolist(), document[:11].tolist()
-    assert batch["input_ids"].tolist() == [2, *q, 3, *d, 3]
-    assert batch["token_type_ids"].tolist() == [0] * (len(q) + 2) + [1] * (len(d) + 1)
-    assert batch["attention_mask"].tolist() == [1] * (len(q) + len(d) + 3)
-
-
 TARGETS: dict[str, Target] = {
     "labelled_data": _read("labelled.json", read_labelled_data),
     "judgements": _read(JUDGEMENTS_FILE, _judgements),
@@ -73,7 +59,6 @@ TARGETS: dict[str, Target] = {
     "params": _read("params.yaml", load_params),
     "contract": _read("encoding.json", read_contract),
     "manifest": _read("manifest.json", _digests),
-    "lay_out": lay_out_pair,
 }
 
 # Seeds of the search: whole files, small.
@@ -82,9 +67,8 @@ SEEDS: dict[str, bytes] = {
     "judgements": b'document_id,query_id,label,title-full\na,0,1,"Masks, ""again"""\nb,1,0,Bats\nb,1,2.0,Bats\n',
     "documents_csv": b'document_id,title\r\n007,"Masks\nagain"\r\n1e10,\r\n',
     "documents_jsonl": b'{"document_id": "007", "title": "Masks"}\n\n{"title": "", "document_id": "1e10"}\n',
-    "contract": json.dumps(asdict(LAYOUT) | {"max_length": LAYOUT.max_length}).encode(),
+    "contract": json.dumps({"query_input_size": 8, "doc_input_size": 12, "max_length": 20, **IDS}).encode(),
     "manifest": b'{"files": {"model.onnx": "00"}}',
-    "lay_out": bytes(range(64)),
 }
 
 
