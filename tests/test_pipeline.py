@@ -238,8 +238,8 @@ def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp
             expected = {file.name: sha256(file) for file in (clean / "models" / folder).rglob("*") if file.is_file()}
             found = {file.name: sha256(file) for file in (consumer / folder).rglob("*") if file.is_file()}
             assert found == expected != {}
-        found = run(f"dvc artifacts get {clean} cord19-ranker", consumer, check=False)
-        assert "Unable to find artifact 'cord19-ranker'" in found.stderr
+        refused = run(f"dvc artifacts get {clean} cord19-ranker", consumer, check=False)
+        assert "Unable to find artifact 'cord19-ranker'" in refused.stderr
         ranker = Ranker(consumer / "ranker")
         assert ranker.rank("masks", ranker.encode_documents(["Masks in wards"]))
     finally:
