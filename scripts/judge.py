@@ -10,7 +10,8 @@ from pathlib import Path
 from ranker.common.errors import InputError, one_line, run_stage
 from ranker.common.table import synonyms
 from ranker.data.judged import write_judgements
-from ranker.data.merge import Merged, merge, write_form
+from ranker.judging.form import write_form
+from ranker.judging.merge import Merged, merge
 from ranker.project import paths
 from ranker.project.params import Params, load_params
 from stages.join import read_collection

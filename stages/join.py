@@ -12,12 +12,12 @@ from tokenizers import Tokenizer
 
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
+from ranker.common.spreadsheet import changed_ids
 from ranker.contract.document import whole_text
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
 from ranker.data.collection import Census, Collection, Document
 from ranker.data.grades import check_grades, doubts
-from ranker.data.ids import changed_ids
 from ranker.data.join import join, stand_ins
 from ranker.data.judged import with_judgements
 from ranker.data.tables import read_tables

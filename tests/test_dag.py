@@ -38,7 +38,7 @@ FLOORS = (
     {"contract"},
     {"project", "serving"},
     {"base", "data", "model", "report", "splits", "vespa"},
-    {"fetch", "retrieval"},
+    {"fetch", "judging", "retrieval"},
     {"training", "evaluation", "export"},
 )
 SERVED = {"common", "contract", "serving", "vespa"}

@@ -24,7 +24,8 @@ from ranker.common.spreadsheet import for_spreadsheet, from_spreadsheet, query_i
 from ranker.common.table import read_table
 from ranker.data.collection import Collection, judgements_table
 from ranker.data.judged import COLUMNS, read_judgements, with_judgements, write_judgements
-from ranker.data.merge import Merged, merge, write_form
+from ranker.judging.form import write_form
+from ranker.judging.merge import Merged, merge
 from ranker.project import paths
 from tests.factories import ROOT, run_module, set_params
 from tests.test_pipeline_formats import write_beir, write_trec

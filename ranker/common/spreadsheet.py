@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 LONGEST = 1000  # characters of a text shown beside a grade; spreadsheets cut a cell at 32,767
@@ -69,6 +69,21 @@ def query_id_of(text: str) -> str:
     True
     """
     return f"query-{hashlib.sha256(folded(text).encode()).hexdigest()[:10]}"
+
+
+def changed_ids(unknown: Collection[str], document_ids: Iterable[str]) -> dict[str, str]:
+    """Each id of `unknown` that a document's id equals but for what spreadsheets change, with that id.
+
+    >>> changed_ids(["123", "7.0", "d9", "x"], ["00123", "7", "D9", "d10"])
+    {'123': '00123', '7.0': '7', 'd9': 'D9'}
+    """
+    folded = {_without_changes(name): name for name in unknown}
+    found = {folded[key]: name for name in document_ids if (key := _without_changes(name)) in folded}
+    return {name: found[name] for name in unknown if name in found}
+
+
+def _without_changes(name: str) -> str:
+    return re.sub(r"\.0+$", "", name.strip().casefold()).lstrip("0")
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]], encoding: str = "utf-8") -> None:

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ranker.common.errors import InputError
-from ranker.common.files import atomic
-from ranker.common.spreadsheet import on_one_line, query_id_of, same_text, shown, write_table
+from ranker.common.spreadsheet import on_one_line, query_id_of, same_text, shown
 from ranker.common.table import SYNONYMS, Row, Synonyms, needed, read_table
 from ranker.data.collection import Collection
 from ranker.data.judged import (
@@ -20,9 +19,7 @@ from ranker.data.judged import (
     read_judgements,
     with_judgements,
 )
-from ranker.project.tables import IDS
 
-NOT_FOR_JUDGES = ("grade", "found_by", "could_move")
 Rows = list[tuple[str, dict[str, str], int]]  # place (file and line), cells, grade
 
 
@@ -158,19 +155,3 @@ def _id_of_title(title: str, collection: Collection, fields: Sequence[str]) -> s
     found = (name for name, texts in collection.documents() if same_text(shown(texts[place]), shown(title)))
     document_id = next(found, None)
     return "" if document_id is None else f"such as {document_id!r}, which has this title, "
-
-
-def write_form(listed: Path, form: Path) -> int:
-    """Write the rows of a list to judge to a new file, with an empty column grade; returns the number of rows.
-
-    The form omits the system that found a document, because it must not influence the grade. InputError if the file
-    exists, because it may have grades already.
-    """
-    if form.exists():
-        raise InputError(f"{form}: expected a new file, found an existing one, which stays unchanged")
-    rows = [cells for _, cells in read_table(listed, [["query_id", "query"], ["document_id"]], spreadsheet=True)]
-    columns = [name for name in (rows[0] if rows else IDS) if name not in NOT_FOR_JUDGES]
-    with atomic(form) as partial:
-        cells = ([*(row[name] for name in columns), ""] for row in rows)
-        write_table(partial, [*columns, "grade"], cells, encoding="utf-8-sig")
-    return len(rows)

@@ -1,0 +1,1 @@
+"""Judging: forms to fill in, and their grades merged into a user's own judgements."""
