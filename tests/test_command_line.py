@@ -75,7 +75,7 @@ def test_rank_refuses_a_query_that_is_not_utf_8(ranker_folder: Path, titles: Pat
 
 def test_rank_names_standard_input_that_is_closed(ranker_folder: Path, run: Run) -> None:
     result = run(f"python -m ranker rank masks --model-dir {ranker_folder} <&-", ROOT, check=False)
-    message = "rank: standard input: expected documents, found it closed\n"
+    message = "rank: standard input: expected a table, found it closed\n"
     assert (result.returncode, result.stderr) == (1, message)
 
 
@@ -100,10 +100,10 @@ def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, caps
     assert ranker("feed", titles, "--out", out) == 0
     assert capsys.readouterr().out == f"feed: {out}: 3 documents of title\n"
     assert [json.loads(line)["fields"]["document_id"] for line in out.read_text().splitlines()] == ["007", "1e10", "x"]
-    (tmp_path / "bad.jsonl").write_text('{"document_id": "a", "title": null}\n')
+    (tmp_path / "bad.jsonl").write_text('{"document_id": null, "title": "Masks"}\n')
     before = out.read_bytes()
     found = ranker("feed", tmp_path / "bad.jsonl", "--out", out)
-    assert found == (f"feed: {tmp_path}/bad.jsonl: line 1 (document_id 'a'): expected a title in text, found None")
+    assert found == f"feed: {tmp_path}/bad.jsonl: line 1: document_id: expected an id, found ''"
     assert out.read_bytes() == before
 
 
