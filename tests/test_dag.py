@@ -253,7 +253,6 @@ def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
 
 HEAVY = {"torch", "transformers"}
 MODELS = {"onnx", "onnxruntime", "tokenizers"}
-TABLES = {"pandas", "pyarrow", "pydantic", "yaml"}
 OFFLINE = (
     *("fetch", "join", "encode", "split", "first_stage", "negatives", "features"),  # features: when idle
     *("package", "evaluate", "report"),

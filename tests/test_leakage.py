@@ -93,10 +93,6 @@ def test_audit_by_hand() -> None:
     }
 
 
-# Vectors of length 1: q0 and q1 at a cosine of 0.96, q1 and q2 at 0.8, q0 and q2 at 0.6; q3 is far from all.
-VECTORS = np.array([[1, 0, 0], [0.96, 0.28, 0], [0.6, 0.8, 0], [0, 0, 1]])
-
-
 def test_near_queries_are_found_beyond_the_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1).normal(size=(50, 4))
     vectors, held_out = random / np.linalg.norm(random, axis=1, keepdims=True), np.arange(50) % 3 == 0
