@@ -1,6 +1,7 @@
 """ranker.retrieval.hits against brute force: every document scored, and sorted by Python."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ranker.project import paths
+from ranker.project.documents import write_documents
 from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import bm25_hits, cosine_hits, fuse, ordered
+from stages.first_stage import with_time_left
 
 Row = tuple[str, str, float]
 QUERIES = pd.DataFrame({"query_id": ["9", "10", "2"], "query": ["masks in wards", "bats", "birds"]})
@@ -112,3 +116,15 @@ def test_fuse_adds_reciprocal_ranks() -> None:
 def test_fuse_of_equal_ranks_is_by_falling_id() -> None:
     first, second = (ordered(table([("1", name, 1.0)]), 9) for name in "ab")
     assert ranks(fuse([first, second], depth=9)) == [("1", "b", 1), ("1", "a", 2)]
+
+
+def test_embedding_says_how_long_it_will_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_documents(paths.DOCUMENTS, ((name, ["A title"]) for name in "abcde"), ["title"])
+    parts = [(pa.array(names), np.zeros((len(names), 2), np.float32)) for names in (["a", "b"], ["c", "d"], ["e"])]
+    assert list(with_time_left(parts)) == parts
+    assert capsys.readouterr().out == (
+        "first_stage: 2 of 5 documents embedded, 0 min left\nfirst_stage: 4 of 5 documents embedded, 0 min left\n"
+    )
