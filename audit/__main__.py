@@ -2,8 +2,7 @@
 
 python -m audit
 
-It does not import `ranker`: every figure is computed anew from its definition. Exit status 1 if a figure differs by
-more than its tolerance.
+It does not import `ranker`, and computes each figure anew. Exit status 1 if one differs by more than its tolerance.
 """
 
 import csv
@@ -288,8 +287,7 @@ CHECKS: dict[str, tuple[Callable[..., Iterator[tuple[str, float]]], float]] = {
 def main() -> None:
     if read_json(Path("results/comparison.json"))["headline"]["verdict"] == "not measured":
         sys.exit("audit: expected held-out queries to measure on, found split.held_out none")
-    run = rows("results/evaluation/run.parquet")
-    differ = 0
+    run, differ = rows("results/evaluation/run.parquet"), 0
     for name, (check, tolerance) in CHECKS.items():
         for what, difference in check(run) if check not in (join_counts, folds) else check():
             wrong = not difference <= tolerance  # NaN, too
