@@ -118,6 +118,8 @@ def start_project(folder: Path) -> None:
     (folder / "data").mkdir()
     for name in ("params.yaml", "requirements.txt", "data/judged.csv"):
         shutil.copyfile(ROOT / name, folder / name)
+    for name in ("ranker", "stages"):  # train and export record the code's digests
+        (folder / name).symlink_to(ROOT / name)
 
 
 def run_module(name: str, *arguments: str) -> str | int | None:
@@ -132,7 +134,8 @@ def run_module(name: str, *arguments: str) -> str | int | None:
 def run_stages(*stages: str) -> None:
     """Run stages one after the other in this process; each must succeed."""
     for stage in stages:
-        assert run_module(f"stages.{stage}") == 0, stage
+        status = run_module(f"stages.{stage}")
+        assert status == 0, f"{stage}: {status}"
 
 
 def refusal(call: Callable[..., object], *arguments: object, **named: object) -> str:
