@@ -153,7 +153,7 @@ def test_crossval_measures_reranked_hits_too(crossval: Path) -> None:
 
 
 def test_crossval_lists_what_to_judge(crossval: Path) -> None:
-    listed = pd.DataFrame([row for _, row in read_table(crossval / paths.CROSSVAL_TO_JUDGE)])
+    listed = pd.DataFrame([row for _, row in read_table(crossval / paths.CROSSVAL_TO_JUDGE, spreadsheet=True)])
     pairs, hits = pd.read_parquet(crossval / paths.SPLIT_PAIRS), pd.read_parquet(crossval / paths.HITS)
     ids = [
         set(table[["query_id", "document_id"]].itertuples(index=False, name=None)) for table in (listed, pairs, hits)

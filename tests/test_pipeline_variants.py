@@ -131,7 +131,9 @@ def test_evaluate_gives_no_verdict_without_judged_negatives(copy: Path) -> None:
     qrels = (paths.TREC_FILES / "qrels.trec").read_text().splitlines()
     assert {line.split()[3] for line in qrels} <= {"1", "2"}
     stand_ins = set(map(tuple, pairs.loc[~pairs["relevant"], ["query_id", "document_id"]].to_numpy()))
-    assert stand_ins & {(row["query_id"], row["document_id"]) for _, row in read_table(paths.TO_JUDGE)}
+    assert stand_ins & {
+        (row["query_id"], row["document_id"]) for _, row in read_table(paths.TO_JUDGE, spreadsheet=True)
+    }
 
 
 def test_bi_encoder_learns_of_training_pairs_alone(copy: Path) -> None:
