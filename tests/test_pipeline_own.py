@@ -121,6 +121,7 @@ def write_shop(folder: Path) -> None:
     best, worst = judged.groupby("query_id").head(5), judged.groupby("query_id").tail(5)
     rows = pd.concat([best, worst])
     table = {"Search term": rows["query_id"].map(queries), "Product ID": rows["document_id"], "Rating": rows["label"]}
+    shutil.rmtree(folder / "shop", ignore_errors=True)
     (folder / "shop").mkdir()
     pd.DataFrame(table).to_csv(folder / "shop/judgements.csv", sep=";", index=False, encoding="utf-8-sig")
     products = judged.drop_duplicates("document_id")[["document_id", "title-full"]]

@@ -32,15 +32,18 @@ DEADLY = """
 import os, sys
 from pathlib import Path
 from ranker.common.errors import run_stage
+from ranker.common.table import SYNONYMS, Wanted
 from ranker.serving.run import run
 from ranker.serving.shards import pending, plan
+
+TITLE = Wanted([['title']], [], SYNONYMS)
 
 def worker():
     return lambda table, path, name: os._exit(1)
 
 def main():
-    shards = plan(Path(sys.argv[1]), ['title'], Path(sys.argv[2]), '.parquet')[:1]
-    run(pending(shards, Path(sys.argv[2]), {}), ['title'], worker, sys.argv[3], 'pair')
+    shards = plan(Path(sys.argv[1]), TITLE, Path(sys.argv[2]), '.parquet')[:1]
+    run(pending(shards, Path(sys.argv[2]), {}), TITLE, worker, sys.argv[3], 'pair')
 
 run_stage('deadly', main)
 """
