@@ -137,9 +137,8 @@ def test_on_ray_makes_what_this_machine_makes(cluster: Any, clean: Path, run: Ru
         assert found == expected
         rows, group = {"scores": (3 * len(documents), 250), "feed": (len(documents), 100)}[out]
         assert len(found) == -(-rows // group) + len([".lock", "plan.json"])
-    documents.assign(title=documents["title"].mask(documents.index == 0)).to_parquet(clean / "bad.parquet")
-    first = documents["document_id"][0]
-    wrong = f"{clean}/bad.parquet: row group 0: line 1 (document_id {first!r}): expected a title in text, found None"
+    documents.assign(document_id=documents["document_id"].mask(documents.index == 0)).to_parquet(clean / "bad.parquet")
+    wrong = f"{clean}/bad.parquet: row group 0: line 1: document_id: expected an id, found ''"
     bad = f"python -m ranker feed bad.parquet --out bad --ray-address {cluster.address}"
     result = run(bad, clean, check=False, **RAY)
     assert (result.returncode, result.stderr.splitlines()[-1]) == (1, f"feed: {wrong}")
