@@ -176,6 +176,11 @@ def test_make_shard_leaves_nothing_where_it_fails(pairs: Path, tmp_path: Path) -
             b"query_id\n1\n",
             "a.csv: expected a column query (or query_text, search_query, search_term)",
         ),
+        (
+            "b.csv",
+            b"query_id,query,document_id,title\n1, ,b,c\n",
+            "b.csv: line 2: expected a query in text, found ' '",
+        ),
         ("empty", None, "empty: expected Parquet files, found none"),
         (
             "null.parquet",

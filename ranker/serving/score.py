@@ -78,11 +78,19 @@ def score_corpus(
 
 
 def _write_parquet(path: Path, rows: Iterator[Row], columns: Sequence[str]) -> None:
-    """Write a table with ROWS rows a row group."""
+    """Write a table with ROWS rows a row group; InputError names a row without a query or an id."""
     schema = pa.schema(dict.fromkeys(columns, pa.string()))
     with pq.ParquetWriter(path, schema) as writer:
-        while part := list(islice(rows, ROWS)):
-            writer.write_table(pa.Table.from_pylist([cells for _, cells in part], schema))
+        while part := list(islice(map(_checked, rows), ROWS)):
+            writer.write_table(pa.Table.from_pylist(part, schema))
+
+
+def _checked(row: Row) -> dict[str, str]:
+    where, cells = row
+    for column in COLUMNS:
+        if not cells[column].strip():
+            raise InputError(f"{where}: expected a {column} in text, found {cells[column]!r}")
+    return cells
 
 
 def _score_shards(pairs: Path, columns: Wanted, out: Path, folder: Path, model: Model, ray_address: str | None) -> str:
