@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
 from ranker.common.spreadsheet import changed_ids
+from ranker.common.table import synonyms
 from ranker.contract.document import whole_text
 from ranker.contract.tokens import load_tokenizer, tokenize
 from ranker.data.beir import read_beir
@@ -32,14 +33,15 @@ from ranker.project.params import Params, load_params
 def read_collection(params: Params) -> Collection:
     """Read stage fetch's files by their format. ir_datasets' format is a BEIR folder."""
     fetch, fields = params.fetch, params.join.document_fields
+    named = fetch.columns.model_dump()
     if fetch.format == "tutorial":
         return read_tutorial(paths.RAW, fields)
     if fetch.format == "table":
-        named = fetch.columns.model_dump()
         return read_tables(paths.RAW / fetch.qrels, paths.RAW / fetch.corpus, fields, named)
     if fetch.format == "trec":
         topics, qrels, corpus = (paths.RAW / name for name in (fetch.topics, fetch.qrels, fetch.corpus))
-        return read_trec(topics, qrels, corpus, fields, fetch.query_field)
+        names = synonyms({"document_id": named["document_id"]})
+        return read_trec(topics, qrels, corpus, fields, fetch.query_field, names)
     return read_beir(paths.RAW, fields, fetch.qrels_splits)
 
 

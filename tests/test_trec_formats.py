@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ranker.common.errors import InputError
+from ranker.common.table import synonyms
 from ranker.data.collection import Collection
 from ranker.data.trec import read_trec
 from ranker.data.tutorial import LABELLED_DATA_FILE
@@ -249,6 +250,15 @@ def test_read_trec_of_a_corpus_in_each_shape(tmp_path: Path, name: str, suffix: 
         frame.to_parquet(path)
     found = read_trec(tmp_path / "topics", tmp_path / "qrels", path, ["title"], "title")
     assert list(found.documents()) == TITLES
+
+
+def test_read_trec_takes_a_users_own_name_of_the_id(tmp_path: Path) -> None:
+    read(tmp_path)
+    (tmp_path / "corpus.csv").write_text("id,docno,title\n1,a,Bats\n")
+    asked = (tmp_path / "topics", tmp_path / "qrels", tmp_path / "corpus.csv", ["title"], "title")
+    with pytest.raises(InputError, match="expected one column of document_id, found id, docno"):
+        list(read_trec(*asked).documents())
+    assert list(read_trec(*asked, synonyms({"document_id": "docno"})).documents()) == [("a", ["Bats"])]
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,13 @@ def query_id_of(text: str) -> str:
 def changed_ids(unknown: Collection[str], document_ids: Iterable[str]) -> dict[str, str]:
     """Each id of `unknown` that a document's id equals but for what spreadsheets change, with that id.
 
-    >>> changed_ids(["123", "7.0", "d9", "x"], ["00123", "7", "D9", "d10"])
-    {'123': '00123', '7.0': '7', 'd9': 'D9'}
+    >>> changed_ids(["123", "0123", "7.0", "d9", "x"], ["00123", "7", "D9", "d10"])
+    {'123': '00123', '0123': '00123', '7.0': '7', 'd9': 'D9'}
     """
-    folded = {_without_changes(name): name for name in unknown}
-    found = {folded[key]: name for name in document_ids if (key := _without_changes(name)) in folded}
-    return {name: found[name] for name in unknown if name in found}
+    keys = {name: _without_changes(name) for name in unknown}
+    wanted = set(keys.values())
+    found = {key: name for name in document_ids if (key := _without_changes(name)) in wanted}
+    return {name: found[key] for name, key in keys.items() if key in found}
 
 
 def _without_changes(name: str) -> str:

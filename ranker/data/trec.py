@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from ranker.common.errors import InputError
 from ranker.common.lines import decoded, text_lines
-from ranker.common.table import read_documents
+from ranker.common.table import SYNONYMS, Synonyms, read_documents
 from ranker.data.collection import Collection, judgements_table, parse_grade, queries_table
 
 NUMBERS = ("number", "num", "id", "identifier", "qid")  # attributes or elements with a topic's number
@@ -33,13 +33,18 @@ ENTITY = re.compile(r"&(#[0-9]+|#[xX][0-9a-fA-F]+|\w+);")
 Cells = list[tuple[str, str]]  # name and text of a topic's elements, in order
 
 
-def read_trec(topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str) -> Collection:
-    """The collection of three files; `query_field` (title, description, question …) is a topic's query."""
+def read_trec(
+    topics: Path, qrels: Path, corpus: Path, fields: Sequence[str], query_field: str, names: Synonyms = SYNONYMS
+) -> Collection:
+    """The collection of three files; `query_field` (title, description, question …) is a topic's query.
+
+    `names` has the corpus's names of columns.
+    """
     judged = list(_qrels(qrels))
     return Collection(
         queries=queries_table(topics, _topics(topics, query_field)),
         judgements=judgements_table([row for row, _ in judged], subtopics=[subtopic for _, subtopic in judged]),
-        documents=partial(read_documents, corpus, fields),
+        documents=partial(read_documents, corpus, fields, names),
     )
 
 
