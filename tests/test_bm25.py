@@ -1,4 +1,4 @@
-"""ranker.retrieval.bm25: words as Vespa makes them, and the formula summed over fields.
+"""ranker.stack.bm25: words as Vespa makes them, and the formula summed over fields.
 
 tests/engines/test_vespa_words.py compares the words with those of Vespa's own code.
 """
@@ -8,18 +8,17 @@ from collections import Counter
 from math import log
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.retrieval.bm25 import Bm25, analyser
+from ranker.stack.bm25 import Bm25, analyser
 from ranker.vespa.feed import feed_lines
 from stages.first_stage import say_unstemmed
 
 
-def asked(*texts: str) -> pd.DataFrame:
-    return pd.DataFrame({"query_id": [str(i) for i in range(len(texts))], "query": texts})
+def asked(*texts: str) -> dict[str, str]:
+    return {str(i): text for i, text in enumerate(texts)}
 
 
 @pytest.mark.parametrize(

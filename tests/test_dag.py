@@ -36,12 +36,13 @@ CODE = ("ranker/", "stages/", "crossval/")
 FLOORS = (
     {"common", "metrics"},
     {"contract"},
-    {"project", "serving"},
+    {"project", "stack"},
+    {"serving"},
     {"base", "data", "model", "report", "splits", "vespa"},
     {"fetch", "judging", "retrieval"},
     {"training", "evaluation", "export"},
 )
-SERVED = {"common", "contract", "serving", "vespa"}
+SERVED = {"common", "contract", "serving", "stack", "vespa"}
 
 
 @cache

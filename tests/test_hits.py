@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ranker.project import paths
 from ranker.project.documents import write_documents
-from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import bm25_hits, cosine_hits, fuse, ordered
+from ranker.stack.bm25 import Bm25
 from stages.first_stage import with_time_left
 
 Row = tuple[str, str, float]
@@ -49,7 +49,7 @@ def cut(names: list[str], values: list[str], places: list[int]) -> list[tuple[li
 def test_bm25_hits_are_the_best_of_all_documents(texts: list[str], places: list[int], depth: int) -> None:
     """Ties at the cut keep the largest ids, as everywhere; a document without a query word is no hit."""
     names = [f"d{(i * 7) % 12}" for i in range(len(texts))]  # in no order
-    index = Bm25(QUERIES, [(text,) for text in texts], "en")
+    index = Bm25(dict(zip(QUERIES["query_id"], QUERIES["query"], strict=True)), [(text,) for text in texts], "en")
     rows = [
         (query_id, name, float(score))
         for query_id in QUERIES["query_id"]

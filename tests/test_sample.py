@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from ranker.data.join import Joined
 from ranker.evaluation.baselines import bm25_scores
 from ranker.metrics.ranking import expected_measures, mean_measures, ranking_measures
-from ranker.retrieval.bm25 import Bm25, analyser
+from ranker.stack.bm25 import Bm25, analyser
 from tests.factories import ROOT, join_tutorial
 
 SAMPLE = ROOT / "data/sample"
@@ -44,7 +44,11 @@ def test_documents_are_judged_for_one_to_seventeen_queries(sample: Joined) -> No
 
 
 def test_nearly_all_that_bm25_ranks_first_of_all_titles_is_judged(sample: Joined, titles: pd.DataFrame) -> None:
-    bm25 = Bm25(sample.queries, [(text,) for text in titles["text"]], "en")
+    bm25 = Bm25(
+        dict(zip(sample.queries["query_id"], sample.queries["query"], strict=True)),
+        [(text,) for text in titles["text"]],
+        "en",
+    )
     judged = sample.pairs.groupby("query_id")["document_id"].agg(set)
     shares = []
     for query_id in sample.queries["query_id"]:

@@ -10,8 +10,8 @@ from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_fields
 from ranker.project.tables import Embeddings
-from ranker.retrieval.bm25 import Bm25
 from ranker.retrieval.hits import cosine_scores
+from ranker.stack.bm25 import Bm25
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,11 @@ def base_cosine(run: pd.DataFrame, texts: JudgedTexts) -> np.ndarray:
 def bm25_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, language: str) -> np.ndarray:
     """BM25 score of each pair's document for its query, float32 [pairs]."""
     fields = documents.drop(columns="document_id")
-    index = Bm25(queries, fields.itertuples(index=False, name=None), language)
+    index = Bm25(
+        dict(zip(queries["query_id"], queries["query"], strict=True)),
+        fields.itertuples(index=False, name=None),
+        language,
+    )
     column = pd.Series(range(len(documents)), index=documents["document_id"])
     scores = np.zeros(len(run), dtype=np.float32)
     for query_id, rows in run.groupby("query_id").indices.items():

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ranker.project.tables import Embeddings
-from ranker.retrieval.bm25 import Bm25
+from ranker.stack.bm25 import Bm25
 
 RRF = 60  # Cormack, Clarke and Büttcher's constant, SIGIR 2009
 Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
@@ -27,7 +27,7 @@ def bm25_hits(
             ids.append(pa.array(names, pa.string()))
             yield from part
 
-    index = Bm25(queries, texts(), language)
+    index = Bm25(dict(zip(queries["query_id"], queries["query"], strict=True)), texts(), language)
     names = pa.chunked_array(ids, pa.string())
     found = []
     for query_id in queries["query_id"]:

@@ -10,7 +10,7 @@ import pytest
 
 from engines import harness
 from ranker.contract.words import DROPPED, stemmer_of
-from ranker.retrieval.bm25 import analyser
+from ranker.stack.bm25 import analyser
 from ranker.vespa.feed import write_feed
 from ranker.vespa.package import write_application
 from ranker.vespa.query import QuerySettings, query_body

@@ -1,13 +1,12 @@
 """BM25 over all documents as Vespa computes it: the same tokenisation and formula, summed over fields."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
 import bm25s
 import numpy as np
-import pandas as pd
 import regex
 import Stemmer
 
@@ -40,14 +39,14 @@ def analyser(language: str) -> Callable[[str], list[str]]:
 class Bm25:
     """The sum over fields of Vespa's bm25(field): k1 1.2, b 0.75, no stop words, statistics by field.
 
-    `queries` has query_id and query. `documents` yields the texts of each document's fields, and is read once. A text
+    `queries` maps ids to texts. `documents` yields the texts of each document's fields, and is read once. A text
     is stored as a number for each word; words that are in no query share one number, because they only add to the
     text's length. Document frequencies and mean lengths are those of all documents.
     """
 
-    def __init__(self, queries: pd.DataFrame, documents: Iterable[Sequence[str]], language: str) -> None:
+    def __init__(self, queries: Mapping[str, str], documents: Iterable[Sequence[str]], language: str) -> None:
         words = analyser(language)
-        self.terms = dict(zip(queries["query_id"], map(words, queries["query"]), strict=True))
+        self.terms = {query_id: words(text) for query_id, text in queries.items()}
         known = dict.fromkeys(chain.from_iterable(self.terms.values()))
         vocabulary = {word: number for number, word in enumerate(["", *known])}  # no word is empty
         fields: list[list[list[int]]] = []

@@ -1,0 +1,92 @@
+"""A stack: a first stage, the order of its hits, and its depth. `models/stack.json` has the one that ships."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from ranker.common.errors import InputError
+from ranker.common.files import read_json, write_json
+from ranker.stack.order import PARTS, weighted_sum
+
+FirstStage = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"]
+Order = Literal["as_found", "cross_encoder", "fused"]
+FIRST_STAGES: tuple[FirstStage, ...] = get_args(FirstStage)
+ORDERS: tuple[Order, ...] = get_args(Order)
+FOUND_BY: dict[FirstStage, tuple[str, ...]] = {  # the lists of hits that a first stage joins
+    "bm25": ("bm25",),
+    "dense": ("dense",),
+    "base": ("base",),
+    "hybrid": ("bm25", "dense"),
+    "base_hybrid": ("bm25", "base"),
+    "run": ("run",),
+}
+STACK_FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """How a search finds and orders.
+
+    `depth` hits of each of the first stage's lists are ordered: a hybrid has up to twice as many. `weights` are those
+    of PARTS in a fused order; those of cosine and BM25 also give a hybrid's order as found.
+    """
+
+    first_stage: FirstStage
+    order: Order
+    depth: int
+    weights: Mapping[str, float]
+    language: str  # of BM25's words
+
+    @property
+    def name(self) -> str:
+        """The first stage and, if it orders otherwise, the order: `hybrid`, `hybrid+fused`."""
+        return self.first_stage if self.order == "as_found" else f"{self.first_stage}+{self.order}"
+
+    @property
+    def found_by(self) -> tuple[str, ...]:
+        """The lists of hits that it joins."""
+        return FOUND_BY[self.first_stage]
+
+    @property
+    def vectors(self) -> Literal["dense", "base", None]:
+        """The vectors that it searches by: the retriever's, the base model's, or none."""
+        return "dense" if "dense" in self.found_by else "base" if "base" in self.found_by else None
+
+    @property
+    def runs_cross_encoder(self) -> bool:
+        """True if each hit takes a run of the cross-encoder."""
+        return self.order == "cross_encoder" or (self.order == "fused" and self.weights["cross_encoder"] > 0)
+
+    def scores(self, parts: Mapping[str, np.ndarray], own: np.ndarray) -> np.ndarray:
+        """The score of each of one query's hits, float64 [hits], higher is better.
+
+        `parts` are the scores of PARTS, float [hits]: cross_encoder if `runs_cross_encoder`, bm25, and cosine if it has
+        `vectors`. `own` are the first stage's own scores, float [hits], of a stack with one list.
+        """
+        if self.order == "cross_encoder":
+            return parts["cross_encoder"].astype(np.float64)
+        if self.order == "fused":
+            return weighted_sum(parts, self.weights)
+        if len(self.found_by) > 1:
+            found = {name: parts[name] for name in ("cosine", "bm25")}
+            return weighted_sum(found, self.weights)
+        return own.astype(np.float64)
+
+
+def write_stack(path: Path, stack: Stack) -> None:
+    """Write stack.json."""
+    write_json(path, {**asdict(stack), "weights": dict(stack.weights)})
+
+
+def read_stack(path: Path) -> Stack:
+    """Read stack.json, as stage package writes it; InputError if it is another file."""
+    try:
+        found = read_json(path)
+        weights = {name: float(found["weights"][name]) for name in PARTS}
+        first_stage, order = FIRST_STAGES.index(found["first_stage"]), ORDERS.index(found["order"])
+        return Stack(FIRST_STAGES[first_stage], ORDERS[order], int(found["depth"]), weights, str(found["language"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: expected a stack as stage package writes it, found: {error!r}") from error
