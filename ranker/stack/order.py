@@ -21,7 +21,8 @@ def scaled(scores: np.ndarray) -> np.ndarray:
 def weighted_sum(parts: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> np.ndarray:
     """The sum of weight times scaled score, float64 [hits]; a part that `parts` lacks counts for nothing.
 
-    >>> weighted_sum({"cosine": np.array([0.2, 0.4]), "bm25": np.array([9.0, 0.0])}, {"cosine": 1, "bm25": 0.5}).tolist()
+    >>> parts = {"cosine": np.array([0.2, 0.4]), "bm25": np.array([9.0, 0.0])}
+    >>> weighted_sum(parts, {"cosine": 1, "bm25": 0.5}).tolist()
     [0.5, 1.0]
     """
     sums = [weights[name] * scaled(scores) for name, scores in parts.items() if weights[name]]
