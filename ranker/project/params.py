@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ranker.common.errors import InputError, first_mistake
 from ranker.project.yaml12 import Yaml12Loader
+from ranker.stack.stack import FirstStageName, OrderName
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -133,15 +134,46 @@ class Split(Section):
         return isinstance(self.held_out, str) and self.held_out != "none"
 
 
+class Training(Section):
+    """Fine-tuning's settings, of the retriever and of the cross-encoder."""
+
+    targets: Literal["graded", "binary"]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0, lt=1)]
+    seed: Seed
+    precision: Literal["auto", "bf16", "fp32"]
+
+
+class Retriever(Training):
+    """The bi-encoder."""
+
+    trainable: Annotated[str, Field(pattern=r"^(layers|all|top-[1-9][0-9]*)$", description="top-N, layers or all")]
+    max_length: Annotated[int, Field(ge=3)]  # [CLS], one token, [SEP]
+    model: Literal["int8", "fp32"]
+
+
+RENAMED = {"cosine": "base", "fusion": "base_hybrid", "bi_encoder": "dense"}  # first stages
+
+
 class FirstStage(Section):
     """Stage first_stage."""
 
-    retriever: Literal["bm25", "cosine", "fusion", "bi_encoder", "run"]
+    retriever: FirstStageName
     language: Annotated[
         str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="a language's tag, such as en or zh-hans")
     ]
     run: str
     depth: Annotated[int, Field(ge=10)]
+
+    @field_validator("retriever", mode="before")
+    @classmethod
+    def _name_is_todays(cls, name: Any) -> Any:
+        if name in RENAMED:
+            raise ValueError(f"expected {RENAMED[name]}, its present name, found {name}")
+        return name
 
     @model_validator(mode="after")
     def _run_is_named(self) -> Self:
@@ -152,6 +184,22 @@ class FirstStage(Section):
         return self
 
 
+class Weights(Section):
+    """The weights of a fused order's parts."""
+
+    cross_encoder: Annotated[float, Field(ge=0)]
+    cosine: Annotated[float, Field(ge=0)]
+    bm25: Annotated[float, Field(ge=0)]
+
+
+class Order(Section):
+    """The order of the first stage's hits."""
+
+    by: OrderName
+    depth: Annotated[int, Field(ge=1)]
+    weights: Weights
+
+
 class Negatives(Section):
     """Stage negatives."""
 
@@ -159,8 +207,8 @@ class Negatives(Section):
     per_positive: Annotated[int, Field(ge=0)]
 
 
-class Train(Section):
-    """Fine-tuning with the transformers Trainer."""
+class Train(Training):
+    """Fine-tuning the cross-encoder with the transformers Trainer."""
 
     launcher: Annotated[
         str,
@@ -170,14 +218,6 @@ class Train(Section):
     trainable: Annotated[
         str, Field(pattern=r"^(head|layers|all|top-[1-9][0-9]*)$", description="head, top-N, layers or all")
     ]
-    targets: Literal["graded", "binary"]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]
-    warmup_steps: Annotated[int, Field(ge=0)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    seed: Seed
-    precision: Literal["auto", "bf16", "fp32"]
 
 
 class Export(Section):
@@ -195,7 +235,6 @@ class Vespa(Section):
     """The application package for Vespa."""
 
     model: Literal["int8", "fp32"]
-    rerank_count: Annotated[int, Field(ge=1)]
     timeout_ms: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[int, Field(ge=1)]
 
@@ -221,7 +260,9 @@ class Params(Section):
     join: Join
     encode: Encode
     split: Split
+    retriever: Retriever
     first_stage: FirstStage
+    order: Order
     negatives: Negatives
     train: Train
     export: Export
@@ -244,11 +285,6 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
         raise InputError(
             f"{path}: crossval.folds: expected each of split.folds ({folds}), found {params.crossval.folds}"
         )
-    if params.first_stage.retriever == "bi_encoder":
-        raise InputError(
-            f"{path}: first_stage.retriever: expected an untrained first stage, because cross-validation reorders its "
-            "hits, found bi_encoder, which is trained on all folds but split.held_out"
-        )
     return params
 
 
@@ -267,13 +303,13 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {_first(error)}") from error
-    depth, first, count = params.first_stage.depth, params.negatives.from_rank, params.vespa.rerank_count
+    depth, first, count = params.first_stage.depth, params.negatives.from_rank, params.order.depth
     if first > depth:
         raise InputError(f"{path}: negatives.from_rank: expected at most first_stage.depth ({depth}), found {first}")
     if count > depth:
         raise InputError(
-            f"{path}: vespa.rerank_count: expected at most first_stage.depth ({depth}), because evaluation reranks "
-            f"those hits, found {count}"
+            f"{path}: order.depth: expected at most first_stage.depth ({depth}), because evaluation orders those hits, "
+            f"found {count}"
         )
     return params
 

@@ -11,11 +11,11 @@ from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.stack.order import PARTS, weighted_sum
 
-FirstStage = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"]
-Order = Literal["as_found", "cross_encoder", "fused"]
-FIRST_STAGES: tuple[FirstStage, ...] = get_args(FirstStage)
-ORDERS: tuple[Order, ...] = get_args(Order)
-FOUND_BY: dict[FirstStage, tuple[str, ...]] = {  # the lists of hits that a first stage joins
+FirstStageName = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"]
+OrderName = Literal["as_found", "cross_encoder", "fused"]
+FIRST_STAGES: tuple[FirstStageName, ...] = get_args(FirstStageName)
+ORDERS: tuple[OrderName, ...] = get_args(OrderName)
+FOUND_BY: dict[FirstStageName, tuple[str, ...]] = {  # the lists of hits that a first stage joins
     "bm25": ("bm25",),
     "dense": ("dense",),
     "base": ("base",),
@@ -34,8 +34,8 @@ class Stack:
     of PARTS in a fused order; those of cosine and BM25 also give a hybrid's order as found.
     """
 
-    first_stage: FirstStage
-    order: Order
+    first_stage: FirstStageName
+    order: OrderName
     depth: int
     weights: Mapping[str, float]
     language: str  # of BM25's words
