@@ -77,9 +77,9 @@ def answer(comparison: Compared, gains: Sequence[float], scope: str) -> tuple[st
 
 def beside_bi_encoder(comparison: Compared) -> str:
     """Compare with the bi-encoder, which costs less; empty without a bi-encoder or a verdict."""
-    if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == NO_VERDICT:
+    if "retriever" not in comparison["differences"] or comparison["headline"]["verdict"] == NO_VERDICT:
         return ""
-    difference = comparison["differences"]["bi_encoder"][MAIN]
+    difference = comparison["differences"]["retriever"][MAIN]
     bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
     worth = {
         BETTER: "Here the cross-encoder is worth its cost.",
