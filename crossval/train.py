@@ -67,7 +67,7 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
 
 
 def to_score(params: Params, held_out: pd.DataFrame, recipe: str, seed: int, fold: int) -> Side:
-    """The held-out pairs and their queries' hits, with token ids; for the cross-encoder, those of its retriever, too."""
+    """The held-out pairs and their queries' hits, with token ids; for the cross-encoder, also its retriever's hits."""
     if recipe == "cross_encoder":
         pairs = tables.read_table(paths.crossval_scores("retriever", seed, fold), tables.HIT)[tables.IDS]
     else:

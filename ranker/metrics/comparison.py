@@ -70,6 +70,7 @@ class StackRow(TypedDict):
     weights: dict[str, float]
     cross_encoder_runs: float  # a query, mean
     reference: bool  # compared with no other row, because it cannot be deployed
+    ms: NotRequired[float]  # processor milliseconds a query, where bench has measured this model
     measures: dict[str, Mean]
 
 
