@@ -9,12 +9,14 @@ from ranker.common.errors import run_stage
 from ranker.common.files import write_json
 from ranker.contract.stacks import LISTS
 from ranker.evaluation.baselines import baseline_scores, read_judged
-from ranker.evaluation.compare import Runs, evaluate, mean_over_seeds, undefined
+from ranker.evaluation.compare import Runs, Served, evaluate, mean_over_seeds, undefined
+from ranker.evaluation.judgements import over_judgements
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.significance import seed_spread
 from ranker.evaluation.stacks import stack_table
 from ranker.evaluation.to_judge import rows_needed, write_list
+from ranker.metrics.comparison import MoreJudgements
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES, ONCE, SEEDED
 from ranker.metrics.verdict import judged_shares
@@ -47,6 +49,18 @@ def hits_of(run: pd.DataFrame, seed: int, params: Params) -> pd.DataFrame:
         scores = read_scores(recipe, params.train.seed, folds)
         hits = hits.merge(scores.rename(columns={"score": recipe}), how="left", validate="one_to_one")
     return hits
+
+
+def judgements(served: Served, params: Params, hits: pd.DataFrame, queries: int) -> MoreJudgements | None:
+    """The curve over judgements of the dense and hybrid stacks; `hits` are those of all training queries."""
+    folds, runs = params.crossval.folds, {1.0: hits}
+    for share in params.crossval.shares:
+        files = [paths.crossval_fewer(share, fold) for fold in folds]
+        runs[share] = pd.concat(tables.read_table(file, tables.SCHEMAS[paths.SCORED_HITS]) for file in files)
+    known = served.judged["query_id"]
+    runs = {share: rows[rows["query_id"].isin(known)].reset_index(drop=True) for share, rows in runs.items()}
+    stacks = [each.stack for each in served.stacks if each.name in ("dense", "hybrid", "hybrid+fused")]
+    return over_judgements(served.judged, runs, stacks, queries * (1 - 1 / len(folds)))
 
 
 def with_recipes(run: pd.DataFrame, params: Params) -> pd.DataFrame:
@@ -92,7 +106,7 @@ def main() -> None:
     run = pool(params)
     seeds = seed_runs(run, params)
     hits = {seed: hits_of(run, seed, params) for seed in params.crossval.seeds}
-    folds = run.drop_duplicates("query_id").set_index("query_id")["fold"].to_dict()
+    folds = dict(zip(run["query_id"], run["fold"], strict=True))
     found = evaluate(seeds, hits, params, folds)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
@@ -110,6 +124,8 @@ def main() -> None:
     found.comparison["decides"]["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
     table = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
+    if more := judgements(served, params, next(iter(hits.values())), run["query_id"].nunique()):
+        table["judgements"] = more
     found.comparison["stacks"] = table
     spread = {name: seed_spread(found.measures.tables[name]) for name in SEEDED}
     counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}

@@ -176,6 +176,7 @@ def _best(measured: Sequence[Measured], column: str) -> Measured:
 
 
 def _differs(own: Measured, other: Measured, column: str, seed: int) -> Differs:
+    """The paired difference; a verdict needs p and the interval, because each of the two is the best of many."""
     first = {each.name: each.values(column) for each in (own, other)}
     many = max(len(values) for values in first.values())
     ours, theirs = (np.broadcast_to(values, (many, values.shape[1])) for values in first.values())
@@ -187,8 +188,9 @@ def _differs(own: Measured, other: Measured, column: str, seed: int) -> Differs:
         "mean": bounds.mean,
         "low": bounds.low,
         "high": bounds.high,
+        "spread": float(difference.mean(axis=0).std(ddof=1)) if difference.shape[1] > 1 else 0.0,
         "p": p,
-        "verdict": verdict(bounds.mean, p),
+        "verdict": NO_DIFFERENCE if bounds.low <= 0 <= bounds.high else verdict(bounds.mean, p),
     }
 
 

@@ -79,6 +79,7 @@ class Differs(Mean):
 
     stack: str
     than: str
+    spread: float  # standard deviation over queries
     p: float
     verdict: str
 
@@ -89,6 +90,27 @@ class Answer(TypedDict):
     question: str
     by: dict[str, Differs]
     agree: bool
+
+
+class JudgementsPoint(Mean):
+    """nDCG@10 of a stack whose models were trained on this many queries, on average over folds."""
+
+    stack: str
+    queries: float
+
+
+MoreJudgements = TypedDict(
+    "MoreJudgements",
+    {
+        "curve": list[JudgementsPoint],
+        "stack": str,  # the best one, and what its last step gave
+        "from": float,
+        "to": float,
+        "mean": float,
+        "low": float,
+        "high": float,
+    },
+)
 
 
 class StackTable(TypedDict):
@@ -103,6 +125,7 @@ class StackTable(TypedDict):
     best: dict[str, str]  # by column
     cheapest: dict[str, str]  # within one standard error of the best, by column
     recommended: str | None  # none, if the columns contradict each other
+    judgements: NotRequired[MoreJudgements]  # of a cross-validation with shares
 
 
 class Decides(TypedDict):

@@ -244,6 +244,7 @@ class Crossval(Section):
 
     folds: list[int]
     seeds: list[Seed]
+    shares: list[Annotated[float, Field(gt=0, lt=1)]]
     compare: list[Literal["all"]]
 
     @model_validator(mode="after")

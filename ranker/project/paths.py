@@ -88,6 +88,11 @@ CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")
 CROSSVAL_REPORT = Path("results/crossval/report.html")
 
 
+def crossval_fewer(share: float, fold: int) -> Path:
+    """The table of hits by models that were trained on a share of a fold's training queries."""
+    return CROSSVAL_SCORES / "fewer" / f"{share}-{fold}.parquet"
+
+
 def crossval_scores(recipe: str, seed: int, fold: int) -> Path:
     """The table of scores by one model of the cross-validation."""
     return CROSSVAL_SCORES / recipe / f"{seed}-{fold}.parquet"

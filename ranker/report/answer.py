@@ -37,18 +37,6 @@ def stand_ins(comparison: Comparison) -> str:
     return f" Queries left out, because random documents stand in for their negatives: {count:,}." if count else ""
 
 
-def beside(comparison: Comparison) -> str:
-    """One sentence with the means of the table that did not decide; empty if there is only one table."""
-    if "reranked" not in comparison:
-        return ""
-    reranked = comparison["reranked"]
-    by_judged = deciding(comparison) is comparison
-    other: Compared = reranked if by_judged else comparison
-    names = [name for name in SYSTEMS if name in other["systems"] and name != "random"]
-    means = ", ".join(f"{SYSTEMS[name].spoken} {other['systems'][name][MAIN]['mean']:.3f}" for name in names)
-    return f"{MAIN} of {served(reranked) if by_judged else 'judged documents only'}: {means}."
-
-
 def served(reranked: Reranked) -> str:
     """The served rankings, in words."""
     first_stage = FIRST_STAGES[reranked["first_stage"]]

@@ -15,7 +15,7 @@ from ranker.metrics.comparison import StackTable
 from ranker.metrics.ranking import MAIN, trec_order
 from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
 from ranker.report.answer import basis, p_value, served, signed, stand_ins
-from ranker.report.outcome import Outcome, next_steps, stack_answers
+from ranker.report.outcome import Outcome, answers, next_steps
 from ranker.report.plots import plots
 from ranker.report.stacks import label
 
@@ -60,6 +60,9 @@ def render(results: Results) -> str:
     curve = pd.DataFrame(results.depths)
     depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
     frontier = {"stacks": frontier_points(stacks)} if stacks else {}
+    if stacks and "judgements" in stacks:
+        curve = pd.DataFrame(stacks["judgements"]["curve"])
+        frontier["judgements"] = curve.assign(stack=[label(name, stacks) for name in curve["stack"]])
     points = frontier["stacks"].to_dict("records") if stacks else []
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
@@ -71,7 +74,7 @@ def render(results: Results) -> str:
         systems=list(SYSTEMS),
         stacks=stacks,
         stack_names={name: label(name, stacks) for name in stacks["rows"]} if stacks else {},
-        stack_answers=stack_answers(results),
+        answers=answers(results),
         frontier=points,
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
         unjudged=bool(results.run["grade"].isna().any()),

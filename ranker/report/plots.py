@@ -27,6 +27,8 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: st
         drawn["stacks"] = _svg(
             _frontier(curves["stacks"]), "Points: nDCG@10 of each stack over its cost, with intervals"
         )
+    if "judgements" in curves:
+        drawn["judgements"] = _svg(_by_queries(curves["judgements"]), "Lines: nDCG@10 of stacks over training queries")
     if "reliability" in curves:
         drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
     if "roc" in curves:
@@ -79,6 +81,20 @@ def _frontier(points: pd.DataFrame) -> dict[str, Any]:
         "width": 420,
         "height": 260,
     }
+
+
+def _by_queries(curve: pd.DataFrame) -> dict[str, Any]:
+    """nDCG@10 over training queries, a line with intervals for each stack."""
+    legend = {"orient": "bottom", "title": None, "columns": 1, "labelLimit": 0}
+    y = {"field": "mean", "type": "quantitative", "title": "nDCG@10", "scale": {"zero": False}}
+    encoding = {
+        "x": {"field": "queries", "type": "quantitative", "title": "training queries"},
+        "y": y,
+        "color": {"field": "stack", "type": "nominal", "legend": legend},
+    }
+    rule = {"mark": {"type": "rule", "opacity": 0.4}, "encoding": {"y": y | {"field": "low"}, "y2": {"field": "high"}}}
+    layer = [{"mark": {"type": "line", "point": True}}, rule]
+    return {"data": {"values": curve.to_dict("records")}, "encoding": encoding, "layer": layer}
 
 
 def _reliability(curve: pd.DataFrame) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ranker.metrics.comparison import Answer, Differs, StackRow, StackTable
+from ranker.metrics.comparison import Answer, Differs, MoreJudgements, StackRow, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
 from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE
 from ranker.report.answer import p_value, signed
 
-ORDERS = {"as_found": "", "cross_encoder": ", reordered by the cross-encoder", "fused": ", fused"}
-ALONE = ", without the cross-encoder"
+ORDERS = {
+    "as_found": "",
+    "cross_encoder": ", reordered by the cross-encoder",
+    "fused": ", fused with the cross-encoder",
+}
+ALONE = ", fused with BM25"
 
 
 def spoken(name: str, table: StackTable) -> str:
@@ -18,9 +22,9 @@ def spoken(name: str, table: StackTable) -> str:
     row = table["rows"][name]
     if row["reference"]:
         return SYSTEMS[name].spoken
-    left_out = ALONE if row["order"] == "fused" and not row["cross_encoder_runs"] else ""
+    alone = row["order"] == "fused" and not row["cross_encoder_runs"]
     fitted = ", fitted weights" if name.endswith("fitted") else ""
-    return f"{FIRST_STAGES[row['first_stage']]}{ORDERS[row['order']]}{left_out}{fitted}"
+    return f"{FIRST_STAGES[row['first_stage']]}{ALONE if alone else ORDERS[row['order']]}{fitted}"
 
 
 def label(name: str, table: StackTable) -> str:
@@ -70,12 +74,23 @@ def sentences(table: StackTable) -> list[str]:
     else:
         names = [f"{_with_mean(name, table, column)} by {column}" for column, name in table["cheapest"].items()]
         found.append(f"Which stack is enough is open: {'; '.join(names)}.")
+    if "judgements" in table:
+        found.append(_worth_judging(table["judgements"], table))
     if len(table["columns"]) > 1:
         found.append(
             f"Only {table['judged']:.0%} of the first ten of {spoken(table['least_judged'], table)} are judged (below "
             f"{ENOUGH_JUDGED:.0%}), so lists without their unjudged documents decide, too."
         )
     return found
+
+
+def _worth_judging(more: MoreJudgements, table: StackTable) -> str:
+    """Whether more judged queries raised nDCG@10 at the last step of the curve."""
+    shown = "More judging is worth it" if more["low"] > 0 else "More judging is not shown to be worth it"
+    return (
+        f"{shown}: from {more['from']:.0f} to {more['to']:.0f} training queries, {spoken(more['stack'], table)} gains "
+        f"{signed(more['mean'])} nDCG@10 (95% interval {signed(more['low'])} to {signed(more['high'])})."
+    )
 
 
 def _answered(answer: Answer, table: StackTable) -> str:
@@ -90,12 +105,15 @@ def _answered(answer: Answer, table: StackTable) -> str:
 
 def _differs(found: Differs, table: StackTable, column: str) -> str:
     bounds = f"95% interval {signed(found['low'])} to {signed(found['high'])}, {p_value(found['p'])}"
-    own, other = (_with_mean(found[side], table, column) for side in ("stack", "than"))  # type: ignore[literal-required]
-    return f"{own}; {other}; {signed(found['mean'])} ({bounds})"
+    own, other = (table["rows"][name]["measures"][column]["mean"] for name in (found["stack"], found["than"]))
+    return (
+        f"{signed(found['mean'])} {column} ({bounds}): {own:.3f} by {spoken(found['stack'], table)}, "
+        f"{other:.3f} by {spoken(found['than'], table)}"
+    )
 
 
 def _with_mean(name: str, table: StackTable, column: str) -> str:
-    return f"{spoken(name, table)}, {column} {table['rows'][name]['measures'][column]['mean']:.3f}"
+    return f"{spoken(name, table)}, {table['rows'][name]['measures'][column]['mean']:.3f}"
 
 
 def to_deploy(table: StackTable) -> str:
@@ -133,4 +151,4 @@ def stack_lines(table: StackTable) -> list[str]:
 
 
 def _short(measure: str) -> str:
-    return "judged" if measure.endswith("judged only") else measure
+    return measure.split(", ")[-1]
