@@ -1,13 +1,11 @@
-"""nDCG@10 over the number of training queries: is more judging worth it?"""
+"""The curve over judgements: nDCG@10 by the number of training queries."""
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from ranker.evaluation.stacks import measure_stack
+from ranker.evaluation.stacks import as_mean, measure_stack
 from ranker.metrics.comparison import JudgementsPoint, MoreJudgements
-from ranker.metrics.interval import interval
 from ranker.metrics.ranking import MAIN
 from ranker.stack.stack import Stack
 
@@ -27,17 +25,12 @@ def over_judgements(
         stack.name: {share: measure_stack(judged, {0: hits[share]}, stack).values(MAIN)[0] for share in shares}
         for stack in stacks
     }
-    curve: list[JudgementsPoint] = [
-        {"stack": name, "queries": training_queries * share, **_interval(by_share[share], 0)}
-        for name, by_share in values.items()
-        for share in shares
-    ]
+    curve: list[JudgementsPoint] = []
+    for name, by_share in values.items():
+        for share in shares:
+            found = as_mean(by_share[share], lowest=0)
+            curve.append({"stack": name, "queries": training_queries * share, **found})
     best = max(values, key=lambda name: values[name][shares[-1]].mean())
-    step = values[best][shares[-1]] - values[best][shares[-2]]
+    step = as_mean(values[best][shares[-1]] - values[best][shares[-2]], lowest=-1)
     few, many = (training_queries * share for share in shares[-2:])
-    return {"curve": curve, "stack": best, "from": few, "to": many, **_interval(step, -1)}
-
-
-def _interval(values: np.ndarray, lowest: float) -> dict[str, float]:
-    found = interval(values, lowest)
-    return {"mean": found.mean, "low": found.low, "high": found.high}
+    return {"curve": curve, "stack": best, "from": few, "to": many, **step}

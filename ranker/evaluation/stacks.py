@@ -149,12 +149,13 @@ def _row(each: Measured) -> StackRow:
         "weights": dict(each.stack.weights),
         "cross_encoder_runs": each.runs,
         "reference": each.reference,
-        "measures": {name: _mean(each.values(name)) for name in names},
+        "measures": {name: as_mean(each.values(name), lowest=0) for name in names},
     }
 
 
-def _mean(values: np.ndarray) -> Mean:
-    found = interval(values, lowest=0)
+def as_mean(values: np.ndarray, lowest: float) -> Mean:
+    """The mean of float [seeds, queries] or [queries], and its interval, between `lowest` and 1."""
+    found = interval(values, lowest)
     return {"mean": found.mean, "low": found.low, "high": found.high}
 
 
@@ -181,16 +182,14 @@ def _differs(own: Measured, other: Measured, column: str, seed: int) -> Differs:
     many = max(len(values) for values in first.values())
     ours, theirs = (np.broadcast_to(values, (many, values.shape[1])) for values in first.values())
     difference = ours - theirs
-    bounds, p = interval(difference, lowest=-1), p_value(difference.mean(axis=0), seed)
+    bounds, p = as_mean(difference, lowest=-1), p_value(difference.mean(axis=0), seed)
     return {
         "stack": own.name,
         "than": other.name,
-        "mean": bounds.mean,
-        "low": bounds.low,
-        "high": bounds.high,
+        **bounds,
         "spread": float(difference.mean(axis=0).std(ddof=1)) if difference.shape[1] > 1 else 0.0,
         "p": p,
-        "verdict": NO_DIFFERENCE if bounds.low <= 0 <= bounds.high else verdict(bounds.mean, p),
+        "verdict": NO_DIFFERENCE if bounds["low"] <= 0 <= bounds["high"] else verdict(bounds["mean"], p),
     }
 
 

@@ -22,7 +22,7 @@ UNTRAINED = [name for name in LISTS if name != "dense"]
 
 
 def fold_hits(model: BertForBiEncoder, judged: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Every list's hits of the queries of `judged`, the held-out pairs, and these pairs, with all scores: tables.HIT."""
+    """Every list's hits of the queries of `judged`, the held-out pairs, then these pairs, with scores: tables.HIT."""
     queries = tables.read_table(paths.QUERIES)
     queries = queries[queries["query_id"].isin(judged["query_id"])].reset_index(drop=True)
     with tempfile.TemporaryDirectory() as folder:
