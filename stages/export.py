@@ -14,8 +14,9 @@ from ranker.contract.layout import contract
 from ranker.export.gate import compare_ways, gate, judged, sampled_rows
 from ranker.export.golden import GOLDEN_FILE, golden
 from ranker.export.int8 import prepare
-from ranker.export.manifest import Measured, manifest, side_by_side
+from ranker.export.manifest import NOT_EXPORTS, Measured, manifest, side_by_side
 from ranker.export.onnx import compare, export_onnx
+from ranker.metrics.ranking import MAIN
 from ranker.model.cross_encoder import TOKENIZER_FILES, CrossEncoder, load_checkpoint
 from ranker.model.dataset import load_pairs, project_layout
 from ranker.project import paths
@@ -45,12 +46,13 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
     prepared = prepare(folder / MODEL_FILES["fp32"], model.config)
     tried = gate(model, prepared, folder, judged(exact, pairs, encoded, drawn), params.export)
     if not len(held):
-        return Measured(0, None, differences, tried, {})
+        return Measured({"pairs": 0}, {MAIN: None}, differences, tried, {})
     held_out, int8 = judged(exact, pairs, encoded, held), {}
     if tried[-1]["passed"]:
         ways = {"in batches": held_out, "one by one": held_out.sample(params.split.seed)}
         int8 = compare_ways(Ranker(folder, "int8", trusted=True), ways)
-    return Measured(len(held), float(held_out.ndcg(held_out.exact).mean()), differences, tried, int8)
+    exact = {MAIN: float(held_out.ndcg(held_out.exact).mean())}
+    return Measured({"pairs": len(held)}, exact, differences, tried, int8)
 
 
 def made_of(params: Params) -> MadeOf:
@@ -77,11 +79,12 @@ def main() -> None:
         write_json(partial / CONTRACT_FILE, contract(layout, tokenizer, positions, params.join.document_fields))
         measured = export_models(model, partial, params)
         write_json(partial / GOLDEN_FILE, golden(Ranker(partial, trusted=True)))
-        write_json(partial / MANIFEST_FILE, manifest(partial, params, measured, made_of(params)))
-    write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured))
+        used = params.model_dump(exclude=NOT_EXPORTS)
+        write_json(partial / MANIFEST_FILE, manifest(partial, params, used, measured, made_of(params), "logit"))
+    write_json(paths.EXPORT_REPORT, side_by_side(paths.RANKER, measured, "logit"))
     held_out = "no held-out pairs"
-    if measured.ndcg is not None:
-        held_out = f"on {measured.pairs} held-out pairs, nDCG@10 {measured.ndcg:.4f}"
+    if (found := measured.exact[MAIN]) is not None:
+        held_out = f"on {measured.counts['pairs']} held-out pairs, {MAIN} {found:.4f}"
     print(
         f"export: {params.export.name} {params.export.version}: ONNX and PyTorch differ by at most "
         f"{max(measured.differences.values()):.1e}; {held_out}"

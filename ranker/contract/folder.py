@@ -1,4 +1,4 @@
-"""File names in the exported models' folders, a check against their digests, and the model to serve."""
+"""File names in the exported models' folders, a check against the manifest's digests, and the model to serve."""
 
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict

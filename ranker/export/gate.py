@@ -3,10 +3,9 @@
 Choosing on the held-out queries would bias its measures upwards.
 """
 
-import math
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -15,8 +14,7 @@ import onnx
 import pandas as pd
 from tqdm import tqdm
 
-from ranker.contract.folder import MODEL_FILES
-from ranker.export.int8 import REDUCED, SCHEMES, Scheme, quantise, worst_matrices
+from ranker.export.int8 import Trial, few, try_schemes, worst_matrices
 from ranker.metrics.agreement import kendall_tau, top_overlap
 from ranker.metrics.comparison import Mean
 from ranker.metrics.interval import interval
@@ -43,14 +41,11 @@ Agreement = TypedDict(
         "loss of nDCG@10": Mean,
     },
 )
-Trial = dict[str, object]  # a scheme, whether it passed, what it left out, and the Agreement of each of WAYS tried
 
 QUERIES = 20  # at most, and of each
 PAIRS = 100  # at most: 2,000 pairs one by one take 10 s on two cores, for each scheme tried
 TOP = 10
 PERCENTILE = 99  # of score differences, because their maximum grows with the number of pairs
-FEW = 32  # pairs, to find the worst matrices
-LEFT_OUT = (1 / 8, 1 / 4, 1 / 2)  # shares of the worst matrices to leave out, if no whole scheme passes
 
 
 @dataclass(frozen=True)
@@ -155,25 +150,24 @@ def gate(
     params: Export,
     bounds: Bounds = BOUNDS,
 ) -> list[Trial]:
-    """Write model.int8.onnx by the first scheme that passes, if any; returns the trials, in order.
+    """`try_schemes` on `sample`, training-side pairs.
 
-    `sample` are training-side pairs. Each trial has `scheme`, `passed`, `left_out` (matrices in fp32) and the
-    `agreement` in each of WAYS. It must pass in both, and ends at its first failure.
+    A trial has the `agreement` in each of WAYS. It must pass in both, and ends at its first failure.
     """
-    tried: list[Trial] = []
-    for scheme in _schemes(model, prepared, sample):
-        quantise(prepared, scheme, folder / MODEL_FILES["int8"], params)
+
+    def measure() -> tuple[bool, dict[str, Agreement]]:
         ranker, passed = Ranker(folder, "int8", trusted=True), True
         found: dict[str, Agreement] = {}
         for way in WAYS:
             if passed:
                 found |= compare_ways(ranker, {way: sample})
                 passed = passes(found[way], bounds)
-        tried.append({"scheme": scheme.name, "passed": passed, "left_out": list(scheme.left_out), **found})
-        if passed:
-            return tried
-    (folder / MODEL_FILES["int8"]).unlink()
-    return tried
+        return passed, found
+
+    def worst() -> list[str]:
+        return worst_matrices(model, prepared, sample.encoded.inputs(few(len(sample.encoded))))
+
+    return try_schemes(prepared, folder, params, worst, measure)
 
 
 def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, Agreement]:
@@ -182,17 +176,3 @@ def compare_ways(ranker: Ranker, ways: dict[str, Judged]) -> dict[str, Agreement
         way: agreement(judged, score_queries(WAYS[way], ranker, judged.pairs, judged.encoded))
         for way, judged in ways.items()
     }
-
-
-def _schemes(model: CrossEncoder, prepared: onnx.ModelProto, sample: Judged) -> Iterator[Scheme]:
-    """Whole schemes, then seven-bit weights with more and more matrices left out, the worst first.
-
-    Seven-bit sums never saturate, so a scheme that passes on one chip passes on any. They are as accurate: with 5
-    matrices of the sample's model left out, Kendall's tau is 0.971 with seven bits and with eight.
-    """
-    yield from SCHEMES
-    few = np.linspace(0, len(sample.encoded) - 1, min(FEW, len(sample.encoded))).astype(int)
-    worst = worst_matrices(model, prepared, sample.encoded.inputs(few))
-    for share in LEFT_OUT:
-        left_out = tuple(worst[: math.ceil(share * len(worst))])
-        yield replace(REDUCED, name=f"{REDUCED.name}, {len(left_out)} matrices left out", left_out=left_out)

@@ -1,10 +1,12 @@
-"""Golden vectors for ports to other languages: texts, tokens, the three inputs, logits."""
+"""Golden vectors for ports to other languages: texts, tokens, the three inputs, logits or the embedding."""
 
+from ranker.contract.embedding import lay_out_texts
 from ranker.contract.layout import INPUTS, OUTPUT, lay_out
 from ranker.serving.ranker import Ranker
+from ranker.serving.retriever import Retriever
 
 GOLDEN_FILE = "golden.json"
-TOLERANCE = 1e-4  # between fp32 logits of different chips and ONNX Runtime versions
+TOLERANCE = 1e-4  # between fp32 outputs of different chips and ONNX Runtime versions
 
 TEXTS = {
     "ordinary": ("coronavirus origin", "The proximal origin of SARS-CoV-2"),
@@ -42,3 +44,21 @@ def golden(ranker: Ranker) -> dict[str, object]:
             }
         )
     return {"model": "model.onnx", "logits_within": TOLERANCE, "vectors": vectors}
+
+
+def golden_embeddings(retriever: Retriever) -> dict[str, object]:
+    """The retriever's golden.json: an embedding of each query and document of TEXTS, one text a batch."""
+    vectors = []
+    for text in dict.fromkeys(side for sides in TEXTS.values() for side in sides):
+        tokens = retriever.encode([text])
+        inputs = lay_out_texts(retriever.layout, tokens)
+        embedding = [round(float(number), 7) for number in retriever.vectors(inputs)[0]]
+        vectors.append(
+            {
+                "text": text,
+                "tokens": tokens[0].tolist(),
+                **{tensor: inputs[tensor][0].tolist() for tensor in INPUTS},
+                "embedding": embedding,
+            }
+        )
+    return {"model": "model.onnx", "embeddings_within": TOLERANCE, "vectors": vectors}

@@ -1,63 +1,74 @@
-"""The export's manifest: digests of its inputs and files. It has no dates, so equal inputs give equal bytes."""
+"""The manifest of an exported model: digests of its inputs and files. Without dates, equal inputs give equal bytes."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from ranker.common.files import sha256
 from ranker.contract.folder import MODEL_FILES, MadeOf, Manifest
-from ranker.export.gate import Agreement, Trial
+from ranker.export.int8 import Trial
 from ranker.export.onnx import describe
 from ranker.model.hardware import chip
 from ranker.project.params import Params
 
-NOT_EXPORTS = {"crossval", "vespa"}  # sections of params.yaml that the models do not depend on
+# Sections of params.yaml that the ranker does not depend on
+NOT_EXPORTS = {"crossval", "vespa"}
+# Sections of params.yaml that the retriever depends on, but for the exported model that searches
+RETRIEVERS = {"fetch", "join", "split", "retriever", "export"}
+SEARCHES = {"retriever": {"model"}}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The exported models' measures, over `pairs` held-out pairs."""
+    """The exported models' measures on the held-out side."""
 
-    pairs: int
-    ndcg: float | None  # nDCG@10 of the fp32 model; None without held-out pairs
-    differences: dict[str, float]  # from PyTorch: ranker.export.onnx.compare
-    tried: list[Trial]  # the int8 schemes, on training-side pairs: ranker.export.gate.gate
-    int8: dict[str, Agreement]  # the scheme that passed, on held-out pairs: ranker.export.gate.compare_ways
+    counts: Mapping[str, int]  # of its pairs, or of its queries and of the documents that they search
+    exact: Mapping[str, float | None]  # the fp32 model's; None without a held-out side
+    differences: dict[str, float]  # from PyTorch: ranker.export.onnx.largest_differences
+    tried: list[Trial]  # the int8 schemes, on the training side: ranker.export.int8.try_schemes
+    int8: Mapping[str, object]  # the scheme that passed, on the held-out side
 
 
-def manifest(folder: Path, params: Params, measured: Measured, made_of: MadeOf) -> Manifest:
-    """manifest.json's content; `made_of` are digests of data, base model and code."""
-    used, chosen = params.model_dump(exclude=NOT_EXPORTS), measured.tried[-1]
+def manifest(
+    folder: Path, params: Params, used: Mapping[str, object], measured: Measured, made_of: MadeOf, outputs: str
+) -> Manifest:
+    """manifest.json's content.
+
+    `used` are the params that the model depends on, `made_of` digests of data, base model and code; `outputs` is the
+    name of that which was compared with PyTorch.
+    """
+    chosen = measured.tried[-1]
     present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {
         "name": params.export.name,
         "version": params.export.version,
-        "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        "files": {file.relative_to(folder).as_posix(): sha256(file) for file in files},
         "onnx": {name: describe(file) for name, file in present.items()},
-        "fp32": {"nDCG@10": measured.ndcg, "largest_logit_difference_from_pytorch": measured.differences},
+        "fp32": {**measured.exact, f"largest_{outputs}_difference_from_pytorch": measured.differences},
         "int8": {
             "chosen": chosen["scheme"] if chosen["passed"] else None,
             "chip": chip(),
             "held out": measured.int8,
             "tried": measured.tried,
         },
-        "measured_on": {"held_out_fold": params.split.held_out, "pairs": measured.pairs},
+        "measured_on": {"held_out_fold": params.split.held_out, **measured.counts},
         "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest(), **made_of},
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
         "base_model": params.fetch.base_model,
-        "params": used,
+        "params": dict(used),
     }
 
 
-def side_by_side(folder: Path, measured: Measured) -> dict[str, dict[str, object]]:
-    """Metrics of both models. int8's are on held-out pairs or, if no scheme passed, the last scheme's."""
+def side_by_side(folder: Path, measured: Measured, outputs: str) -> dict[str, dict[str, object]]:
+    """Metrics of both models. int8's are of the held-out side or, if no scheme passed, the last scheme's."""
     mib = {
         name: (folder / file).stat().st_size / 2**20 if (folder / file).is_file() else 0.0
         for name, file in MODEL_FILES.items()
     }
     last = {**{name: value for name, value in measured.tried[-1].items() if name != "left_out"}, **measured.int8}
-    difference = max(measured.differences.values())
-    exact = {"nDCG@10": measured.ndcg, "largest logit difference from PyTorch": difference}
-    return {"fp32": {"MiB": mib["fp32"], **exact}, "int8": {"MiB": mib["int8"], **last}}
+    difference = {f"largest {outputs} difference from PyTorch": max(measured.differences.values())}
+    return {"fp32": {"MiB": mib["fp32"], **measured.exact, **difference}, "int8": {"MiB": mib["int8"], **last}}

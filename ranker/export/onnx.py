@@ -1,13 +1,16 @@
-"""Export a cross-encoder to one ONNX file, and check its logits against PyTorch's."""
+"""Export a model to one ONNX file, and check its outputs against PyTorch's."""
 
 import logging
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 from torch.export import Dim
+from transformers import PreTrainedModel
 
 from ranker.common.errors import InputError
 from ranker.contract.batching import scoring_batches
@@ -17,8 +20,8 @@ from ranker.model.dataset import EncodedPairs
 from ranker.project.params import Export
 from ranker.serving.ranker import Ranker
 
-TOLERANCE = 1e-4  # largest logit difference, fp32 on both sides; about 1e-6 is usual
-COMPARED = 1024  # pairs of all lengths, compared in large batches
+TOLERANCE = 1e-4  # largest difference of a logit or of a vector's number, fp32 on both sides; about 1e-6 is usual
+COMPARED = 1024  # pairs or texts of all lengths, compared in large batches
 FEW = 64  # of them are also compared in small batches
 CONTRIB = "com.microsoft"  # ONNX Runtime's own operators
 
@@ -28,8 +31,13 @@ OPSET = 17
 IR_VERSION = 8  # the IR version released with opset 17
 
 
-def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
-    """Write `model` to `path`: inputs INPUTS, int64 [batch, sequence], both dynamic; output OUTPUT, float32 [batch, 2].
+Inputs = dict[str, np.ndarray]  # int64 [rows, tokens] each, by INPUTS
+
+
+def export_onnx(
+    model: PreTrainedModel, path: Path, params: Export, output: str = OUTPUT, name: str = "cross_encoder"
+) -> None:
+    """Write a BERT to `path`: inputs INPUTS, int64 [batch, sequence], both dynamic; one output, float32.
 
     Binds inputs by name: the tutorial passed types before mask, `forward` takes mask before types, and so its graph
     swapped them. Writes one file, because Vespa does not read external data. Its metadata hold the name and version of
@@ -46,13 +54,14 @@ def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
             model.eval(),
             kwargs=example,
             dynamic_shapes=dict.fromkeys(INPUTS, axes),
-            output_names=[OUTPUT],
+            output_names=[output],
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
             verbose=False,
         )
     assert program is not None
+    program.model_proto.graph.name = name
     save(program.model_proto, path, params)
     check_onnx(onnx.load(path))
 
@@ -60,7 +69,6 @@ def export_onnx(model: CrossEncoder, path: Path, params: Export) -> None:
 def save(proto: onnx.ModelProto, path: Path, params: Export, **metadata: str) -> None:
     """Write a model without the exporter's paths and stack traces of this machine."""
     proto.ir_version = IR_VERSION
-    proto.graph.name = "cross_encoder"
     for part in [*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output, proto.graph]:
         part.doc_string = ""
         del part.metadata_props[:]
@@ -69,7 +77,7 @@ def save(proto: onnx.ModelProto, path: Path, params: Export, **metadata: str) ->
 
 
 def check_onnx(proto: onnx.ModelProto, fused: bool = False) -> None:
-    """Check the model and its versions; `compare` and the gate run it by the contract's inputs and output."""
+    """Check the model and its versions; `compare` and a gate run it by its contract's inputs and output."""
     onnx.checker.check_model(proto, full_check=True)
     versions = {entry.domain: entry.version for entry in proto.opset_import} | {"IR": proto.ir_version}
     wanted = {"": OPSET, "IR": IR_VERSION} | ({CONTRIB: 1} if fused else {})
@@ -77,28 +85,57 @@ def check_onnx(proto: onnx.ModelProto, fused: bool = False) -> None:
         raise ValueError(f"expected versions {wanted}, found {versions}")
 
 
-def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens: int) -> dict[str, float]:
-    """Largest absolute logit difference between PyTorch and ONNX Runtime, by shape.
+@dataclass(frozen=True)
+class Rows:
+    """Laid-out pairs or texts, and a model's outputs of them in PyTorch and in ONNX Runtime, float32 [rows, ...]."""
 
-    Compares COMPARED pairs of all lengths in batches of `tokens`, and FEW of them one by one, in threes, and padded to
+    outputs: str  # their name
+    torch: Callable[[Inputs], np.ndarray]
+    onnx: Callable[[Inputs], np.ndarray]
+    inputs: Callable[[np.ndarray, int | None], Inputs]  # of row numbers, padded to a length or the longest
+    graph: Callable[[Inputs], np.ndarray]  # the ONNX model's own output
+    lengths: np.ndarray  # int64 [rows]
+    max_length: int
+
+
+def compare(model: CrossEncoder, ranker: Ranker, held_out: EncodedPairs, tokens: int) -> dict[str, float]:
+    """`largest_differences` of a cross-encoder's logits."""
+
+    def logits(inputs: Inputs) -> np.ndarray:
+        return model(**as_tensors(inputs)).logits.numpy()
+
+    layout = held_out.layout
+    rows = Rows("logits", logits, ranker.logits, held_out.inputs, ranker.logits, held_out.lengths, layout.max_length)
+    return largest_differences(rows, tokens)
+
+
+def as_tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
+    """The same arrays for PyTorch."""
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
+def largest_differences(rows: Rows, tokens: int) -> dict[str, float]:
+    """Largest absolute difference between PyTorch's and ONNX Runtime's outputs, by shape.
+
+    Compares COMPARED rows of all lengths in batches of `tokens`, and FEW of them one by one, in threes, and padded to
     the contract's full length, as engines with fixed shapes do. InputError if a difference exceeds TOLERANCE, or if
-    swapping mask and types leaves the logits equal.
+    swapping mask and types leaves the outputs equal.
     """
-    many, few = (_of_all_lengths(held_out.lengths, count) for count in (COMPARED, FEW))
+    many, few = (_of_all_lengths(rows.lengths, count) for count in (COMPARED, FEW))
     ones, threes = np.split(few, len(few)), np.split(few, range(3, len(few), 3))
     shapes = {
-        f"batches of {tokens} tokens": ([many[rows] for rows in scoring_batches(held_out.lengths[many], tokens)], None),
+        f"batches of {tokens} tokens": ([many[part] for part in scoring_batches(rows.lengths[many], tokens)], None),
         "batches of 1": (ones, None),
         "batches of 3": (threes, None),
-        "full length": (threes, held_out.layout.max_length),
+        "full length": (threes, rows.max_length),
     }
     differences = {}
     for shape, (batches, length) in shapes.items():
-        differences[shape] = max(_difference(model, ranker, held_out.inputs(rows, length)) for rows in batches)
+        differences[shape] = max(_difference(rows, rows.inputs(batch, length)) for batch in batches)
         if not differences[shape] <= TOLERANCE:
-            found = f"expected logits within {TOLERANCE}, found {differences[shape]} apart"
+            found = f"expected {rows.outputs} within {TOLERANCE}, found {differences[shape]} apart"
             raise InputError(f"ONNX and PyTorch disagree in {shape}: {found}")
-    _check_binding(ranker, held_out.inputs(few))
+    _check_binding(rows, rows.inputs(few, rows.max_length))
     return differences
 
 
@@ -108,26 +145,27 @@ def _of_all_lengths(lengths: np.ndarray, count: int) -> np.ndarray:
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).astype(int)]
 
 
-def _check_binding(ranker: Ranker, inputs: dict[str, np.ndarray]) -> None:
+def _check_binding(rows: Rows, inputs: Inputs) -> None:
     _, types, mask = INPUTS
     swapped = inputs | {types: inputs[mask], mask: inputs[types]}
-    if not np.abs(ranker.logits(swapped) - ranker.logits(inputs)).max() > TOLERANCE:
-        raise InputError(f"expected other logits where {types} and {mask} change places, found the same")
+    if not np.abs(rows.graph(swapped) - rows.graph(inputs)).max() > TOLERANCE:
+        raise InputError(f"expected other {rows.outputs} where {types} and {mask} change places, found the same")
 
 
 @torch.inference_mode()
-def _difference(model: CrossEncoder, ranker: Ranker, inputs: dict[str, np.ndarray]) -> float:
-    expected = model(**{name: torch.from_numpy(array) for name, array in inputs.items()}).logits.numpy()
-    difference = float(np.abs(expected - ranker.logits(inputs)).max())
+def _difference(rows: Rows, inputs: Inputs) -> float:
+    difference = float(np.abs(rows.torch(inputs) - rows.onnx(inputs)).max())
     return difference if np.isfinite(difference) else np.inf  # max() would lose a NaN
 
 
 def describe(path: Path) -> dict[str, object]:
     """The ONNX file's versions, inputs and outputs, for its users."""
     proto = onnx.load(path)
+    (output,) = proto.graph.output
+    axes = [str(axis.dim_param or axis.dim_value) for axis in output.type.tensor_type.shape.dim]
     return {
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
         "ir_version": proto.ir_version,
         "inputs": dict.fromkeys(INPUTS, "int64 [batch, sequence]"),
-        "output": {OUTPUT: "float32 [batch, 2]"},
+        "output": {output.name: f"float32 [{', '.join(axes)}]"},
     }

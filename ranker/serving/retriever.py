@@ -84,7 +84,11 @@ class Retriever:
 
     def vectors(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Vectors, float32 [texts, size], of texts laid out by `ranker.contract.embedding.lay_out_texts`."""
-        return pooled(self.session.run([STATES], inputs)[0], inputs["attention_mask"])
+        return pooled(self.states(inputs), inputs["attention_mask"])
+
+    def states(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The last layer's states of laid-out texts, float32 [texts, tokens, size]."""
+        return self.session.run([STATES], inputs)[0]
 
 
 def check_trained(folder: Path) -> None:
