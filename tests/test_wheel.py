@@ -13,7 +13,7 @@ import pytest
 from tests.factories import ROOT, Run
 from tests.readme import recipe
 
-WINGS = {"common", "contract", "serving", "stack", "vespa"}
+WINGS = {"common", "contract", "search", "serving", "stack", "vespa"}
 
 
 @pytest.fixture(scope="module")
