@@ -12,7 +12,7 @@ from ranker.contract.folder import CONTRACT_FILE, Model, served_model
 from ranker.search.explain import heading, json_lines, trace
 from ranker.search.search import Search, load_search, read_searchable
 from ranker.search.vectors import check_place, default_folder, embedded, model_digest
-from ranker.serving.rank import check_options, lines
+from ranker.serving.rank import Ranked, check_options, lines
 from ranker.stack.stack import Stack
 
 COLUMNS = 100  # of a trace that goes to no terminal
@@ -49,15 +49,18 @@ def print_search(
     _index(search, places, model, fields, names)
     hits = search.find(query, None)
     shown = hits[:top]
+    if not hits:
+        print("search: no document shares a word with the query", file=sys.stderr)
     titles = [search.fields[hit.row][0] for hit in shown]
     if jsonl:
         printed = json_lines(shown, titles, fields[0], explain)
     elif explain:
         for line in heading(stack, len(search.ids), len(hits), fields, _models(stack, places, model)):
             print(line)
-        printed = trace(shown, titles, fields[0], shutil.get_terminal_size((COLUMNS, 24)).columns)
+        print()
+        printed = trace(shown, titles, shutil.get_terminal_size((COLUMNS, 24)).columns)
     else:
-        ranked = [(hit.score, (hit.document_id, title)) for hit, title in zip(shown, titles, strict=True)]
+        ranked: list[Ranked] = [(hit.score, (hit.document_id, title)) for hit, title in zip(shown, titles, strict=True)]
         printed = lines(ranked, False, fields[0])
     for line in printed:
         print(line)

@@ -9,8 +9,10 @@ from ranker.stack.stack import Stack
 
 SHOWN = {"cross_encoder": "cross-encoder", "cosine": "cosine", "bm25": "BM25"}  # parts, in words
 LISTS = {"bm25": "BM25", "dense": "vectors"}
-LONGEST_ID = 16  # characters
-SHORTEST_TITLE = 12
+SHORTEST_ID = 8  # characters
+INDENT = " " * 6  # below the score
+
+Group = tuple[str, list[str], list[list[str]]]  # columns under one name: their own names, and rows of cells
 
 
 def json_lines(hits: Sequence[Hit], titles: Sequence[str], name: str, explain: bool) -> Iterator[str]:
@@ -21,44 +23,41 @@ def json_lines(hits: Sequence[Hit], titles: Sequence[str], name: str, explain: b
 
 
 def heading(stack: Stack, documents: int, candidates: int, fields: Sequence[str], models: str) -> Iterator[str]:
-    """Lines above a trace: the stack, its hits, and its sum."""
-    lists = " and ".join(f"{LISTS[name]}' best {stack.depth}" for name in stack.found_by).replace("BM25'", "BM25's")
-    yield f"{stack.name}: {documents:,} documents ({', '.join(fields)}), {candidates:,} candidates: {lists}"
-    if models:
-        yield f"models: {models}"
-    weights = [f"{stack.weights[part]:g} * {SHOWN[part]}" for part in stack.summed if _counts(stack, part)]
-    yield (
-        f"score = {' + '.join(weights)}, each scaled to 0..1 over the candidates"
-        if weights
-        else f"score = {SHOWN['cross_encoder'] if stack.order == 'cross_encoder' else LISTS[stack.found_by[0]]}'s own"
-    )
+    """Lines above a trace: the stack, its candidates, and its sum."""
+    lists = " and ".join(f"the best {stack.depth} by {LISTS[name]}" for name in stack.found_by)
+    weights = [f"{stack.weights[part]:g} {SHOWN[part]}" for part in stack.summed if _counts(stack, part)]
+    alone = SHOWN["cross_encoder"] if stack.order == "cross_encoder" else LISTS[stack.found_by[0]]
+    yield f"{stack.name} over {documents:,} documents ({', '.join(fields)}){f', by {models}' if models else ''}"
+    yield f"{candidates:,} candidates: {lists}"
+    yield f"score = {' + '.join(weights)}, each scaled to 0..1" if weights else f"score = that of {alone}"
 
 
 def _counts(stack: Stack, part: str) -> bool:
     return stack.weights[part] > 0 and (part != "cosine" or stack.vectors is not None)
 
 
-def trace(hits: Sequence[Hit], titles: Sequence[str], name: str, columns: int) -> Iterator[str]:
-    """A table of `columns` characters: each hit's rank by list, and of each part its raw and its weighted score."""
+def trace(hits: Sequence[Hit], titles: Sequence[str], columns: int) -> Iterator[str]:
+    """Two lines a hit, of at most `columns` characters: its figures and id, and its title.
+
+    The figures are its rank by each list, and each part's raw score with its share of the sum.
+    """
     if not hits:
         return
-    groups: list[tuple[str, list[str], list[list[str]]]] = [
+    groups: list[Group] = [
         ("", ["rank"], [[str(place)] for place in range(1, len(hits) + 1)]),
         ("", ["score"], [[f"{hit.score:.3f}"] for hit in hits]),
         ("rank by", [LISTS[found] for found in hits[0].ranks], [_ranks(hit) for hit in hits]),
     ]
     for part in hits[0].raw:
         summed = part in hits[0].parts
-        cells = [[f"{hit.raw[part]:.3f}", *([f"{hit.parts[part]:.3f}"] if summed else [])] for hit in hits]
+        cells = [[f"{hit.raw[part]:.2f}", *([f"{hit.parts[part]:.3f}"] if summed else [])] for hit in hits]
         groups.append((SHOWN[part], ["raw", "part"] if summed else ["raw"], cells))
-    left = _aligned(groups)
-    ids = [_cut(one_line(hit.document_id), LONGEST_ID) for hit in hits]
-    width = max(map(len, [*ids, "document_id"]))
-    room = max(columns - len(left[0]) - width - 4, SHORTEST_TITLE)
-    yield left[0].rstrip()
-    yield f"{left[1]}  {'document_id':<{width}}  {name}"
-    for cells_left, document_id, title in zip(left[2:], ids, titles, strict=True):
-        yield f"{cells_left}  {document_id:<{width}}  {_cut(one_line(title), room)}"
+    names, header, *figures = _aligned(groups)
+    yield names.rstrip()
+    yield f"{header}  document_id"
+    for line, hit, title in zip(figures, hits, titles, strict=True):
+        yield f"{line}  {_cut(one_line(hit.document_id), max(columns - len(line) - 2, SHORTEST_ID))}"
+        yield f"{INDENT}{_cut(one_line(title), columns - len(INDENT))}"
 
 
 def _ranks(hit: Hit) -> list[str]:
@@ -69,13 +68,13 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _aligned(groups: Sequence[tuple[str, list[str], list[list[str]]]]) -> list[str]:
+def _aligned(groups: Sequence[Group]) -> list[str]:
     """Lines of equal length: the groups' names, the columns' names, and each row's cells, to the right."""
     lines: list[list[str]] = []
     for name, header, rows in groups:
         table = [header, *rows]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        widths[-1] = max(widths[-1], len(name) - sum(widths[:-1]) - 2 * (len(widths) - 1))
-        drawn = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table]
+        widths[-1] = max(widths[-1], len(name) - sum(widths[:-1]) - (len(widths) - 1))
+        drawn = [" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table]
         lines.append([f"{name:>{len(drawn[0])}}", *drawn])
     return ["  ".join(cells) for cells in zip(*lines, strict=True)]

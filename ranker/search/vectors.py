@@ -105,7 +105,7 @@ def _read(file: Path, size: int) -> tuple[dict[bytes, int], np.ndarray]:
             raise ValueError("vectors of other lengths than 1")
         raw = names.tobytes()
         return {raw[DIGEST * row : DIGEST * (row + 1)]: row for row in range(len(names))}, vectors
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
         _say(f"{file}: expected kept vectors, found {one_line(str(error))[:200]}: they are made anew")
