@@ -36,8 +36,8 @@ CODE = ("ranker/", "stages/", "crossval/")
 FLOORS = (
     {"common", "metrics"},
     {"contract"},
-    {"project", "stack"},
-    {"serving"},
+    {"stack"},
+    {"project", "serving"},
     {"base", "data", "model", "report", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval"},
     {"training", "evaluation", "export"},

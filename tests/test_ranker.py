@@ -155,7 +155,7 @@ def test_ranker_says_why_there_may_be_no_eight_bit_model(copy: Path) -> None:
     with pytest.raises(InputError, match=r"model.int8.onnx: .* found none, or none passed its gate \(manifest.json\)"):
         Ranker(copy, "int8")
     (copy / "model.onnx").unlink()
-    assert re.search(r"model.onnx: expected a model that stage export wrote, found none$", refusal(Ranker, copy))
+    assert re.search(r"model.onnx: expected a file that stage export wrote, found none$", refusal(Ranker, copy))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""File names in the folder of stage export, a check against the manifest's digests, and the model to serve."""
+"""File names in the exported models' folders, a check against their digests, and the model to serve."""
 
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
@@ -11,7 +11,9 @@ DEFAULT_RETRIEVER = Path("models/retriever")  # output of stage export_retriever
 DEFAULT_STACK = Path("models/stack.json")  # output of stage package: how the models find and order
 DEFAULT_APPLICATION = Path("models/vespa")  # output of stage package: Vespa's application package
 
-CONTRACT_FILE = "encoding.json"
+CONTRACT_FILE = "encoding.json"  # the ranker's
+EMBEDDING_FILE = "embedding.json"  # the retriever's contract
+IDLE_FILE = "idle.json"  # alone in the folder of a retriever that params.yaml asks not to train
 TOKENIZER_FILE = "tokenizer.json"
 MANIFEST_FILE = "manifest.json"
 
@@ -67,11 +69,24 @@ def served_model(folder: Path, asked: Model) -> Model:
     return asked if (folder / MODEL_FILES[asked]).is_file() else "fp32"
 
 
-def check_digests(folder: Path, *names: str) -> None:
-    """InputError unless these files have the digests in the folder's manifest."""
+def check_files(folder: Path, *names: str, stage: str = "export", trusted: bool = False) -> None:
+    """InputError unless `stage` wrote these files; the bytes of a `trusted` folder are not compared.
+
+    A trusted folder is this process's own, and has no manifest yet.
+    """
+    for name in names:
+        if not (folder / name).is_file():
+            why = ", or none passed its gate (manifest.json)" if name == MODEL_FILES["int8"] else ""
+            raise InputError(f"{folder / name}: expected a file that stage {stage} wrote, found none{why}")
+    if not trusted:
+        check_digests(folder, *names, stage=stage)
+
+
+def check_digests(folder: Path, *names: str, stage: str = "export") -> None:
+    """InputError unless these files have the digests in the folder's manifest, which `stage` wrote."""
     manifest = folder / MANIFEST_FILE
     if not manifest.is_file():
-        raise InputError(f"{manifest}: expected a file that stage export wrote, found none")
+        raise InputError(f"{manifest}: expected a file that stage {stage} wrote, found none")
     try:
         files = read_json(manifest)["files"]
         expected = {name: str(files[name]) for name in names}

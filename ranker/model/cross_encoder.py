@@ -64,15 +64,18 @@ def new_bi_encoder(trainable: str) -> BertForBiEncoder:
     return model
 
 
-def save_encoder(model: BertForBiEncoder, folder: Path) -> None:
-    """Write a bi-encoder in the format of stage base_model's sentence encoders, with mean pooling."""
+def save_encoder(model: BertForBiEncoder, folder: Path, max_length: int) -> None:
+    """Write a bi-encoder in the format of stage base_model's sentence encoders, with mean pooling.
+
+    `max_length` is that of its texts in tokens, with [CLS] and [SEP].
+    """
     encoder = load_base_model(paths.BASE_MODEL)  # supplies the unused pooler, which a BertModel's file must have
     encoder.load_state_dict(model.bert.state_dict(), strict=False)
     encoder.save_pretrained(folder)
     for name in TOKENIZER_FILES:
         shutil.copyfile(paths.BASE_MODEL / name, folder / name)
     settings = {"is_one": True, "pooling": "mean", "include_prompt": True, "query_prompt": "", "document_prompt": ""}
-    write_json(folder / paths.SENTENCE_ENCODER_FILE, settings | {"max_length": None})
+    write_json(folder / paths.SENTENCE_ENCODER_FILE, settings | {"max_length": max_length})
 
 
 def load_base_model(folder: Path) -> BertModel:

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from ranker.common.files import read_json
 from ranker.contract.batching import MULTIPLE, TOKENS, scoring_batches
-from ranker.contract.layout import TokenIds
+from ranker.contract.embedding import TextLayout, lay_out_texts
+from ranker.contract.layout import TokenIds, token_counts
 from ranker.contract.tokens import load_tokenizer, special_ids, tokenize
 from ranker.model.cross_encoder import load_base_model
 from ranker.project.paths import SENTENCE_ENCODER_FILE
@@ -25,10 +26,9 @@ class Embedder:
 
     def __init__(self, folder: Path) -> None:
         self.model = load_base_model(folder).eval()
-        self.ids = special_ids(folder)
         self.settings = read_json(folder / SENTENCE_ENCODER_FILE)
         positions = self.model.config.max_position_embeddings
-        self.longest = min(positions, self.settings["max_length"] or positions)
+        self.layout = TextLayout(min(positions, self.settings["max_length"] or positions), **special_ids(folder))
         texts = [self.settings["query_prompt"], self.settings["document_prompt"]]
         self.prompts = dict(zip(("query", "document"), tokenize(load_tokenizer(folder), texts), strict=True))
 
@@ -36,24 +36,18 @@ class Embedder:
         """Embed token ids without special tokens: float32 [texts, hidden size], in input order."""
         embeddings = np.empty((len(texts), self.model.config.hidden_size), dtype=np.float32)
         prompt = self.prompts[side]
-        lengths = np.array([len(prompt) + len(text) + 2 for text in texts], dtype=np.int64).clip(max=self.longest)
+        lengths = np.minimum(len(prompt) + token_counts(texts), self.layout.max_tokens) + 2
         batches = scoring_batches(lengths, TOKENS)
         for rows in tqdm(batches, desc="embed", unit="batch", disable=None):
-            cut = [[*prompt, *texts[i]][: self.longest - 2] for i in rows]
-            embeddings[rows] = self._embed(cut, len(prompt))
+            embeddings[rows] = self._embed([[*prompt, *texts[i]] for i in rows], len(prompt))
         return embeddings
 
     @torch.inference_mode()
     def _embed(self, texts: Sequence[TokenIds], prompt: int) -> np.ndarray:
         """Embed [CLS] text [SEP]. Pooling includes both special tokens, as in sentence-transformers."""
-        length = min(-(-(max(map(len, texts)) + 2) // MULTIPLE) * MULTIPLE, self.model.config.max_position_embeddings)
-        input_ids = np.full((len(texts), length), self.ids["pad_id"], dtype=np.int64)
-        attention_mask = np.zeros((len(texts), length), dtype=np.int64)
-        for row, text in enumerate(texts):
-            input_ids[row, : len(text) + 2] = [self.ids["cls_id"], *text, self.ids["sep_id"]]
-            attention_mask[row, : len(text) + 2] = 1
-        mask = torch.from_numpy(attention_mask)
-        states = self.model(input_ids=torch.from_numpy(input_ids), attention_mask=mask).last_hidden_state
+        inputs = lay_out_texts(self.layout, texts, multiple_of=MULTIPLE)
+        tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        states, mask = self.model(**tensors).last_hidden_state, tensors["attention_mask"]
         if prompt and not self.settings["include_prompt"]:
             mask[:, : prompt + 1] = 0  # sentence-transformers masks [CLS] with the prompt
         return torch.nn.functional.normalize(self._pool(states, mask.unsqueeze(-1)), dim=1).numpy()

@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ranker.common.errors import InputError, first_mistake
+from ranker.contract.stacks import FirstStageName, OrderName
 from ranker.project.yaml12 import Yaml12Loader
-from ranker.stack.stack import FirstStageName, OrderName
 
 PARAMS_FILE = Path("params.yaml")
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MANIFEST_FILE
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, DEFAULT_RETRIEVER, MANIFEST_FILE
 
 RAW = Path("data/raw")
 BASE_MODEL = Path("data/base_model")
@@ -27,7 +27,9 @@ SPLIT_QUERIES = Path("data/split/queries.parquet")
 SPLIT_DOCUMENTS = Path("data/split/documents.parquet")
 SPLIT_COUNTS = Path("results/split.json")
 
-BI_ENCODER = Path("models/bi_encoder")
+RETRIEVER_CHECKPOINT = Path("models/retriever_checkpoint")
+RETRIEVER = DEFAULT_RETRIEVER
+RETRIEVER_REPORT = Path("results/retriever.json")
 
 RUNS = Path("data/runs")  # the user's own; stages only read them
 HITS = Path("data/first_stage/hits.parquet")
@@ -40,7 +42,7 @@ NEGATIVES = Path("results/negatives.json")
 FEATURES = Path("data/features")
 
 CHECKPOINT = Path("models/checkpoint")
-TRAINING_FILE = "training.json"  # in CHECKPOINT: digests of its data and code
+TRAINING_FILE = "training.json"  # in a checkpoint: digests of its data and code
 CURVES = Path("results/train")
 TRAIN_METRICS = CURVES / "metrics.json"
 
@@ -49,12 +51,14 @@ MANIFEST = RANKER / MANIFEST_FILE
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION
+STACK = Path("models/stack.json")
 
 SCORED_PAIRS = Path("data/scored/pairs.parquet")
 SCORED_HITS = Path("data/scored/hits.parquet")
 
 METRICS = Path("results/metrics")
 RERANKED_METRICS = METRICS / "reranked"
+STACK_METRICS = METRICS / "stacks"
 COMPARISON = Path("results/comparison.json")
 MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
@@ -74,6 +78,7 @@ CROSSVAL_SCORES = Path("data/crossval")
 CROSSVAL = Path("results/crossval.json")
 CROSSVAL_METRICS = Path("results/crossval/metrics")
 CROSSVAL_RERANKED_METRICS = Path("results/crossval/reranked")
+CROSSVAL_STACK_METRICS = Path("results/crossval/stacks")
 CROSSVAL_RERANKED_PER_QUERY = Path("results/crossval/reranked.csv")
 CROSSVAL_RERANKED_RUN = Path("results/crossval/reranked.parquet")
 CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")

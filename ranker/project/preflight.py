@@ -7,15 +7,16 @@ from pathlib import Path
 from ranker.common.distributed import world_size
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
+from ranker.contract.stacks import trains_retriever
 from ranker.project.params import PARAMS_FILE, Params
 
 PINS = Path("requirements.txt")  # in dvc.yaml, a dep of each stage whose outputs depend on these packages
 
 
 def check_params_fit_model(base_model: Path, params: Params) -> None:
-    """InputError if a pair exceeds the base model's positions, top-N its layers, or processes do not divide a batch.
+    """InputError if a text or pair exceeds the base model's positions, top-N its layers, or processes divide no batch.
 
-    Reads only config.json; absent sizes are transformers' defaults.
+    Reads only config.json; absent sizes are transformers' defaults. Checks the retriever if it is trained.
     """
     config = read_json(base_model / "config.json")
     positions, layers = config.get("max_position_embeddings", 512), config.get("num_hidden_layers", 12)
@@ -35,10 +36,22 @@ def check_params_fit_model(base_model: Path, params: Params) -> None:
             f"{PARAMS_FILE}: train.trainable: expected layers, top-N or all, because train.head cosine has no weights "
             "of its own, found head"
         )
-    kind, _, top = params.train.trainable.partition("-")
+    _check_layers("train", params.train.trainable, layers)
+    if trains_retriever(params.first_stage.retriever):
+        _check_layers("retriever", params.retriever.trainable, layers)
+        if params.retriever.max_length > positions:
+            raise InputError(
+                f"{PARAMS_FILE}: retriever.max_length: expected at most {positions}, the base model's positions, "
+                f"found {params.retriever.max_length}"
+            )
+
+
+def _check_layers(section: str, trainable: str, layers: int) -> None:
+    kind, _, top = trainable.partition("-")
     if kind == "top" and int(top) > layers:
         raise InputError(
-            f"{PARAMS_FILE}: train.trainable: expected at most top-{layers}, the base model's layers, found top-{top}"
+            f"{PARAMS_FILE}: {section}.trainable: expected at most top-{layers}, the base model's layers, "
+            f"found top-{top}"
         )
 
 

@@ -9,16 +9,18 @@ from ranker.metrics.comparison import Compared, Comparison
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
 from ranker.metrics.verdict import HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
+from ranker.report.answer import answer, basis, beside, deciding
+from ranker.report.stacks import sentences, to_deploy
 
 DIFFERENCE = 0.02  # of nDCG@10, worth showing
 FOUND_ENOUGH = 0.8  # nDCG@10 of a perfect order of the hits; below it, the first stage is the bound
 FINDS_MORE = {  # for each first stage
-    "bm25": "fusion",
-    "cosine": "fusion",
-    "fusion": "bi_encoder",
-    "bi_encoder": "fusion",
-    "run": "fusion",
+    "bm25": "hybrid",
+    "base": "base_hybrid",
+    "base_hybrid": "hybrid",
+    "dense": "hybrid",
+    "hybrid": "dense",
+    "run": "hybrid",
 }
 
 
@@ -76,9 +78,17 @@ class Outcome:
 def verdict_lines(outcome: Outcome) -> list[str]:
     """The verdict, its figures and the next steps, a line each."""
     _, headline, figures = outcome.answer
-    about = (basis(outcome.comparison), beside(outcome.comparison), beside_bi_encoder(outcome.decided))
+    about = basis(outcome.comparison), beside(outcome.comparison)
     steps = (f"next: {step}" for step in next_steps(outcome))
-    return [line for line in (headline, figures, *about, *steps) if line]
+    return [line for line in (*stack_answers(outcome), headline, figures, *about, *steps) if line]
+
+
+def stack_answers(outcome: Outcome) -> list[str]:
+    """The answers of the table of stacks; after a cross-validation, also the stack to deploy."""
+    if "stacks" not in outcome.comparison:
+        return []
+    table = outcome.comparison["stacks"]
+    return [*sentences(table), *([to_deploy(table)] if outcome.crossval else [])]
 
 
 def next_steps(outcome: Outcome) -> list[str]:
@@ -122,7 +132,7 @@ def _deploy_another(outcome: Outcome) -> str:
     if system == "bm25" or (system, first_stage) == ("first_stage", "bm25"):
         how = "it is rank profile bm25 of `models/vespa`"
     elif system == "base_cosine":
-        how = "an index of the base model's vectors serves it, as docs/serving.md says of a bi-encoder"
+        how = "an index of the base model's vectors serves it, as docs/serving.md says of a retriever"
     else:
         how = "leave its order as it is"
     return f"Deploy {outcome.spoken(system)} instead, which needs no cross-encoder: {how}."

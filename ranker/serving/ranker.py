@@ -13,15 +13,31 @@ from typing import cast
 
 import numpy as np
 import onnxruntime
+from tokenizers import Tokenizer
 
 from ranker.common.errors import InputError
 from ranker.contract.batching import MULTIPLE, scoring_batches
 from ranker.contract.document import read_document_fields
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_files
 from ranker.contract.layout import OUTPUT, TokenIds, lay_out, read_contract, relevance, token_counts
 from ranker.contract.tokens import Ragged, load_tokenizer, ragged, tokenize
 
 TOKENS = 1024  # a batch, padding included: on two cores, MiniLM int8 is 3% faster than with 2048, fp32 equally fast
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """An ONNX model on the processor; InputError if the file is none."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise InputError(f"{path}: expected an ONNX model, found: {error}") from error
+
+
+def token_type(tokenizer: Tokenizer) -> type[np.uint16 | np.int32]:
+    """The smallest type of integers for a tokenizer's ids."""
+    return np.uint16 if max(tokenizer.get_vocab().values()) < 2**16 else np.int32
 
 
 class TextEncoder:
@@ -32,15 +48,11 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path, trusted: bool = False) -> None:
-        for name in (CONTRACT_FILE, TOKENIZER_FILE):
-            if not (folder / name).is_file():
-                raise InputError(f"{folder / name}: expected a file that stage export wrote, found none")
-        if not trusted:
-            check_digests(folder, CONTRACT_FILE, TOKENIZER_FILE)
+        check_files(folder, CONTRACT_FILE, TOKENIZER_FILE, trusted=trusted)
         self.layout = read_contract(folder / CONTRACT_FILE)
         self.document_fields = read_document_fields(folder / CONTRACT_FILE)
         self.tokenizer = load_tokenizer(folder)
-        self.dtype = np.uint16 if max(self.tokenizer.get_vocab().values()) < 2**16 else np.int32
+        self.dtype = token_type(self.tokenizer)
 
     def encode_query(self, query: str) -> np.ndarray:
         """Token ids of a query, cut to the layout, without special tokens: uint16 or int32 [tokens]."""
@@ -66,21 +78,8 @@ class Ranker(TextEncoder):
 
     def __init__(self, folder: Path, model: Model = "fp32", threads: int = 0, trusted: bool = False) -> None:
         super().__init__(folder, trusted)
-        if not (folder / MODEL_FILES[model]).is_file():
-            why = "" if model == "fp32" else ", or none passed its gate (manifest.json)"
-            raise InputError(
-                f"{folder / MODEL_FILES[model]}: expected a model that stage export wrote, found none{why}"
-            )
-        if not trusted:
-            check_digests(folder, MODEL_FILES[model])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        try:
-            self.session = onnxruntime.InferenceSession(
-                str(folder / MODEL_FILES[model]), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise InputError(f"{folder / MODEL_FILES[model]}: expected an ONNX model, found: {error}") from error
+        check_files(folder, MODEL_FILES[model], trusted=trusted)
+        self.session = open_session(folder / MODEL_FILES[model], threads)
 
     def logits(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Logits, float32 [pairs, 2], of laid-out pairs (`ranker.contract.layout.lay_out`)."""

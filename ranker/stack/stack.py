@@ -3,26 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
+from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, FirstStageName, OrderName
 from ranker.stack.order import PARTS, weighted_sum
 
-FirstStageName = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"]
-OrderName = Literal["as_found", "cross_encoder", "fused"]
-FIRST_STAGES: tuple[FirstStageName, ...] = get_args(FirstStageName)
-ORDERS: tuple[OrderName, ...] = get_args(OrderName)
-FOUND_BY: dict[FirstStageName, tuple[str, ...]] = {  # the lists of hits that a first stage joins
-    "bm25": ("bm25",),
-    "dense": ("dense",),
-    "base": ("base",),
-    "hybrid": ("bm25", "dense"),
-    "base_hybrid": ("bm25", "base"),
-    "run": ("run",),
-}
 STACK_FILE = "stack.json"
 
 

@@ -1,1 +1,1 @@
-"""Stage train: the Trainer, its batches, checkpoints and curves."""
+"""Stages train and retriever: the Trainer, its batches, checkpoints and curves."""

@@ -18,7 +18,7 @@ from transformers import (
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score
-from ranker.project.params import Train
+from ranker.project.params import Training
 from ranker.training.checkpoints import SEEN, WHOLE
 from ranker.training.curves import EvalLogger
 
@@ -63,7 +63,7 @@ class LearningCurves(TrainerCallback):
     Evaluates at an epoch's last step: the epoch's end comes after its checkpoint, which would miss this evaluation.
     """
 
-    def __init__(self, logger: EvalLogger, params: Train, steps_per_epoch: int) -> None:
+    def __init__(self, logger: EvalLogger, params: Training, steps_per_epoch: int) -> None:
         self.logger, self.params, self.steps_per_epoch = logger, params, steps_per_epoch
 
     def _evaluate(self, step: int, model: CrossEncoder) -> None:

@@ -11,7 +11,7 @@ from ranker.common.files import code_digest, remove
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
 from ranker.model.hardware import resolve_precision
-from ranker.project.params import Train
+from ranker.project.params import Training
 from ranker.training.curves import EvalLogger
 
 UNFINISHED = Path(".unfinished")  # outside DVC's outputs, because DVC deletes these before a stage runs
@@ -22,7 +22,7 @@ WHOLE = "whole"  # marks a complete checkpoint
 SEEN = "curves"  # the curves up to a checkpoint
 
 
-def run_digest(model: CrossEncoder, training: EncodedPairs, params: Train, logger: EvalLogger | None = None) -> str:
+def run_digest(model: CrossEncoder, training: EncodedPairs, params: Training, logger: EvalLogger | None = None) -> str:
     """Hex SHA-256 of everything that a training's weights and curves depend on; a training resumes only its own run.
 
     Covers weights and which of them are trainable, pairs, held-out pairs, settings, this package's code, versions,

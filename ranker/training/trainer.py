@@ -1,4 +1,4 @@
-"""Fine-tune a cross-encoder with the transformers Trainer, in batches of similar lengths."""
+"""Fine-tune with the transformers Trainer, in batches of similar lengths."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from ranker.contract.layout import Layout, lay_out
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs, Example
 from ranker.model.hardware import resolve_precision
-from ranker.project.params import Train
+from ranker.project.params import Train, Training
 from ranker.training import checkpoints
 from ranker.training.batches import shares, training_batches
 from ranker.training.callbacks import CheckpointCallback, LearningCurves, show_progress
@@ -42,7 +42,7 @@ def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Te
 
 
 def fine_tune(
-    model: CrossEncoder, training: EncodedPairs, params: Train, logger: EvalLogger | None = None, name: str = ""
+    model: CrossEncoder, training: EncodedPairs, params: Training, logger: EvalLogger | None = None, name: str = ""
 ) -> None:
     """Train `model` in place; with `logger`, write its curves, which leaves the weights the same.
 
@@ -77,7 +77,7 @@ def fine_tune(
             torch.distributed.destroy_process_group()
 
 
-def _arguments(params: Train, folder: str) -> TrainingArguments:
+def _arguments(params: Training, folder: str) -> TrainingArguments:
     arguments = TrainingArguments(
         output_dir=folder,
         num_train_epochs=params.epochs,
@@ -97,7 +97,10 @@ def _arguments(params: Train, folder: str) -> TrainingArguments:
         save_total_limit=2,
         report_to="none",
     )
-    if arguments.n_gpu > 1:  # the Trainer would multiply the batch size by the GPUs
+    # The Trainer would multiply the batch size by the GPUs.
+    if not isinstance(params, Train):  # the retriever has no launcher: one process on one GPU
+        arguments._n_gpu = min(arguments.n_gpu, 1)
+    elif arguments.n_gpu > 1:
         raise InputError(
             f"train.launcher: expected torchrun, with a process for each GPU, or CUDA_VISIBLE_DEVICES of one, "
             f"found {params.launcher} and {arguments.n_gpu} GPUs"
