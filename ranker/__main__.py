@@ -1,6 +1,6 @@
 """Search, rank, score and feed with the exported models.
 
-python -m ranker search "masks in hospitals" --documents titles.csv --explain
+python -m ranker search "coronavirus origin" --documents titles.csv --explain
 python -m ranker rank "coronavirus origin" --documents titles.csv
 python -m ranker score pairs.parquet --out scores/
 python -m ranker feed documents.parquet --out feed.jsonl

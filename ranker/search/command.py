@@ -83,11 +83,9 @@ def _index(search: Search, places: Places, model: Model, fields: tuple[str, ...]
 
 
 def _fields(places: Places) -> tuple[str, ...]:
-    """The fields of BM25 by itself: those of the models beside it, or else the title."""
-    for contract in (places.ranker / CONTRACT_FILE, places.retriever / CONTRACT_FILE):
-        if contract.is_file():
-            return read_document_fields(contract)
-    return TITLE
+    """The fields of BM25 by itself: those of the ranker beside it, or else the title."""
+    contract = places.ranker / CONTRACT_FILE
+    return read_document_fields(contract) if contract.is_file() else TITLE
 
 
 def _models(stack: Stack, places: Places, model: Model) -> str:
