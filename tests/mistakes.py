@@ -282,3 +282,31 @@ WHOLE: dict[str, tuple[Callable[[str], str], str]] = {
     "a tag that makes objects": (lambda text: text.replace("epochs: 2", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found:"),
 }
 # fmt: on
+
+
+# Files of a search, and its options with the line that begins so.
+# fmt: off
+SEARCHED = {
+    "none.csv": "document_id,title\n",
+    "other.csv": "document_id,text\n1,x\n",
+    "broken.json": "{}",
+    "base.json": '{"first_stage": "base", "order": "fused", "depth": 1, "weights": {"cross_encoder": 1, "cosine": 1, "bm25": 1}, "language": "en"}',
+    "dvc.yaml": "",
+}
+SEARCH = [
+    (" ", "", "query: expected text, found ' '"),
+    ("masks", "--top 0", "--top: expected at least 1, found 0"),
+    ("masks", "--threads -1", f"--threads: expected 0 to {os.cpu_count()} (this machine's cores), found -1"),
+    ("masks", "--documents nowhere.csv", "nowhere.csv: No such file or directory"),
+    ("masks", "--documents none.csv", "none.csv: expected documents, found none"),
+    ("masks", "--documents other.csv", "other.csv: expected a column title (or title_full), found document_id, text"),
+    ("masks", "--column text=x", "--column: expected NAME=COLUMN with NAME of query_id, query, document_id, grade, title, found 'text=x'"),
+    ("masks", "--stack nowhere.json", "nowhere.json: expected the stack of stage package, found none: run dvc repro, or give --stack"),
+    ("masks", "--stack broken.json", "broken.json: expected a stack as stage package writes it, found: KeyError('weights')"),
+    ("masks", "--stack base.json", "base.json: first_stage.retriever: expected bm25, dense or hybrid, because the untrained base model is no exported folder, found base: set it in params.yaml and run dvc repro, or search in the engine"),
+    ("masks", "--retriever-dir nowhere", "nowhere/embedding.json: expected a file that stage export_retriever wrote, found none"),
+    ("masks", "--model-dir nowhere", "nowhere/encoding.json: expected a file that stage export wrote, found none"),
+    ("masks", "--retriever-dir changed", "changed/model.onnx: expected sha256 "),
+    ("masks", "--vectors models/kept", "--vectors: expected a folder outside the pipeline's models, found models/kept"),
+]
+# fmt: on

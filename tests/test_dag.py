@@ -38,11 +38,11 @@ FLOORS = (
     {"contract"},
     {"stack"},
     {"project", "serving"},
-    {"base", "data", "model", "report", "splits", "vespa"},
+    {"base", "data", "model", "report", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval"},
     {"training", "evaluation", "export"},
 )
-SERVED = {"common", "contract", "serving", "stack", "vespa"}
+SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 
 
 @cache
@@ -269,6 +269,7 @@ OFFLINE = (
             ["ranker.vespa.query", "ranker.vespa.feed"],
             HEAVY | MODELS | {"numpy", "pandas", "pyarrow", "pydantic", "yaml"},
         ),
+        (["ranker.search.command"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.rank"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
