@@ -16,7 +16,7 @@ from ranker.project.sides import held_out_pairs
 
 # The code that makes the weights: this stage's code deps in dvc.yaml.
 CODE = (
-    *(Path("ranker") / wing for wing in ("common", "contract", "model", "project", "stack", "training")),
+    *(Path("ranker") / wing for wing in ("common", "contract", "model", "project", "training")),
     Path("stages/retriever.py"),
 )
 

@@ -16,13 +16,13 @@ from ranker.common.files import write_json
 from ranker.contract.document import whole_text
 from ranker.retrieval.hits import Bm25Index, cosine_hits
 from ranker.retrieval.lists import join_lists
-from ranker.retrieval.stacks import candidates, stack_scores
 from ranker.search import vectors
 from ranker.search.explain import heading, json_lines, trace
 from ranker.search.search import Hit, Search
 from ranker.serving.ranker import Ranker
 from ranker.stack.bm25 import Bm25
 from ranker.stack.stack import STACK_FILE, Stack, write_stack
+from ranker.stacks.hits import candidates, stack_scores
 from tests.factories import refusal
 
 WORDS = ["masks", "bats", "ward", "virus", "origin"]
