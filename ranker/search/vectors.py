@@ -22,7 +22,7 @@ from ranker.search.search import Embedder
 
 BLOCK = 512  # documents embedded at a time
 FEW = 500  # documents that need no progress
-SECONDS = 5.0  # between two lines of progress
+SECONDS = 10.0  # between two lines of progress
 DIGEST = 16  # bytes of a text's: among 10^9 texts, the chance of a collision is 10^-21
 OUTPUTS = ("data", "models", "results")  # folders of the pipeline, whose stages own all that is in them
 
