@@ -169,7 +169,7 @@ def test_served_equals_measured_to_the_last_digit(ranker: Ranker, asked: Stack, 
 
 def test_bm25_sums_over_fields_and_models_read_one_text() -> None:
     class Reads(Embedder):
-        document_fields = ("title", "text")
+        document_fields: tuple[str, ...] = ("title", "text")
 
     embedder = Reads()
     search = Search(stack("hybrid", "as_found", cosine=1, bm25=1), embedder)
@@ -414,7 +414,7 @@ def test_the_cache_folder_is_the_platforms(
 
 
 def test_a_models_digest_is_of_its_own_files(tmp_path: Path) -> None:
-    files = {"model.onnx": "a", "model.int8.onnx": "b", "tokenizer.json": "c"}
+    files = {"model.onnx": "a", "model.int8.onnx": "b", "tokenizer.json": "c", "embedding.json": "d"}
 
     def digest(model: str, **changed: str) -> str:
         write_json(
