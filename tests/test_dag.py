@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ranker.export.manifest import NOT_EXPORTS
+from ranker.export.manifest import NOT_EXPORTS, RETRIEVERS, SEARCHES
 from ranker.metrics.systems import RECIPES
 from ranker.project import paths
-from ranker.project.params import Params
+from ranker.project.params import Params, Retriever
 from tests.factories import PARAMS, ROOT
 from tests.pipeline import check_declared
 from tests.test_english import comments, docstrings
@@ -194,8 +194,11 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
     used = read_params.get(stage, set()) - {"fetch.folder", "fetch.judgements"}  # these are dependencies themselves
     if stage in ("export", "report"):  # their manifest and page list all params of the model
         used = used | (set(Params.model_fields) - NOT_EXPORTS)
-    # features and bi_encoder read more when they are not idle, and fetch and join with other formats.
-    unread = tuple(STAGES[stage]["params"]) if stage in ("bi_encoder", "features", "fetch", "join") else ()
+    if stage == "export_retriever":  # so does its manifest
+        own = {f"retriever.{name}" for name in Retriever.model_fields if name not in SEARCHES["retriever"]}
+        used = used | own | (RETRIEVERS - {"retriever"})
+    # features and retriever read more when they are not idle, and fetch and join with other formats.
+    unread = tuple(STAGES[stage]["params"]) if stage in ("features", "fetch", "join", "retriever") else ()
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
 
@@ -240,7 +243,7 @@ def test_dvc_yaml_reads_as_the_dag(file: str, most_code_deps: float) -> None:
 
 
 def test_manifests_digest_the_code_that_the_stages_declare() -> None:
-    for name in ("train", "export"):
+    for name in ("train", "export", "retriever", "export_retriever"):
         digested = {file.as_posix() for file in importlib.import_module(f"stages.{name}").CODE}
         assert digested == {dep for dep in STAGES[name]["deps"] if dep.startswith(CODE)}
 
@@ -255,7 +258,8 @@ def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
 HEAVY = {"torch", "transformers"}
 MODELS = {"onnx", "onnxruntime", "tokenizers"}
 OFFLINE = (
-    *("fetch", "join", "encode", "split", "first_stage", "negatives", "features"),  # features: when idle
+    *("fetch", "join", "encode", "split", "retriever", "export_retriever"),  # the last two when idle
+    *("first_stage", "negatives", "features"),  # features: when idle
     *("package", "evaluate", "report"),
 )
 
@@ -269,7 +273,10 @@ OFFLINE = (
             ["ranker.vespa.query", "ranker.vespa.feed"],
             HEAVY | MODELS | {"numpy", "pandas", "pyarrow", "pydantic", "yaml"},
         ),
-        (["ranker.serving.rank"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
+        (
+            ["ranker.serving.rank", "ranker.serving.retriever"],
+            HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"},
+        ),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
 )
@@ -300,8 +307,10 @@ def test_what_serves_imports_nothing_that_windows_lacks() -> None:
             assert not unix & set(names), file
 
 
-def test_the_artifact_is_what_export_writes() -> None:
-    assert DVC["artifacts"]["${export.name}"]["path"] == paths.RANKER.as_posix()
+def test_artifacts_are_what_the_exports_write() -> None:
+    found = {name: artifact["path"] for name, artifact in DVC["artifacts"].items()}
+    expected = {"${export.name}": paths.RANKER, "${export.name}-retriever": paths.RETRIEVER}
+    assert found == {name: path.as_posix() for name, path in expected.items()}
 
 
 def test_metrics_and_plots_are_outputs() -> None:
