@@ -13,8 +13,10 @@ repro: .venv/installed .venv/plots.html
 	@$(BIN)/python -m scripts.summary
 
 # One model for each of the five folds and three seeds, each a cached stage; for other ones see params.yaml's crossval.
+# SHARES='[0.25,0.5]' also draws the curve over judgements.
+SHARES ?= []
 crossval: .venv/installed
-	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=[13,14,15]' -S 'crossval.compare=[all]' crossval/dvc.yaml
+	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=[13,14,15]' -S 'crossval.shares=$(SHARES)' -S 'crossval.compare=[all]' crossval/dvc.yaml
 
 # The numbers of the working tree again, by other libraries and no module of ranker.
 audit: .venv/installed

@@ -7,17 +7,22 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import write_json
+from ranker.contract.stacks import LISTS
 from ranker.evaluation.baselines import baseline_scores, read_judged
-from ranker.evaluation.compare import Runs, evaluate, undefined
+from ranker.evaluation.compare import Runs, Served, evaluate, mean_over_seeds, undefined
+from ranker.evaluation.judgements import over_judgements
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
 from ranker.evaluation.significance import seed_spread
+from ranker.evaluation.stacks import stack_table
 from ranker.evaluation.to_judge import rows_needed, write_list
+from ranker.metrics.comparison import MoreJudgements
 from ranker.metrics.ranking import per_query_table
-from ranker.metrics.systems import BASELINES, ONCE
+from ranker.metrics.systems import BASELINES, ONCE, SEEDED
 from ranker.metrics.verdict import judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
+from ranker.project.shipped_stack import shipped_stack
 from ranker.project.sides import unseen_by_training
 
 
@@ -33,25 +38,47 @@ def pool(params: Params) -> pd.DataFrame:
     return with_recipes(run.join(baseline_scores(run, read_judged(run, params.first_stage.language))), params)
 
 
-def hits_of(run: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The first stage's hits for the queries of `run`, with the scores of the systems trained once or not at all."""
-    hits = tables.read_table(paths.HITS)
-    return with_recipes(hits[hits["query_id"].isin(run["query_id"])].reset_index(drop=True), params)
+def hits_of(run: pd.DataFrame, seed: int, params: Params) -> pd.DataFrame:
+    """The hits of `run`'s queries by the retrievers of this seed, with the scores of the systems trained once."""
+    folds = params.crossval.folds
+    hits = pd.concat(tables.read_table(paths.crossval_scores("retriever", seed, fold), tables.HIT) for fold in folds)
+    ranked = hits[[f"{name}_rank" for name in LISTS]].notna().any(axis=1)
+    hits = hits[ranked & hits["query_id"].isin(run["query_id"])].reset_index(drop=True)
+    hits = with_scores(hits, "cross_encoder", read_scores("cross_encoder", seed, folds))
+    for recipe in ONCE:  # they have scored what the untrained lists found
+        scores = read_scores(recipe, params.train.seed, folds)
+        hits = hits.merge(scores.rename(columns={"score": recipe}), how="left", validate="one_to_one")
+    return hits
+
+
+def judgements(served: Served, params: Params, hits: pd.DataFrame, queries: int) -> MoreJudgements | None:
+    """The curve over judgements of the dense and hybrid stacks; `hits` are those of all training queries."""
+    folds, runs = params.crossval.folds, {1.0: hits}
+    for share in params.crossval.shares:
+        files = [paths.crossval_fewer(share, fold) for fold in folds]
+        runs[share] = pd.concat(tables.read_table(file, tables.SCHEMAS[paths.SCORED_HITS]) for file in files)
+    known = served.judged["query_id"]
+    runs = {share: rows[rows["query_id"].isin(known)].reset_index(drop=True) for share, rows in runs.items()}
+    stacks = [each.stack for each in served.stacks if each.name in ("dense", "hybrid", "hybrid+fused")]
+    return over_judgements(served.judged, runs, stacks, queries * (1 - 1 / len(folds)))
 
 
 def with_recipes(run: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """Add the scores of the recipes that are trained once to pairs or hits."""
+    """Add the scores of the recipes that are trained once to judged pairs."""
     for recipe in ONCE:
         run = with_scores(run, recipe, read_scores(recipe, params.train.seed, params.crossval.folds))
     return run
 
 
 def seed_runs(run: pd.DataFrame, params: Params) -> dict[int, pd.DataFrame]:
-    """For each seed, the pairs or hits of `run` with the scores of its cross-encoders."""
-    return {
-        seed: with_scores(run, "cross_encoder", read_scores("cross_encoder", seed, params.crossval.folds))
-        for seed in params.crossval.seeds
-    }
+    """For each seed, the judged pairs with the scores of its cross-encoders and retrievers."""
+    found, folds = {}, params.crossval.folds
+    for seed in params.crossval.seeds:
+        files = [paths.crossval_scores("retriever", seed, fold) for fold in folds]
+        cosines = pd.concat(tables.read_table(file, tables.HIT)[[*tables.IDS, "retriever"]] for file in files)
+        scored = with_scores(run, "cross_encoder", read_scores("cross_encoder", seed, folds))
+        found[seed] = with_scores(scored, "retriever", cosines)
+    return found
 
 
 def with_scores(run: pd.DataFrame, system: str, scores: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +93,7 @@ def long_run(seeds: Runs) -> pd.DataFrame:
     """One row per system, seed and pair; the seed is missing for systems that do not depend on it."""
     first = next(iter(seeds.values()))
     runs: list[tuple[str, int | None, pd.DataFrame]] = [(system, None, first) for system in (*BASELINES, *ONCE)]
-    runs += [("cross_encoder", seed, rows) for seed, rows in seeds.items()]
+    runs += [(system, seed, rows) for system in SEEDED for seed, rows in seeds.items()]
     table = pd.concat(
         rows[["query_id", "document_id", "grade", "relevant"]].assign(system=system, seed=seed, score=rows[system])
         for system, seed, rows in runs
@@ -78,7 +105,9 @@ def main() -> None:
     params = load_crossval_params()
     run = pool(params)
     seeds = seed_runs(run, params)
-    found = evaluate(seeds, seed_runs(hits_of(run, params), params), params)
+    hits = {seed: hits_of(run, seed, params) for seed in params.crossval.seeds}
+    folds = dict(zip(run["query_id"], run["fold"], strict=True))
+    found = evaluate(seeds, hits, params, folds)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
     tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
@@ -94,13 +123,18 @@ def main() -> None:
     listed = write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
     found.comparison["decides"]["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
-    spread = {"cross_encoder": seed_spread(found.measures.tables["cross_encoder"])}
+    table = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
+    if more := judgements(served, params, next(iter(hits.values())), run["query_id"].nunique()):
+        table["judgements"] = more
+    found.comparison["stacks"] = table
+    spread = {name: seed_spread(found.measures.tables[name]) for name in SEEDED}
     counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
     write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
     write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
+    write_means(paths.CROSSVAL_STACK_METRICS, {each.name: mean_over_seeds(each.tables) for each in served.stacks})
     write_means(paths.CROSSVAL_METRICS, means)
-    print(f"crossval: the best {params.vespa.rerank_count} hits by {params.first_stage.retriever}, reordered")
-    print(means_table(served.means))
+    print("crossval: stacks")
+    print(means_table({each.name: mean_over_seeds(each.tables) for each in served.stacks}))
     print("crossval: judged documents only")
     print(means_table(means))
 

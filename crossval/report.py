@@ -11,7 +11,6 @@ from ranker.metrics.classification import precision_recall, reliability_curve, r
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.answer import beside_bi_encoder
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import verdict_lines
 from ranker.report.page import render
@@ -49,8 +48,8 @@ def note(params: Params) -> str:
     several = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     return (
         f"Models trained without a query's fold rank it ({params.split.folds} folds), with scores in fp32. The "
-        f"cross-encoder's figures are means over {several}, and its 95% intervals cover queries and seeds; other "
-        "systems are trained once or not at all. The curves and rankings are "
+        f"cross-encoder's and the retriever's figures are means over {several}, and their 95% intervals cover queries "
+        "and seeds; other systems are trained once or not at all. The curves and rankings are "
         f"those of seed {seeds[0]}. A random order is given by its expectation."
     )
 
@@ -70,7 +69,7 @@ def main() -> None:
     results = read_results(
         outcome,
         *(run, paths.CROSSVAL_RERANKED_RUN, paths.CROSSVAL_DEPTH_CURVE),
-        note=f"{note(params)} {beside_bi_encoder(outcome.decided)}",
+        note=note(params),
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves=curves(run),
         counts={f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()},

@@ -8,15 +8,17 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from transformers import BertForSequenceClassification
 
 from ranker.common.errors import run_stage
-from ranker.model.cross_encoder import CrossEncoder, initial_model, new_bi_encoder
+from ranker.model.cross_encoder import initial_model
 from ranker.model.dataset import EncodedPairs, encode_pairs, load_training_pairs, project_layout, targets
 from ranker.model.features import features
 from ranker.model.hardware import resolve_precision
 from ranker.model.predict import score, score_features
 from ranker.project import paths, tables
+from ranker.project.documents import read_some_tokens
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.preflight import check_params_fit_model, say_other_versions
 from ranker.project.sides import training_sides
@@ -37,26 +39,19 @@ TUTORIAL: dict[str, Any] = {
     "weight_decay": 0.01,
 }
 # Each recipe's settings, where they differ from params.yaml's.
-RECIPES = {"cross_encoder": {}, "bi_encoder": {}, "tutorial": TUTORIAL, "head_only": TUTORIAL}
+RECIPES = {"cross_encoder": {}, "tutorial": TUTORIAL, "head_only": TUTORIAL}
 
 
 def recipe_params(params: Params, recipe: str, seed: int) -> Params:
     """A recipe's params."""
     changes = {"seed": seed} | RECIPES[recipe]
-    if recipe == "bi_encoder" and params.train.trainable == "head":  # it has no head
-        changes["trainable"] = "layers"
     return params.model_copy(update={"train": params.train.model_copy(update=changes)})
-
-
-def start(params: Params, recipe: str) -> CrossEncoder:
-    """The untrained model of a recipe."""
-    return new_bi_encoder(params.train.trainable) if recipe == "bi_encoder" else initial_model(params)
 
 
 def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name: str) -> np.ndarray:
     """Train a new model and score the held-out pairs: float32 [pairs]. `name` is that of its checkpoints."""
     (pairs, training), (_, held_out) = sides
-    model = start(params, recipe)
+    model = initial_model(params)
     settings = params.train
     if settings.trainable != "head":
         fine_tune(model, training, settings, name=name)
@@ -71,13 +66,16 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
     return score_features(model, scored)
 
 
-def to_score(params: Params, held_out: pd.DataFrame) -> Side:
-    """The held-out pairs and their queries' unjudged hits, with token ids."""
-    hits = tables.read_table(paths.HITS)
-    hits = hits[hits["query_id"].isin(held_out["query_id"])]
-    pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
-    queries = tables.read_tokens(paths.SPLIT_QUERIES)
-    documents = tables.read_tokens(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS)
+def to_score(params: Params, held_out: pd.DataFrame, recipe: str, seed: int, fold: int) -> Side:
+    """The held-out pairs and their queries' hits, with token ids; for the cross-encoder, also its retriever's hits."""
+    if recipe == "cross_encoder":
+        pairs = tables.read_table(paths.crossval_scores("retriever", seed, fold), tables.HIT)[tables.IDS]
+    else:
+        hits = tables.read_table(paths.HITS)
+        hits = hits[hits["query_id"].isin(held_out["query_id"])]
+        pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
+    queries = tables.read_tokens(paths.ENCODED_QUERIES)
+    documents = read_some_tokens(pa.array(pairs["document_id"].unique(), pa.string()))
     pairs["relevant"] = False  # unused in scoring, but encode_pairs needs it
     return pairs, encode_pairs(pairs, queries, documents, project_layout(params, paths.BASE_MODEL))
 
@@ -96,7 +94,8 @@ def main() -> None:
     training, held_out = training_sides(pairs, asked.fold)
     name = f"crossval/{asked.recipe}-{asked.seed}-{asked.fold}"
     print(f"crossval: {asked.recipe}, seed {asked.seed}, fold {asked.fold}: {len(training)} training pairs", flush=True)
-    sides = (pairs.iloc[training], encoded.take(training)), to_score(params, pairs.iloc[held_out])
+    scored = to_score(params, pairs.iloc[held_out], asked.recipe, asked.seed, asked.fold)
+    sides = (pairs.iloc[training], encoded.take(training)), scored
     table = sides[1][0][tables.IDS].assign(score=train_and_score(params, asked.recipe, sides, name))
     path = paths.crossval_scores(asked.recipe, asked.seed, asked.fold)
     tables.write_table(path, table.sort_values(tables.IDS), tables.SCORES)

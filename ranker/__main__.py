@@ -1,5 +1,6 @@
-"""Rank, score and feed with the exported model.
+"""Search, rank, score and feed with the exported models.
 
+python -m ranker search "coronavirus origin" --documents titles.csv --explain
 python -m ranker rank "coronavirus origin" --documents titles.csv
 python -m ranker score pairs.parquet --out scores/
 python -m ranker feed documents.parquet --out feed.jsonl
@@ -16,10 +17,13 @@ from typing import Any
 
 from ranker.common.errors import InputError, run_stage
 from ranker.common.table import STDIN, SYNONYMS, Synonyms, synonyms
-from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, MODEL_FILES
+from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, DEFAULT_RETRIEVER, DEFAULT_STACK, MODEL_FILES
 
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
-EXTRAS = {"pyarrow": "parquet", "filelock": "parquet", "tqdm": "vespa", "ray": "ray"}  # the wheel's, by module
+EXTRAS = {  # the wheel's, by module
+    "pyarrow": "parquet", "filelock": "parquet", "tqdm": "vespa", "ray": "ray",
+    "bm25s": "search", "Stemmer": "search", "regex": "search",
+}  # fmt: skip
 DOCUMENTS = "CSV, JSON lines or Parquet with document_id and join.document_fields: title, say (- : standard input)"
 COLUMN = "COLUMN holds NAME (document_id, query …); by default, its usual names are looked for; may be repeated"
 
@@ -33,6 +37,14 @@ def columns(asked: argparse.Namespace) -> Synonyms:
             raise InputError(f"--column: expected NAME=COLUMN with NAME of {', '.join(SYNONYMS)}, found {pair!r}")
         named[column] = name
     return synonyms(named, named)
+
+
+def search(asked: argparse.Namespace) -> None:
+    from ranker.search.command import Places, print_search
+
+    places = Places(asked.documents, asked.stack, asked.retriever_dir, asked.model_dir, asked.vectors)
+    options = asked.model, asked.top, asked.threads, asked.jsonl, asked.explain, columns(asked)
+    print_search(asked.query, places, *options)
 
 
 def rank(asked: argparse.Namespace) -> None:
@@ -68,9 +80,10 @@ def parser() -> argparse.ArgumentParser:
     installed = Path(sys.argv[0]).name == COMMAND
     prog = COMMAND if installed else "python -m ranker"
     top = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").splitlines()[0])
-    commands = top.add_subparsers(dest="command", required=True, metavar="rank | score | feed | query")
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | rank | score | feed | query")
     examples = (__doc__ or "").splitlines()[2:]
     add = partial(_command, commands, examples)
+    _search_options(add(search, "search documents with the whole stack: first stage, cross-encoder, their sum"))
     _rank_options(add(rank, "rank documents for a query"))
     _score_options(add(score, "score a corpus of pairs, on this machine or on a Ray cluster"))
     _feed_options(add(feed, "write Vespa's feed, a JSON line for each document"))
@@ -86,6 +99,16 @@ def _command(commands: Any, examples: Sequence[str], function: Any, text: str) -
     )
     added.set_defaults(run=function)
     return added
+
+
+def _search_options(parser: argparse.ArgumentParser) -> None:
+    _rank_options(parser)
+    parser.add_argument("--explain", action="store_true", help="trace each hit: ranks, raw scores, parts of the sum")
+    parser.add_argument("--stack", type=Path, default=DEFAULT_STACK, help=f"stage package's stack ({DEFAULT_STACK})")
+    retriever = "the folder of the retriever, if the stack has one"
+    parser.add_argument("--retriever-dir", type=Path, default=DEFAULT_RETRIEVER, help=retriever)
+    vectors = "keep the documents' vectors in this folder (the user's cache folder)"
+    parser.add_argument("--vectors", type=Path, metavar="DIR", help=vectors)
 
 
 def _rank_options(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from ranker.model.hardware import machine
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.report.outcome import verdict_lines
+from ranker.report.stacks import stack_lines
 from stages.report import outcome
 
 WIDTH = 110
@@ -58,7 +59,8 @@ def main() -> None:
         print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
         return
     found = outcome(params)
-    print(*table(paths.RERANKED_METRICS if found.served else paths.METRICS), sep="\n")
+    comparison = found.comparison
+    print(*(stack_lines(comparison["stacks"]) if "stacks" in comparison else table(paths.METRICS)), sep="\n")
     for line in verdict_lines(found):
         print(line if "`" in line else fill(line, WIDTH))  # a command stays on one line
     print(

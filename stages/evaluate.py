@@ -13,6 +13,7 @@ from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
+from ranker.evaluation.stacks import stack_table
 from ranker.evaluation.to_judge import rows_needed, write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
@@ -28,6 +29,7 @@ from ranker.metrics.verdict import NOT_MEASURED, judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import say_other_versions
+from ranker.project.shipped_stack import shipped_stack
 from ranker.project.sides import held_out_pairs, unseen_by_training
 
 ONE = 0  # stands for the exported model's seed, the only one measured here
@@ -71,11 +73,17 @@ def write_served(served: Served, decides: Decides, queries: pd.DataFrame, params
     decides["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
 
+def by_stack(served: Served) -> dict[str, pd.DataFrame]:
+    """Each stack's measures per query."""
+    return {each.name: next(iter(each.tables.values())) for each in served.stacks}
+
+
 def write_evaluation(found: Evaluation, params: Params) -> None:
     """Write the comparison, and a flat file of measures for each system, for `dvc metrics show`."""
     comparison, means, served = found.comparison, found.measures.means, found.served
     queries = tables.read_texts(paths.SPLIT_QUERIES)
-    write_means(paths.METRICS, means, {paths.RERANKED_METRICS.name: served.means} if served else {})
+    inner = {paths.RERANKED_METRICS.name: served.means, paths.STACK_METRICS.name: by_stack(served)} if served else {}
+    write_means(paths.METRICS, means, inner)
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(found.judged, queries, means, strongest))
     runs, qrels = runs_of(found.judged, [name for name in means if name in found.judged]), {"qrels": found.judged}
@@ -91,6 +99,7 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
             "model_bytes": size,
             **served.comparison,
         }
+        comparison["stacks"] = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
     else:
         write_empty_list(paths.TO_JUDGE)
     write_json(paths.COMPARISON, comparison)

@@ -38,8 +38,11 @@ def write(mined: Mined, pairs: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    params = load_params().negatives
+    asked_for = load_params()
+    params, untrained = asked_for.negatives, "run" if asked_for.first_stage.retriever == "run" else "bm25"
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
+    # An untrained list: a retriever's hits would show training what it learnt from other folds' judgements.
+    hits = hits.assign(rank=hits[f"{untrained}_rank"]).dropna(subset="rank")
     asked = tables.read_as(tables.read_tokens(paths.SPLIT_QUERIES))
     texts = pd.concat([tables.read_as(part) for part in read_token_parts()])
     hits, judged = (with_readings(table, asked, texts) for table in (hits, judgements(pairs)))

@@ -9,9 +9,13 @@ from ranker.contract.document import read_document_fields
 from ranker.contract.folder import CONTRACT_FILE
 from ranker.project import paths
 from ranker.project.params import load_params
+from ranker.project.shipped_stack import shipped_stack
+from ranker.stack.stack import write_stack
 from ranker.vespa.latency import misfits, read_figures
 from ranker.vespa.package import kept_by_tokenizer, model_file, write_application
 from ranker.vespa.query import QuerySettings
+
+SERVED = "bm25+cross_encoder"  # the stack that the application package serves
 
 
 def main() -> None:
@@ -19,19 +23,20 @@ def main() -> None:
     asked, version = params.vespa, params.export.version
     settings = QuerySettings(
         params.first_stage.language,
-        asked.rerank_count,
+        params.order.depth,
         asked.timeout_ms,
         read_document_fields(paths.RANKER / CONTRACT_FILE),
     )
+    stack = shipped_stack(params)
+    write_stack(paths.STACK, stack)
     with atomic(paths.VESPA) as partial:
         model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
-    print(f"package: {paths.VESPA}: the {model} model {version} reranks {asked.rerank_count} hits")
-    if params.first_stage.retriever != "bm25":
-        print(
-            f"package: Vespa's first phase is BM25; evaluation had first_stage.retriever {params.first_stage.retriever}"
-        )
+    print(f"package: {paths.VESPA}: the {model} model {version} reranks {params.order.depth} hits")
+    print(f"package: {paths.STACK}: {stack.name}, which `python -m ranker search` runs")
+    if stack.name != SERVED:
+        print(f"package: {paths.VESPA} serves the stack {SERVED}, because its first phase is BM25")
     size = model_file(paths.VESPA, version).stat().st_size
-    for line in misfits(read_figures(), size, asked.rerank_count, asked.latency_ms, asked.timeout_ms):
+    for line in misfits(read_figures(), size, params.order.depth, asked.latency_ms, asked.timeout_ms):
         print(f"package: {line}")
     if kept := kept_by_tokenizer(paths.RANKER):
         some = ", ".join(f"U+{ord(character):04X}" for character in kept[:5]) + (" …" if len(kept) > 5 else "")

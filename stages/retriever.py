@@ -8,15 +8,15 @@ from pathlib import Path
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, code_digest, sha256, write_json
 from ranker.contract.folder import IDLE_FILE
+from ranker.contract.stacks import trains_retriever
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import check_params_fit_model, say_other_versions
-from ranker.project.shipped_stack import trains_retriever
 from ranker.project.sides import held_out_pairs
 
 # The code that makes the weights: this stage's code deps in dvc.yaml.
 CODE = (
-    *(Path("ranker") / wing for wing in ("common", "contract", "model", "project", "stack", "training")),
+    *(Path("ranker") / wing for wing in ("common", "contract", "model", "project", "training")),
     Path("stages/retriever.py"),
 )
 
@@ -45,7 +45,7 @@ def main() -> None:
     check_params_fit_model(paths.BASE_MODEL, params)
     with atomic(paths.RETRIEVER_CHECKPOINT) as partial:
         partial.mkdir()
-        if trains_retriever(params):
+        if trains_retriever(params.first_stage.retriever):
             train(params, partial)
         else:  # DVC warns of empty folders
             write_json(partial / IDLE_FILE, {"first_stage.retriever": params.first_stage.retriever})

@@ -7,7 +7,8 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.contract.folder import served_model
-from ranker.evaluation.shipped import served_scores, shipped_scores, uncut_scores
+from ranker.contract.stacks import trains_retriever
+from ranker.evaluation.shipped import retriever_cosines, served_scores, shipped_scores, uncut_scores
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import say_other_versions
@@ -22,6 +23,9 @@ def score_judged(params: Params) -> pd.DataFrame:
         return pairs[:0][tables.PAIR.names]
     run = held_out_pairs(pairs, params.split.held_out)[1][tables.PAIR.names]
     run = run.join(shipped_scores(run, queries, documents))
+    if trains_retriever(params.first_stage.retriever):
+        model = served_model(paths.RETRIEVER, params.retriever.model)
+        run = run.assign(retriever=retriever_cosines(run, queries, documents, model))
     return run.assign(uncut=uncut_scores(run, queries, documents))
 
 

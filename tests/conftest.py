@@ -197,6 +197,36 @@ def write_ranker(fetched_model: Path, folder: Path) -> None:
     write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
 
 
+@pytest.fixture(scope="session")
+def word_vectors(fetched_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as of stage export_retriever, whose model takes a random vector for each token, wherever it stands."""
+    return made_once(tmp_path_factory, "word_vectors", partial(write_word_vectors, fetched_model))
+
+
+def write_word_vectors(fetched_model: Path, folder: Path) -> None:
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from ranker.contract.embedding import STATES, TextLayout, embedding_contract
+    from ranker.contract.layout import INPUTS
+    from ranker.contract.tokens import special_ids
+
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(fetched_model / name, folder / name)
+    rows = np.random.default_rng(1).standard_normal((BertWordPieceTokenizer(vocabulary()).get_vocab_size(), 16))
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in INPUTS]
+    output = helper.make_tensor_value_info(STATES, TensorProto.FLOAT, ["batch", "sequence", 16])
+    table = numpy_helper.from_array(rows.astype(np.float32), "table")
+    node = helper.make_node("Gather", ["table", INPUTS[0]], [STATES])
+    graph = helper.make_graph([node], "words", inputs, [output], [table])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save_model(model, folder / "model.onnx")
+    layout = TextLayout(128, **special_ids(folder))
+    write_json(folder / "embedding.json", embedding_contract(layout, sha256(folder / "tokenizer.json"), 16))
+    write_json(folder / "manifest.json", {"files": {file.name: sha256(file) for file in folder.iterdir()}})
+
+
 @pytest.fixture(scope="module")
 def exact_folder(base_model: Path, model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A test file's own `model`, exported, beside the files that its tokenizer needs."""

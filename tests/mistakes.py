@@ -237,7 +237,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "precision fp16": ({"train__precision": "fp16"}, "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),
     "version of two parts": ({"export__version": "1.0"}, "export.version: expected a valid string, found 1.0"),
     "a name with capitals": ({"export__name": "Ranker"}, "export.name: expected a small letter, then small letters, digits and hyphens, found 'Ranker'"),
-    "rerank_count 0": ({"vespa__rerank_count": "0"}, "vespa.rerank_count: expected greater than or equal to 1, found 0"),
+    "an order of no hits": ({"order__depth": "0"}, "order.depth: expected greater than or equal to 1, found 0"),
     "topics in a folder": ({"fetch__topics": "a/b.xml"}, "fetch.topics: expected a file's name without a folder, found 'a/b.xml'"),
     "a blank source": ({"fetch__folder": '" "'}, "fetch.folder: expected a folder, an archive or its URL, found ' '"),
     "a grade twice": ({"join__grades": "[0, 1, 1]"}, "join.grades: expected each once, and one of at least min_relevant_grade (1), found [0, 1, 1]"),
@@ -260,7 +260,7 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "targets that are not known": ({"train__targets": "ranks"}, "train.targets: expected 'graded' or 'binary', found 'ranks'"),
     "a head that is not known": ({"train__head": "pooler"}, "train.head: expected 'cosine' or 'classifier', found 'pooler'"),
     "version of two parts in quotes": ({"export__version": '"1.0"'}, "export.version: expected MAJOR.MINOR.PATCH, found '1.0'"),
-    "rerank_count beyond the first stage": ({"vespa__rerank_count": "201"}, "vespa.rerank_count: expected at most first_stage.depth (200), because evaluation reranks those hits, found 201"),
+    "an order of more hits than the first stage has": ({"order__depth": "201"}, "order.depth: expected at most first_stage.depth (200), because evaluation orders those hits, found 201"),
     "a model that is not known": ({"vespa__model": "int4"}, "vespa.model: expected 'int8' or 'fp32', found 'int4'"),
     "timeout_ms 0": ({"vespa__timeout_ms": "0"}, "vespa.timeout_ms: expected greater than or equal to 1, found 0"),
     "latency_ms 0": ({"vespa__latency_ms": "0"}, "vespa.latency_ms: expected greater than or equal to 1, found 0"),
@@ -281,4 +281,32 @@ WHOLE: dict[str, tuple[Callable[[str], str], str]] = {
     "a section more": (lambda text: text + "trian:\n  epochs: 2\n", "trian: no such parameter"),
     "a tag that makes objects": (lambda text: text.replace("epochs: 2", "epochs: !!python/name:os.system"), "expected YAML in UTF-8, found:"),
 }
+# fmt: on
+
+
+# Files of a search, and its options with the line that begins so.
+# fmt: off
+SEARCHED = {
+    "none.csv": "document_id,title\n",
+    "other.csv": "document_id,text\n1,x\n",
+    "broken.json": "{}",
+    "base.json": '{"first_stage": "base", "order": "fused", "depth": 1, "weights": {"cross_encoder": 1, "cosine": 1, "bm25": 1}, "language": "en"}',
+    "dvc.yaml": "",
+}
+SEARCH = [
+    (" ", "", "query: expected text, found ' '"),
+    ("masks", "--top 0", "--top: expected at least 1, found 0"),
+    ("masks", "--threads -1", f"--threads: expected 0 to {os.cpu_count()} (this machine's cores), found -1"),
+    ("masks", "--documents nowhere.csv", "nowhere.csv: No such file or directory"),
+    ("masks", "--documents none.csv", "none.csv: expected documents, found none"),
+    ("masks", "--documents other.csv", "other.csv: expected a column title (or title_full), found document_id, text"),
+    ("masks", "--column text=x", "--column: expected NAME=COLUMN with NAME of query_id, query, document_id, grade, title, found 'text=x'"),
+    ("masks", "--stack nowhere.json", "nowhere.json: expected the stack of stage package, found none: run dvc repro, or give --stack"),
+    ("masks", "--stack broken.json", "broken.json: expected a stack as stage package writes it, found: KeyError('weights')"),
+    ("masks", "--stack base.json", "base.json: first_stage.retriever: expected bm25, dense or hybrid, because the untrained base model is no exported folder, found base: set it in params.yaml and run dvc repro, or search in the engine"),
+    ("masks", "--retriever-dir nowhere", "nowhere/embedding.json: expected a file that stage export_retriever wrote, found none"),
+    ("masks", "--model-dir nowhere", "nowhere/encoding.json: expected a file that stage export wrote, found none"),
+    ("masks", "--retriever-dir changed", "changed/model.onnx: expected sha256 "),
+    ("masks", "--vectors models/kept", "--vectors: expected a folder outside the pipeline's models, found models/kept"),
+]
 # fmt: on

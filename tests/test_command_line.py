@@ -1,4 +1,4 @@
-"""python -m ranker rank | score | feed | query: their output, and one line for each mistake.
+"""python -m ranker search | rank | score | feed | query: their output, and one line for each mistake.
 
 test_shards.py, test_vespa.py and test_pipeline_ray.py test the output of score and feed further.
 """
@@ -6,15 +6,21 @@ test_shards.py, test_vespa.py and test_pipeline_ray.py test the output of score 
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ranker.__main__ import parser
+from ranker.search.search import load_search, read_searchable
 from ranker.serving.ranker import Ranker
+from ranker.serving.retriever import Retriever
+from ranker.stack.stack import Stack, write_stack
 from ranker.vespa.query import QuerySettings, write_settings
 from tests.factories import ROOT, Run, run_module
+from tests.mistakes import SEARCH, SEARCHED
 
 CORES = os.cpu_count()
 TITLES = ["Masks in wards", "The origin of the virus", "Bats\nand \x1b[31mbirds"]
@@ -95,6 +101,118 @@ def test_rank_names_a_mistake_in_one_line(ranker_folder: Path, titles: Path, cha
     assert ranker(*asked) == message
 
 
+@pytest.fixture
+def searched(
+    ranker_folder: Path, word_vectors: Path, titles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Options of a search by a whole stack; the user's cache folder is a new one."""
+    weights = {"cross_encoder": 0.5, "cosine": 1.0, "bm25": 0.25}
+    write_stack(tmp_path / "stack.json", Stack("hybrid", "fused", 2, weights, "en"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders = ("--stack", tmp_path / "stack.json", "--model-dir", ranker_folder, "--retriever-dir", word_vectors)
+    return [*map(str, folders), "--documents", str(titles)]
+
+
+CACHE = "cache/cord19-ranker/vectors"
+
+
+def test_search_prints_what_the_stack_finds(
+    searched: list[str], titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ranker("search", "the virus", "--jsonl", "--explain", *searched) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    folders = [Path(searched[place]) for place in (5, 3)]
+    search = load_search(read_searchable(tmp_path / "stack.json"), *folders)
+    search.index(["007", "1e10", "x"], [[title] for title in TITLES])
+    assert found == [
+        {"rank": rank, "score": hit.score, "document_id": hit.document_id, "title": search.fields[hit.row][0]}
+        | {"ranks": hit.ranks, "raw": hit.raw, "parts": hit.parts}
+        for rank, hit in enumerate(search.find("the virus"), start=1)
+    ]
+    assert found[0]["document_id"] == "1e10"
+    assert ranker("search", "the virus", "--top", 1, *searched) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "rank  score  document_id  title",
+        f"   1  {found[0]['score']:.3f}  1e10         The origin of the virus",
+    ]
+
+
+def test_search_embeds_a_document_once(searched: list[str], titles: Path, tmp_path: Path) -> None:
+    assert ranker("search", "masks", *searched) == 0
+    (kept,) = (tmp_path / CACHE).iterdir()
+    first = kept.stat().st_mtime_ns
+    assert ranker("search", "bats", *searched) == 0
+    assert kept.stat().st_mtime_ns == first
+    with titles.open("a") as file:
+        file.write("new,A new one\n")
+    assert ranker("search", "bats", *searched) == 0
+    assert kept.stat().st_mtime_ns > first
+    with np.load(kept) as content:
+        model = Retriever(Path(searched[5]))
+        np.testing.assert_allclose(content["vectors"], model.embed_documents([*TITLES, "A new one"]), atol=1e-6)
+    assert ranker("search", "bats", "--vectors", tmp_path / "mine", *searched) == 0
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == [kept.name]
+
+
+def test_search_traces_a_query_in_any_terminal(
+    searched: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for columns in (80, 110):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert ranker("search", "masks in wards", "--explain", "--model", "int8", *searched) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        assert lines[:4] == [
+            "hybrid+fused over 3 documents (title), by retriever fp32, cross-encoder int8",
+            "2 candidates: the best 2 by BM25 and the best 2 by vectors",
+            "score = 0.5 cross-encoder + 1 cosine + 0.25 BM25, each scaled to 0..1",
+            "",
+        ]
+        assert "   1  1.750     1       1 " in lines[6]  # the title itself is first in all
+        assert lines[7] == "      Masks in wards"
+        assert max(map(len, lines)) <= 80
+        assert err == ""
+
+
+def test_search_by_words_needs_no_model(
+    searched: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_stack(
+        tmp_path / "stack.json", Stack("bm25", "as_found", 2, {"cross_encoder": 1, "cosine": 1, "bm25": 1}, "en")
+    )
+    asked = [*searched[:2], *searched[6:], "--model-dir", "nowhere", "--retriever-dir", "nowhere"]
+    assert ranker("search", "virus", *asked) == 0
+    assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["document_id", "1e10"]
+    assert not (tmp_path / "cache").exists()
+    assert ranker("search", "...", *asked) == 0
+    assert capsys.readouterr() == (
+        "rank  score  document_id  title\n",
+        "search: no document shares a word with the query\n",
+    )
+
+
+@pytest.mark.parametrize(("query", "change", "message"), SEARCH)
+def test_search_names_a_mistake_in_one_line(
+    searched: list[str],
+    word_vectors: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    change: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in SEARCHED.items():
+        (tmp_path / name).write_text(text)
+    shutil.copytree(word_vectors, tmp_path / "changed")
+    with (tmp_path / "changed/model.onnx").open("ab") as file:
+        file.write(b" ")
+    found = ranker("search", query, *searched, *change.split())
+    assert str(found).startswith(f"search: {message}")
+    assert "\n" not in str(found)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "feed.jsonl"
     assert ranker("feed", titles, "--out", out) == 0
@@ -118,7 +236,7 @@ def test_query_prints_the_body_of_a_request(tmp_path: Path, capsys: pytest.Captu
     assert ranker("query", "bats", "--application", "nowhere") == missing
 
 
-@pytest.mark.parametrize("command", ["rank", "score", "feed", "query"])
+@pytest.mark.parametrize("command", ["search", "rank", "score", "feed", "query"])
 def test_parser_shows_an_example_of_each_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The parser must accept that example."""
     with pytest.raises(SystemExit) as stopped:

@@ -36,13 +36,13 @@ CODE = ("ranker/", "stages/", "crossval/")
 FLOORS = (
     {"common", "metrics"},
     {"contract"},
-    {"project", "stack"},
-    {"serving"},
-    {"base", "data", "model", "report", "splits", "vespa"},
+    {"stack"},
+    {"project", "serving"},
+    {"base", "data", "model", "report", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval"},
     {"training", "evaluation", "export"},
 )
-SERVED = {"common", "contract", "serving", "stack", "vespa"}
+SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 
 
 @cache
@@ -277,6 +277,7 @@ OFFLINE = (
             ["ranker.serving.rank", "ranker.serving.retriever"],
             HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"},
         ),
+        (["ranker.search.command"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
 )

@@ -22,8 +22,8 @@ MEASURED = "100 hits take 575 ms (5.75 ms a hit, two cores)"
 
 MEASURE = "python -m bench.studies.vespa measures what reranking takes"
 TOO_LITTLE = [
-    f"vespa.latency_ms: 500 is too little: {MEASURED}; vespa.rerank_count: 86 would fit",
-    f"vespa.timeout_ms: 560 is too little: {MEASURED}; vespa.rerank_count: 97 would fit",
+    f"vespa.latency_ms: 500 is too little: {MEASURED}; order.depth: 86 would fit",
+    f"vespa.timeout_ms: 560 is too little: {MEASURED}; order.depth: 97 would fit",
 ]
 OTHER = f"bench/results/vespa.json: measured with a model of 32.0 MB, not 91.0 MB; {MEASURE}"
 
@@ -47,7 +47,7 @@ def test_stage_package_warns_and_changes_nothing(
 ) -> None:
     shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
     shutil.copytree(ranker_folder, tmp_path / "models/ranker")
-    set_params(tmp_path, vespa__rerank_count=70, vespa__timeout_ms=900, vespa__latency_ms=350)
+    set_params(tmp_path, order__depth=70, vespa__timeout_ms=900, vespa__latency_ms=350)
     size = (ranker_folder / "model.int8.onnx").stat().st_size
     write_json(tmp_path / latency.FIGURES, FIGURES | {"model_bytes": size + 1500})
     monkeypatch.chdir(tmp_path)
@@ -56,7 +56,7 @@ def test_stage_package_warns_and_changes_nothing(
     assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
     assert printed[1:] == [
         "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
-        "vespa.rerank_count: 60 would fit"
+        "order.depth: 60 would fit"
     ]
     assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
     assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()

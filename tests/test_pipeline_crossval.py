@@ -126,7 +126,7 @@ def test_crossval_measures_reranked_hits_too(crossval: Path) -> None:
     hits = pd.read_parquet(crossval / paths.HITS)
     pairs = pd.read_parquet(crossval / paths.SPLIT_PAIRS)
     pairs = pairs[pairs.groupby("query_id")["relevant"].transform("any")]
-    count, values = PARAMS.vespa.rerank_count, []
+    count, values = PARAMS.order.depth, []
     for seed in SEEDS:
         files = [crossval / paths.crossval_scores("cross_encoder", seed, fold) for fold in FOLDS]
         scores = pd.concat(map(pd.read_parquet, files))

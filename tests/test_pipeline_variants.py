@@ -103,7 +103,7 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
         (environment / part).symlink_to(Path(sys.prefix) / part)
     shutil.copyfile(Path(sys.prefix) / "pyvenv.cfg", environment / "pyvenv.cfg")
     (environment / "installed").touch()
-    set_params(project, vespa__rerank_count=7)
+    set_params(project, order__depth=7)
     result = run("make repro", project)
     assert ran(result.stdout) == ["package", "evaluate", "report"]
     assert f"report: {paths.REPORT}" in result.stdout

@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ranker.stack.stack import Stack, write_stack
 from tests.factories import ROOT, Run
 from tests.readme import recipe
 
-WINGS = {"common", "contract", "serving", "stack", "vespa"}
+WINGS = {"common", "contract", "search", "serving", "stack", "vespa"}
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +70,17 @@ main()
 
 
 @pytest.fixture
-def folder(tmp_path: Path, ranker_folder: Path) -> Path:
-    """Documents and pairs to serve, and the ranker's folder as `ranker`."""
+def folder(tmp_path: Path, ranker_folder: Path, word_vectors: Path) -> Path:
+    """Documents and pairs to serve, and a project's folder `models`; its ranker's also as `ranker`."""
     (tmp_path / "titles.csv").write_text("document_id,title\na,Masks in wards\nb,Bats\n")
     columns = {"query_id": "1", "query": "masks", "document_id": ["a", "b"], "title": ["Masks in wards", "Bats"]}
     pd.DataFrame(columns).to_parquet(tmp_path / "pairs.parquet")
     (tmp_path / "ranker").symlink_to(ranker_folder)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/ranker").symlink_to(ranker_folder)
+    (tmp_path / "models/retriever").symlink_to(word_vectors)
+    weights = {"cross_encoder": 0.5, "cosine": 1.0, "bm25": 0.25}
+    write_stack(tmp_path / "models/stack.json", Stack("hybrid", "fused", 10, weights, "en"))
     return tmp_path
 
 
@@ -91,12 +97,27 @@ def test_wheel_ranks_where_nothing_else_is_installed(wheel: Path, folder: Path) 
     assert served(wheel, folder, "--help").stdout.startswith("usage: cord19-ranker ")
 
 
+SEARCH = ("bm25s", "Stemmer", "regex")
+
+
+def test_wheel_searches_where_nothing_but_its_extra_is_installed(wheel: Path, folder: Path) -> None:
+    """The whole stack: numpy alone beside the extra, without scipy, numba, torch, pandas and pyarrow."""
+    result = served(wheel, folder, "search masks --documents titles.csv --explain --vectors kept", *SEARCH)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("hybrid+fused over 2 documents (title), by retriever fp32, cross-encoder fp32\n")
+    assert [line.split()[-1] for line in result.stdout.splitlines()[6::2]] == ["a", "b"]
+    assert len(list((folder / "kept").iterdir())) == 1
+
+
 ARROW = ("pyarrow", "tqdm", "pandas", "pytz", "dateutil", "six")  # pyarrow looks for pandas
 
 
 @pytest.mark.parametrize(
     ("command", "installed", "message"),
     [
+        ("search masks --documents titles.csv", [], "needs bm25s: {}[search]'"),
+        ("search masks --documents titles.csv", ["bm25s", "regex"], "needs Stemmer: {}[search]'"),
+        ("search masks --documents pairs.parquet", SEARCH, "needs pyarrow: {}[parquet]'"),
         ("rank masks --documents pairs.parquet --model-dir ranker", [], "needs pyarrow: {}[parquet]'"),
         ("feed pairs.parquet --out feed.jsonl", ["tqdm"], "needs pyarrow: {}[parquet]'"),
         ("feed pairs.parquet --out feed", ["tqdm"], "needs pyarrow: {}[parquet]'"),

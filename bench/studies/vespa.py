@@ -152,7 +152,7 @@ def main() -> None:
     with atomic(TABLE) as file:
         file.write_text(markdown(measured, shown), "utf-8")
     print(markdown(measured, shown))
-    bounds = params.vespa.rerank_count, params.vespa.latency_ms, params.vespa.timeout_ms
+    bounds = params.order.depth, params.vespa.latency_ms, params.vespa.timeout_ms
     for line in misfits(read_figures(), size, *bounds):
         print(line)
 

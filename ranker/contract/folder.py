@@ -8,6 +8,7 @@ from ranker.common.files import read_json, sha256
 
 DEFAULT_FOLDER = Path("models/ranker")  # output of stage export
 DEFAULT_RETRIEVER = Path("models/retriever")  # output of stage export_retriever
+DEFAULT_STACK = Path("models/stack.json")  # output of stage package: how the models find and order
 DEFAULT_APPLICATION = Path("models/vespa")  # output of stage package: Vespa's application package
 
 CONTRACT_FILE = "encoding.json"  # the ranker's

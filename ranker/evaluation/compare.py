@@ -1,7 +1,7 @@
 """The evaluation of judged pairs and of the served rankings, for one split or for cross-validation's seeds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -10,6 +10,8 @@ from ranker.contract.folder import CONTRACT_FILE
 from ranker.contract.layout import read_contract
 from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
 from ranker.evaluation.significance import Tables, compare_systems
+from ranker.evaluation.stacks import Measured, measure_column, measure_stack, stacks_of
+from ranker.evaluation.weights import fitted
 from ranker.metrics.comparison import Compared, Comparison, Cut, Decided, Reranked, Slice, Undefined
 from ranker.metrics.ranking import (
     MAIN,
@@ -19,15 +21,17 @@ from ranker.metrics.ranking import (
     ranking_measures,
     relevant_queries,
 )
-from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, opponents
+from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, SEEDED, opponents
 from ranker.metrics.verdict import deciding_table, fully_judged, without_stand_ins
 from ranker.project import paths, tables
 from ranker.project.params import Params
+from ranker.project.shipped_stack import shipped_stack
+from ranker.retrieval.stacks import candidates, ranks_as_found
 
 NO_ORDER = "it gives equal scores to all documents of each query, which would rank them by their ids"
 
 # The same pairs or hits for each seed of training, with a column of scores for each system; one split is one seed.
-# Only the cross-encoder's scores depend on the seed.
+# Only SEEDED systems' scores and hits depend on the seed.
 Runs = Mapping[int, pd.DataFrame]
 
 
@@ -52,7 +56,8 @@ class Served:
     means: dict[str, pd.DataFrame]  # each system's measures per query, means over seeds
     curve: pd.DataFrame  # over depth
     judged: pd.DataFrame  # the judged pairs that measure it
-    ordered: pd.DataFrame  # each system's order of the hits; for the cross-encoder, its first seed's
+    ordered: pd.DataFrame  # each system's order of the hits, of the first seed
+    stacks: list[Measured]
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,14 @@ class Evaluation:
     served: Served | None
 
 
-def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
+def evaluate(pairs: Runs, hits: Runs, params: Params, folds: Mapping[str, int] | None = None) -> Evaluation:
     """Compare all systems on the judged pairs, on those of unseen documents and, if there are hits, as served.
 
     Judged pairs are `fully_judged` ones, of queries with a relevant one; served rankings are of all such queries.
-    `pairs` have query_id, document_id, grade, relevant, judged, unseen and scores; `hits` query_id, document_id, rank
-    and scores. InputError if the cross-encoder gives equal scores to all documents of each query.
+    `pairs` have query_id, document_id, grade, relevant, judged, unseen and scores; `hits` have tables.HIT's columns and
+    scores.
+    With `folds`, by query, the table of stacks also has weights that are chosen on the other folds. InputError if the
+    cross-encoder gives equal scores to all documents of each query.
     """
     relevant = {name: relevant_queries(run) for name, run in pairs.items()}
     judged = {name: fully_judged(run) for name, run in relevant.items()}
@@ -78,7 +85,7 @@ def evaluate(pairs: Runs, hits: Runs, params: Params) -> Evaluation:
     measures = measure_pairs(judged)
     if "cross_encoder" in measures.left_out:
         raise InputError("cross_encoder: expected scores that order documents, found equal ones for each query")
-    served = rerank(every, hits, params) if hits else None
+    served = rerank(every, hits, params, folds) if hits else None
     comparison: Comparison = {
         **compare_pairs(measures, first, seed),
         "left_out": measures.left_out,
@@ -94,6 +101,22 @@ def decide(served: Served | None) -> Decided:
     if served is None:
         return {"decides": {"table": "judged", "system": None, "judged": None}}
     return {"reranked": served.comparison, "decides": deciding_table(served.comparison)}
+
+
+def measure_stacks(judged: pd.DataFrame, hits: Runs, params: Params, folds: Mapping[str, int] | None) -> list[Measured]:
+    """The rows of the table of stacks; the last ones are references.
+
+    With `folds`, also the hybrids with weights chosen on the other folds, and the tutorial's order of BM25's hits.
+    """
+    shipped, first = shipped_stack(params), next(iter(hits.values()))
+    stacks = stacks_of(first, shipped)
+    rows = [measure_stack(judged, hits, stack) for stack in stacks]
+    if folds is not None:
+        chosen = [stack for stack in stacks if stack.first_stage == "hybrid" and stack.order != "cross_encoder"]
+        rows += [fitted(judged, hits, stack, folds, f"{stack.name}, fitted") for stack in chosen]
+    if "tutorial" in first:
+        rows.append(measure_column(judged, hits, replace(shipped, first_stage="bm25"), "tutorial"))
+    return [*rows, measure_column(judged, hits, shipped, "perfect")]
 
 
 def measure_pairs(runs: Runs) -> Measures:
@@ -130,32 +153,36 @@ def compare_slice(pairs: Runs, seed: int) -> Slice:
     return {**counts, **compare_pairs(measures, first, seed)}
 
 
-def rerank(run: pd.DataFrame, hits: Runs, params: Params) -> Served:
+def rerank(run: pd.DataFrame, hits: Runs, params: Params, folds: Mapping[str, int] | None = None) -> Served:
     """Evaluate the served rankings: the first stage's best hits, reordered.
 
     `run` are judged pairs of queries with a relevant one; unjudged stand-ins are left out.
     """
-    judged = run[run["judged"]].reset_index(drop=True)
-    count = params.vespa.rerank_count
+    judged, stack = run[run["judged"]].reset_index(drop=True), shipped_stack(params)
     of_judged = {seed: rows[rows["query_id"].isin(judged["query_id"])] for seed, rows in hits.items()}
-    runs = {seed: rows.reset_index(drop=True) for seed, rows in of_judged.items()}
-    measured = {seed: measure_hits(judged, rows, count) for seed, rows in runs.items()}
+    every = {seed: rows.reset_index(drop=True) for seed, rows in of_judged.items()}
+    inside = {seed: candidates(rows, stack) for seed, rows in every.items()}
+    runs = {seed: rows.assign(rank=ranks_as_found(rows, stack)) for seed, rows in inside.items()}
+    deepest = 2 * stack.depth  # of a hybrid's hits
+    measured = {seed: measure_hits(judged, rows, deepest, stack.depth) for seed, rows in runs.items()}
     tables: dict[str, Tables] = {}
     for name in next(iter(measured.values())):
         tables[name] = {seed: measured[seed][name] for seed in _seeds_of(name, runs)}
     means = Measures(tables, {}).means
     compared = compare_hits(tables, params.split.seed)
-    curve = depth_curve(judged, list(runs.values()))
+    deep = [rows.assign(rank=ranks_as_found(rows, stack)).dropna(subset="rank") for rows in every.values()]
+    curve = depth_curve(judged, [rows.reset_index(drop=True) for rows in deep])
     comparison: Reranked = {
         "first_stage": params.first_stage.retriever,
-        "count": count,
+        "count": stack.depth,
         "systems": compared["systems"],
         "differences": compared["differences"],
         "headline": compared["headline"],
         "perfect": mean_measures(means["perfect"]),
         "smallest_depth": smallest_depth(curve),
     }
-    return Served(comparison, means, curve, judged, orders(judged, next(iter(runs.values())), count))
+    ordered = orders(judged, next(iter(runs.values())), deepest)
+    return Served(comparison, means, curve, judged, ordered, measure_stacks(judged, every, params, folds))
 
 
 def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:
@@ -198,6 +225,6 @@ def cut_audit(run: pd.DataFrame) -> Cut:
 
 
 def _seeds_of(system: str, runs: Runs) -> Runs:
-    """The runs that measure a system: all for the cross-encoder, the first for others."""
+    """The runs that measure a system: all for SEEDED ones, the first for others."""
     seed = next(iter(runs))
-    return runs if system == "cross_encoder" else {seed: runs[seed]}
+    return runs if system in SEEDED else {seed: runs[seed]}

@@ -9,7 +9,7 @@ from ranker.evaluation.significance import Tables, compare_systems
 from ranker.metrics.comparison import Compared
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, trec_order
-from ranker.metrics.systems import SYSTEMS, opponents
+from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
 
 DEPTHS = (10, 20, 50, 100, 200)
 MOST_OF_THE_GAIN = 0.95
@@ -34,11 +34,12 @@ def reordered(hits: pd.DataFrame, scores: np.ndarray, depth: int) -> np.ndarray:
 def orders(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> pd.DataFrame:
     """The hits, with a column of scores for the order of each system, which reorders the first `depth`.
 
-    `hits` has a column of scores for each measured system, cross_encoder among them. `perfect` orders by the grades of
-    `judged`: an upper bound for rerankers of these hits.
+    `hits` has a column of scores for each measured system, cross_encoder among them; a system that lacks some hits'
+    scores is left out. `perfect` orders by the grades of `judged`: an upper bound for rerankers of these hits.
     """
     grades = hits.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"].fillna(0)
-    scores = {name: hits[name] for name in SYSTEMS if name in hits}
+    others = [name for name in BASELINES if name not in opponents("reranked")]
+    scores = {name: hits[name] for name in SYSTEMS if name in hits and name not in others and hits[name].notna().all()}
     scores |= {"first_stage": -hits["rank"], "perfect": grades}
     ids = hits[["query_id", "document_id"]]
     return ids.assign(**{name: reordered(hits, values.to_numpy(), depth) for name, values in scores.items()})
@@ -51,11 +52,16 @@ def reranked_run(judged: pd.DataFrame, ordered: pd.DataFrame) -> pd.DataFrame:
     return run.assign(relevant=run["relevant"].eq(True), judged=run["grade"].notna())
 
 
-def measure_hits(judged: pd.DataFrame, hits: pd.DataFrame, depth: int) -> dict[str, pd.DataFrame]:
-    """Measures per query of each of `orders`. `judged` are the judged pairs of queries with a relevant one."""
-    ordered = orders(judged, hits, depth)
+def measure_hits(
+    judged: pd.DataFrame, hits: pd.DataFrame, depth: int, recall_at: int | None = None
+) -> dict[str, pd.DataFrame]:
+    """Measures per query of each of `orders`, with the recall at `depth` or, if given, at `recall_at`.
+
+    `judged` are the judged pairs of queries with a relevant one.
+    """
+    ordered, count = orders(judged, hits, depth), recall_at or max(depth, 1)
     systems = [name for name in ordered if name not in ("query_id", "document_id")]
-    return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), max(depth, 1)) for name in systems}
+    return {str(name): hits_measures(judged, hits, ordered[name].to_numpy(), count) for name in systems}
 
 
 def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:

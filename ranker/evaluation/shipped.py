@@ -11,6 +11,7 @@ from ranker.common.files import read_json
 from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model
 from ranker.project import paths, tables
 from ranker.serving.ranker import Ranker
+from ranker.serving.retriever import Retriever
 
 
 def shipped_scores(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame) -> pd.DataFrame:
@@ -42,6 +43,20 @@ def _by_query(
         encoded = ranker.encode_documents(texts[run["document_id"].iloc[rows]].tolist())
         scores[rows] = score(ranker.encode_query(asked[str(query_id)]), encoded)
     return scores
+
+
+def retriever_cosines(run: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:
+    """The exported retriever's cosine of each pair, float32 [pairs], from texts."""
+    retriever = Retriever(paths.RETRIEVER, model)
+    asked, texts = queries.set_index("query_id")["query"], documents.set_index("document_id")["text"]
+    vectors = []
+    for ids, known, embed in (
+        (run["query_id"], asked, retriever.embed_queries),
+        (run["document_id"], texts, retriever.embed_documents),
+    ):
+        rows, names = pd.factorize(ids)
+        vectors.append(embed(known[names].tolist())[rows])
+    return np.einsum("ij,ij->i", *vectors)
 
 
 def served_scores(hits: pd.DataFrame, queries: pd.DataFrame, documents: pd.DataFrame, model: Model) -> np.ndarray:

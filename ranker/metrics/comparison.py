@@ -61,6 +61,73 @@ class Reranked(Compared):
     smallest_depth: dict[str, float] | None  # from the depth curve: depth, gain, gain_low, gain_high
 
 
+class StackRow(TypedDict):
+    """A row of the table of stacks."""
+
+    first_stage: str
+    order: str
+    depth: int
+    weights: dict[str, float]
+    cross_encoder_runs: float  # a query, mean
+    reference: bool  # compared with no other row, because it cannot be deployed
+    ms: NotRequired[float]  # processor milliseconds a query, where bench has measured this model
+    measures: dict[str, Mean]
+
+
+class Differs(Mean):
+    """The mean paired difference of one stack from another one."""
+
+    stack: str
+    than: str
+    spread: float  # standard deviation over queries
+    p: float
+    verdict: str
+
+
+class Answer(TypedDict):
+    """What training or the cross-encoder adds, by each column that decides, and if they do not contradict."""
+
+    question: str
+    by: dict[str, Differs]
+    agree: bool
+
+
+class JudgementsPoint(Mean):
+    """nDCG@10 of a stack whose models were trained on this many queries, on average over folds."""
+
+    stack: str
+    queries: float
+
+
+MoreJudgements = TypedDict(
+    "MoreJudgements",
+    {
+        "curve": list[JudgementsPoint],
+        "stack": str,  # the best one, and what its last step gave
+        "from": float,
+        "to": float,
+        "mean": float,
+        "low": float,
+        "high": float,
+    },
+)
+
+
+class StackTable(TypedDict):
+    """The table of stacks (ranker.evaluation.stacks.stack_table)."""
+
+    shipped: str
+    rows: dict[str, StackRow]
+    columns: list[str]  # that decide
+    least_judged: str  # the compared stack with the lowest Judged@10, and that share
+    judged: float
+    answers: list[Answer]
+    best: dict[str, str]  # by column
+    cheapest: dict[str, str]  # within one standard error of the best, by column
+    recommended: str | None  # none, if the columns contradict each other
+    judgements: NotRequired[MoreJudgements]  # of a cross-validation with shares
+
+
 class Decides(TypedDict):
     """The table that gives the verdict, and the compared system with the lowest judged share of its top ten."""
 
@@ -104,6 +171,7 @@ class Decided(TypedDict):
     """The served rankings' comparison, if queries are held out, and the table that gives the verdict."""
 
     reranked: NotRequired[Reranked]
+    stacks: NotRequired[StackTable]
     decides: Decides
 
 

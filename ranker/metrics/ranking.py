@@ -9,6 +9,7 @@ import pandas as pd
 from ir_measures import AP, RR, Judged, P, R, nDCG
 
 MAIN = "nDCG@10"  # the measure of verdicts
+CONDENSED = f"{MAIN}, condensed"  # of lists without their unjudged documents: Sakai, SIGIR 2007
 DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
 GRADED = {nDCG @ 10: "nDCG@10"}  # the gain is the grade
 BINARY = {RR: "RR@10", AP: "AP", P @ 5: "P@5"}  # RR is cut below: ir_measures' RR@10 breaks ties differently

@@ -30,7 +30,7 @@ SYSTEMS = {
     for system in (
         System("cross_encoder", "cross-encoder", "the cross-encoder", "#0b5cad", (1, 0), exported=True, recipe=True),
         System("cross_encoder_int8", "cross-encoder, int8", "the same in int8", "#7a3e9d", (6, 2), exported=True),
-        System("bi_encoder", "bi-encoder", "the bi-encoder", "#b35900", (6, 3, 2, 3), recipe=True),
+        System("retriever", "retriever", "the retriever", "#b35900", (6, 3, 2, 3), exported=True, recipe=True),
         System("tutorial", "tutorial's recipe", "the tutorial's recipe", "#00736b", (2, 2), recipe=True),
         System("head_only", "head only", "a head alone", "#a3245c", (9, 3), recipe=True),
         System(
@@ -51,15 +51,17 @@ SYSTEMS = {
 # The first stages (first_stage.retriever), in sentences.
 FIRST_STAGES = {
     "bm25": "BM25",
-    "cosine": "the base model's cosine",
-    "fusion": "BM25 and the base model's cosine",
-    "bi_encoder": "a bi-encoder, fine-tuned on the same judgements",
+    "dense": "the retriever",
+    "base": "the base model's cosine",
+    "hybrid": "BM25 and the retriever",
+    "base_hybrid": "BM25 and the base model's cosine",
     "run": "your own engine",
 }
 
 EXPORTED = tuple(name for name, system in SYSTEMS.items() if system.exported)
 RECIPES = tuple(name for name, system in SYSTEMS.items() if system.recipe)
-ONCE = RECIPES[1:]  # trained once a fold, by train.seed; the cross-encoder also once a seed
+SEEDED = ("cross_encoder", "retriever")  # trained once a fold and seed
+ONCE = tuple(name for name in RECIPES if name not in SEEDED)  # once a fold, by train.seed
 BASELINES = tuple(name for name, system in reversed(SYSTEMS.items()) if system.baseline)  # the weaker first
 
 

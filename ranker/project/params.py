@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ranker.common.errors import InputError, first_mistake
+from ranker.contract.stacks import FirstStageName, OrderName
 from ranker.project.yaml12 import Yaml12Loader
-from ranker.stack.stack import FirstStageName, OrderName
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -244,6 +244,7 @@ class Crossval(Section):
 
     folds: list[int]
     seeds: list[Seed]
+    shares: list[Annotated[float, Field(gt=0, lt=1)]]
     compare: list[Literal["all"]]
 
     @model_validator(mode="after")

@@ -51,12 +51,14 @@ MANIFEST = RANKER / MANIFEST_FILE
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION
+STACK = Path("models/stack.json")
 
 SCORED_PAIRS = Path("data/scored/pairs.parquet")
 SCORED_HITS = Path("data/scored/hits.parquet")
 
 METRICS = Path("results/metrics")
 RERANKED_METRICS = METRICS / "reranked"
+STACK_METRICS = METRICS / "stacks"
 COMPARISON = Path("results/comparison.json")
 MEASURES = Path("results/evaluation/measures.json")
 RUN = Path("results/evaluation/run.parquet")
@@ -76,6 +78,7 @@ CROSSVAL_SCORES = Path("data/crossval")
 CROSSVAL = Path("results/crossval.json")
 CROSSVAL_METRICS = Path("results/crossval/metrics")
 CROSSVAL_RERANKED_METRICS = Path("results/crossval/reranked")
+CROSSVAL_STACK_METRICS = Path("results/crossval/stacks")
 CROSSVAL_RERANKED_PER_QUERY = Path("results/crossval/reranked.csv")
 CROSSVAL_RERANKED_RUN = Path("results/crossval/reranked.parquet")
 CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")
@@ -83,6 +86,11 @@ CROSSVAL_DEPTH_CURVE = Path("results/crossval/depth.csv")
 CROSSVAL_RUN = Path("results/crossval/run.parquet")
 CROSSVAL_PER_QUERY = Path("results/crossval/per_query.csv")
 CROSSVAL_REPORT = Path("results/crossval/report.html")
+
+
+def crossval_fewer(share: float, fold: int) -> Path:
+    """The table of hits by models that were trained on a share of a fold's training queries."""
+    return CROSSVAL_SCORES / "fewer" / f"{share}-{fold}.parquet"
 
 
 def crossval_scores(recipe: str, seed: int, fold: int) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 from ranker.common.distributed import world_size
 from ranker.common.errors import InputError
 from ranker.common.files import read_json
+from ranker.contract.stacks import trains_retriever
 from ranker.project.params import PARAMS_FILE, Params
-from ranker.project.shipped_stack import trains_retriever
 
 PINS = Path("requirements.txt")  # in dvc.yaml, a dep of each stage whose outputs depend on these packages
 
@@ -37,7 +37,7 @@ def check_params_fit_model(base_model: Path, params: Params) -> None:
             "of its own, found head"
         )
     _check_layers("train", params.train.trainable, layers)
-    if trains_retriever(params):
+    if trains_retriever(params.first_stage.retriever):
         _check_layers("retriever", params.retriever.trainable, layers)
         if params.retriever.max_length > positions:
             raise InputError(

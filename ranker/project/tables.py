@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ranker.common.errors import InputError
 from ranker.common.files import atomic
+from ranker.contract.stacks import LISTS
 from ranker.contract.tokens import Ragged, ragged, readings
 from ranker.project import paths
 
@@ -26,14 +27,16 @@ PAIR = pa.schema(
     ]
 )
 
-# The first stage's best documents for each query, best first.
+# Each query's best documents by each list of a first stage (ranker.stack.stack.FOUND_BY). Ranks are from 1, and null
+# where a list lacks the document.
 HIT = pa.schema(
     [
         ("query_id", pa.string()),
         ("document_id", pa.string()),
-        ("rank", pa.int32()),  # from 1
-        ("score", pa.float32()),  # the first stage's
+        *((f"{name}_rank", pa.int32()) for name in LISTS),
+        ("bm25", pa.float32()),  # scores of every hit, whichever list found it
         ("base_cosine", pa.float32()),
+        ("retriever", pa.float32()),  # cosine; null without a retriever
     ]
 )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ranker.metrics.comparison import Compared, Comparison, Reranked
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
-from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, WORSE
+from ranker.metrics.verdict import ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT
 
 
 def deciding(comparison: Comparison) -> Compared:
@@ -37,18 +37,6 @@ def stand_ins(comparison: Comparison) -> str:
     return f" Queries left out, because random documents stand in for their negatives: {count:,}." if count else ""
 
 
-def beside(comparison: Comparison) -> str:
-    """One sentence with the means of the table that did not decide; empty if there is only one table."""
-    if "reranked" not in comparison:
-        return ""
-    reranked = comparison["reranked"]
-    by_judged = deciding(comparison) is comparison
-    other: Compared = reranked if by_judged else comparison
-    names = [name for name in SYSTEMS if name in other["systems"] and name != "random"]
-    means = ", ".join(f"{SYSTEMS[name].spoken} {other['systems'][name][MAIN]['mean']:.3f}" for name in names)
-    return f"{MAIN} of {served(reranked) if by_judged else 'judged documents only'}: {means}."
-
-
 def served(reranked: Reranked) -> str:
     """The served rankings, in words."""
     first_stage = FIRST_STAGES[reranked["first_stage"]]
@@ -73,23 +61,6 @@ def answer(comparison: Compared, gains: Sequence[float], scope: str) -> tuple[st
         NO_DIFFERENCE: f"No significant difference from {names[0]}, {scope}.",
     }[verdict]
     return verdict, headline, f"{_figures(comparison, found['strongest'])} {_counts(gains)}"
-
-
-def beside_bi_encoder(comparison: Compared) -> str:
-    """Compare with the bi-encoder, which costs less; empty without a bi-encoder or a verdict."""
-    if "bi_encoder" not in comparison["differences"] or comparison["headline"]["verdict"] == NO_VERDICT:
-        return ""
-    difference = comparison["differences"]["bi_encoder"][MAIN]
-    bounds = f"95% interval {signed(difference['low'])} to {signed(difference['high'])}, {p_value(difference['p'])}"
-    worth = {
-        BETTER: "Here the cross-encoder is worth its cost.",
-        WORSE: "Here the bi-encoder also ranks better (first_stage.retriever: bi_encoder trains one).",
-    }.get(difference["verdict"], "Here the cross-encoder shows no significant gain for its cost.")
-    return (
-        f"Difference from a bi-encoder fine-tuned on the same judgements: {signed(difference['mean'])} ({bounds}). "
-        "To rerank 100 hits, the cross-encoder reads 100 pairs at query time; the bi-encoder reads only the query, and "
-        f"its documents when they are fed. {worth}"
-    )
 
 
 def _figures(comparison: Compared, strongest: str) -> str:

@@ -1,25 +1,18 @@
-"""A comparison's outcome: its title, its verdict in lines, and the steps that follow from it."""
+"""A comparison's outcome: its title, its answers in lines, and the steps that follow from them."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import pandas as pd
 
-from ranker.metrics.comparison import Compared, Comparison
+from ranker.metrics.comparison import Answer, Compared, Comparison, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
-from ranker.metrics.verdict import HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
+from ranker.metrics.verdict import BETTER, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
+from ranker.report.answer import answer, basis, deciding
+from ranker.report.stacks import sentences, spoken, to_deploy
 
 DIFFERENCE = 0.02  # of nDCG@10, worth showing
-FOUND_ENOUGH = 0.8  # nDCG@10 of a perfect order of the hits; below it, the first stage is the bound
-FINDS_MORE = {  # for each first stage
-    "bm25": "fusion",
-    "cosine": "fusion",
-    "fusion": "bi_encoder",
-    "bi_encoder": "fusion",
-    "run": "fusion",
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Outcome:
 
     @property
     def decided(self) -> Compared:
-        """The table that gives the verdict."""
+        """The table that gives the verdict on the cross-encoder."""
         return deciding(self.comparison)
 
     @property
@@ -50,21 +43,33 @@ class Outcome:
         return self.decided is not self.comparison
 
     @property
+    def stacks(self) -> StackTable | None:
+        """The table of stacks; None for a split by pair."""
+        return self.comparison.get("stacks")
+
+    @property
     def answer(self) -> tuple[str, str, str]:
-        """Verdict, headline and figures."""
+        """Verdict on the cross-encoder, headline and figures."""
         return answer(self.decided, self.per_query["gain"].tolist(), self.scope)
 
     @property
     def title(self) -> str:
-        """The model, the collection and the verdict, such as "shop-ranker 0.1.0 on shop: no better than BM25"."""
-        found = self.decided["headline"]
-        short = {
+        """The project, the collection and the result, such as "shop-search 0.1.0 on shop: deploy the retriever"."""
+        return f"{self.name} {self.version} on {self.collection}{', cross-validated' * self.crossval}: {self._short()}"
+
+    def _short(self) -> str:
+        table, found = self.stacks, self.decided["headline"]
+        if table and self.crossval and table["recommended"]:
+            return f"deploy {spoken(table['recommended'], table)}"
+        if table:
+            mean = table["rows"][table["shipped"]]["measures"][MAIN]["mean"]
+            return f"{spoken(table['shipped'], table)}, {MAIN} {mean:.3f}"
+        return {
             HELPS: f"better than {self.spoken(found['strongest'])}",
             HURTS: f"worse than {self.spoken(found['from'][0])}",
             NO_DIFFERENCE: f"no better than {self.spoken(found['from'][0])}",
             NO_VERDICT: NO_VERDICT,
         }[found["verdict"]]
-        return f"{self.name} {self.version} on {self.collection}{', cross-validated' * self.crossval}: {short}"
 
     def spoken(self, system: str) -> str:
         """A system in a sentence; the first stage's own order by its retriever."""
@@ -74,23 +79,44 @@ class Outcome:
 
 
 def verdict_lines(outcome: Outcome) -> list[str]:
-    """The verdict, its figures and the next steps, a line each."""
-    _, headline, figures = outcome.answer
-    about = (basis(outcome.comparison), beside(outcome.comparison), beside_bi_encoder(outcome.decided))
+    """The answers and the next steps, a line each."""
     steps = (f"next: {step}" for step in next_steps(outcome))
-    return [line for line in (headline, figures, *about, *steps) if line]
+    return [*answers(outcome), *steps]
+
+
+def answers(outcome: Outcome) -> list[str]:
+    """The answers of the table of stacks; without one, the verdict on the cross-encoder.
+
+    After a cross-validation, the last one is the stack to deploy.
+    """
+    if (table := outcome.stacks) is None:
+        _, headline, figures = outcome.answer
+        return [line for line in (headline, figures, basis(outcome.comparison)) if line]
+    return [*sentences(table), *([to_deploy(table)] if outcome.crossval else [])]
 
 
 def next_steps(outcome: Outcome) -> list[str]:
-    """One or two steps that follow from the verdict; commands stand between backticks."""
-    by_verdict = {HELPS: _release, HURTS: _deploy_another, NO_DIFFERENCE: _more_queries}
-    decides, verdict = outcome.comparison.get("decides"), outcome.decided["headline"]["verdict"]
-    steps = []
-    if decides and decides["table"] == "judged":
-        steps.append(_judge(outcome) if decides["system"] else _hold_out_queries())
-    elif verdict in by_verdict:
-        steps.append(by_verdict[verdict](outcome))
-    return [step for step in (*steps, _find_more(outcome)) if step]
+    """The steps that follow; commands stand between backticks."""
+    table = outcome.stacks
+    if table is None:
+        return ["For a verdict on new queries, hold queries out: `dvc exp run -S split.by=query`."]
+    trained = next((each for each in table["answers"] if each["question"] == "training"), None)
+    steps = [_judge(outcome)] if len(table["columns"]) > 1 else []
+    if not outcome.crossval:
+        steps.append(
+            f"Cross-validate (`make crossval`): it measures all queries, not {len(outcome.per_query)}, and chooses the "
+            "stack and its weights."
+        )
+    elif trained and _found(trained) == BETTER and table["recommended"]:
+        steps.append(_release(outcome))
+    elif trained and _found(trained) == NO_DIFFERENCE:
+        steps.append(_more_queries(outcome, trained))
+    return [step for step in steps if step]
+
+
+def _found(answer: Answer) -> str:
+    """The verdict by the last column that decides."""
+    return list(answer["by"].values())[-1]["verdict"]
 
 
 def _judge(outcome: Outcome) -> str:
@@ -99,63 +125,28 @@ def _judge(outcome: Outcome) -> str:
     first = f"the first {rows} rows" if rows else "all rows, and then those of the next run's list"
     source = f" {listed}" if outcome.crossval else ""
     return (
-        f"For a verdict on the served rankings, judge {first} of {listed}: `python -m scripts.judge grades.csv "
-        f"--form{source}` makes a file to fill in, `python -m scripts.judge grades.csv` merges it."
+        f"For an answer that unjudged documents do not blur, judge {first} of {listed}: `python -m scripts.judge "
+        f"grades.csv --form{source}` makes a file to fill in, `python -m scripts.judge grades.csv` merges it."
     )
-
-
-def _hold_out_queries() -> str:
-    return "For a verdict on new queries, hold queries out: `dvc exp run -S split.by=query`."
 
 
 def _release(outcome: Outcome) -> str:
-    train = "train it on all judgements (`dvc exp run -S split.held_out=none`) and " if outcome.crossval else ""
     command = f"gto register {outcome.name} --version v{outcome.version}"
-    return f"To ship it, {train}commit, `dvc push` and `{command}` (docs/release.md)."
-
-
-def _deploy_another(outcome: Outcome) -> str:
-    system = outcome.decided["headline"]["from"][0]
-    if system == "random":
-        return "Check the grades, because a random order ranks better: a higher grade must mean a better document."
-    first_stage = outcome.comparison["reranked"]["first_stage"] if outcome.served else ""
-    if system == "bm25" or (system, first_stage) == ("first_stage", "bm25"):
-        how = "it is rank profile bm25 of `models/vespa`"
-    elif system == "base_cosine":
-        how = "an index of the base model's vectors serves it, as docs/serving.md says of a bi-encoder"
-    else:
-        how = "leave its order as it is"
-    return f"Deploy {outcome.spoken(system)} instead, which needs no cross-encoder: {how}."
-
-
-def _more_queries(outcome: Outcome) -> str:
-    """Cross-validation, and the number of queries that would show DIFFERENCE."""
-    system, table = outcome.decided["headline"]["from"][0], outcome.per_query
-    spread, queries = float((table[f"cross_encoder {MAIN}"] - table[f"{system} {MAIN}"]).std()), len(table)
-    crossval = "" if outcome.crossval else f"Cross-validate (`make crossval`): it measures all queries, not {queries}. "
-    if not spread > 0:  # NaN for one query
-        return crossval.strip()
-    needed = queries_needed(spread, DIFFERENCE)
-    if needed <= queries:
-        enough = f"{queries} queries are enough to show a difference of {DIFFERENCE}"
-        return f"{crossval}{enough}: deploy {outcome.spoken(system)}, which needs no cross-encoder."
     return (
-        f"{crossval}To show a difference of {DIFFERENCE}, judge more queries: at this spread between queries "
-        f"({spread:.3f}) it takes {needed:,}, {needed - queries:,} more."
+        "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`) and commit, `dvc push` and "
+        f"`{command}` (docs/release.md)."
     )
 
 
-def _find_more(outcome: Outcome) -> str:
-    """Another first stage, if the hits bound every reranker; otherwise empty."""
-    if "reranked" not in outcome.comparison:
+def _more_queries(outcome: Outcome, trained: Answer) -> str:
+    """The number of queries that would show DIFFERENCE."""
+    spread, queries = list(trained["by"].values())[-1]["spread"], len(outcome.per_query)
+    if not spread > 0:
         return ""
-    reranked = outcome.comparison["reranked"]
-    count, first_stage, perfect = reranked["count"], reranked["first_stage"], reranked["perfect"][MAIN]
-    if perfect >= FOUND_ENOUGH:
-        return ""
-    recall = reranked["perfect"][f"R@{count}"]
+    needed = queries_needed(spread, DIFFERENCE)
+    if needed <= queries:
+        return f"{queries} queries are enough to show a difference of {DIFFERENCE}: more judgements will not show one."
     return (
-        f"Find more: the best {count} hits by {FIRST_STAGES[first_stage]} hold {recall:.0%} of the relevant documents, "
-        f"and their perfect order has {MAIN} {perfect:.3f}. See whether R@{count} rises by "
-        f"`dvc exp run -S first_stage.retriever={FINDS_MORE[first_stage]}`."
+        f"To show what training adds by a difference of {DIFFERENCE}, judge more queries: at this spread between "
+        f"queries ({spread:.3f}) it takes {needed:,}, {needed - queries:,} more."
     )

@@ -11,11 +11,13 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from ranker.metrics.comparison import StackTable
 from ranker.metrics.ranking import MAIN, trec_order
 from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
 from ranker.report.answer import basis, p_value, served, signed, stand_ins
-from ranker.report.outcome import Outcome, next_steps
+from ranker.report.outcome import Outcome, answers, next_steps
 from ranker.report.plots import plots
+from ranker.report.stacks import label
 
 TEMPLATE = Path(__file__).with_name("page.html")
 TOP = 10  # ranks shown of a query's ranking
@@ -54,9 +56,14 @@ def render(results: Results) -> str:
     environment.filters |= {"signed": signed, "number": number, "p": p_value, "label": lambda name: SYSTEMS[name].label}
     environment.filters["code"] = code
     environment.tests["long"] = lambda text: any(len(word) > LONG_WORD for word in text.split())
-    strongest = results.decided["headline"]["strongest"]
+    strongest, stacks = results.decided["headline"]["strongest"], results.comparison.get("stacks")
     curve = pd.DataFrame(results.depths)
     depth = {"depth": curve[["depth", *(name for name in SYSTEMS if name in curve)]]} if results.depths else {}
+    frontier = {"stacks": frontier_points(stacks)} if stacks else {}
+    if stacks and "judgements" in stacks:
+        curve = pd.DataFrame(stacks["judgements"]["curve"])
+        frontier["judgements"] = curve.assign(stack=[label(name, stacks) for name in curve["stack"]])
+    points = frontier["stacks"].to_dict("records") if stacks else []
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         results=results,
         basis=basis(results.comparison),
@@ -65,11 +72,37 @@ def render(results: Results) -> str:
         served=served(results.comparison["reranked"]) if "reranked" in results.comparison else "",
         strongest=SYSTEMS[strongest].label,
         systems=list(SYSTEMS),
+        stacks=stacks,
+        stack_names={name: label(name, stacks) for name in stacks["rows"]} if stacks else {},
+        answers=answers(results),
+        frontier=points,
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
         unjudged=bool(results.run["grade"].isna().any()),
-        plots=plots(results.per_query, results.curves | depth, SYSTEMS[strongest].label),
+        plots=plots(results.per_query, results.curves | depth | frontier, SYSTEMS[strongest].label),
         browser=browser_data(results),
     )
+
+
+def frontier_points(table: StackTable) -> pd.DataFrame:
+    """One row for each stack that can be deployed: label, cost, unit, mean, low, high, and frontier.
+
+    The cost is in milliseconds a query if all are known, else in pairs. On the frontier, no cheaper stack is as good.
+    """
+    rows = {name: row for name, row in table["rows"].items() if not row["reference"]}
+    timed = all("ms" in row for row in rows.values())
+    points = pd.DataFrame(
+        [
+            {
+                "label": label(name, table),
+                "cost": row["ms"] if timed else row["cross_encoder_runs"],
+                "unit": "processor milliseconds a query" if timed else "pairs that the cross-encoder reads, a query",
+                **row["measures"][MAIN],
+            }
+            for name, row in rows.items()
+        ]
+    )
+    points = points.sort_values(["cost", "mean"], ascending=[True, False], ignore_index=True)
+    return points.assign(frontier=points["mean"] > points["mean"].cummax().shift(fill_value=-1.0))
 
 
 def code(text: str) -> Markup:

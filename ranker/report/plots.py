@@ -23,6 +23,12 @@ def plots(per_query: pd.DataFrame, curves: dict[str, pd.DataFrame], baseline: st
         lines = _by_system(curves["depth"].rename(columns={"depth": "hits_reordered"}), "hits_reordered", "nDCG@10")
         lines["encoding"]["x"]["scale"] = {}
         drawn["depth"] = _svg(lines, "Lines: nDCG@10 by the number of reordered hits, for each system")
+    if "stacks" in curves:
+        drawn["stacks"] = _svg(
+            _frontier(curves["stacks"]), "Points: nDCG@10 of each stack over its cost, with intervals"
+        )
+    if "judgements" in curves:
+        drawn["judgements"] = _svg(_by_queries(curves["judgements"]), "Lines: nDCG@10 of stacks over training queries")
     if "reliability" in curves:
         drawn["reliability"] = _svg(_reliability(curves["reliability"].dropna()), "Line: share relevant by probability")
     if "roc" in curves:
@@ -51,6 +57,44 @@ def _gain(per_query: pd.DataFrame) -> dict[str, Any]:
         "width": 260,
         "height": {"step": 15 * min(1, NAMED / max(len(names), 1))},
     }
+
+
+def _frontier(points: pd.DataFrame) -> dict[str, Any]:
+    """nDCG@10 over cost, each point with its interval and number; a line joins the frontier."""
+    points = points.assign(number=range(1, len(points) + 1))
+    x = {"field": "cost", "type": "quantitative", "title": points["unit"].iloc[0], "scale": {"type": "symlog"}}
+    y = {"field": "mean", "type": "quantitative", "title": "nDCG@10", "scale": {"zero": False}}
+    ink = {"condition": {"test": "datum.frontier", "value": SYSTEMS["cross_encoder"].colour}, "value": "#8a94a3"}
+    name = {"field": "number", "type": "nominal"}
+    return {
+        "data": {"values": points.to_dict("records")},
+        "encoding": {"x": x, "y": y},
+        "layer": [
+            {"mark": "line", "transform": [{"filter": "datum.frontier"}], "encoding": {"order": {"field": "cost"}}},
+            {
+                "mark": {"type": "rule", "opacity": 0.5},
+                "encoding": {"y": y | {"field": "low"}, "y2": {"field": "high"}},
+            },
+            {"mark": {"type": "point", "filled": True, "size": 50}, "encoding": {"color": ink}},
+            {"mark": {"type": "text", "dx": 9, "align": "left", "fontSize": 11}, "encoding": {"text": name}},
+        ],
+        "width": 420,
+        "height": 260,
+    }
+
+
+def _by_queries(curve: pd.DataFrame) -> dict[str, Any]:
+    """nDCG@10 over training queries, a line with intervals for each stack."""
+    legend = {"orient": "bottom", "title": None, "columns": 1, "labelLimit": 0}
+    y = {"field": "mean", "type": "quantitative", "title": "nDCG@10", "scale": {"zero": False}}
+    encoding = {
+        "x": {"field": "queries", "type": "quantitative", "title": "training queries"},
+        "y": y,
+        "color": {"field": "stack", "type": "nominal", "legend": legend},
+    }
+    rule = {"mark": {"type": "rule", "opacity": 0.4}, "encoding": {"y": y | {"field": "low"}, "y2": {"field": "high"}}}
+    layer = [{"mark": {"type": "line", "point": True}}, rule]
+    return {"data": {"values": curve.to_dict("records")}, "encoding": encoding, "layer": layer}
 
 
 def _reliability(curve: pd.DataFrame) -> dict[str, Any]:

@@ -5,37 +5,51 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ranker.project.tables import Embeddings
 from ranker.stack.bm25 import Bm25
 
-RRF = 60  # Cormack, Clarke and Büttcher's constant, SIGIR 2009
 Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
+Fields = Iterable[tuple[list[str], Iterable[Sequence[str]]]]  # chunks of the collection: ids, texts of each's fields
 
 
-def bm25_hits(
-    queries: pd.DataFrame, documents: Iterable[tuple[list[str], Iterable[Sequence[str]]]], language: str, depth: int
-) -> pd.DataFrame:
-    """The `depth` best documents of each query by BM25, among those that share a word with it.
+class Bm25Index:
+    """BM25 over a collection, by ids."""
 
-    `documents` yields chunks of the collection: ids, and the texts of each document's fields.
-    """
-    ids: list[pa.Array] = []
+    def __init__(self, queries: pd.DataFrame, documents: Fields, language: str) -> None:
+        ids: list[pa.Array] = []
 
-    def texts() -> Iterator[Sequence[str]]:
-        for names, part in documents:
-            ids.append(pa.array(names, pa.string()))
-            yield from part
+        def texts() -> Iterator[Sequence[str]]:
+            for names, part in documents:
+                ids.append(pa.array(names, pa.string()))
+                yield from part
 
-    index = Bm25(dict(zip(queries["query_id"], queries["query"], strict=True)), texts(), language)
-    names = pa.chunked_array(ids, pa.string())
-    found = []
-    for query_id in queries["query_id"]:
-        scores = index.scores(query_id)
-        rows = np.flatnonzero(scores >= max(kth(scores, depth), np.finfo(np.float32).tiny))
-        document_ids = names.take(pa.array(rows)).to_pylist()
-        found.append(pd.DataFrame({"query_id": query_id, "document_id": document_ids, "score": scores[rows]}))
-    return ordered(pd.concat(found), depth)
+        self.index = Bm25(dict(zip(queries["query_id"], queries["query"], strict=True)), texts(), language)
+        self.names = pa.chunked_array(ids, pa.string())
+
+    def hits(self, query_ids: "pd.Series[str]", depth: int) -> pd.DataFrame:
+        """The `depth` best documents of each query, among those that share a word with it."""
+        found = []
+        for query_id in query_ids:
+            scores = self.index.scores(query_id)
+            rows = np.flatnonzero(scores >= max(kth(scores, depth), np.finfo(np.float32).tiny))
+            document_ids = self.names.take(pa.array(rows)).to_pylist()
+            found.append(pd.DataFrame({"query_id": query_id, "document_id": document_ids, "score": scores[rows]}))
+        return ordered(pd.concat(found), depth)
+
+    def scores(self, pairs: pd.DataFrame) -> np.ndarray:
+        """The score of each pair's document for its query, float32 [pairs]; 0 without a common word."""
+        found = np.empty(len(pairs), np.float32)
+        columns = rows_of(pairs["document_id"], self.names)
+        for query_id, rows in pairs.groupby("query_id", sort=False).indices.items():
+            found[rows] = self.index.scores(str(query_id))[columns[rows]]
+        return found
+
+
+def rows_of(ids: "pd.Series[str]", names: pa.ChunkedArray) -> np.ndarray:
+    """The place of each id among `names`, int64 [ids]."""
+    return pc.index_in(pa.array(ids, pa.string()), value_set=names.combine_chunks()).to_numpy().astype(np.int64)
 
 
 def kth(scores: np.ndarray, depth: int) -> float:
@@ -70,12 +84,6 @@ def cosine_scores(run: pd.DataFrame, queries: Embeddings, documents: Embeddings)
     rows = queries.values[[queries.index[query_id] for query_id in run["query_id"]]]
     columns = documents.values[[documents.index[document_id] for document_id in run["document_id"]]]
     return np.einsum("ij,ij->i", rows, columns, dtype=np.float32)
-
-
-def fuse(runs: Iterable[pd.DataFrame], depth: int) -> pd.DataFrame:
-    """Reciprocal rank fusion: hits by the sum of 1 / (60 + rank) over several tables of hits with ranks."""
-    all_hits = pd.concat(run.assign(score=1 / (RRF + run["rank"])) for run in runs)
-    return ordered(all_hits.groupby(["query_id", "document_id"], sort=False)["score"].sum().reset_index(), depth)
 
 
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:

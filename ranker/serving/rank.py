@@ -27,16 +27,21 @@ def print_ranking(
     names: Synonyms = SYNONYMS,
 ) -> None:
     """Print the `top` documents of a file for a query, best first; InputError names a wrong option."""
+    check_options(query, top, threads)
+    ranker = Ranker(folder, model, threads)
+    for line in lines(best(ranker, query, documents, top, names), jsonl, ranker.document_fields[0]):
+        print(line)
+    sys.stdout.flush()  # here, where run_stage handles a closed pipe
+
+
+def check_options(query: str, top: int, threads: int) -> None:
+    """InputError unless the query is text and both numbers are possible."""
     cores = os.cpu_count() or 1
     if top < 1:
         raise InputError(f"--top: expected at least 1, found {top}")
     if not 0 <= threads <= cores:
         raise InputError(f"--threads: expected 0 to {cores} (this machine's cores), found {threads}")
     check_query(query)
-    ranker = Ranker(folder, model, threads)
-    for line in lines(best(ranker, query, documents, top, names), jsonl, ranker.document_fields[0]):
-        print(line)
-    sys.stdout.flush()  # here, where run_stage handles a closed pipe
 
 
 def best(ranker: Ranker, query: str, file: Path, top: int, names: Synonyms = SYNONYMS) -> list[Ranked]:

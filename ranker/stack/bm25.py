@@ -41,26 +41,41 @@ class Bm25:
 
     `queries` maps ids to texts. `documents` yields the texts of each document's fields, and is read once. A text
     is stored as a number for each word; words that are in no query share one number, because they only add to the
-    text's length. Document frequencies and mean lengths are those of all documents.
+    text's length. Without `queries`, each word has a number, for queries that come later. Document frequencies and mean
+    lengths are those of all documents.
     """
 
-    def __init__(self, queries: Mapping[str, str], documents: Iterable[Sequence[str]], language: str) -> None:
-        words = analyser(language)
-        self.terms = {query_id: words(text) for query_id, text in queries.items()}
+    def __init__(self, queries: Mapping[str, str] | None, documents: Iterable[Sequence[str]], language: str) -> None:
+        self.words = analyser(language)
+        self.takes_any = queries is None
+        self.terms = {query_id: self.words(text) for query_id, text in (queries or {}).items()}
         known = dict.fromkeys(chain.from_iterable(self.terms.values()))
         vocabulary = {word: number for number, word in enumerate(["", *known])}  # no word is empty
+
+        def number(word: str) -> int:
+            return vocabulary.setdefault(word, len(vocabulary)) if self.takes_any else vocabulary.get(word, 0)
+
         fields: list[list[list[int]]] = []
         for texts in documents:
             fields = fields or [[] for _ in texts]
             for field, text in zip(fields, texts, strict=True):
-                field.append([vocabulary.get(word, 0) for word in words(text)])
+                field.append([number(word) for word in self.words(text)])
         self.count = len(fields[0]) if fields else 0
         self.indexes = [_index(field, vocabulary) for field in fields if any(field)]
 
     def scores(self, query_id: str) -> np.ndarray:
         """Score of every document for a query, float32 [documents]."""
+        return self._scores(self.terms[query_id])
+
+    def scores_of(self, query: str) -> np.ndarray:
+        """Score of every document for a query's text, float32 [documents]; ValueError if made for other queries."""
+        if not self.takes_any:
+            raise ValueError("expected an index without queries, found one that knows the words of its own alone")
+        return self._scores(self.words(query))
+
+    def _scores(self, asked: list[str]) -> np.ndarray:
         scores = np.zeros(self.count, np.float32)
-        if asked := self.terms[query_id]:
+        if asked:
             for index in self.indexes:
                 scores += index.get_scores(asked)
         return scores

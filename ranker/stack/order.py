@@ -25,8 +25,13 @@ def weighted_sum(parts: Mapping[str, np.ndarray], weights: Mapping[str, float]) 
     >>> weighted_sum(parts, {"cosine": 1, "bm25": 0.5}).tolist()
     [0.5, 1.0]
     """
-    sums = [weights[name] * scaled(scores) for name, scores in parts.items() if weights[name]]
+    sums = list(weighted(parts, weights).values())
     return np.sum(sums, axis=0) if sums else np.zeros(len(next(iter(parts.values()))))
+
+
+def weighted(parts: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> dict[str, np.ndarray]:
+    """Weight times scaled score of each part that has a weight, float64 [hits]."""
+    return {name: weights[name] * scaled(scores) for name, scores in parts.items() if weights[name]}
 
 
 def best(scores: np.ndarray, depth: int) -> np.ndarray:

@@ -3,26 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
+from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, FirstStageName, OrderName
 from ranker.stack.order import PARTS, weighted_sum
 
-FirstStageName = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"]
-OrderName = Literal["as_found", "cross_encoder", "fused"]
-FIRST_STAGES: tuple[FirstStageName, ...] = get_args(FirstStageName)
-ORDERS: tuple[OrderName, ...] = get_args(OrderName)
-FOUND_BY: dict[FirstStageName, tuple[str, ...]] = {  # the lists of hits that a first stage joins
-    "bm25": ("bm25",),
-    "dense": ("dense",),
-    "base": ("base",),
-    "hybrid": ("bm25", "dense"),
-    "base_hybrid": ("bm25", "base"),
-    "run": ("run",),
-}
 STACK_FILE = "stack.json"
 
 
@@ -60,6 +49,13 @@ class Stack:
         """True if each hit takes a run of the cross-encoder."""
         return self.order == "cross_encoder" or (self.order == "fused" and self.weights["cross_encoder"] > 0)
 
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """The parts whose scaled scores it sums; none if one score orders by itself."""
+        if self.order == "as_found":
+            return ("cosine", "bm25") if len(self.found_by) > 1 else ()
+        return PARTS if self.order == "fused" else ()
+
     def scores(self, parts: Mapping[str, np.ndarray], own: np.ndarray) -> np.ndarray:
         """The score of each of one query's hits, float64 [hits], higher is better.
 
@@ -68,11 +64,8 @@ class Stack:
         """
         if self.order == "cross_encoder":
             return parts["cross_encoder"].astype(np.float64)
-        if self.order == "fused":
-            return weighted_sum(parts, self.weights)
-        if len(self.found_by) > 1:
-            found = {name: parts[name] for name in ("cosine", "bm25")}
-            return weighted_sum(found, self.weights)
+        if self.summed:
+            return weighted_sum({name: parts[name] for name in self.summed if name in parts}, self.weights)
         return own.astype(np.float64)
 
 

@@ -47,4 +47,4 @@ def misfits(
     for name, bound in (("latency_ms", latency_ms), ("timeout_ms", timeout_ms)):
         if rerank_count * ms > bound:
             fits = int(bound / ms)
-            yield f"vespa.{name}: {bound} is too little: {measured}; vespa.rerank_count: {fits} would fit"
+            yield f"vespa.{name}: {bound} is too little: {measured}; order.depth: {fits} would fit"

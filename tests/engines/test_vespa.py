@@ -237,7 +237,7 @@ def test_rank_profile_sends_the_tokens_and_says_why_a_hit_was_found(newest: dict
     properties = newest["deploy"]["profiles"][profile]
     assert properties["vespa.rank.firstphase"] == ["bm25(title)"]
     assert properties["rankingExpression(globalphase).rankingScript"] == [f"reduce(onnx({NEW}).score, sum)"]
-    assert properties["vespa.globalphase.rerankcount"] == [str(PARAMS.vespa.rerank_count)]
+    assert properties["vespa.globalphase.rerankcount"] == [str(PARAMS.order.depth)]
     assert properties["vespa.match.feature"] == ["bm25(title)", "attribute(doc_token_ids)"]
     assert properties["vespa.hidden.matchfeature"] == ["attribute(doc_token_ids)"]
     assert properties["vespa.type.query.query_token_ids"] == ["tensor<float>(d0[30])"]
@@ -310,7 +310,7 @@ def test_vespa_and_the_feed_agree_on_text_characters(newest: dict[str, Any]) -> 
 
 def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, Any], titles: dict[str, str]) -> None:
     (found,) = newest["rerank"]["ships"]
-    count = PARAMS.vespa.rerank_count
+    count = PARAMS.order.depth
     assert (found["runs"], found["asked for"]) == (count, count)
     first = list(titles)[:count]
     assert sorted(found["order"][:count]) == sorted(first)
@@ -325,7 +325,7 @@ def test_container_answers_a_query_in_time_with_fields(
     answers: dict[str, list[dict[str, Any]]], titles: dict[str, str]
 ) -> None:
     for answer in answers["query"]:
-        assert (answer["status"], answer["profile"], answer["hits"]) == (200, "ranker", PARAMS.vespa.rerank_count)
+        assert (answer["status"], answer["profile"], answer["hits"]) == (200, "ranker", PARAMS.order.depth)
         assert "errors" not in answer["root"]
         assert answer["ms"] < PARAMS.vespa.timeout_ms
         hits = answer["root"]["children"]
@@ -353,7 +353,7 @@ def test_words_are_searched_for_as_they_are(answers: dict[str, list[dict[str, An
         else f'{{ word_term {{ default: "{word}" }} }}'
         for word in GRAMMAR[text]
     ]
-    assert answer["tree"] == f"weak_and {{ target_num_hits: {PARAMS.vespa.rerank_count} {' '.join(terms)} }}"
+    assert answer["tree"] == f"weak_and {{ target_num_hits: {PARAMS.order.depth} {' '.join(terms)} }}"
 
 
 def test_vespa_refuses_queries_that_the_command_refuses(answers: dict[str, list[dict[str, Any]]]) -> None:

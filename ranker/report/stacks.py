@@ -1,0 +1,154 @@
+"""The table of stacks in words: its rows' names, three answers, and the stack to deploy."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ranker.metrics.comparison import Answer, Differs, MoreJudgements, StackRow, StackTable
+from ranker.metrics.ranking import MAIN
+from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
+from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE
+from ranker.report.answer import p_value, signed
+
+ORDERS = {
+    "as_found": "",
+    "cross_encoder": ", reordered by the cross-encoder",
+    "fused": ", fused with the cross-encoder",
+}
+ALONE = ", fused with BM25"
+
+
+def spoken(name: str, table: StackTable) -> str:
+    """A row's name in a sentence, such as "BM25 and the retriever, fused"."""
+    row = table["rows"][name]
+    if row["reference"]:
+        return SYSTEMS[name].spoken
+    alone = row["order"] == "fused" and not row["cross_encoder_runs"]
+    fitted = ", fitted weights" if name.endswith("fitted") else ""
+    return f"{FIRST_STAGES[row['first_stage']]}{ALONE if alone else ORDERS[row['order']]}{fitted}"
+
+
+def label(name: str, table: StackTable) -> str:
+    """`spoken`, as the beginning of a table's row."""
+    words = spoken(name, table)
+    return words.removeprefix("the ").removeprefix("a ") if words[:4] in ("the ", "a ra") else words
+
+
+@dataclass(frozen=True)
+class Question:
+    """The beginnings of an answer: better, no difference, worse."""
+
+    better: str
+    no_difference: str
+    worse: str
+    contradicted: str
+
+
+QUESTIONS = {
+    "training": Question(
+        "Training beats the best search that costs nothing",
+        "Training shows no gain over the best search that costs nothing",
+        "Training loses to the best search that costs nothing",
+        "Whether training beats the best search that costs nothing is open",
+    ),
+    "cross_encoder": Question(
+        "The cross-encoder adds to the best stack without it",
+        "The cross-encoder shows no gain over the best stack without it",
+        "The cross-encoder takes away from the best stack without it",
+        "Whether the cross-encoder adds to the best stack without it is open",
+    ),
+}
+
+
+def sentences(table: StackTable) -> list[str]:
+    """What training adds, what the cross-encoder adds, and which stack is enough."""
+    found = [_answered(answer, table) for answer in table["answers"]]
+    if len(set(table["cheapest"].values())) == 1:
+        name, best = table["cheapest"][MAIN], table["best"][MAIN]
+        if name == best:
+            found.append(f"No cheaper stack is within one standard error of the best: {_with_mean(name, table, MAIN)}.")
+        else:
+            found.append(
+                f"The cheapest stack within one standard error of the best ({_with_mean(best, table, MAIN)}): "
+                f"{_with_mean(name, table, MAIN)}."
+            )
+    else:
+        names = [f"{_with_mean(name, table, column)} by {column}" for column, name in table["cheapest"].items()]
+        found.append(f"Which stack is enough is open: {'; '.join(names)}.")
+    if "judgements" in table:
+        found.append(_worth_judging(table["judgements"], table))
+    if len(table["columns"]) > 1:
+        found.append(
+            f"Only {table['judged']:.0%} of the first ten of {spoken(table['least_judged'], table)} are judged (below "
+            f"{ENOUGH_JUDGED:.0%}), so lists without their unjudged documents decide, too."
+        )
+    return found
+
+
+def _worth_judging(more: MoreJudgements, table: StackTable) -> str:
+    """Whether more judged queries raised nDCG@10 at the last step of the curve."""
+    shown = "More judging is worth it" if more["low"] > 0 else "More judging is not shown to be worth it"
+    return (
+        f"{shown}: from {more['from']:.0f} to {more['to']:.0f} training queries, {spoken(more['stack'], table)} gains "
+        f"{signed(more['mean'])} nDCG@10 (95% interval {signed(more['low'])} to {signed(more['high'])})."
+    )
+
+
+def _answered(answer: Answer, table: StackTable) -> str:
+    question, by = QUESTIONS[answer["question"]], answer["by"]
+    if not answer["agree"]:
+        return f"{question.contradicted}: {'; '.join(_differs(each, table, column) for column, each in by.items())}."
+    deciding = list(by)[-1]
+    verdict = by[deciding]["verdict"]
+    begun = {BETTER: question.better, NO_DIFFERENCE: question.no_difference}.get(verdict, question.worse)
+    return f"{begun}: {'; '.join(_differs(each, table, column) for column, each in by.items())}."
+
+
+def _differs(found: Differs, table: StackTable, column: str) -> str:
+    bounds = f"95% interval {signed(found['low'])} to {signed(found['high'])}, {p_value(found['p'])}"
+    own, other = (table["rows"][name]["measures"][column]["mean"] for name in (found["stack"], found["than"]))
+    return (
+        f"{signed(found['mean'])} {column} ({bounds}): {own:.3f} by {spoken(found['stack'], table)}, "
+        f"{other:.3f} by {spoken(found['than'], table)}"
+    )
+
+
+def _with_mean(name: str, table: StackTable, column: str) -> str:
+    return f"{spoken(name, table)}, {table['rows'][name]['measures'][column]['mean']:.3f}"
+
+
+def to_deploy(table: StackTable) -> str:
+    """The stack to deploy, with the command that sets it; or the reason to choose none yet."""
+    name = table["recommended"]
+    if name is None:
+        return "No stack to deploy yet, because the two columns contradict each other: judge more first."
+    row = table["rows"][name]
+    without = "" if row["cross_encoder_runs"] else " Leave the cross-encoder out."
+    return f"Deploy {spoken(name, table)}.{without} `dvc exp run {' '.join(settings(row))}` sets it."
+
+
+def settings(row: StackRow) -> list[str]:
+    """The options of `dvc exp run` that make a stack the one that ships."""
+    found: dict[str, Any] = {
+        "first_stage.retriever": row["first_stage"],
+        "order.by": row["order"],
+        "order.depth": row["depth"],
+    }
+    if row["order"] == "fused" or "hybrid" in row["first_stage"]:
+        found |= {f"order.weights.{name}": weight for name, weight in row["weights"].items()}
+    return [f"-S {name}={value}" for name, value in found.items()]
+
+
+def stack_lines(table: StackTable) -> list[str]:
+    """The table as text: a header, then a line for each stack."""
+    measures = list(next(iter(table["rows"].values()))["measures"])
+    names = {name: label(name, table) for name in table["rows"]}
+    width = max(map(len, names.values())) + 2
+    lines = [" " * width + "".join(f"{_short(measure):>10}" for measure in measures) + f"{'pairs':>8}"]
+    for name, row in table["rows"].items():
+        values = "".join(f"{row['measures'][measure]['mean']:10.3f}" for measure in measures)
+        lines.append(f"{names[name]:{width}}{values}{row['cross_encoder_runs']:8.0f}")
+    return lines
+
+
+def _short(measure: str) -> str:
+    return measure.split(", ")[-1]

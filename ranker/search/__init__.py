@@ -1,0 +1,1 @@
+"""Search documents with a whole stack, without an engine: BM25, vectors, cross-encoder and their sum."""

@@ -1,0 +1,94 @@
+"""Search a file of documents for one query, and print the best."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ranker.common.errors import InputError
+from ranker.common.table import SYNONYMS, Synonyms, read_documents
+from ranker.contract.document import TITLE, read_document_fields, whole_text
+from ranker.contract.folder import CONTRACT_FILE, Model, served_model
+from ranker.search.explain import heading, json_lines, trace
+from ranker.search.search import Search, load_search, read_searchable
+from ranker.search.vectors import check_place, default_folder, embedded, model_digest
+from ranker.serving.rank import Ranked, check_options, lines
+from ranker.stack.stack import Stack
+
+COLUMNS = 100  # of a trace that goes to no terminal
+
+
+@dataclass(frozen=True)
+class Places:
+    """Files and folders of a search; without `vectors`, the user's cache folder keeps them."""
+
+    documents: Path
+    stack: Path
+    retriever: Path
+    ranker: Path
+    vectors: Path | None
+
+
+def print_search(
+    query: str,
+    places: Places,
+    model: Model,
+    top: int,
+    threads: int,
+    jsonl: bool,
+    explain: bool,
+    names: Synonyms = SYNONYMS,
+) -> None:
+    """Print the `top` documents of a file for a query, best first; InputError names a wrong option."""
+    check_options(query, top, threads)
+    if not query.strip():
+        raise InputError(f"query: expected text, found {query!r}")
+    stack = read_searchable(places.stack)
+    search = load_search(stack, places.retriever, places.ranker, model, threads)
+    fields = search.document_fields if search.retriever or search.ranker else _fields(places)
+    _index(search, places, model, fields, names)
+    hits = search.find(query, None)
+    shown = hits[:top]
+    if not hits:
+        print("search: no document shares a word with the query", file=sys.stderr)
+    titles = [search.fields[hit.row][0] for hit in shown]
+    if jsonl:
+        printed = json_lines(shown, titles, fields[0], explain)
+    elif explain:
+        for line in heading(stack, len(search.ids), len(hits), fields, _models(stack, places, model)):
+            print(line)
+        print()
+        printed = trace(shown, titles, shutil.get_terminal_size((COLUMNS, 24)).columns)
+    else:
+        ranked: list[Ranked] = [(hit.score, (hit.document_id, title)) for hit, title in zip(shown, titles, strict=True)]
+        printed = lines(ranked, False, fields[0])
+    for line in printed:
+        print(line)
+    sys.stdout.flush()  # here, where run_stage handles a closed pipe
+
+
+def _index(search: Search, places: Places, model: Model, fields: tuple[str, ...], names: Synonyms) -> None:
+    folder = places.vectors or default_folder()
+    if search.retriever is not None:
+        check_place(folder)
+    documents = list(read_documents(places.documents, fields, names))
+    if not documents:
+        raise InputError(f"{places.documents}: expected documents, found none")
+    ids, texts = [document_id for document_id, _ in documents], [texts for _, texts in documents]
+    vectors = None
+    if search.retriever is not None:
+        digest = model_digest(places.retriever, served_model(places.retriever, model))
+        vectors = embedded(search.retriever, [whole_text(document) for document in texts], folder, digest)
+    search.index(ids, texts, vectors)
+
+
+def _fields(places: Places) -> tuple[str, ...]:
+    """The fields of BM25 by itself: those of the ranker beside it, or else the title."""
+    contract = places.ranker / CONTRACT_FILE
+    return read_document_fields(contract) if contract.is_file() else TITLE
+
+
+def _models(stack: Stack, places: Places, model: Model) -> str:
+    used = {"retriever": places.retriever} if stack.vectors else {}
+    used |= {"cross-encoder": places.ranker} if stack.runs_cross_encoder else {}
+    return ", ".join(f"{name} {served_model(folder, model)}" for name, folder in used.items())
