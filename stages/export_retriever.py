@@ -1,4 +1,4 @@
-"""Export the retriever as sentence-transformers' files and ONNX in fp32 and int8, and check what each finds.
+"""Export the retriever for sentence-transformers and to ONNX in fp32 and int8, and check it; or write a note.
 
 python -m stages.export_retriever
 """

@@ -10,7 +10,7 @@ from ranker.project import paths
 
 STAGES = (
     *("fetch", "base_model", "join", "encode", "embed", "split"),
-    *("bi_encoder", "first_stage", "negatives", "features", "train"),
+    *("retriever", "export_retriever", "first_stage", "negatives", "features", "train"),
     *("export", "package", "score", "evaluate", "report"),
 )
 

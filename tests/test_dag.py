@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ranker.export.manifest import NOT_EXPORTS
+from ranker.export.manifest import NOT_EXPORTS, RETRIEVERS, SEARCHES
 from ranker.project import paths
-from ranker.project.params import Params
+from ranker.project.params import Params, Retriever
 from tests.factories import PARAMS, ROOT
 from tests.pipeline import check_declared
 from tests.test_english import comments, docstrings
@@ -195,8 +195,11 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
     listed = {"export": NOT_EXPORTS, "report": {"crossval"}}  # their manifest and page list all other params
     if stage in listed:
         used = used | (set(Params.model_fields) - listed[stage])
-    # features and retriever read more when they are not idle, and fetch and join with other formats.
-    idle = ("export_retriever", "features", "fetch", "join", "retriever", "score", "first_stage")
+    if stage == "export_retriever":  # so does its manifest
+        own = {f"retriever.{name}" for name in Retriever.model_fields if name not in SEARCHES["retriever"]}
+        used = used | own | (RETRIEVERS - {"retriever"})
+    # Some read more when they are not idle, and fetch and join with other formats.
+    idle = ("features", "fetch", "first_stage", "join", "retriever", "score")
     unread = tuple(STAGES[stage]["params"]) if stage in idle else ()
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 
@@ -257,7 +260,8 @@ def test_crossval_has_every_recipe_and_no_stage_by_default() -> None:
 HEAVY = {"torch", "transformers"}
 MODELS = {"onnx", "onnxruntime", "tokenizers"}
 OFFLINE = (
-    *("fetch", "join", "encode", "split", "first_stage", "negatives", "features"),  # features: when idle
+    *("fetch", "join", "encode", "split", "retriever", "export_retriever"),  # the last two when idle
+    *("first_stage", "negatives", "features"),  # features: when idle
     *("package", "evaluate", "report"),
 )
 
@@ -271,8 +275,11 @@ OFFLINE = (
             ["ranker.vespa.query", "ranker.vespa.feed"],
             HEAVY | MODELS | {"numpy", "pandas", "pyarrow", "pydantic", "yaml"},
         ),
+        (
+            ["ranker.serving.rank", "ranker.serving.retriever"],
+            HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"},
+        ),
         (["ranker.search.command"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
-        (["ranker.serving.rank"], HEAVY | {"onnx", "pandas", "pyarrow", "pydantic", "yaml"}),
         (["ranker.serving.score"], HEAVY | {"pandas", "pydantic", "yaml"}),
     ],
 )
@@ -303,8 +310,10 @@ def test_what_serves_imports_nothing_that_windows_lacks() -> None:
             assert not unix & set(names), file
 
 
-def test_the_artifact_is_what_export_writes() -> None:
-    assert DVC["artifacts"]["${export.name}"]["path"] == paths.RANKER.as_posix()
+def test_artifacts_are_what_the_exports_write() -> None:
+    found = {name: artifact["path"] for name, artifact in DVC["artifacts"].items()}
+    expected = {"${export.name}": paths.RANKER, "${export.name}-retriever": paths.RETRIEVER}
+    assert found == {name: path.as_posix() for name, path in expected.items()}
 
 
 def test_metrics_and_plots_are_outputs() -> None:

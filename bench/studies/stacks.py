@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from ranker.project.shipped_stack import shipped_stack
 
 from bench.table import machine
 from ranker.common.files import atomic, write_json
@@ -23,7 +24,6 @@ from ranker.common.table import read_documents
 from ranker.contract.folder import MODEL_FILES, Model
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.project.shipped_stack import shipped_stack
 from ranker.search.search import Search
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever

@@ -114,14 +114,14 @@ def as_tensors(inputs: Inputs) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
-def largest_differences(rows: Rows, tokens: int) -> dict[str, float]:
+def largest_differences(rows: Rows, tokens: int, counts: tuple[int, int] = (COMPARED, FEW)) -> dict[str, float]:
     """Largest absolute difference between PyTorch's and ONNX Runtime's outputs, by shape.
 
-    Compares COMPARED rows of all lengths in batches of `tokens`, and FEW of them one by one, in threes, and padded to
-    the contract's full length, as engines with fixed shapes do. InputError if a difference exceeds TOLERANCE, or if
-    swapping mask and types leaves the outputs equal.
+    Compares many rows of all lengths in batches of `tokens`, and few of them one by one, in threes, and padded to the
+    contract's full length, as engines with fixed shapes do; `counts` are those of many and of few. InputError if a
+    difference exceeds TOLERANCE, or if swapping mask and types leaves the outputs equal.
     """
-    many, few = (_of_all_lengths(rows.lengths, count) for count in (COMPARED, FEW))
+    many, few = (_of_all_lengths(rows.lengths, count) for count in counts)
     ones, threes = np.split(few, len(few)), np.split(few, range(3, len(few), 3))
     shapes = {
         f"batches of {tokens} tokens": ([many[part] for part in scoring_batches(rows.lengths[many], tokens)], None),

@@ -27,6 +27,7 @@ from ranker.project.params import Export, Params
 from ranker.project.sides import held_out_pairs
 from ranker.serving.retriever import Retriever
 
+COMPARED = 256, 16  # texts in batches, and in each other shape: half a second of two cores for each 16 at full length
 WEIGHTS = ("config.json", "model.safetensors", TOKENIZER_FILE)  # as they are in the checkpoint
 
 
@@ -73,7 +74,7 @@ def export_models(model: BertModel, folder: Path, params: Params) -> Measured:
     training, held_out = held_out_pairs(tables.read_table(paths.SPLIT_PAIRS), params.split.held_out)
     sides = {"training": training} | ({"held-out": held_out} if len(held_out) else {})
     pool, retriever = read_pool(sides, params.split.seed), Retriever(folder, trusted=True)
-    differences = largest_differences(compared(model, retriever, pool), TOKENS)
+    differences = largest_differences(compared(model, retriever, pool), TOKENS, COMPARED)
     exact = pool.hits(retriever)
     tried, rounded = gate(model, pool, exact, folder, params.export)
     counts, measures = {"queries": 0, "documents": len(pool.documents)}, dict[str, float | None].fromkeys(MEASURES)
