@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from ranker.project.shipped_stack import shipped_stack
 
 from bench.table import machine
 from ranker.common.files import atomic, write_json
@@ -29,6 +28,7 @@ from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
 from ranker.stack.order import best
 from ranker.stack.stack import Stack
+from ranker.stacks.shipped import shipped_stack
 
 FIGURES = Path("bench/results/stacks.json")
 TABLE = FIGURES.with_suffix(".md")
