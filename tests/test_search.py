@@ -213,6 +213,10 @@ def test_search_says_what_it_cannot_do(ranker: Ranker) -> None:
         assert found.startswith(f"stack: first_stage.retriever: expected bm25, dense or hybrid, because {why} ")
     search = Search(stack("bm25", "as_found"))
     assert refusal(search.find, " ") == "query: expected text, found ' '"
+    assert refusal(search.index, ["a"], ["Masks"]) == "documents: expected a list of each one's fields, found one text"
+    short = np.zeros((1, 8), np.float32)
+    found = refusal(Search(dense, Embedder()).index, ["a", "b"], [["Masks"], ["Bats"]], short)
+    assert found == "vectors: expected 2 of 8 numbers, found (1, 8)"
     assert refusal(search.index, ["a"], []) == "documents: expected as many texts as ids, found 0 and 1"
 
 
