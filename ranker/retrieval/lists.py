@@ -33,7 +33,8 @@ def join_lists(lists: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     joined = pd.DataFrame(columns=IDS, dtype=str)
     for name, hits in lists.items():
-        ranked = hits[[*IDS, "rank"]].rename(columns={"rank": f"{name}_rank"}).astype({f"{name}_rank": "Int32"})
+        ranked = hits[[*IDS, "rank"]].rename(columns={"rank": f"{name}_rank"})
+        ranked = ranked.astype({**dict.fromkeys(IDS, str), f"{name}_rank": "Int32"})  # an empty list has no types
         joined = joined.merge(ranked, how="outer", on=IDS)
     place = pd.factorize(pd.concat([hits["query_id"] for hits in lists.values()]))[1]
     joined = joined.assign(place=place.get_indexer(joined["query_id"]))
