@@ -37,7 +37,7 @@ def loss(mean: float, low: float) -> Mean:
     ],
 )
 def test_passes_by_mean_and_interval_of_each_measure(recall: Mean, order: Mean, expected: bool) -> None:
-    assert passes({"R@100": recall, "nDCG@10": order}) == expected
+    assert passes({"R@100": recall, "nDCG@10": order}, pd.DataFrame({"score": [0.1, -1]})) == expected
 
 
 @pytest.fixture
@@ -129,9 +129,15 @@ def test_gate_leaves_matrices_out_and_then_the_model(
     assert set(tried[0]) > {"R@100", "nDCG@10", "loss of R@100", "loss of nDCG@10"}
 
 
-def test_a_model_of_no_numbers_finds_too_little_to_pass(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = pool.hits(Retriever(paths.RETRIEVER))
-    spoilt = Retriever(paths.RETRIEVER, "int8")
-    monkeypatch.setattr(spoilt, "states", lambda inputs: np.full((*inputs["input_ids"].shape, 32), np.nan, np.float32))
-    sides = pool.measures(exact, "training"), pool.measures(pool.hits(spoilt), "training")
-    assert not passes(losses(*sides))
+def test_a_model_that_gives_one_document_no_number_does_not_pass(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    retriever = Retriever(paths.RETRIEVER)
+    vectors = retriever.vectors
+
+    def spoilt(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        found = vectors(inputs)
+        return np.where(inputs["input_ids"].shape[1] > 10, np.nan, found).astype(np.float32)
+
+    same = losses(*[pool.measures(pool.hits(retriever), "training")] * 2)
+    assert passes(same, pool.hits(retriever))
+    monkeypatch.setattr(retriever, "vectors", spoilt)
+    assert not passes(same, pool.hits(retriever))

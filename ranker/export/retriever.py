@@ -94,7 +94,7 @@ def gate(
     def measure() -> tuple[bool, dict[str, object]]:
         found.append(pool.hits(Retriever(folder, "int8", trusted=True)))
         sides = pool.measures(exact, "training"), pool.measures(found[-1], "training")
-        return passes(losses(*sides)), beside(*sides)
+        return passes(losses(*sides), found[-1]), beside(*sides)
 
     def worst() -> list[str]:
         layout, texts = Retriever(folder, trusted=True).layout, pool.documents
