@@ -10,20 +10,20 @@ from ranker.common.files import write_json
 from ranker.contract.stacks import LISTS
 from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Runs, Served, evaluate, mean_over_seeds, undefined
-from ranker.evaluation.judgements import over_judgements
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.significance import seed_spread
-from ranker.evaluation.stacks import stack_table
 from ranker.evaluation.to_judge import rows_needed, write_list
 from ranker.metrics.comparison import MoreJudgements
 from ranker.metrics.ranking import per_query_table
+from ranker.metrics.significance import seed_spread
 from ranker.metrics.systems import BASELINES, ONCE, SEEDED
 from ranker.metrics.verdict import judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.project.shipped_stack import shipped_stack
 from ranker.project.sides import unseen_by_training
+from ranker.stacks.judgements import over_judgements
+from ranker.stacks.shipped import shipped_stack
+from ranker.stacks.table import stack_table
 
 
 def read_scores(recipe: str, seed: int, folds: list[int]) -> pd.DataFrame:
@@ -93,7 +93,8 @@ def long_run(seeds: Runs) -> pd.DataFrame:
     """One row per system, seed and pair; the seed is missing for systems that do not depend on it."""
     first = next(iter(seeds.values()))
     runs: list[tuple[str, int | None, pd.DataFrame]] = [(system, None, first) for system in (*BASELINES, *ONCE)]
-    runs += [(system, seed, rows) for system in SEEDED for seed, rows in seeds.items()]
+    for seed, rows in seeds.items():
+        runs += [(system, seed, rows) for system in SEEDED]
     table = pd.concat(
         rows[["query_id", "document_id", "grade", "relevant"]].assign(system=system, seed=seed, score=rows[system])
         for system, seed, rows in runs

@@ -1,4 +1,4 @@
-"""Train retriever and cross-encoder on a share of a fold's training queries, for the learning curve over judgements.
+"""Train retriever and cross-encoder on a share of the training queries, for the curve over judgements.
 
 python -m crossval.fewer SHARE FOLD
 """

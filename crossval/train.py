@@ -68,12 +68,10 @@ def train_and_score(params: Params, recipe: str, sides: tuple[Side, Side], name:
 
 def to_score(params: Params, held_out: pd.DataFrame, recipe: str, seed: int, fold: int) -> Side:
     """The held-out pairs and their queries' hits, with token ids; for the cross-encoder, also its retriever's hits."""
-    if recipe == "cross_encoder":
-        pairs = tables.read_table(paths.crossval_scores("retriever", seed, fold), tables.HIT)[tables.IDS]
-    else:
-        hits = tables.read_table(paths.HITS)
-        hits = hits[hits["query_id"].isin(held_out["query_id"])]
-        pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
+    file = paths.crossval_scores("retriever", seed, fold) if recipe == "cross_encoder" else paths.HITS
+    hits = tables.read_table(file, tables.HIT)
+    hits = hits[hits["query_id"].isin(held_out["query_id"])]
+    pairs = pd.concat([held_out[tables.IDS], hits[tables.IDS]]).drop_duplicates(ignore_index=True)
     queries = tables.read_tokens(paths.ENCODED_QUERIES)
     documents = read_some_tokens(pa.array(pairs["document_id"].unique(), pa.string()))
     pairs["relevant"] = False  # unused in scoring, but encode_pairs needs it

@@ -13,7 +13,6 @@ from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.stacks import stack_table
 from ranker.evaluation.to_judge import rows_needed, write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
@@ -29,8 +28,9 @@ from ranker.metrics.verdict import NOT_MEASURED, judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import say_other_versions
-from ranker.project.shipped_stack import shipped_stack
 from ranker.project.sides import held_out_pairs, unseen_by_training
+from ranker.stacks.shipped import shipped_stack
+from ranker.stacks.table import stack_table
 
 ONE = 0  # stands for the exported model's seed, the only one measured here
 

@@ -13,7 +13,6 @@ from ranker.project import paths, tables
 from ranker.project.alike import with_readings
 from ranker.project.documents import read_some_documents, read_some_tokens, read_token_parts
 from ranker.project.params import load_params
-from ranker.retrieval.hits import cosine_scores
 from ranker.retrieval.negatives import Mined, false_negatives, mine, negatives_needed
 
 
@@ -23,7 +22,7 @@ def judgements(pairs: pd.DataFrame) -> pd.DataFrame:
     dropped = pd.read_csv(paths.JOIN_FINDINGS, usecols=tables.IDS, dtype=str, keep_default_na=False)
     dropped = dropped.merge(kept[tables.IDS], how="left", indicator=True).query("_merge == 'left_only'")[tables.IDS]
     embedded = tables.read_embeddings(paths.EMBEDDED_QUERIES), tables.read_embeddings(paths.EMBEDDED_DOCUMENTS)
-    return pd.concat([kept.assign(base_cosine=cosine_scores(kept, *embedded)), dropped], ignore_index=True)
+    return pd.concat([kept.assign(base_cosine=tables.cosine_scores(kept, *embedded)), dropped], ignore_index=True)
 
 
 def write(mined: Mined, pairs: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Write the application package for Vespa: BM25, then the cross-encoder reranks its best hits.
+"""Write the stack's settings, and the application package for Vespa: BM25, reranked by the cross-encoder.
 
 python -m stages.package
 """
@@ -9,8 +9,8 @@ from ranker.contract.document import read_document_fields
 from ranker.contract.folder import CONTRACT_FILE
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.project.shipped_stack import shipped_stack
 from ranker.stack.stack import write_stack
+from ranker.stacks.shipped import shipped_stack
 from ranker.vespa.latency import misfits, read_figures
 from ranker.vespa.package import kept_by_tokenizer, model_file, write_application
 from ranker.vespa.query import QuerySettings

@@ -14,6 +14,7 @@ from bench.runner import Calls, Case, Cost, Job
 from bench.table import OURS, PEER, TUTORIAL, case_rows, markdown
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.project.params import load_params
+from ranker.stack.stack import Stack
 from tests.factories import ROOT
 
 
@@ -113,3 +114,25 @@ def test_seconds_are_scaled_to_the_whole_case(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner, "measure_apart", lambda _: Cost(2, 1))
     case = Case("scoring", 100, {TUTORIAL: Job(partial(wait), share=25), OURS: Job(partial(wait))})
     assert runner.run_case(case, 2) == [{TUTORIAL: Cost(8, 1), OURS: Cost(2, 1)}] * 2
+
+
+def test_stacks_cost_the_sum_of_their_parts(
+    ranker_folder: Path, word_vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.studies import stacks
+
+    monkeypatch.setattr(stacks, "ROUNDS", 1)
+    titles = tmp_path / "titles.csv"
+    titles.write_text("document_id,title\n" + "".join(f"{i},Masks in ward {i}\n" for i in range(12)))
+    stack = Stack("bm25", "cross_encoder", 4, {"cross_encoder": 1, "cosine": 1, "bm25": 1}, "en")
+    found = stacks.measure(word_vectors, ranker_folder, stack, ["masks", "ward 3"], titles)
+    ms = found["ms"]
+    assert list(ms) == ["bm25", "vectors", "embed fp32", "pair fp32", "pair int8"]
+    assert all(value > 0 for value in ms.values())
+    rows = {row["stack"]: row for row in found["rows"]}
+    assert rows["bm25"]["candidates"] == 4
+    assert rows["dense"]["ms"] == ms["embed fp32"] + ms["vectors"]
+    assert 4 <= rows["hybrid"]["candidates"] <= 8
+    whole = ms["bm25"] + ms["embed fp32"] + ms["vectors"] + rows["hybrid"]["candidates"] * ms["pair int8"]
+    assert rows["hybrid, with the cross-encoder"]["ms"] == pytest.approx(whole)
+    assert "| bm25 | 4 | " in stacks.markdown({"machine": "this"}, ms, found["rows"])

@@ -95,6 +95,15 @@ def test_documents_are_read_once_in_parts_of_any_size() -> None:
     assert (index.scores("2") > 0).tolist() == [False, False, True]
 
 
+@given(WORDS, st.lists(FIELDS, max_size=6))
+def test_an_index_for_later_queries_gives_the_same_scores(query: list[str], texts: list[tuple[list[str], ...]]) -> None:
+    documents = [tuple(map(" ".join, fields)) for fields in texts]
+    known = Bm25(asked(" ".join(query)), documents, "en")
+    assert Bm25(None, documents, "en").scores_of(" ".join(query)).tolist() == known.scores("0").tolist()
+    with pytest.raises(ValueError, match="expected an index without queries"):
+        known.scores_of("masks")
+
+
 @pytest.mark.parametrize("language", ["deu", "pl", "zh-hans"])
 def test_a_language_that_no_stemmer_is_for_is_said(language: str, capsys: pytest.CaptureFixture[str]) -> None:
     say_unstemmed(language)

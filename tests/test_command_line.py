@@ -121,8 +121,7 @@ def test_search_prints_what_the_stack_finds(
 ) -> None:
     assert ranker("search", "the virus", "--jsonl", "--explain", *searched) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    folders = [Path(searched[place]) for place in (5, 3)]
-    search = load_search(read_searchable(tmp_path / "stack.json"), *folders)
+    search = load_search(read_searchable(tmp_path / "stack.json"), Path(searched[5]), Path(searched[3]))
     search.index(["007", "1e10", "x"], [[title] for title in TITLES])
     assert found == [
         {"rank": rank, "score": hit.score, "document_id": hit.document_id, "title": search.fields[hit.row][0]}
@@ -183,7 +182,7 @@ def test_search_by_words_needs_no_model(
     asked = [*searched[:2], *searched[6:], "--model-dir", "nowhere", "--retriever-dir", "nowhere"]
     assert ranker("search", "virus", *asked) == 0
     assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["document_id", "1e10"]
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / CACHE).exists()
     assert ranker("search", "...", *asked) == 0
     assert capsys.readouterr() == (
         "rank  score  document_id  title\n",
@@ -210,7 +209,7 @@ def test_search_names_a_mistake_in_one_line(
     found = ranker("search", query, *searched, *change.split())
     assert str(found).startswith(f"search: {message}")
     assert "\n" not in str(found)
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / CACHE).exists()
 
 
 def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

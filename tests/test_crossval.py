@@ -10,8 +10,8 @@ from crossval.compare import long_run
 from crossval.report import curves, wide
 from crossval.train import TUTORIAL, recipe_params, start, to_score, train_and_score
 from ranker.evaluation.compare import compare_slice, evaluate
-from ranker.evaluation.significance import compare_systems, seed_spread
 from ranker.metrics.ranking import ranking_measures
+from ranker.metrics.significance import compare_systems, seed_spread
 from ranker.metrics.systems import RECIPES, opponents
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features

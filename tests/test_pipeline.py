@@ -201,14 +201,19 @@ def test_make_repro_says_that_a_model_was_trained_on_another_machine(clean: Path
     assert all(f">{value}<" in page for value in recorded["versions"].values())
 
 
-def test_ranker_commands_of_the_documents(clean: Path, run: Run) -> None:
+def test_ranker_commands_of_the_documents(clean: Path, run: Run, tmp_path: Path) -> None:
     serving = (ROOT / "docs/serving.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
+    example, searched = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
     there = (clean / paths.RANKER / "model.int8.onnx").is_file()
     example = example if there else example.replace(', "int8"', "")
     (clean / "example.py").write_text(f"{example}print(ranker.rank('bats', documents, top=1))\n")
     shown = run("python -c 'exec(open(\"example.py\").read())'", clean).stdout
     assert re.fullmatch(r"\[\([01], -?[0-9.]+\)\]\n", shown)
+    (clean / "example.py").write_text(f"{searched}print([hit.row for hit in search.find('bats', top=1)])\n")
+    assert run("python -c 'exec(open(\"example.py\").read())'", clean).stdout == "[1]\n"
+    trace = run(command("python -m ranker search"), clean, XDG_CACHE_HOME=str(tmp_path)).stdout.splitlines()
+    assert trace[0].startswith("hybrid+fused over ")
+    assert len(trace) == 6 + 2 * 10
     table = run(command("python -m ranker rank"), clean).stdout.splitlines()
     assert len(table) == 1 + 3
     documents = pd.read_parquet(clean / paths.DOCUMENTS)

@@ -1,6 +1,6 @@
 """ranker.search against the pipeline's own measurements and sums in plain Python; vectors kept between searches."""
 
-import os
+import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +16,13 @@ from ranker.common.files import write_json
 from ranker.contract.document import whole_text
 from ranker.retrieval.hits import Bm25Index, cosine_hits
 from ranker.retrieval.lists import join_lists
-from ranker.retrieval.stacks import candidates, stack_scores
 from ranker.search import vectors
 from ranker.search.explain import heading, json_lines, trace
 from ranker.search.search import Hit, Search
 from ranker.serving.ranker import Ranker
 from ranker.stack.bm25 import Bm25
 from ranker.stack.stack import STACK_FILE, Stack, write_stack
+from ranker.stacks.hits import candidates, stack_scores
 from tests.factories import refusal
 
 WORDS = ["masks", "bats", "ward", "virus", "origin"]
@@ -33,7 +33,7 @@ WEIGHT = st.sampled_from([0.0, 0.25, 1.0, 2.0])
 class Embedder:
     """Vectors of four halves, chosen by a text's hash: their products are exact."""
 
-    document_fields = ("title",)
+    document_fields: tuple[str, ...] = ("title",)
     size = 8
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ def test_served_equals_measured_to_the_last_digit(ranker: Ranker, asked: Stack, 
 
 def test_bm25_sums_over_fields_and_models_read_one_text() -> None:
     class Reads(Embedder):
-        document_fields = ("title", "text")
+        document_fields: tuple[str, ...] = ("title", "text")
 
     embedder = Reads()
     search = Search(stack("hybrid", "as_found", cosine=1, bm25=1), embedder)
@@ -213,6 +213,10 @@ def test_search_says_what_it_cannot_do(ranker: Ranker) -> None:
         assert found.startswith(f"stack: first_stage.retriever: expected bm25, dense or hybrid, because {why} ")
     search = Search(stack("bm25", "as_found"))
     assert refusal(search.find, " ") == "query: expected text, found ' '"
+    assert refusal(search.index, ["a"], ["Masks"]) == "documents: expected a list of each one's fields, found one text"
+    short = np.zeros((1, 8), np.float32)
+    found = refusal(Search(dense, Embedder()).index, ["a", "b"], [["Masks"], ["Bats"]], short)
+    assert found == "vectors: expected 2 of 8 numbers, found (1, 8)"
     assert refusal(search.index, ["a"], []) == "documents: expected as many texts as ids, found 0 and 1"
 
 
@@ -404,7 +408,7 @@ def test_vectors_lie_outside_the_pipelines_outputs(tmp_path: Path, monkeypatch: 
 def test_the_cache_folder_is_the_platforms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, named: dict[str, str], expected: str
 ) -> None:
-    monkeypatch.setattr(vectors.sys, "platform", platform)
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
@@ -414,7 +418,7 @@ def test_the_cache_folder_is_the_platforms(
 
 
 def test_a_models_digest_is_of_its_own_files(tmp_path: Path) -> None:
-    files = {"model.onnx": "a", "model.int8.onnx": "b", "tokenizer.json": "c"}
+    files = {"model.onnx": "a", "model.int8.onnx": "b", "tokenizer.json": "c", "embedding.json": "d"}
 
     def digest(model: str, **changed: str) -> str:
         write_json(
@@ -425,4 +429,3 @@ def test_a_models_digest_is_of_its_own_files(tmp_path: Path) -> None:
     assert digest("fp32") != digest("int8")
     assert digest("fp32") == digest("fp32", model_int8_onnx="other")
     assert digest("fp32") != digest("fp32", tokenizer_json="other") != digest("fp32", model_onnx="other")
-    assert os.sep not in digest("fp32")

@@ -1,4 +1,4 @@
-"""ranker.evaluation.significance, by hand, against scipy, and by known properties of intervals and tests."""
+"""ranker.metrics.significance, by hand, against scipy, and by known properties of intervals and tests."""
 
 from itertools import product
 from math import sqrt
@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy.stats import sem, t
 
-from ranker.evaluation.significance import Tables, compare_systems, differences, holm, p_value, seed_spread
 from ranker.metrics.interval import Interval, interval
+from ranker.metrics.significance import Tables, compare_systems, differences, holm, p_value, seed_spread
 from ranker.metrics.systems import opponents
 from ranker.metrics.verdict import BETTER, NO_DIFFERENCE, WORSE
 

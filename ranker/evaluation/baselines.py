@@ -9,8 +9,7 @@ import pandas as pd
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.documents import read_some_fields
-from ranker.project.tables import Embeddings
-from ranker.retrieval.hits import cosine_scores
+from ranker.project.tables import Embeddings, cosine_scores
 from ranker.stack.bm25 import Bm25
 
 

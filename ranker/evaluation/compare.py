@@ -9,9 +9,6 @@ from ranker.common.errors import InputError
 from ranker.contract.folder import CONTRACT_FILE
 from ranker.contract.layout import read_contract
 from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
-from ranker.evaluation.significance import Tables, compare_systems
-from ranker.evaluation.stacks import Measured, measure_column, measure_stack, stacks_of
-from ranker.evaluation.weights import fitted
 from ranker.metrics.comparison import Compared, Comparison, Cut, Decided, Reranked, Slice, Undefined
 from ranker.metrics.ranking import (
     MAIN,
@@ -21,12 +18,15 @@ from ranker.metrics.ranking import (
     ranking_measures,
     relevant_queries,
 )
+from ranker.metrics.significance import Tables, compare_systems
 from ranker.metrics.systems import BASELINES, EXPORTED, ONCE, SEEDED, opponents
 from ranker.metrics.verdict import deciding_table, fully_judged, without_stand_ins
 from ranker.project import paths, tables
 from ranker.project.params import Params
-from ranker.project.shipped_stack import shipped_stack
-from ranker.retrieval.stacks import candidates, ranks_as_found
+from ranker.stacks.hits import candidates, ranks_as_found
+from ranker.stacks.shipped import shipped_stack
+from ranker.stacks.table import Measured, measure_column, measure_stack, stacks_of
+from ranker.stacks.weights import fitted
 
 NO_ORDER = "it gives equal scores to all documents of each query, which would rank them by their ids"
 

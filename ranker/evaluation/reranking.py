@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ranker.evaluation.significance import Tables, compare_systems
 from ranker.metrics.comparison import Compared
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import MAIN, MEASURES, hits_measures, trec_order
+from ranker.metrics.significance import Tables, compare_systems
 from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
 
 DEPTHS = (10, 20, 50, 100, 200)

@@ -15,7 +15,7 @@ from ranker.model.hardware import chip
 from ranker.project.params import Params
 
 # Sections of params.yaml that the ranker does not depend on
-NOT_EXPORTS = {"crossval", "vespa"}
+NOT_EXPORTS = {"crossval", "order", "retriever", "vespa"}
 # Sections of params.yaml that the retriever depends on, but for the exported model that searches
 RETRIEVERS = {"fetch", "join", "split", "retriever", "export"}
 SEARCHES = {"retriever": {"model"}}

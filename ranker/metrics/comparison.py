@@ -114,7 +114,7 @@ MoreJudgements = TypedDict(
 
 
 class StackTable(TypedDict):
-    """The table of stacks (ranker.evaluation.stacks.stack_table)."""
+    """The table of stacks (ranker.stacks.table.stack_table)."""
 
     shipped: str
     rows: dict[str, StackRow]

@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ranker.project.tables import Embeddings
 from ranker.stack.bm25 import Bm25
 
 Part = tuple[pa.Array, np.ndarray]  # ids of some documents, a str array, and their vectors, float32 [documents, size]
@@ -77,13 +76,6 @@ def cosine_hits(query_ids: "pd.Series[str]", vectors: np.ndarray, parts: Iterabl
     asked = np.repeat(query_ids.to_numpy(object), scores.shape[1])
     found = pd.DataFrame({"query_id": asked, "document_id": names.to_pylist(), "score": scores.ravel()})
     return ordered(found, depth)
-
-
-def cosine_scores(run: pd.DataFrame, queries: Embeddings, documents: Embeddings) -> np.ndarray:
-    """Cosine of each pair's two embeddings, float32 [pairs]: the untrained baseline."""
-    rows = queries.values[[queries.index[query_id] for query_id in run["query_id"]]]
-    columns = documents.values[[documents.index[document_id] for document_id in run["document_id"]]]
-    return np.einsum("ij,ij->i", rows, columns, dtype=np.float32)
 
 
 def ordered(hits: pd.DataFrame, depth: int) -> pd.DataFrame:

@@ -68,6 +68,10 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+
+
 def _aligned(groups: Sequence[Group]) -> list[str]:
     """Lines of equal length: the groups' names, the columns' names, and each row's cells, to the right."""
     lines: list[list[str]] = []
@@ -75,6 +79,6 @@ def _aligned(groups: Sequence[Group]) -> list[str]:
         table = [header, *rows]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         widths[-1] = max(widths[-1], len(name) - sum(widths[:-1]) - (len(widths) - 1))
-        drawn = [" ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in table]
+        drawn = [_row(cells, widths) for cells in table]
         lines.append([f"{name:>{len(drawn[0])}}", *drawn])
     return ["  ".join(cells) for cells in zip(*lines, strict=True)]

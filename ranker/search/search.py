@@ -89,10 +89,15 @@ class Search:
         """
         if len(ids) != len(fields):
             raise InputError(f"documents: expected as many texts as ids, found {len(fields)} and {len(ids)}")
+        if any(isinstance(texts, str) for texts in fields):
+            raise InputError("documents: expected a list of each one's fields, found one text")
+        size = self.retriever.size if self.retriever is not None else 0
+        if self.retriever is not None and vectors is not None and vectors.shape != (len(ids), size):
+            raise InputError(f"vectors: expected {len(ids)} of {size} numbers, found {vectors.shape}")
         self.ids, self.fields = ids, fields
         self.bm25 = Bm25(None, fields, self.stack.language) if _takes_bm25(self.stack) else None
         if self.retriever is not None and vectors is None:
-            vectors = self.retriever.embed_documents(self.texts()) if ids else np.zeros((0, self.retriever.size))
+            vectors = self.retriever.embed_documents(self.texts()) if ids else np.zeros((0, size))
         self.vectors = vectors if self.retriever is not None else None
 
     def texts(self) -> list[str]:
@@ -108,25 +113,20 @@ class Search:
             raise InputError(f"query: expected text, found {query!r}")
         scores = self._scores(query)
         lists = {name: self._list(name, scores[SCORED_BY[name]]) for name in self.stack.found_by}
-        ranks = {name: {row: rank for rank, row in enumerate(rows, 1)} for name, rows in lists.items()}
         rows = sorted(set().union(*lists.values()))
         raw = {part: of_all[rows] for part, of_all in scores.items()}
         if self.ranker is not None:
             raw = {"cross_encoder": self._cross_encoder(self.ranker, query, rows)} | raw
         total = self.stack.scores(raw, raw[SCORED_BY[self.stack.found_by[0]]])
         parts = weighted({part: raw[part] for part in self.stack.summed if part in raw}, self.stack.weights)
+
+        def hit(place: int) -> Hit:
+            row = rows[place]
+            ranks = {name: listed.get(row) for name, listed in lists.items()}
+            return Hit(self.ids[row], row, float(total[place]), ranks, _at(place, raw), _at(place, parts))
+
         order = sorted(range(len(rows)), key=lambda place: (total[place], self.ids[rows[place]]), reverse=True)
-        return [
-            Hit(
-                self.ids[rows[place]],
-                rows[place],
-                float(total[place]),
-                {name: ranked.get(rows[place]) for name, ranked in ranks.items()},
-                {part: float(values[place]) for part, values in raw.items()},
-                {part: float(values[place]) for part, values in parts.items()},
-            )
-            for place in order[:top]
-        ]
+        return [hit(place) for place in order[:top]]
 
     def _scores(self, query: str) -> dict[str, np.ndarray]:
         """Scores of all documents by part, float32 [documents]."""
@@ -138,19 +138,24 @@ class Search:
             scores["bm25"] = self.bm25.scores_of(query)
         return scores
 
-    def _list(self, name: str, scores: np.ndarray) -> list[int]:
-        """Rows of a list's best documents, as `ranker.retrieval.hits` orders and cuts them."""
+    def _list(self, name: str, scores: np.ndarray) -> dict[int, int]:
+        """Ranks from 1 of a list's best documents by row, as `ranker.retrieval.hits` orders and cuts them."""
         depth = self.stack.depth
         if name == "bm25":  # ties at the cut keep the largest ids
             last = np.partition(scores, -depth)[-depth] if len(scores) > depth else 0.0
             rows = np.flatnonzero(scores >= max(last, np.finfo(np.float32).tiny))
         else:  # ties at the cut keep the earlier documents
             rows = best(scores, depth)
-        return sorted(rows.tolist(), key=lambda row: (scores[row], self.ids[row]), reverse=True)[:depth]
+        ranked = sorted(rows.tolist(), key=lambda row: (scores[row], self.ids[row]), reverse=True)[:depth]
+        return {row: rank for rank, row in enumerate(ranked, start=1)}
 
     def _cross_encoder(self, ranker: Ranker, query: str, rows: Sequence[int]) -> np.ndarray:
         documents = ranker.encode_documents([whole_text(self.fields[row]) for row in rows])
         return ranker.score_unbatched(ranker.encode_query(query), documents)
+
+
+def _at(place: int, scores: dict[str, np.ndarray]) -> dict[str, float]:
+    return {part: float(values[place]) for part, values in scores.items()}
 
 
 def _takes_bm25(stack: Stack) -> bool:

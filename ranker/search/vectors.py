@@ -17,12 +17,12 @@ import numpy as np
 
 from ranker.common.errors import InputError, one_line
 from ranker.common.files import read_json
-from ranker.contract.folder import MANIFEST_FILE, MODEL_FILES, Model
+from ranker.contract.folder import EMBEDDING_FILE, MANIFEST_FILE, MODEL_FILES, TOKENIZER_FILE, Model
 from ranker.search.search import Embedder
 
 BLOCK = 512  # documents embedded at a time
 FEW = 500  # documents that need no progress
-SECONDS = 5.0  # between two lines of progress
+SECONDS = 10.0  # between two lines of progress
 DIGEST = 16  # bytes of a text's: among 10^9 texts, the chance of a collision is 10^-21
 OUTPUTS = ("data", "models", "results")  # folders of the pipeline, whose stages own all that is in them
 
@@ -48,11 +48,10 @@ def check_place(folder: Path) -> None:
 
 
 def model_digest(folder: Path, model: Model) -> str:
-    """Hex SHA-256 of the manifest's digests of all files that a vector depends on."""
+    """Hex SHA-256 of the digests, in the manifest of a checked folder, of all files that a vector depends on."""
     files = read_json(folder / MANIFEST_FILE)["files"]
-    others = {file for name, file in MODEL_FILES.items() if name != model}
-    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()) if name not in others)
-    return sha256(listed.encode()).hexdigest()
+    names = EMBEDDING_FILE, TOKENIZER_FILE, MODEL_FILES[model]
+    return sha256("".join(f"{files[name]}  {name}\n" for name in names).encode()).hexdigest()
 
 
 def embedded(retriever: Embedder, texts: Sequence[str], folder: Path, digest: str) -> np.ndarray:

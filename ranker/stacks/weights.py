@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ranker.evaluation.stacks import Measured, Runs, measure_stack, within_one_error
 from ranker.metrics.ranking import MAIN
 from ranker.stack.stack import Stack
+from ranker.stacks.table import Measured, Runs, measure_stack, within_one_error
 
 CROSS_ENCODER = (0.0, 0.25, 0.5, 1.0, 2.0)  # beside a cosine of weight 1
 BM25 = (0.0, 0.125, 0.25, 0.5, 1.0)
@@ -28,10 +28,10 @@ def fitted(judged: pd.DataFrame, runs: Runs, stack: Stack, folds: Mapping[str, i
     asked = next(iter(tried[0].tables.values()))["query_id"]
     places = asked.map(folds).to_numpy()
     chosen = {fold: simplest(values[:, places != fold], grid) for fold in np.unique(places)}
-    tables = {
-        seed: pd.concat([tried[chosen[fold]].tables[seed][places == fold] for fold in chosen]).loc[asked.index]
-        for seed in runs
-    }
+    tables = {}
+    for seed in runs:
+        parts = [tried[row].tables[seed][places == fold] for fold, row in chosen.items()]
+        tables[seed] = pd.concat(parts).loc[asked.index]
     many = float(np.mean([tried[chosen[fold]].runs for fold in places]))
     return Measured(name, replace(stack, weights=grid[simplest(values, grid)]), tables, many)
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ranker.contract.stacks import FirstStageName, OrderName
-from ranker.evaluation.significance import Tables, p_value
+from ranker.contract.stacks import LISTS, FirstStageName, OrderName
 from ranker.metrics.comparison import Answer, Differs, Mean, StackRow, StackTable
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import CONDENSED, MAIN, hits_measures
+from ranker.metrics.significance import Tables, p_value
 from ranker.metrics.verdict import ENOUGH_JUDGED, JUDGED, NO_DIFFERENCE, verdict
-from ranker.retrieval.stacks import candidates, stack_scores
 from ranker.stack.stack import Stack
+from ranker.stacks.hits import candidates, stack_scores
 
 # The table has each of these whose lists the hits have, and the one that ships.
 ROWS: tuple[tuple[FirstStageName, OrderName], ...] = (
@@ -64,8 +64,9 @@ class Measured:
 
 def stacks_of(hits: pd.DataFrame, shipped: Stack) -> list[Stack]:
     """The stacks of ROWS whose lists the hits have, and the one that ships, with its depth and weights."""
+    known = {name for name in LISTS if hits[f"{name}_rank"].notna().any()}
     found = [replace(shipped, first_stage=first_stage, order=order) for first_stage, order in ROWS]
-    found = [stack for stack in found if all(hits[f"{name}_rank"].notna().any() for name in stack.found_by)]
+    found = [stack for stack in found if known.issuperset(stack.found_by)]
     return found if shipped.name in [stack.name for stack in found] else [*found, shipped]
 
 
@@ -118,14 +119,10 @@ def stack_table(measured: Sequence[Measured], shipped: str, seed: int) -> StackT
     columns = [MAIN] if share >= ENOUGH_JUDGED else [MAIN, CONDENSED]
     best = {column: max(compared, key=lambda each: each.values(column).mean()).name for column in columns}
     cheapest = {column: _cheapest(compared, column) for column in columns}
-    answers = [
-        answer
-        for answer in (
-            _answer("training", [each for each in compared if each.trained], compared, columns, seed),
-            _answer("cross_encoder", [each for each in compared if each.runs], compared, columns, seed),
-        )
-        if answer
-    ]
+    trained, reordered = [each for each in compared if each.trained], [each for each in compared if each.runs]
+    asked = {"training": trained, "cross_encoder": reordered}
+    found = [_answer(question, ours, compared, columns, seed) for question, ours in asked.items()]
+    answers = [answer for answer in found if answer]
     agree = len(set(cheapest.values())) == 1 and all(answer["agree"] for answer in answers)
     return {
         "shipped": shipped,

@@ -1,13 +1,15 @@
 """The curve over judgements: nDCG@10 by the number of training queries."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
+import numpy as np
 import pandas as pd
 
-from ranker.evaluation.stacks import as_mean, measure_stack
 from ranker.metrics.comparison import JudgementsPoint, MoreJudgements
 from ranker.metrics.ranking import MAIN
 from ranker.stack.stack import Stack
+from ranker.stacks.table import as_mean, measure_stack
 
 
 def over_judgements(
@@ -21,10 +23,9 @@ def over_judgements(
     if len(hits) < 2:
         return None
     shares = sorted(hits)
-    values = {
-        stack.name: {share: measure_stack(judged, {0: hits[share]}, stack).values(MAIN)[0] for share in shares}
-        for stack in stacks
-    }
+    values: dict[str, dict[float, np.ndarray]] = {stack.name: {} for stack in stacks}
+    for stack, share in product(stacks, shares):
+        values[stack.name][share] = measure_stack(judged, {0: hits[share]}, stack).values(MAIN)[0]
     curve: list[JudgementsPoint] = []
     for name, by_share in values.items():
         for share in shares:

@@ -1,0 +1,1 @@
+"""Measure stacks over tables of hits: the table, fitted weights, the curve over judgements."""
