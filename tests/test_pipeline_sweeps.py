@@ -121,10 +121,10 @@ def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path:
     assert json.loads((project / paths.TRAIN_METRICS).read_text()) == json.loads(measures(project, run)[killed])
 
 
-def test_dvc_repro_of_another_dense_first_stage_exports_no_retriever_again(clean: Path, run: Run) -> None:
-    """Its training runs, to the same weights; the hits are those by sentence-transformers' cosines."""
-    set_params(clean, first_stage__retriever="dense", retriever__model="fp32")
-    assert ran(run("dvc repro first_stage", clean).stdout) == ["retriever", "first_stage"]
+def test_dvc_exp_run_of_another_dense_first_stage_exports_no_retriever_again(clean: Path, run: Run) -> None:
+    """README's command trains to the same weights; the hits are those by sentence-transformers' cosines."""
+    line = f"{command('dvc exp run -S first_stage.retriever=dense')} -S retriever.model=fp32 first_stage"
+    assert ran(run(line, clean).stdout) == ["retriever", "first_stage"]
     model = SentenceTransformer(str(clean / paths.RETRIEVER), device="cpu")
     queries, documents = (pd.read_parquet(clean / path) for path in (paths.QUERIES, paths.DOCUMENTS))
     vectors = [model.encode(texts.tolist()) for texts in (queries["query"], documents["title"])]
