@@ -54,7 +54,7 @@ def train(**changes: object) -> BertForBiEncoder:
 
 @pytest.mark.usefixtures("bare")
 def test_train_retriever_learns(fetched_model: Path) -> None:
-    """Of other pairs, whose relevant documents begin with the same token, more come before the others."""
+    """It orders pairs of other queries, whose relevant documents begin with the same token."""
     pairs, encoded = make_data(6, seed=1)
     found = []
     for model in (
@@ -142,7 +142,7 @@ def cosines(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
 
 
 def test_vectors_are_those_of_pytorch_and_sentence_transformers(made: Path) -> None:
-    """For texts without a token, of other scripts, with special tokens as text, and cut at LONGEST tokens."""
+    """The texts have no token, other scripts, special tokens as text, or too many tokens."""
     retriever = Retriever(made / paths.RETRIEVER)
     assert (retriever.layout.max_length, retriever.size, retriever.document_fields) == (LONGEST, 32, ("title",))
     found = retriever.embed_documents(ODD)
@@ -163,7 +163,7 @@ def test_vectors_are_those_of_pytorch_and_sentence_transformers(made: Path) -> N
 
 
 def test_vectors_do_not_depend_on_the_texts_beside_them(made: Path) -> None:
-    """Of the int8 model not a bit, because a batch would set the scale of its activations."""
+    """An int8 vector has equal bits alone, because a batch would set the scale of its activations."""
     for model, tolerance in (("fp32", 1e-6), ("int8", 0.0)):
         retriever = Retriever(made / paths.RETRIEVER, model)  # type: ignore[arg-type]
         alone = np.concatenate([retriever.embed_documents([text]) for text in ODD])
