@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from transformers import BertForSequenceClassification
 
@@ -166,7 +167,7 @@ HELD_OUT = pd.DataFrame([("1", "a"), ("1", "b")], columns=tables.IDS)
     ("recipe", "expected"),
     [("tutorial", ["a", "b", "c"]), ("head_only", ["a", "b", "c"]), ("cross_encoder", ["a", "b", "d"])],
 )
-def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(recipe: str, expected: list[str]) -> None:
+def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(recipe: str, expected: str) -> None:
     """For the cross-encoder, the hits are those with its seed's and fold's own retriever."""
     write_collection()
     write_hits(paths.HITS, [("1", "c"), ("1", "b"), ("2", "a")])
@@ -181,7 +182,8 @@ def write_collection() -> None:
     """Queries, and documents of one token each: the number of their letter."""
     tables.write_tokens(paths.ENCODED_QUERIES, [(tables.pack("12", [[5], [6]]), [])])
     write_documents(paths.DOCUMENTS, ((name, [name]) for name in "abcd"), ["title"])
-    tables.write_tokens(paths.ENCODED_DOCUMENTS, [(tables.pack("abcd", [[ord(name)] for name in "abcd"]), [])])
+    documents = tables.pack("abcd", [[ord(name)] for name in "abcd"])
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, [(documents, [pa.array([True] * 4)])])
 
 
 def write_hits(path: Path, hits: list[tuple[str, str]]) -> None:
