@@ -15,6 +15,7 @@ from ranker.contract.folder import Manifest
 from ranker.metrics.comparison import Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
+from ranker.report.costs import with_costs
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import Outcome, verdict_lines
 from ranker.report.page import Results, render, render_unmeasured
@@ -84,8 +85,11 @@ def digests(manifest: Manifest) -> dict[str, str]:
 
 
 def timed(results: Results) -> Results:
-    """Add milliseconds to the depth curve, if a model of this size was timed."""
+    """Add milliseconds to the table of stacks and to the depth curve, if a model of this size was timed."""
     figures, reranked = read_figures(), results.comparison.get("reranked")
+    if reranked and results.stacks:
+        stacks = with_costs(results.stacks, reranked["model_bytes"])
+        results = replace(results, comparison={**results.comparison, "stacks": stacks})
     ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
     if figures is None or ms is None:
         return results

@@ -233,6 +233,8 @@ PARAMS: dict[str, tuple[dict[str, str], str]] = {
     "a launcher that is not known": ({"train__launcher": "mpirun -n 2"}, "train.launcher: expected python, or torchrun with its options, found 'mpirun -n 2'"),
     "top-0": ({"train__trainable": "top-0"}, "train.trainable: expected head, top-N, layers or all, found 'top-0'"),
     "the head of a cosine": ({"train__trainable": "head"}, "encode: params.yaml: train.trainable: expected layers, top-N or all, because train.head cosine has no weights of its own, found head"),
+    "a retriever's text of more tokens than positions": ({"retriever__max_length": "161"}, "encode: params.yaml: retriever.max_length: expected at most 160, the base model's positions, found 161"),
+    "more layers of a retriever than there are": ({"retriever__trainable": "top-3"}, "encode: params.yaml: retriever.trainable: expected at most top-2, the base model's layers, found top-3"),
     "more layers than there are": ({"train__trainable": "top-3"}, "encode: params.yaml: train.trainable: expected at most top-2, the base model's layers, found top-3"),
     "precision fp16": ({"train__precision": "fp16"}, "train.precision: expected 'auto', 'bf16' or 'fp32', found 'fp16'"),
     "version of two parts": ({"export__version": "1.0"}, "export.version: expected a valid string, found 1.0"),

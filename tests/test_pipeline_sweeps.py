@@ -19,8 +19,8 @@ from tests.readme import command
 
 
 def test_dvc_exp_run_of_one_trial(clean: Path, run: Run) -> None:
-    """README's trial changes only values that training reads, so train runs alone, with stages that write a note."""
-    assert ran(run(command("dvc exp run train -S train.learning_rate"), clean).stdout) == ["bi_encoder", "train"]
+    """README's trial changes only values that training reads, so train runs alone."""
+    assert ran(run(command("dvc exp run train -S train.learning_rate"), clean).stdout) == ["train"]
     shown = json.loads(run(f"{command('dvc metrics show results/train')} --json", clean).stdout)
     own = json.loads((clean / paths.TRAIN_METRICS).read_text())
     assert shown[""]["data"]["results/train/metrics.json"]["data"] == own
@@ -29,7 +29,7 @@ def test_dvc_exp_run_of_one_trial(clean: Path, run: Run) -> None:
 def test_dvc_exp_run_of_a_two_by_two_sweep(clean: Path, run: Run) -> None:
     run(command("dvc exp run --queue"), clean)
     stages = ran(run(command("dvc exp run --run-all"), clean).stdout)
-    assert set(stages) == {"bi_encoder", "train"}
+    assert set(stages) == {"train"}
     assert stages.count("train") in (3, 4)  # one may be the trial above, which does not train again
     shown = json.loads(run(f"{command('dvc exp show')} --json", clean).stdout)
     (baseline,) = [row for row in shown if row["rev"] != "workspace"]
@@ -51,7 +51,7 @@ def test_dvc_exp_run_of_a_two_by_two_sweep(clean: Path, run: Run) -> None:
 
 def test_dvc_repro_of_other_sizes_does_not_encode_again(clean: Path, run: Run) -> None:
     set_params(clean, encode__query_input_size=16)
-    assert ran(run("dvc repro --dry", clean).stdout)[:3] == ["bi_encoder", "features", "train"]
+    assert ran(run("dvc repro --dry", clean).stdout)[:2] == ["features", "train"]
 
 
 def test_dvc_repro_of_a_head_of_other_settings_does_not_run_the_encoder_again(clean: Path, run: Run) -> None:
@@ -66,7 +66,7 @@ def test_dvc_repro_of_a_head_of_other_settings_does_not_run_the_encoder_again(cl
         train__trainable="head",
         **{f"train__{name}": value for name, value in others.items()},
     )
-    assert ran(run("dvc repro --dry train", clean).stdout) == ["bi_encoder", "train"]
+    assert ran(run("dvc repro --dry train", clean).stdout) == ["train"]
 
 
 TRIALS = int(os.environ.get("TRIALS", "2"))
@@ -121,16 +121,15 @@ def test_dvc_queue_of_which_one_trial_is_killed(clean: Path, run: Run, tmp_path:
     assert json.loads((project / paths.TRAIN_METRICS).read_text()) == json.loads(measures(project, run)[killed])
 
 
-def test_dvc_exp_run_of_a_fine_tuned_first_stage(clean: Path, run: Run) -> None:
-    """README's command; its hits must be those by sentence-transformers' cosines of the trained model."""
-    line = command("dvc exp run -S first_stage.retriever=bi_encoder")
-    assert ran(run(f"{line} first_stage", clean).stdout) == ["bi_encoder", "first_stage"]
-    model = SentenceTransformer(str(clean / "models/bi_encoder"), device="cpu")
+def test_dvc_exp_run_of_another_dense_first_stage_exports_no_retriever_again(clean: Path, run: Run) -> None:
+    """README's command trains to the same weights; the hits are those by sentence-transformers' cosines."""
+    line = f"{command('dvc exp run -S first_stage.retriever=dense')} -S retriever.model=fp32 first_stage"
+    assert ran(run(line, clean).stdout) == ["retriever", "first_stage"]
+    model = SentenceTransformer(str(clean / paths.RETRIEVER), device="cpu")
     queries, documents = (pd.read_parquet(clean / path) for path in (paths.QUERIES, paths.DOCUMENTS))
-    vectors = [
-        model.encode(texts.tolist(), normalize_embeddings=True) for texts in (queries["query"], documents["title"])
-    ]
-    hits = pd.read_parquet(clean / paths.HITS).pivot(index="query_id", columns="document_id", values="score")
+    vectors = [model.encode(texts.tolist()) for texts in (queries["query"], documents["title"])]
+    hits = pd.read_parquet(clean / paths.HITS).dropna(subset=["dense_rank"])
+    hits = hits.pivot(index="query_id", columns="document_id", values="retriever")
     expected = pd.DataFrame(vectors[0] @ vectors[1].T, queries["query_id"], documents["document_id"])
     found = hits.reindex_like(expected).to_numpy()
     kept = ~np.isnan(found)

@@ -136,16 +136,16 @@ def test_evaluate_gives_no_verdict_without_judged_negatives(copy: Path) -> None:
     }
 
 
-def test_bi_encoder_learns_of_training_pairs_alone(copy: Path) -> None:
+def test_retriever_learns_of_training_pairs_alone(copy: Path) -> None:
     """Changed grades of held-out pairs change no byte of it; changed grades of training pairs do."""
-    set_params(copy, first_stage__retriever="bi_encoder")
+    set_params(copy, first_stage__retriever="dense")
     pairs = pd.read_parquet(paths.SPLIT_PAIRS)
     found = []
     for side in (None, pairs["fold"] == 0, pairs["fold"] != 0):
         turned = pairs if side is None else pairs.assign(grade=pairs["grade"].where(~side, 2 - pairs["grade"]))
         tables.write_table(paths.SPLIT_PAIRS, turned)
-        run_stages("bi_encoder")
-        found.append(sha256(paths.BI_ENCODER / "model.safetensors"))
+        run_stages("retriever")
+        found.append(sha256(paths.RETRIEVER_CHECKPOINT / "model.safetensors"))
     assert found[0] == found[1] != found[2]
 
 

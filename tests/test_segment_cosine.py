@@ -15,10 +15,8 @@ from ranker.export.onnx import compare, export_onnx
 from ranker.metrics.ranking import ranking_measures, relevant_queries
 from ranker.model.cross_encoder import (
     load_checkpoint,
-    new_bi_encoder,
     new_classifier,
     new_segment_cosine,
-    save_encoder,
     save_model,
     set_trainable,
 )
@@ -208,16 +206,3 @@ def test_cross_encoder_of_sentence_transformers_reads_a_classifiers_checkpoint(
     queries, documents = (tokenize(load_tokenizer(fetched_plain_model), side) for side in zip(*pairs, strict=True))
     expected = logits(classifier, lay_out(load_layout(fetched_plain_model, 32, 96), queries, documents))
     assert found == pytest.approx(expected, abs=1e-5)
-
-
-@pytest.mark.usefixtures("bare")
-def test_sentence_transformers_reads_a_bi_encoder() -> None:
-    trained = new_bi_encoder("layers")
-    fine_tune(trained, make_pairs(4), TRAIN)
-    Path("bi_encoder").mkdir()
-    save_encoder(trained, Path("bi_encoder"))
-    texts = ["masks in wards", "The origin of the virus in bats, again"]
-    theirs = sentence_transformers().SentenceTransformer("bi_encoder", device="cpu")
-    expected = theirs.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-    tokens = tokenize(load_tokenizer(Path("bi_encoder")), texts)
-    np.testing.assert_allclose(Embedder(Path("bi_encoder"))(tokens, "document"), expected, atol=2e-5)

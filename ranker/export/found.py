@@ -24,6 +24,7 @@ QUERIES = 50  # at most, of each side
 PAIRS = 200  # judged documents of a query, at most; half of them may be relevant
 OTHERS = 10_000  # documents of the collection beside them, at most
 DEPTH = 100  # hits
+NO_NUMBER = -2  # in place of the cosines of a query of which one is not finite
 MEASURES = (f"R@{DEPTH}", MAIN)
 LOSS = 0.01  # mean of a measure over queries, at most, unless its 95% interval contains 0
 LARGEST = 0.05  # the same, whatever its interval: that of a few queries always contains 0
@@ -40,10 +41,10 @@ class Pool:
     sides: dict[str, pd.DataFrame]  # judged pairs of each side's queries: query_id, document_id, grade, relevant
 
     def hits(self, retriever: Retriever) -> pd.DataFrame:
-        """The DEPTH best documents of each query: query_id, document_id, score. A cosine of NaN comes last."""
+        """The DEPTH best documents of each query: query_id, document_id, score, NO_NUMBER if a cosine is NaN."""
         asked, vectors = retriever.embed_tokens(self.queries), retriever.embed_tokens(self.documents)
         cosines = asked @ vectors.T
-        cosines[~np.isfinite(cosines)] = -2
+        cosines[~np.isfinite(cosines).all(axis=1)] = NO_NUMBER
         ids = self.documents.ids.to_numpy(zero_copy_only=False)
         found = []
         for query, scores in zip(self.queries.ids.to_pylist(), cosines, strict=True):
@@ -112,9 +113,11 @@ def losses(exact: pd.DataFrame, rounded: pd.DataFrame) -> Loss:
     return {name: {"mean": loss.mean, "low": loss.low, "high": loss.high} for name, loss in found.items()}
 
 
-def passes(found: Loss) -> bool:
-    """False if a measure's loss exceeds LOSS and its interval lies above 0, or if it exceeds LARGEST."""
-    return all(loss["mean"] <= LOSS or (loss["low"] <= 0 and loss["mean"] <= LARGEST) for loss in found.values())
+def passes(found: Loss, hits: pd.DataFrame) -> bool:
+    """False if a measure's loss exceeds LOSS and its interval lies above 0, if it exceeds LARGEST, or for NaN."""
+    return bool((hits["score"] > NO_NUMBER).all()) and all(
+        loss["mean"] <= LOSS or (loss["low"] <= 0 and loss["mean"] <= LARGEST) for loss in found.values()
+    )
 
 
 def beside(exact: pd.DataFrame, rounded: pd.DataFrame) -> dict[str, object]:

@@ -16,7 +16,7 @@ from ranker.contract.batching import TOKENS, scoring_batches
 from ranker.contract.layout import relevance
 from ranker.model.cross_encoder import CrossEncoder
 from ranker.model.dataset import EncodedPairs
-from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+from ranker.model.segment_cosine import BertForSegmentCosine
 
 Head = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]  # (last layer's states, inputs) -> rows
 
@@ -40,18 +40,14 @@ def outputs(
 
 
 def score(
-    model: CrossEncoder | BertForBiEncoder,
+    model: CrossEncoder,
     pairs: EncodedPairs,
     tokens: int = TOKENS,
     precision: Literal["bf16", "fp32"] = "fp32",
 ) -> np.ndarray:
     """Logit 1 - logit 0, float32 [pairs], in input order; InputError if one is not finite."""
     found = np.empty((len(pairs), 2), np.float32)
-    if isinstance(model, BertForBiEncoder):
-        batches = _bi_encoded(model, pairs, tokens)
-    else:
-        batches = outputs(model, pairs, tokens, precision, partial(_logits, model))
-    for rows, logits in batches:
+    for rows, logits in outputs(model, pairs, tokens, precision, partial(_logits, model)):
         found[rows] = logits.numpy()
     return _checked(relevance(found))
 
@@ -65,14 +61,6 @@ def _logits(model: CrossEncoder, states: torch.Tensor, inputs: dict[str, torch.T
 def pooled(model: BertForSequenceClassification, states: torch.Tensor, _: dict[str, torch.Tensor]) -> torch.Tensor:
     """The pooler's output, float32 [rows, hidden size]: the classifier's input."""
     return cast(nn.Module, model.bert.pooler)(states)
-
-
-@torch.inference_mode()
-def _bi_encoded(model: BertForBiEncoder, pairs: EncodedPairs, tokens: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-    model = copy.deepcopy(model).eval()
-    for rows in tqdm(scoring_batches(pairs.lengths, tokens), desc="score", unit="batch", disable=None):
-        inputs = {name: torch.from_numpy(array) for name, array in pairs.inputs(rows).items()}
-        yield rows, model(**inputs).logits
 
 
 @torch.inference_mode()

@@ -70,37 +70,24 @@ def cosine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class BertForBiEncoder(BertForSegmentCosine):
-    """The same score without attention between query and document, each behind its own [CLS].
+    """The same weights as a retriever: each text behind its own [CLS], without attention between query and document.
 
-    A search engine serves it at a hundredth of a cross-encoder's cost, so a cross-encoder must beat it.
+    A search engine serves it at a hundredth of a cross-encoder's cost, so a cross-encoder must add to it.
     """
 
-    def forward(
-        self, input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any
-    ) -> SequenceClassifierOutput:
-        """Logits, float32 [pairs, 2]; encodes each text of the laid-out pair on its own."""
-        query_mask = attention_mask * (1 - token_type_ids)
-        document_ids, document_mask = own_document(input_ids, token_type_ids, attention_mask)
-        vectors = []
-        for ids, mask in ((input_ids, query_mask), (document_ids, document_mask)):
-            longest = int(mask.sum(dim=1).max())
-            ids, mask = ids[:, :longest], mask[:, :longest]
-            vectors.append(mean(self.bert(input_ids=ids, attention_mask=mask).last_hidden_state, mask))
-        return SequenceClassifierOutput(logits=self.logits(*vectors))
+    def forward(  # type: ignore[override]
+        self,
+        query_ids: torch.Tensor,
+        query_mask: torch.Tensor,
+        document_ids: torch.Tensor,
+        document_mask: torch.Tensor,
+        **_: Any,
+    ) -> torch.Tensor:
+        """Cosine of each query with each document, float32 [queries, documents]; inputs are int64 [texts, tokens]."""
+        queries, documents = self.vectors(query_ids, query_mask), self.vectors(document_ids, document_mask)
+        return (queries[:, None] * documents[None]).sum(dim=2)  # no matrix product, as in `mean`
 
-
-def own_document(
-    input_ids: torch.Tensor, token_type_ids: torch.Tensor, attention_mask: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`[CLS] document [SEP]` of each laid-out pair, and its mask: int64 [pairs, tokens] each.
-
-    >>> ids = torch.tensor([[101, 7, 102, 8, 9, 102, 0]])
-    >>> own_document(ids, torch.tensor([[0, 0, 0, 1, 1, 1, 0]]), torch.tensor([[1, 1, 1, 1, 1, 1, 0]]))[0].tolist()
-    [[101, 8, 9, 102, 0, 0, 0]]
-    """
-    before = (attention_mask * (1 - token_type_ids)).sum(dim=1, keepdim=True)
-    end = attention_mask.sum(dim=1, keepdim=True)
-    places = torch.arange(input_ids.shape[1], device=input_ids.device).unsqueeze(0)
-    mask = (places <= end - before).long()
-    ids = input_ids.gather(1, (before - 1 + places).clamp(max=input_ids.shape[1] - 1)) * mask
-    return torch.cat([input_ids[:, :1], ids[:, 1:]], dim=1), mask
+    def vectors(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Unit vectors, float32 [texts, hidden size]."""
+        states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return nn.functional.normalize(mean(states, attention_mask), dim=1)

@@ -7,7 +7,9 @@
 Threads may share a Retriever, because it does not change after construction.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +39,8 @@ class Retriever:
     """The exported retriever: vectors of length 1, whose dot product is the cosine.
 
     InputError names a file that is missing or has another digest than the manifest's. `threads` is the number of
-    threads a text or batch, 0 for one a core. A `trusted` folder is this process's own and has no manifest yet.
+    batches at a time, 0 for one a core; each takes one thread, so vectors do not depend on their number. A `trusted`
+    folder is this process's own and has no manifest yet.
 
     The int8 model embeds one text at a time, as Vespa does, because the range of a batch sets the scale of its
     activations: a document's vector must not depend on the documents beside it.
@@ -53,7 +56,8 @@ class Retriever:
         self.tokenizer = load_tokenizer(folder)
         self.dtype = token_type(self.tokenizer)
         self.batch_tokens = TOKENS if model == "fp32" else 1
-        self.session = open_session(folder / MODEL_FILES[model], threads)
+        self.threads = threads or os.cpu_count() or 1
+        self.session = open_session(folder / MODEL_FILES[model], threads=1)
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids of texts, cut to the layout, without special tokens: 2 bytes a token, 8 a text."""
@@ -77,9 +81,14 @@ class Retriever:
         """Vectors of token ids without special tokens, float32 [texts, size], in the order given."""
         vectors = np.empty((len(tokens), self.size), np.float32)
         multiple = MULTIPLE if self.batch_tokens > 1 else 1
-        for rows in scoring_batches(self.layout.lengths(tokens), self.batch_tokens):
+
+        def embed(rows: np.ndarray) -> None:
             inputs = lay_out_texts(self.layout, [tokens[i] for i in rows], multiple_of=multiple)
             vectors[rows] = self.vectors(inputs)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            for _ in pool.map(embed, scoring_batches(self.layout.lengths(tokens), self.batch_tokens)):
+                pass  # an error in a thread is raised here
         return vectors
 
     def vectors(self, inputs: dict[str, np.ndarray]) -> np.ndarray:

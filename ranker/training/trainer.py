@@ -42,7 +42,12 @@ def collator(layout: Layout) -> Callable[[Sequence[Example]], dict[str, torch.Te
 
 
 def fine_tune(
-    model: CrossEncoder, training: EncodedPairs, params: Training, logger: EvalLogger | None = None, name: str = ""
+    model: CrossEncoder,
+    training: EncodedPairs,
+    params: Training,
+    logger: EvalLogger | None = None,
+    name: str = "",
+    kind: "type[BucketTrainer] | None" = None,
 ) -> None:
     """Train `model` in place; with `logger`, write its curves, which leaves the weights the same.
 
@@ -50,7 +55,8 @@ def fine_tune(
     equal arguments resumes from its checkpoint, to the same weights and curves, until `remove_checkpoints`. Several
     processes share each batch, whose size must be a multiple of their number; only the first has a `logger`.
     """
-    steps = -(-len(training) // params.batch_size)  # per epoch
+    kind = kind or BucketTrainer
+    steps = kind.steps(training, params.batch_size)
     checkpoint = None
     with tempfile.TemporaryDirectory() as scratch:
         arguments = _arguments(params, scratch)
@@ -60,7 +66,7 @@ def fine_tune(
             callbacks.append(CheckpointCallback(logger))
         if checkpoint and logger:
             logger.restore(checkpoint / SEEN)
-        trainer = BucketTrainer(
+        trainer = kind(
             model=model,
             args=arguments,
             train_dataset=cast(Dataset[Example], training),
@@ -120,6 +126,13 @@ def _resume(arguments: TrainingArguments, folder: Path) -> Path | None:
 
 class BucketTrainer(Trainer):
     """The Trainer with batches from ranker.training.batches and targets between 0 and 1."""
+
+    sampler: Any  # has set_epoch
+
+    @staticmethod
+    def steps(training: EncodedPairs, batch_size: int) -> int:
+        """Steps of an epoch."""
+        return -(-len(training) // batch_size)
 
     def compute_loss(
         self,
