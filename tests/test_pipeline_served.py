@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from ranker.common.files import read_json
 from ranker.contract.folder import served_model
 from ranker.project import paths
+from ranker.project.params import load_params
 from ranker.serving.retriever import Retriever
 from ranker.stack.bm25 import Bm25
 from tests.factories import Run, run_module, run_stages, set_params
@@ -165,7 +166,8 @@ def test_each_list_has_the_best_of_all_documents(repository: Path) -> None:
     """
     hits = pd.read_parquet(repository / paths.HITS)
     queries, documents = (pd.read_parquet(repository / path) for path in (paths.QUERIES, paths.DOCUMENTS))
-    retriever = Retriever(repository / paths.RETRIEVER, served_model(repository / paths.RETRIEVER, "int8"))
+    asked = load_params(repository / "params.yaml").retriever.model
+    retriever = Retriever(repository / paths.RETRIEVER, served_model(repository / paths.RETRIEVER, asked))
     base = SentenceTransformer(str(repository / "data/base_model"), device="cpu")
     index = Bm25(None, [(title,) for title in documents["title"]], "en")
     texts = queries["query"].tolist(), documents["title"].tolist()
