@@ -11,7 +11,7 @@ import math
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 RAW = Path("data/raw")
 RANKER = Path("models/ranker")
 DRAWS = 4000  # random orders, random signs
+VECTORS = {"dense": "retriever", "base": "base_cosine"}  # a list's score
 Row = dict[str, Any]
 STEMMED = regex.compile("ar|ca|da|de|el|en|es|fi|fr|ga|hu|id|it|nb|nn|no|nl|pt|ro|ru|sv|tr")  # by Vespa with Snowball
 
@@ -56,24 +57,19 @@ def join_counts() -> Iterator[tuple[str, float]]:
     if not (RAW / "labelled_data_all.json").is_file():
         print("skipped  join          counts are recomputed for the tutorial's files only")
         return
-    labelled = read_json(RAW / "labelled_data_all.json")
-    known = {str(entry["query_id"]) for entry in labelled}
+    known = {str(entry["query_id"]) for entry in read_json(RAW / "labelled_data_all.json")}
     min_relevant_grade = read_json(RANKER / "manifest.json")["params"]["join"]["min_relevant_grade"]
     with (RAW / "training_all_jugdments_data.csv").open(encoding="utf-8-sig", newline="") as file:
-        listed = [
-            (row["query_id"], row["document_id"], row["label"].strip(), row["title-full"])
-            for row in csv.DictReader(file)
-        ]
+        listed = [row for row in csv.DictReader(file) if row["label"].strip()]
     grades: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for query, document, label, _ in listed:
-        if label:
-            grades[query, document].add(int(float(label)))
+    for row in listed:
+        grades[row["query_id"], row["document_id"]].add(int(float(row["label"])))
     kept: dict[tuple[str, str], int] = {}
-    for query, document, label, title in listed:
-        if query in known and title.strip() and label and len(grades[query, document]) == 1 and float(label) >= 0:
-            kept.setdefault((query, document), int(float(label)))
-    pairs = [row for row in rows("data/joined/pairs.parquet") if row["judged"]]
-    found = {(row["query_id"], row["document_id"]): row for row in pairs}
+    for row in listed:
+        pair, grade = (row["query_id"], row["document_id"]), int(float(row["label"]))
+        if pair[0] in known and row["title-full"].strip() and len(grades[pair]) == 1 and grade >= 0:
+            kept.setdefault(pair, grade)
+    found = {(row["query_id"], row["document_id"]): row for row in rows("data/joined/pairs.parquet") if row["judged"]}
     counts = read_json(Path("results/join.json"))["kept"]
     yield "pairs that differ", len(set(kept) ^ set(found))
     yield "grades that differ", sum(found[pair]["grade"] != grade for pair, grade in kept.items() if pair in found)
@@ -93,16 +89,11 @@ def folds() -> Iterator[tuple[str, float]]:
     yield "queries in several folds", sum(len(place) > 1 for place in places.values()) if by == "query" else 0
 
 
-# Scores
-
-
 def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
     """Vespa's formula, k1 1.2, b 0.75, over all judged documents, summed over their fields."""
     params = read_json(RANKER / "manifest.json")["params"]
-    language = params["first_stage"]["language"].split("-")[0]
-    stem = (
-        Stemmer.Stemmer("no" if language in ("nb", "nn") else language).stemWord if STEMMED.fullmatch(language) else str
-    )
+    tag = params["first_stage"]["language"].split("-")[0]
+    stem = Stemmer.Stemmer("no" if tag in ("nb", "nn") else tag).stemWord if STEMMED.fullmatch(tag) else str
 
     def terms(text: str) -> list[str]:
         text = "".join(c for c in text if unicodedata.category(c) != "Cf" and (c >= " " or c in "\t\n\r"))
@@ -121,12 +112,11 @@ def bm25(run: list[Row]) -> Iterator[tuple[str, float]]:
     def score(query: str, document: str) -> float:
         total = 0.0
         for field, frequency, mean in zip(fields, frequencies, means, strict=True):
-            counts = field[document]
+            counts, length = field[document], sum(field[document].values())
             for term in queries[query]:
                 if term in counts:
                     rarity = math.log(1 + (len(texts) - frequency[term] + 0.5) / (frequency[term] + 0.5))
-                    length = 1.2 * (1 - 0.75 + 0.75 * sum(counts.values()) / mean)
-                    total += rarity * counts[term] * 2.2 / (counts[term] + length)
+                    total += rarity * counts[term] * 2.2 / (counts[term] + 1.2 * (1 - 0.75 + 0.75 * length / mean))
         return total
 
     yield "score", max(abs(score(row["query_id"], row["document_id"]) - row["bm25"]) for row in run)
@@ -173,18 +163,12 @@ def onnx_scores(run: list[Row]) -> Iterator[tuple[str, float]]:
         title = tokenizer.encode(titles[row["document_id"]], add_special_tokens=False).ids
         first = [contract["cls_id"], *query[: contract["query_input_size"] - 2], contract["sep_id"]]
         second = [*title[: contract["doc_input_size"] - 1], contract["sep_id"]]
-        inputs = {
-            "input_ids": np.array([first + second]),
-            "token_type_ids": np.array([[0] * len(first) + [1] * len(second)]),
-            "attention_mask": np.ones((1, len(first) + len(second)), dtype=np.int64),
-        }
+        ids, types = np.array([first + second]), np.array([[0] * len(first) + [1] * len(second)])
+        inputs = {"input_ids": ids, "token_type_ids": types, "attention_mask": np.ones_like(ids)}
         (logits,) = session.run(["logits"], inputs)
         return float(logits[0, 1] - logits[0, 0])
 
     yield "score", max(abs(score(row) - row["cross_encoder"]) for row in run)
-
-
-# Measures
 
 
 def dcg(gains: list[int]) -> float:
@@ -194,23 +178,24 @@ def dcg(gains: list[int]) -> float:
 def measures(ranked: list[Row]) -> dict[str, float]:
     """Measures of one query; `ranked` has its documents, best first."""
     gains = [row["grade"] for row in ranked]
-    hits = [row["relevant"] for row in ranked]
-    found = [rank for rank, hit in enumerate(hits, 1) if hit]
+    found = [rank for rank, row in enumerate(ranked, 1) if row["relevant"]]
     return {
         "nDCG@10": dcg(gains) / dcg(sorted(gains, reverse=True)),
         "RR@10": 1 / found[0] if found[0] <= 10 else 0.0,
         "AP": sum((place + 1) / rank for place, rank in enumerate(found)) / len(found),
-        "P@5": sum(hits[:5]) / 5,
+        "P@5": sum(rank <= 5 for rank in found) / 5,
     }
 
 
+def best_first(scores: Iterable[float], found: list[Row]) -> list[Row]:
+    """Documents in trec_eval's order: float32 scores falling, then ids falling."""
+    scored = zip(np.array(list(scores), np.float32), found, strict=True)
+    return [row for _, row in sorted(scored, key=lambda each: (each[0], each[1]["document_id"]), reverse=True)]
+
+
 def of_system(run: list[Row], system: str) -> dict[str, dict[str, float]]:
-    """Measures by query in trec_eval's order: float32 scores falling, then ids falling."""
-
-    def best_first(found: list[Row]) -> list[Row]:
-        return sorted(found, key=lambda row: (np.float32(row[system]), row["document_id"]), reverse=True)
-
-    return {query: measures(best_first(found)) for query, found in relevant(run).items()}
+    """Measures by query."""
+    return {query: measures(best_first([row[system] for row in own], own)) for query, own in relevant(run).items()}
 
 
 def systems_measures(run: list[Row]) -> Iterator[tuple[str, float]]:
@@ -232,43 +217,58 @@ def expectations(run: list[Row]) -> Iterator[tuple[str, float]]:
             draws[name].append(float(np.mean([each[name] for each in found])))
     for name, value in read_json(Path("results/metrics/random.json")).items():
         drawn = np.array(draws[name])
-        error = drawn.std() / math.sqrt(len(drawn))
-        yield f"random {name}, standard errors", float(abs(drawn.mean() - value) / error)
+        yield f"random {name}, standard errors", float(abs(drawn.mean() - value) / drawn.std() * math.sqrt(len(drawn)))
 
 
 def p_values(run: list[Row]) -> Iterator[tuple[str, float]]:
     """Sign-flip tests with all 2^n signs, or DRAWS random ones."""
     compared = read_json(Path("results/comparison.json"))["differences"]
-    own = of_system(run, "cross_encoder")
-    random = np.random.default_rng(2)
+    own, random = of_system(run, "cross_encoder"), np.random.default_rng(2)
     for system in [name for name in compared if name in run[0]]:
         other = of_system(run, system)
         gains = np.array([own[query]["nDCG@10"] - other[query]["nDCG@10"] for query in own])
-        exact = len(gains) <= 12
-        bits = (
-            np.arange(2 ** len(gains))[:, None] >> np.arange(len(gains)) & 1
-            if exact
-            else random.integers(0, 2, (DRAWS, len(gains)))
-        )
-        means = np.abs(((2 * bits - 1) * gains).mean(axis=1))
-        p = float(np.mean(means >= abs(gains.mean()) - 1e-12))
+        bits = random.integers(0, 2, (DRAWS, len(gains)))
+        if len(gains) <= 12:
+            bits = np.arange(2 ** len(gains))[:, None] >> np.arange(len(gains)) & 1
+        p = float(np.mean(np.abs(((2 * bits - 1) * gains).mean(axis=1)) >= abs(gains.mean()) - 1e-12))
         yield f"p against {system}", abs(p - compared[system]["nDCG@10"]["p"])
 
 
+def stack_scores(hits: list[Row], stack: Row, lists: list[str]) -> list[float]:
+    """The shipped stack's scores of one query's hits: one score alone, or a weighted sum of scores scaled to 0..1."""
+    if stack["order"] == "as_found" and len(lists) == 1:
+        return [-hit[f"{lists[0]}_rank"] for hit in hits]
+    if stack["order"] == "cross_encoder":
+        return [hit["cross_encoder"] for hit in hits]
+    columns = {"cross_encoder": "cross_encoder"} if stack["order"] == "fused" else {}
+    columns |= {"cosine": VECTORS[lists[-1]]} if lists[-1] in VECTORS else {}
+    sums = np.zeros(len(hits))
+    for part, column in (columns | {"bm25": "bm25"}).items():
+        scores = np.array([hit[column] for hit in hits], float)
+        low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
+        sums += stack["weights"][part] * ((scores - low) / (high - low) if high > low else 0.5)
+    return list(sums)
+
+
 def served(run: list[Row]) -> Iterator[tuple[str, float]]:
-    """Measures of the reranked hits against all judgements."""
-    reranked = read_json(Path("results/comparison.json")).get("reranked", {"count": 0})
-    hits, found = by_query(rows("data/scored/hits.parquet")), defaultdict(list)
-    for query, known in relevant([row for row in run if row["judged"]]).items() if reranked["count"] else ():
+    """Measures of the shipped stack's hits against all judgements, in its own order and in the cross-encoder's."""
+    stack, found = read_json(Path("models/stack.json")), defaultdict(list)
+    shipped = f"{stack['first_stage']}+{stack['order']}".removesuffix("+as_found")
+    joined = {"hybrid": ["bm25", "dense"], "base_hybrid": ["bm25", "base"]}
+    lists = joined.get(stack["first_stage"], [stack["first_stage"]])
+    orders = {"reranked/cross_encoder": stack | {"order": "cross_encoder"}, f"stacks/{shipped}": stack}
+    hits = by_query(rows("data/scored/hits.parquet"))
+    for query, known in relevant([row for row in run if row["judged"]]).items() if hits else ():
         grades = {row["document_id"]: row["grade"] for row in known}
-        first = [hit for hit in hits[query] if hit["rank"] <= reranked["count"]]
-        first.sort(key=lambda hit: (np.float32(hit["cross_encoder"]), hit["document_id"]), reverse=True)
-        best = [hit["document_id"] for hit in first + hits[query][len(first) :]][:10]  # sorted by rank
-        found["nDCG@10"].append(dcg([grades.get(name, 0) for name in best]) / dcg(sorted(grades.values())[::-1]))
-        if best:
-            found["Judged@10"].append(sum(name in grades for name in best) / len(best))
-    for name, values in found.items():
-        yield f"cross_encoder {name}", abs(float(np.mean(values)) - reranked["systems"]["cross_encoder"][name]["mean"])
+        inside = [hit for hit in hits[query] if min(hit[f"{by}_rank"] or math.inf for by in lists) <= stack["depth"]]
+        for path, order in orders.items():
+            best = [hit["document_id"] for hit in best_first(stack_scores(inside, order, lists), inside)[:10]]
+            gain = dcg([grades.get(name, 0) for name in best])
+            found[path, "nDCG@10"].append(gain / dcg(sorted(grades.values(), reverse=True)))
+            if best:
+                found[path, "Judged@10"].append(sum(name in grades for name in best) / len(best))
+    for (path, name), values in found.items():
+        yield f"{path} {name}", abs(float(np.mean(values)) - read_json(Path(f"results/metrics/{path}.json"))[name])
 
 
 CHECKS: dict[str, tuple[Callable[..., Iterator[tuple[str, float]]], float]] = {

@@ -41,6 +41,7 @@ hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine
 hypothesis.settings.load_profile("untimed")
 
 QUERIES = 20  # queries of the sample's fifty in the scratch repository
+SHORT = {"epochs": 1, "precision": "fp32"}  # of each training there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -323,7 +324,8 @@ def build_repository(base_model: Path, run: Run, folder: Path) -> None:
     write_own_files(folder)
     (folder / "dvc.lock").unlink(missing_ok=True)
     set_base_model(folder, base_model)
-    set_params(folder, train__precision="fp32", train__epochs=1, split__folds=2)
+    own = {f"{section}__{name}": value for section in ("train", "retriever") for name, value in SHORT.items()}
+    set_params(folder, split__folds=2, **own)
     run("git add -A && git commit -qm tiny", folder)
     recording = {"PYTHONPATH": str(ROOT / "tests/record"), "RECORDED": f"{folder}.params"}
     built = run(command("dvc exp run -S fetch.folder=mine"), folder, **recording)

@@ -50,7 +50,7 @@ def project(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         set_base_model(folder, base_model)
         write_collection(folder / "mine")
         set_params(folder, fetch__format="beir", fetch__folder="mine", split__folds=2, negatives__from_rank=1)
-        set_params(folder, first_stage__retriever="fusion")
+        set_params(folder, first_stage__retriever="base_hybrid")
         run_stages("fetch", "base_model", "join", "encode", "embed", "split", "first_stage", "negatives")
     return folder
 
@@ -87,12 +87,12 @@ def test_a_query_is_no_hit_negative_or_stand_in_of_itself() -> None:
     unjudged = pd.concat([hits, tables.read_table(paths.MINED_PAIRS), tables.read_table(paths.SPLIT_PAIRS)])
     same = unjudged.loc[unjudged["query_id"] == unjudged["document_id"], "query_id"]
     assert "1" not in set(same)
-    ranks = hits.groupby("query_id")["rank"]
-    assert (ranks.max() == ranks.size()).all()
-    assert (ranks.max() == 200).all()
-    assert "1" in set(hits.loc[hits["query_id"] == "1b", "document_id"]), (
-        "of another id, it is a document like any other"
-    )
+    for name in ("bm25", "base"):
+        ranks = hits.groupby("query_id")[f"{name}_rank"]
+        assert (ranks.max() == ranks.count()).all()
+        assert (ranks.max() == 200).all() or name == "bm25"  # by which a hit shares a word
+        others = hits[hits["query_id"].eq("1b") & hits[f"{name}_rank"].notna()]
+        assert "1" in set(others["document_id"]), "of another id, it is a document like any other"
 
 
 def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,22 +103,23 @@ def test_an_equal_id_of_another_text_is_a_hit(capsys: pytest.CaptureFixture[str]
     set_params(Path(), first_stage__retriever="run", first_stage__run="mine.trec")
     run_stages("first_stage")
     hits = tables.read_table(paths.HITS)
-    assert hits[["query_id", "document_id", "rank"]].to_numpy().tolist() == [
+    hits = hits.dropna(subset="run_rank").sort_values(["query_id", "run_rank"])
+    assert hits[["query_id", "document_id", "run_rank"]].to_numpy().tolist() == [
         ["1", "2", 1],
         ["2", "1", 1],
         ["2", "2", 2],
     ]
     assert "1 hits are the query itself, by id and text, and are left out" in capsys.readouterr().out
-    set_params(Path(), first_stage__retriever="fusion", first_stage__run='""')
+    set_params(Path(), first_stage__retriever="base_hybrid", first_stage__run='""')
     for path, content in before.items():
         path.write_bytes(content)
 
 
 def test_no_text_is_listed_for_judging_twice() -> None:
     """One of a document and its copy is listed, for one of the query's ids; a judged text is not listed at all."""
-    pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS)
+    pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS).dropna(subset="base_rank")
     judged = pairs[pairs["judged"]]
-    ordered = hits[tables.IDS].assign(cross_encoder=-hits["rank"], first_stage=hits["base_cosine"].astype(np.float64))
+    ordered = hits[tables.IDS].assign(cross_encoder=-hits["base_rank"], first_stage=hits["bm25"].astype(np.float64))
     write_list(Path("to_judge.csv"), judged, ordered, ["cross_encoder", "first_stage"], [])
     listed = pd.read_csv("to_judge.csv", dtype=str)
     listed = listed.assign(query_id=listed["query_id"].str.removeprefix("'"))  # which keeps 1b from a spreadsheet
@@ -126,5 +127,7 @@ def test_no_text_is_listed_for_judging_twice() -> None:
     assert len(read) > 50
     assert len(set(read)) == len(read)
     assert not set(read) & set(texts_of(judged))
-    first = {(query, text) for query, text in texts_of(hits[hits["rank"] <= 10]) if query != text}  # it was dropped
+    first = {
+        (query, text) for query, text in texts_of(hits[hits["base_rank"] <= 10]) if query != text
+    }  # it was dropped
     assert first - set(texts_of(judged)) <= set(read), "each text is judged or listed"

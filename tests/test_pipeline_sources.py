@@ -66,12 +66,17 @@ def test_dvc_exp_run_of_trec_covid(clean: Path, run: Run, tmp_path: Path) -> Non
 
 
 def test_dvc_exp_run_of_the_tutorials_set_up(clean: Path, run: Run, base_model: Path, httpserver: HTTPServer) -> None:
-    """A base model by hub name, the split over pairs, a head trained alone on labels, and the exported ONNX file."""
+    """A base model by hub name, the split over pairs, a head trained alone on labels, and the exported ONNX file.
+
+    It trains no retriever.
+    """
     serve_model(httpserver, "google/bert_uncased_L-4_H-512_A-8", base_model)
     asked = command("dvc exp run -S fetch.base_model=hub")
     given = {"COMMIT": REVISION, "DIGEST": folder_digest(base_model)}
     result = run(f"{asked} export", clean, HF_ENDPOINT=httpserver.url_for("").rstrip("/"), **given)
     assert {"base_model", "split", "features", "train", "export"} <= set(ran(result.stdout))
+    for folder in (paths.RETRIEVER_CHECKPOINT, paths.RETRIEVER):
+        assert [file.name for file in (clean / folder).iterdir()] == ["idle.json"]
     assert "66 of " in result.stdout  # 32 x 2 weights and 2 biases of the tiny model's classifier
     params = load_params(clean / "params.yaml")
     assert params.fetch.base_model == f"hub:google/bert_uncased_L-4_H-512_A-8@{REVISION}"

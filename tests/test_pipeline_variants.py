@@ -55,10 +55,13 @@ def test_stages_train_on_all_judgements_where_nothing_is_held_out(
 ) -> None:
     """There are no measures then, and every place for a measure says so."""
     set_params(copy, split__held_out="none")
-    run_stages("split", "features", "train", "export", "package", "score", "evaluate", "report")
+    run_stages("split", "retriever", "export_retriever", "features", "train", "export")
+    run_stages("package", "score", "evaluate", "report")
     pairs = len(pd.read_parquet(paths.SPLIT_PAIRS))
     printed = capfd.readouterr().out
     assert f"train: {pairs} pairs, 0 held out; " in printed
+    assert f"retriever: {pairs} pairs" in printed
+    assert read_json(paths.RETRIEVER_REPORT)["fp32"]["nDCG@10"] is None
     assert "evaluate: split.held_out none: all queries are trained on; `make crossval` measures" in printed
     manifest = json.loads((paths.RANKER / "manifest.json").read_text())
     assert manifest["measured_on"] == {"held_out_fold": "none", "pairs": 0}
