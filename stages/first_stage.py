@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-from ranker.serving.retriever import Retriever
 
 from ranker.common.errors import run_stage
 from ranker.contract.folder import served_model
@@ -31,6 +30,7 @@ from ranker.retrieval.hits import Bm25Index
 from ranker.retrieval.lists import join_lists, listed
 from ranker.retrieval.run_file import read_run_file
 from ranker.retrieval.vectors import Vectors, with_time_left
+from ranker.serving.retriever import Retriever
 
 
 def retriever_vectors(folder: Path) -> Vectors:

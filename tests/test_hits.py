@@ -177,7 +177,10 @@ def test_vectors_in_a_file_are_searched_exactly(
         cosines = found.cosines(pairs)
     scores = np.array(asked[::-1]) @ np.array(values).T
     pd.testing.assert_frame_equal(
-        hits, cosine_hits(query_ids, np.float32(asked[::-1]), [(documents.ids, np.float32(values))], depth)
+        hits,
+        cosine_hits(
+            query_ids, np.array(asked[::-1], np.float32), [(documents.ids, np.array(values, np.float32))], depth
+        ),
     )
     assert (cosines.dtype, cosines.tolist()) == (np.float32, scores.T.ravel().tolist())
 

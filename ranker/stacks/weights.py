@@ -28,10 +28,10 @@ def fitted(judged: pd.DataFrame, runs: Runs, stack: Stack, folds: Mapping[str, i
     asked = next(iter(tried[0].tables.values()))["query_id"]
     places = asked.map(folds).to_numpy()
     chosen = {fold: simplest(values[:, places != fold], grid) for fold in np.unique(places)}
-    tables = {}
+    tables: dict[int, pd.DataFrame] = {}
     for seed in runs:
-        parts = [tried[row].tables[seed][places == fold] for fold, row in chosen.items()]
-        tables[seed] = pd.concat(parts).loc[asked.index]
+        by_fold = [tried[row].tables[seed][places == fold] for fold, row in chosen.items()]
+        tables[seed] = pd.concat(by_fold).loc[asked.index]
     many = float(np.mean([tried[chosen[fold]].runs for fold in places]))
     return Measured(name, replace(stack, weights=grid[simplest(values, grid)]), tables, many)
 
