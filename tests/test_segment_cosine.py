@@ -215,7 +215,7 @@ def test_sentence_transformers_reads_a_bi_encoder() -> None:
     trained = new_bi_encoder("layers")
     fine_tune(trained, make_pairs(4), TRAIN)
     Path("bi_encoder").mkdir()
-    save_encoder(trained, Path("bi_encoder"))
+    save_encoder(trained, Path("bi_encoder"), 128)
     texts = ["masks in wards", "The origin of the virus in bats, again"]
     theirs = sentence_transformers().SentenceTransformer("bi_encoder", device="cpu")
     expected = theirs.encode(texts, normalize_embeddings=True, show_progress_bar=False)

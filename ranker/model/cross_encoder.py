@@ -58,9 +58,9 @@ def new_segment_cosine(folder: Path, kind: type[BertForSegmentCosine] = BertForS
 
 
 def new_bi_encoder(trainable: str) -> BertForBiEncoder:
-    """The bi-encoder before fine-tuning. It has no head, so `trainable: head` trains its layers."""
+    """The bi-encoder before fine-tuning. It has no head."""
     model = cast(BertForBiEncoder, new_segment_cosine(paths.BASE_MODEL, BertForBiEncoder))
-    set_trainable(model, "layers" if trainable == "head" else trainable)
+    set_trainable(model, trainable)
     return model
 
 
