@@ -82,7 +82,13 @@ def export_models(model: BertModel, folder: Path, params: Params) -> Measured:
         return Measured(counts, measures, differences, tried, {})
     found = pool.measures(exact, "held-out")
     int8 = beside(found, pool.measures(rounded, "held-out")) if tried[-1]["passed"] else {}
-    return Measured(counts | {"queries": len(found)}, measures | found.mean().to_dict(), differences, tried, int8)
+    return Measured(
+        counts | {"queries": len(found)},
+        {name: float(found[name].mean()) for name in MEASURES},
+        differences,
+        tried,
+        int8,
+    )
 
 
 def gate(
