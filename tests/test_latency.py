@@ -55,8 +55,10 @@ def test_stage_package_warns_and_changes_nothing(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "package: models/vespa: the int8 model 0.1.0 reranks 70 hits"
     assert printed[1:] == [
+        "package: models/stack.json: hybrid+fused, which `python -m ranker search` runs",
+        "package: models/vespa serves the stack bm25+cross_encoder, because its first phase is BM25",
         "package: vespa.latency_ms: 350 is too little: 70 hits take 402 ms (5.75 ms a hit, two cores); "
-        "order.depth: 60 would fit"
+        "order.depth: 60 would fit",
     ]
     assert read_settings(tmp_path / "models/vespa") == QuerySettings("en", 70, 900)
     assert "rerank-count: 70\n" in (tmp_path / "models/vespa/schemas/doc/ranker_0_1_0.profile").read_text()

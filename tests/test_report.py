@@ -283,6 +283,15 @@ def test_render_shows_the_answers_first_and_every_stack() -> None:
     assert "What a gain costs" not in render(example())
 
 
+def test_render_shows_milliseconds_where_they_are_known() -> None:
+    stacks = timed(STACKS)
+    stacks["rows"]["base"] = STACKS["rows"]["base"]
+    text = shown(decided("reranked") | {"stacks": stacks})
+    assert "condensedpairsms" in text
+    assert ("0.511 (0.461-0.561) 0 3" in text, "0.537 (0.487-0.587) 0 -" in text) == (True, True)
+    assert "condensedpairs BM25" in shown(decided("reranked"))
+
+
 def test_render_of_a_table_without_a_curve_over_judgements_draws_none() -> None:
     stacks = {name: value for name, value in STACKS.items() if name != "judgements"}
     page = render(replace(served_example(), comparison=decided("reranked") | {"stacks": stacks}))

@@ -77,7 +77,9 @@ def by_plain_python(hits: pd.DataFrame, stack: Stack) -> list[str]:
         scores = total(parts)
     else:
         scores = [-row[f"{stack.found_by[0]}_rank"] for row in rows]
-    ordered = sorted(zip(np.float32(scores).tolist(), [row["document_id"] for row in rows], strict=True), reverse=True)
+    ordered = sorted(
+        zip(np.array(scores, np.float32).tolist(), [row["document_id"] for row in rows], strict=True), reverse=True
+    )
     return [name for _, name in ordered]
 
 

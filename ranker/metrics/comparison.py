@@ -85,7 +85,7 @@ class Differs(Mean):
 
 
 class Answer(TypedDict):
-    """What training or the cross-encoder adds, by each column that decides, and if they do not contradict."""
+    """The gain by training or by the cross-encoder, by each column that decides, and if the columns agree."""
 
     question: str
     by: dict[str, Differs]

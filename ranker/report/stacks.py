@@ -59,7 +59,7 @@ QUESTIONS = {
 
 
 def sentences(table: StackTable) -> list[str]:
-    """What training adds, what the cross-encoder adds, and which stack is enough."""
+    """The answers to each question, and the stack that is enough."""
     found = [_answered(answer, table) for answer in table["answers"]]
     if len(set(table["cheapest"].values())) == 1:
         name, best = table["cheapest"][MAIN], table["best"][MAIN]
@@ -84,7 +84,7 @@ def sentences(table: StackTable) -> list[str]:
 
 
 def _worth_judging(more: MoreJudgements, table: StackTable) -> str:
-    """Whether more judged queries raised nDCG@10 at the last step of the curve."""
+    """The gain in nDCG@10 by the last step of the curve over judgements."""
     shown = "More judging is worth it" if more["low"] > 0 else "More judging is not shown to be worth it"
     return (
         f"{shown}: from {more['from']:.0f} to {more['to']:.0f} training queries, {spoken(more['stack'], table)} gains "
