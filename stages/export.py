@@ -51,8 +51,8 @@ def export_models(model: CrossEncoder, folder: Path, params: Params) -> Measured
     if tried[-1]["passed"]:
         ways = {"in batches": held_out, "one by one": held_out.sample(params.split.seed)}
         int8 = compare_ways(Ranker(folder, "int8", trusted=True), ways)
-    exact = {MAIN: float(held_out.ndcg(held_out.exact).mean())}
-    return Measured({"pairs": len(held)}, exact, differences, tried, int8)
+    ndcg = {MAIN: float(held_out.ndcg(held_out.exact).mean())}
+    return Measured({"pairs": len(held)}, ndcg, differences, tried, int8)
 
 
 def made_of(params: Params) -> MadeOf:

@@ -8,8 +8,7 @@ import pytest
 
 from ranker.evaluation.baselines import SCORERS, JudgedTexts, baseline_scores, bm25_scores
 from ranker.metrics.systems import BASELINES
-from ranker.project.tables import Embeddings
-from ranker.retrieval.hits import cosine_scores
+from ranker.project.tables import Embeddings, cosine_scores
 
 
 def queries(*texts: str) -> pd.DataFrame:

@@ -77,13 +77,65 @@ def test_compare_slice_is_counts_alone_where_nothing_can_be_told(rows: list[int]
     assert compare_slice({13: WHOLE.iloc[rows].assign(judged=True)}, 13) == counts
 
 
+def as_hits(run: pd.DataFrame, dense: tuple[int, int] = (1, 2)) -> pd.DataFrame:
+    """Each query's two documents as hits of BM25, in this order, and of the retriever, at ranks `dense`."""
+    count = len(run) // 2
+    ranks = {"bm25_rank": [1, 2] * count, "dense_rank": [*dense] * count} | dict.fromkeys(("base_rank", "run_rank"))
+    scores = {"bm25": [2.0, 1.0] * count, "retriever": [1.0 / rank for rank in dense] * count}
+    return (
+        run[["query_id", "document_id", "cross_encoder", "base_cosine"]]
+        .assign(**ranks, **scores)
+        .astype(dict.fromkeys(ranks, "Int32"))
+    )
+
+
+def twelve() -> pd.DataFrame:
+    """Judged pairs of twelve queries, of whose two documents the second is relevant."""
+    one = WHOLE.iloc[2:4].assign(judged=True, unseen=True)
+    return pd.concat([one.assign(query_id=f"q{number:02}") for number in range(12)], ignore_index=True)
+
+
+FIRST, SECOND = 1.0, 1 / np.log2(3)  # nDCG@10 of a query with its relevant document there
+
+
+def test_each_seed_has_its_own_hits_where_a_retriever_finds_them() -> None:
+    """The second seed's retriever ranks the relevant documents first; the first one's, second."""
+    run, dense = twelve(), PARAMS.first_stage.model_copy(update={"retriever": "dense"})
+    hits = {13: as_hits(run), 14: as_hits(run, dense=(2, 1))}
+    served = evaluate({13: run, 14: run}, hits, PARAMS.model_copy(update={"first_stage": dense})).served
+    assert served is not None
+    means = {name: by["nDCG@10"]["mean"] for name, by in served.comparison["systems"].items()}
+    half = (FIRST + SECOND) / 2
+    assert means == pytest.approx(
+        {"cross_encoder": FIRST, "retriever": half, "base_cosine": FIRST, "first_stage": half}
+    )
+    assert served.curve[["depth", "gain"]].to_numpy().tolist() == [[0, 0], [2, pytest.approx(FIRST - half)]]
+    assert [set(each.tables) for each in served.stacks] == [{13, 14}] * len(served.stacks)
+
+
+def test_the_table_of_stacks_has_fitted_weights_where_there_are_folds_and_references_last() -> None:
+    run = twelve()
+    hits = {13: as_hits(run).assign(tutorial=0.0)}
+    plain, folded = (
+        evaluate({13: run}, hits, PARAMS, folds).served for folds in (None, {f"q{i:02}": i % 3 for i in range(12)})
+    )
+    assert plain is not None
+    assert folded is not None
+    rows = [
+        *("bm25", "dense", "hybrid", "bm25+cross_encoder", "dense+cross_encoder", "dense+fused"),
+        *("hybrid+cross_encoder", "hybrid+fused"),
+    ]
+    assert [each.name for each in plain.stacks] == [*rows, "tutorial", "perfect"]
+    fitted = ["hybrid, fitted", "hybrid+fused, fitted"]
+    assert [each.name for each in folded.stacks] == [*rows, *fitted, "tutorial", "perfect"]
+    assert [each.name for each in folded.stacks if each.reference] == ["tutorial", "perfect"]
+
+
 def test_evaluate_leaves_out_queries_with_stand_ins() -> None:
     """Two of twelve: judged pairs and unseen ones are those of the ten; the served rankings keep all twelve."""
-    one = WHOLE.iloc[2:4].assign(judged=True, unseen=True)
-    run = pd.concat([one.assign(query_id=f"q{number:02}") for number in range(12)], ignore_index=True)
+    run = twelve()
     run.loc[[0, 2], "judged"] = False  # of q00 and q01
-    hits = run[["query_id", "document_id", "cross_encoder", "base_cosine"]].assign(rank=np.tile([1, 2], 12))
-    found, ten = evaluate({13: run}, {13: hits}, PARAMS), evaluate({13: run[4:]}, {}, PARAMS)
+    found, ten = evaluate({13: run}, {13: as_hits(run)}, PARAMS), evaluate({13: run[4:]}, {}, PARAMS)
     for name in ("systems", "differences", "headline", "unseen_documents"):
         assert found.comparison[name] == ten.comparison[name]
     assert found.comparison["headline"]["verdict"] != "no verdict"

@@ -3,21 +3,26 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from transformers import BertForSequenceClassification
 
-from crossval.compare import long_run
+from crossval.compare import long_run, with_scores
+from crossval.fewer import some_queries
 from crossval.report import curves, wide
-from crossval.train import TUTORIAL, recipe_params, start, to_score, train_and_score
+from crossval.train import RECIPES, TUTORIAL, recipe_params, to_score, train_and_score
+from ranker.contract.stacks import LISTS
 from ranker.evaluation.compare import compare_slice, evaluate
+from ranker.metrics import systems
 from ranker.metrics.ranking import ranking_measures
 from ranker.metrics.significance import compare_systems, seed_spread
-from ranker.metrics.systems import RECIPES, opponents
+from ranker.metrics.systems import SEEDED, opponents
 from ranker.model.cross_encoder import initial_model
 from ranker.model.features import features
 from ranker.model.predict import score
-from ranker.model.segment_cosine import BertForBiEncoder, BertForSegmentCosine
+from ranker.model.segment_cosine import BertForSegmentCosine
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from ranker.project.params import Params
 from ranker.training.head import converged_head_scores
 from ranker.training.trainer import fine_tune
@@ -26,7 +31,6 @@ from tests.factories import PARAMS, TRAIN, make_data
 ONCE = {
     "bm25": [1.0, 2, 3, 4, 5],
     "base_cosine": [5.0, 4, 3, 2, 1],
-    "bi_encoder": [1.0, 0, 0, 1, 1],
     "tutorial": [0.0, 1, 0, 1, 0],
     "head_only": [0.0, 1, 1, 0, 0],
 }
@@ -49,8 +53,8 @@ def make_run(unseen: tuple[bool, ...] = (True,) * 5) -> pd.DataFrame:
 
 def make_seeds(run: pd.DataFrame) -> dict[int, pd.DataFrame]:
     """The first seed's models rank all relevant documents first; the second seed's rank query 1's last."""
-    first = run.assign(cross_encoder=[1.0, 2, 2, 1, 0])
-    return {13: first, 14: run.assign(cross_encoder=[2.0, 1, 2, 1, 0])}
+    right, wrong = [1.0, 2, 2, 1, 0], [2.0, 1, 2, 1, 0]
+    return {13: run.assign(**dict.fromkeys(SEEDED, right)), 14: run.assign(**dict.fromkeys(SEEDED, wrong))}
 
 
 def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_document() -> None:
@@ -59,7 +63,7 @@ def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_docume
     comparison = found.comparison
     assert (found.judged["query_id"].nunique(), len(found.judged), comparison["left_out"]) == (2, 4, {})
     tables = found.measures.tables
-    assert list(tables) == ["cross_encoder", *ONCE, "random"]
+    assert list(tables) == ["cross_encoder", "retriever", *ONCE, "random"]
     for seed, rows in seeds.items():
         expected = ranking_measures(rows[:4], rows["cross_encoder"][:4].to_numpy())
         pd.testing.assert_frame_equal(tables["cross_encoder"][seed], expected)
@@ -72,7 +76,7 @@ def test_evaluate_over_seeds_is_the_comparison_of_queries_with_a_relevant_docume
 def test_compare_slice_keeps_queries_that_have_a_relevant_document_in_it() -> None:
     """Training saw the relevant document of query 1; query 4 is query 2 again."""
     run = pd.concat([rows := make_run((True, False, True, True, True)), rows[2:4].replace("2", "4")])
-    seeds = {seed: run.join(rows["cross_encoder"]) for seed, rows in make_seeds(rows).items()}
+    seeds = {seed: run.join(rows[[*SEEDED]]) for seed, rows in make_seeds(rows).items()}
     found = compare_slice({seed: rows[rows["unseen"]].reset_index(drop=True) for seed, rows in seeds.items()}, 1)
     assert (found["queries"], found["pairs"]) == (2, 4)
     assert found["systems"]["bm25"]["RR@10"]["mean"] == 1 / 2
@@ -87,13 +91,13 @@ def test_evaluate_gives_no_verdict_where_nobody_judged_a_negative() -> None:
 def test_wide_reads_back_what_long_run_wrote(tmp_path: Path) -> None:
     run = make_run()
     table = long_run(make_seeds(run))
-    assert len(table) == 5 * (len(ONCE) + 2)
+    assert len(table) == 5 * (len(ONCE) + 2 * len(SEEDED))
     tables.write_table(tmp_path / "run.parquet", table, tables.SCHEMAS[paths.CROSSVAL_RUN])
     read = tables.read_table(tmp_path / "run.parquet", tables.SCHEMAS[paths.CROSSVAL_RUN])
     for seed, rows in make_seeds(run).items():
         found = wide(read, seed).set_index("document_id").loc[list("abcde")]
         assert found["relevant"].tolist() == run["relevant"].tolist()
-        for system in (*ONCE, "cross_encoder"):
+        for system in (*ONCE, *SEEDED):
             assert found[system].tolist() == rows[system].tolist()
 
 
@@ -120,7 +124,7 @@ def test_recipe_params_of_the_tutorial_do_not_depend_on_train(recipe: str) -> No
     found = recipe_params(PARAMS.model_copy(update={"train": other}), recipe, 21)
     assert found.train.model_dump() == TUTORIAL | {"launcher": "python", "seed": 21, "precision": "bf16"}
     assert (TUTORIAL["trainable"], TUTORIAL["epochs"], TUTORIAL["warmup_steps"]) == ("head", 3, 500)
-    assert recipe in RECIPES
+    assert {*RECIPES, "retriever"} == set(systems.RECIPES)
 
 
 def tiny(**changes: object) -> Params:
@@ -144,46 +148,63 @@ def test_train_and_score_of_head_only_is_the_converged_head() -> None:
 
 
 @pytest.mark.usefixtures("bare")
-@pytest.mark.parametrize(
-    ("recipe", "head", "kind"),
-    [
-        ("cross_encoder", "cosine", BertForSegmentCosine),
-        ("bi_encoder", "cosine", BertForBiEncoder),
-        ("bi_encoder", "classifier", BertForBiEncoder),
-    ],
-)
-def test_train_and_score_is_fine_tune(recipe: str, head: str, kind: type[BertForSegmentCosine]) -> None:
+def test_train_and_score_is_fine_tune() -> None:
     training, held_out = make_data(20), make_data(6, seed=1)
-    params = tiny(head=head, trainable="layers")
-    found = train_and_score(params, recipe, (training, held_out), "")
-    model = start(params, recipe)
-    assert type(model) is kind
+    params = tiny(head="cosine", trainable="layers")
+    found = train_and_score(params, "cross_encoder", (training, held_out), "")
+    model = initial_model(params)
+    assert type(model) is BertForSegmentCosine
     untrained = score(model, held_out[1])
     fine_tune(model, training[1], params.train)
     assert found.tolist() == score(model, held_out[1]).tolist() != untrained.tolist()
 
 
+HELD_OUT = pd.DataFrame([("1", "a"), ("1", "b")], columns=tables.IDS)
+
+
 @pytest.mark.usefixtures("bare")
-def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once() -> None:
-    write_texts(paths.SPLIT_DOCUMENTS, "ab")
-    write_texts(paths.HIT_DOCUMENTS, "bc")
-    queries = pd.DataFrame({"query_id": ["1", "2"], "query": ["masks", "bats"]})
-    tables.write_texts(paths.SPLIT_QUERIES, queries, tables.pack("12", [[5], [6]]))
-    write_hits([("1", "c"), ("1", "b"), ("2", "a")])
-    held_out = pd.DataFrame([("1", "a"), ("1", "b")], columns=tables.IDS)
-    pairs, encoded = to_score(PARAMS, held_out)
-    assert pairs[tables.IDS].to_numpy().tolist() == [["1", "a"], ["1", "b"], ["1", "c"]]
-    assert [list(encoded[row][1]) for row in range(3)] == [[97], [98], [99]]
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [("tutorial", ["a", "b", "c"]), ("head_only", ["a", "b", "c"]), ("cross_encoder", ["a", "b", "d"])],
+)
+def test_to_score_is_the_held_out_pairs_and_the_hits_of_their_queries_once(recipe: str, expected: str) -> None:
+    """For the cross-encoder, the hits are those with its seed's and fold's own retriever."""
+    write_collection()
+    write_hits(paths.HITS, [("1", "c"), ("1", "b"), ("2", "a")])
+    write_hits(paths.crossval_scores("retriever", 14, 2), [("1", "b"), ("1", "d")])
+    pairs, encoded = to_score(PARAMS, HELD_OUT, recipe, 14, 2)
+    assert pairs[tables.IDS].to_numpy().tolist() == [["1", name] for name in expected]
+    assert [list(encoded[row][1]) for row in range(3)] == [[ord(name)] for name in expected]
     assert {tuple(encoded[row][0]) for row in range(3)} == {(5,)}
 
 
-def write_texts(path: Path, ids: str) -> None:
-    """Documents of one token each: the number of their letter."""
-    texts = pd.DataFrame({"document_id": list(ids), "title": list(ids), "text": list(ids)})
-    tables.write_texts(path, texts, tables.pack(ids, [[ord(name)] for name in ids]))
+def write_collection() -> None:
+    """Queries, and documents of one token each: the number of their letter."""
+    tables.write_tokens(paths.ENCODED_QUERIES, [(tables.pack("12", [[5], [6]]), [])])
+    write_documents(paths.DOCUMENTS, ((name, [name]) for name in "abcd"), ["title"])
+    documents = tables.pack("abcd", [[ord(name)] for name in "abcd"])
+    tables.write_tokens(paths.ENCODED_DOCUMENTS, [(documents, [pa.array([True] * 4)])])
 
 
-def write_hits(hits: list[tuple[str, str]]) -> None:
-    table = pd.DataFrame(hits, columns=tables.IDS).assign(score=1.0, base_cosine=0.5)
-    table["rank"] = table.groupby("query_id").cumcount() + 1
-    tables.write_table(paths.HITS, table)
+def write_hits(path: Path, hits: list[tuple[str, str]]) -> None:
+    found = pd.DataFrame(hits, columns=tables.IDS).reindex(columns=tables.HIT.names).assign(bm25_rank=1)
+    tables.write_table(path, found.astype({f"{name}_rank": "Int32" for name in LISTS}), tables.HIT)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 1.0])
+def test_some_queries_are_part_of_more_and_stay_when_others_come(share: float) -> None:
+    """At least two, because training needs them; the order is that of hashes, so it is no prefix of the ids."""
+    ids = pd.Series([str(number) for number in range(20)] * 3)
+    found = some_queries(ids, share)
+    assert len(found) == max(2, round(share * 20))
+    assert found <= some_queries(ids, 1.0) == set(ids)
+    assert found <= some_queries(ids, min(1.0, share * 2))
+    assert found == some_queries(ids[::-1], share)
+    assert share > 0.5 or found != set(ids[: len(found)])
+
+
+def test_a_missing_score_is_refused() -> None:
+    scores = HELD_OUT.assign(score=[0.5, 0.25])
+    assert with_scores(HELD_OUT, "tutorial", scores)["tutorial"].tolist() == [0.5, 0.25]
+    with pytest.raises(ValueError, match="expected a score of tutorial for each pair, found 1 without one"):
+        with_scores(HELD_OUT, "tutorial", scores[1:])

@@ -35,8 +35,8 @@ def test_load_params_reads_as_text_what_yaml_1_1_takes_for_a_boolean(tmp_path: P
 
 @pytest.mark.parametrize("text", ["010", "1:30", "0x1F", "1_000"])
 def test_load_params_refuses_integers_that_yaml_1_1_would_read_as_others(tmp_path: Path, text: str) -> None:
-    lines = (ROOT / "params.yaml").read_text().replace("warmup_steps: 50", f"warmup_steps: {text}")
-    (tmp_path / "params.yaml").write_text(lines)
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    set_params(tmp_path, train__warmup_steps=text)
     assert "train.warmup_steps: expected a valid integer" in refusal(load_params, tmp_path / "params.yaml")
 
 
@@ -70,7 +70,8 @@ FIVE = {"crossval__folds": "[0, 1, 2, 3, 4]"}
         (FIVE | {"split__held_out": "test"}, "cross-validation holds out each fold in turn, found test"),
         ({"crossval__folds": "[0, 1, 2, 4, 3]"}, "found [0, 1, 2, 4, 3]"),
         ({"crossval__seeds": "[13, 14, 13]"}, "crossval.seeds: expected each once, found [13, 14, 13]"),
-        (FIVE | {"first_stage__retriever": "bi_encoder"}, "first_stage.retriever: expected an untrained first stage"),
+        (FIVE | {"first_stage__retriever": "bi_encoder"}, "first_stage.retriever: expected dense, its present name"),
+        (FIVE | {"crossval__shares": "[1]"}, "crossval.shares.0: expected less than 1, found 1"),
         ({"crossval__compare": "[some]"}, "crossval.compare.0: expected 'all', found 'some'"),
     ],
 )

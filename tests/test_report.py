@@ -5,17 +5,17 @@ import re
 from collections.abc import Hashable
 from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from ranker.metrics.systems import BASELINES, EXPORTED, FIRST_STAGES, RECIPES, SYSTEMS, opponents
-from ranker.project.params import FirstStage
-from ranker.report.answer import answer, basis, beside, beside_bi_encoder, deciding
+from ranker.metrics.systems import BASELINES, EXPORTED, RECIPES, SYSTEMS, opponents
+from ranker.report.answer import answer, basis, deciding
 from ranker.report.outcome import next_steps
-from ranker.report.page import browser_data, looks, render
+from ranker.report.page import browser_data, frontier_points, looks, render
 from ranker.report.plots import plots
+from ranker.report.stacks import sentences
 from tests.example_report import (
     COMPARISON,
     DEPTHS,
@@ -23,9 +23,11 @@ from tests.example_report import (
     HOSTILE,
     HOSTILE_TITLE,
     RERANKED,
+    STACKS,
     decided,
     example,
     served_example,
+    timed,
 )
 
 
@@ -82,24 +84,6 @@ def test_answer_hurts(found: list[str], headline: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "worth"),
-    [
-        ("better", "Here the cross-encoder is worth its cost."),
-        ("no significant difference", "Here the cross-encoder shows no significant gain for its cost."),
-        ("worse", "Here the bi-encoder also ranks better (first_stage.retriever: bi_encoder trains one)."),
-    ],
-)
-def test_beside_bi_encoder(verdict: str, worth: str) -> None:
-    difference = {"mean": 0.02, "low": 0.01, "high": 0.03, "p": 0.012, "p_holm": 0.024, "verdict": verdict}
-    comparison: Any = {"differences": {"bi_encoder": {"nDCG@10": difference}}, "headline": {"verdict": "helps"}}
-    shown = beside_bi_encoder(comparison)
-    assert "judgements: +0.020 (95% interval +0.010 to +0.030, p = 0.012)." in shown
-    assert shown.endswith(f"when they are fed. {worth}")
-    assert beside_bi_encoder(comparison | {"differences": {}}) == ""
-    assert beside_bi_encoder(comparison | {"headline": {"verdict": "no verdict"}}) == ""
-
-
-@pytest.mark.parametrize(
     ("found", "headline"),
     [
         (["base_cosine", "random"], "No significant difference from the base model's cosine, on this split and seed."),
@@ -121,8 +105,8 @@ def test_systems_differ_in_all_that_tells_them_apart() -> None:
 
 
 def test_systems_take_part_in_what_they_can() -> None:
-    assert EXPORTED == ("cross_encoder", "cross_encoder_int8")
-    assert RECIPES == ("cross_encoder", "bi_encoder", "tutorial", "head_only")
+    assert EXPORTED == ("cross_encoder", "cross_encoder_int8", "retriever")
+    assert RECIPES == ("cross_encoder", "retriever", "tutorial", "head_only")
     assert BASELINES == ("bm25", "base_cosine")
     assert set(opponents("judged")) == {*BASELINES, "random"}
     assert set(opponents("reranked")) == {"first_stage", "base_cosine"}
@@ -239,21 +223,6 @@ def test_basis_says_what_the_verdict_is_of_and_why() -> None:
     assert basis(COMPARISON) == ""
 
 
-def test_beside_says_what_the_other_table_has() -> None:
-    assert beside(decided("reranked")) == (
-        "nDCG@10 of judged documents only: the cross-encoder 0.489, the base model's cosine 0.437, BM25 0.411."
-    )
-    assert beside(decided("judged")) == (
-        f"nDCG@10 of {SERVED}: the cross-encoder 0.389, the base model's cosine 0.337, "
-        "the first stage's own order 0.311."
-    )
-    assert beside(JUDGED_ALONE) == beside(COMPARISON) == ""
-
-
-def test_every_first_stage_has_words() -> None:
-    assert set(FIRST_STAGES) == set(get_args(FirstStage.model_fields["retriever"].annotation))
-
-
 def shown(comparison: Any, depths: list[dict[Hashable, Any]] = DEPTHS) -> str:
     of = served_example() if deciding(comparison) is not comparison else example()
     results = replace(of, comparison=comparison, depths=depths, ms_of=25.6)
@@ -275,7 +244,7 @@ def test_render_shows_what_is_served_beside_the_judged_pairs() -> None:
     assert "+0.078 p = 0.003(+0.012 to +0.141) better" in served
     assert "0.489 (0.431-0.546)" in judged.split("Plots")[0]
     assert "0.489" not in served
-    assert "perfect order 0." not in text  # not a system
+    assert "perfect order 0." not in served  # not a system
 
 
 def test_render_of_judged_pairs_that_decide() -> None:
@@ -287,6 +256,63 @@ def test_render_of_judged_pairs_that_decide() -> None:
     assert "It gains on 1 of 3 queries and loses on 2. The verdict compares judged documents only, because" in text
     served = text.split("Served rankings")[1].split("Judged documents only")[0]
     assert " better" not in served.split("How many hits")[0].split("against")[1]  # unjudged documents would decide it
+
+
+def test_render_shows_the_answers_first_and_every_stack() -> None:
+    """A row for each stack, in the table's order; params.yaml's own is marked."""
+    results = served_example()
+    page = render(results)
+    (answer,) = re.findall('(?s)<div class="answer">(.*?)</div>', page)
+    lines = [Elements(line).text for line in re.findall("<(?:strong|p)>(.*?)</(?:strong|p)>", answer)]
+    assert " ".join(lines) == " ".join(sentences(STACKS)).replace("nothing: +", "nothing. +")
+    rows = re.findall(
+        r'(?s)<tr(?: class="cross_encoder")?>\s*<th scope="row">(.*?)</tr>', page.split("Served rankings")[0]
+    )
+    found = [" ".join(Elements(row).text.split()) for row in rows]
+    assert len(found) == len(STACKS["rows"])
+    assert found[0].startswith("BM25 0.411 (0.361\N{EN DASH}0.461) 0.750 (0.700\N{EN DASH}0.800) 0.625")
+    assert found[0].endswith("0.511 (0.461\N{EN DASH}0.561) 0")
+    assert found[11].startswith("BM25 and the retriever, fused with the cross-encoder (params.yaml) 0.520")
+    assert found[11].endswith(" 165")
+    assert [row.count("(params.yaml)") for row in found].count(1) == 1
+    labels = [a["aria-label"] for name, a in Elements(page).found if name == "svg" and a["role"] == "img"]
+    assert labels[:2] == [
+        "Points: nDCG@10 of each stack over its cost, with intervals",
+        "Lines: nDCG@10 of stacks over training queries",
+    ]
+    assert "What a gain costs" not in render(example())
+
+
+def test_render_of_a_table_without_a_curve_over_judgements_draws_none() -> None:
+    stacks = {name: value for name, value in STACKS.items() if name != "judgements"}
+    page = render(replace(served_example(), comparison=decided("reranked") | {"stacks": stacks}))
+    assert "Is more judging worth it?" not in page
+    assert "Lines: nDCG@10 of stacks over training queries" not in page
+
+
+@pytest.mark.parametrize(
+    ("table", "unit", "costs"),
+    [
+        (STACKS, "pairs that the cross-encoder reads, a query", [0, 100, 131.7]),
+        (timed(STACKS), "processor milliseconds a query", [3, 3 + 575, 3 + 5.75 * 131.7]),
+    ],
+)
+def test_no_cheaper_stack_is_as_good_as_one_on_the_frontier(table: Any, unit: str, costs: list[float]) -> None:
+    """By hand; references are no stacks to deploy. One stack without milliseconds, and all costs are in pairs."""
+    points = frontier_points(table)
+    assert len(points) == len(STACKS["rows"]) - 2
+    assert points["unit"].unique().tolist() == [unit]
+    best = points[points["frontier"]]
+    assert best["label"].tolist() == [
+        "BM25 and the retriever",
+        "retriever, fused with the cross-encoder",
+        "BM25 and the retriever, fused with the cross-encoder, fitted weights",
+    ]
+    assert best["cost"].tolist() == pytest.approx(costs)
+    rows = {
+        name: {key: row[key] for key in row if key != "ms" or name != "bm25"} for name, row in table["rows"].items()
+    }
+    assert frontier_points(table | {"rows": rows})["unit"][0] == "pairs that the cross-encoder reads, a query"
 
 
 def test_render_has_a_row_for_each_depth() -> None:
@@ -353,7 +379,8 @@ def test_browser_data_has_top_tens_and_moves() -> None:
 
 def drawn_gains(page: str) -> list[int]:
     """Count the bars of the plot of gains that go right, and those that go left."""
-    plot = page.split("<figure>")[1].split("</figure>")[0]
+    (plot,) = (part for part in page.split("<figure>") if "<b>Gain of each query" in part)
+    plot = plot.split("</figure>")[0]
     return [len(re.findall(f'fill="{SYSTEMS[name].colour}"', plot)) for name in ("cross_encoder", "bm25")]
 
 
@@ -420,7 +447,7 @@ def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
 def test_render_shows_the_title_and_the_next_steps() -> None:
     results = replace(example(), comparison=decided("judged", "first_stage", 0.412), collection="shop", depths=DEPTHS)
     page = render(results)
-    title = "shop-ranker 0.1.0 on shop: no better than the base model&#39;s cosine"
+    title = "shop-ranker 0.1.0 on shop: BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
     assert f"<title>{title}</title>" in page
     assert f"<h1>{title}</h1>" in page
     assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next:</b> (.*)</p>', page)] == (

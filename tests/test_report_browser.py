@@ -1,5 +1,6 @@
 """The report's and DVC's pages, drawn and operated by headless Chromium."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from dvc_render.vega import VegaRenderer
 from ranker.report.page import Results, render
 from scripts.plots_page import SNIPPET, template
 from tests.browser import Browser, marks
-from tests.example_report import HOSTILE, example, served_example
+from tests.example_report import HOSTILE, STACKS, example, served_example, timed
 from tests.factories import refusal
 
 WIDTHS = (1280, 400)
@@ -113,19 +114,28 @@ def test_page_browses_queries(page: Path, chromium: Browser) -> None:
 
 
 def test_pages_draw_every_plot(page: Path, chromium: Browser, tmp_path: Path) -> None:
-    """A bar for each query, a line for each system, from the table that decides."""
+    """A bar for each query and a line for each system, from the table that decides.
+
+    The frontier has a line and a point for each stack but the two references. The curve over judgements has two stacks
+    of three points, and a line for each.
+    """
     gain, three = "Gain of each query over base model's cosine", {"Reliability": 4, "ROC": 3, "Precision and recall": 2}
+    stacks = {"What a gain costs": 1 + 14, "Is more judging worth it?": 2 * (3 + 1)}
+    served = served_example()
+    in_time: Any = served.comparison | {"stacks": timed(STACKS)}
     for width in WIDTHS:
         assert marks(chromium, page, width) == {gain: 3} | three
-        assert marks(chromium, written(served_example(), tmp_path), width) == {gain: 2, "Depth": 3} | three
+        for results in (served, replace(served, comparison=in_time)):
+            assert marks(chromium, written(results, tmp_path), width) == stacks | {gain: 2, "Depth": 3} | three
 
 
-def test_page_does_not_scroll_sideways_nor_break_words(page: Path, chromium: Browser) -> None:
+def test_page_does_not_scroll_sideways_nor_break_words(page: Path, chromium: Browser, tmp_path: Path) -> None:
     """This must hold with everything opened and selected; a word that fits its cell stands on one line."""
-    for width in (*WIDTHS, 360):
-        chromium.open(page, width)
-        assert chromium.run(OPENED) == width
-        assert chromium.run(BROKEN) == []
+    for file in (written(served_example(), tmp_path), page):
+        for width in (*WIDTHS, 360):
+            chromium.open(file, width)
+            assert chromium.run(OPENED) == width
+            assert chromium.run(BROKEN) == []
     chromium.run(
         "document.body.append(Object.assign(document.createElement('pre'), {textContent: 'wide '.repeat(99)}))"
     )

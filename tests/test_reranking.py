@@ -166,9 +166,9 @@ def test_depth_curve_of_two_seeds_is_their_mean_and_less_sure() -> None:
 
 def test_orders_has_every_system_that_scored_the_hits() -> None:
     judged, hits = make_judged({"1": {"b": 1}}), make_hits({"1": "ab"}, [2.0, 1.0])
-    found = measure_hits(judged, hits.assign(bi_encoder=[1.0, 2.0]), 2)
-    assert list(found) == ["cross_encoder", "bi_encoder", "base_cosine", "first_stage", "perfect"]
-    assert [found[name]["RR@10"].item() for name in ("cross_encoder", "bi_encoder")] == [0.5, 1.0]
+    found = measure_hits(judged, hits.assign(retriever=[1.0, 2.0]), 2)
+    assert list(found) == ["cross_encoder", "retriever", "base_cosine", "first_stage", "perfect"]
+    assert [found[name]["RR@10"].item() for name in ("cross_encoder", "retriever")] == [0.5, 1.0]
 
 
 def gains(*values: float, low: float = 0.01) -> pd.DataFrame:

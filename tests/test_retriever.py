@@ -1,7 +1,6 @@
 """The retriever, from its training to its folder, which the wheel, sentence-transformers and ONNX read alike."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def inside(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def own(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Enter a copy of that project."""
     copy = Path(shutil.copytree(made, tmp_path / "own", symlinks=True))
     monkeypatch.chdir(copy)

@@ -8,6 +8,7 @@ import pandas as pd
 from ranker.common.errors import InputError
 from ranker.contract.folder import CONTRACT_FILE
 from ranker.contract.layout import read_contract
+from ranker.contract.stacks import trains_retriever
 from ranker.evaluation.reranking import compare_hits, depth_curve, measure_hits, orders, smallest_depth
 from ranker.metrics.comparison import Compared, Comparison, Cut, Decided, Reranked, Slice, Undefined
 from ranker.metrics.ranking import (
@@ -156,7 +157,8 @@ def compare_slice(pairs: Runs, seed: int) -> Slice:
 def rerank(run: pd.DataFrame, hits: Runs, params: Params, folds: Mapping[str, int] | None = None) -> Served:
     """Evaluate the served rankings: the first stage's best hits, reordered.
 
-    `run` are judged pairs of queries with a relevant one; unjudged stand-ins are left out.
+    `run` are judged pairs of queries with a relevant one; unjudged stand-ins are left out. Where a retriever finds the
+    hits, each seed has its own, and each system's measures are those of all seeds.
     """
     judged, stack = run[run["judged"]].reset_index(drop=True), shipped_stack(params)
     of_judged = {seed: rows[rows["query_id"].isin(judged["query_id"])] for seed, rows in hits.items()}
@@ -165,9 +167,9 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params, folds: Mapping[str, in
     runs = {seed: rows.assign(rank=ranks_as_found(rows, stack)) for seed, rows in inside.items()}
     deepest = 2 * stack.depth  # of a hybrid's hits
     measured = {seed: measure_hits(judged, rows, deepest, stack.depth) for seed, rows in runs.items()}
-    tables: dict[str, Tables] = {}
-    for name in next(iter(measured.values())):
-        tables[name] = {seed: measured[seed][name] for seed in _seeds_of(name, runs)}
+    known = [name for name in next(iter(measured.values())) if all(name in by for by in measured.values())]
+    seeds = {name: runs if trains_retriever(stack.first_stage) else _seeds_of(name, runs) for name in known}
+    tables: dict[str, Tables] = {name: {seed: measured[seed][name] for seed in of} for name, of in seeds.items()}
     means = Measures(tables, {}).means
     compared = compare_hits(tables, params.split.seed)
     deep = [rows.assign(rank=ranks_as_found(rows, stack)).dropna(subset="rank") for rows in every.values()]

@@ -84,13 +84,13 @@ def compared_systems(strongest: str) -> list[str]:
 def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """nDCG@10 by the number of reordered hits: one row per depth; depth 0 is the first stage's own order.
 
-    `runs` are the hits with the scores of each seed's models; means are over seeds and queries. Columns depth,
+    `runs` are each seed's hits with its models' scores; means are over seeds and queries. Columns depth,
     cross_encoder, base_cosine and perfect, and the cross-encoder's gain over depth 0 with its 95% interval, gain_low
     and gain_high. Each depth keeps all hits, so recall is the same.
     """
-    deepest = int(runs[0]["rank"].max()) if len(runs[0]) else 0
+    deepest = max((int(run["rank"].max()) for run in runs if len(run)), default=0)
     depths = sorted({0, *(depth for depth in DEPTHS if depth < deepest), deepest})
-    start = measure_hits(judged, runs[0], 0)["first_stage"][MAIN].to_numpy()
+    start = _stacked([measure_hits(judged, run, 0) for run in runs], "first_stage")
     systems = [name for name in ("cross_encoder", *opponents("reranked"), "perfect") if name != "first_stage"]
     rows = []
     for depth in depths:

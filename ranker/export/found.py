@@ -109,7 +109,7 @@ def _drawn_documents(seed: int) -> Iterator[tuple[str, np.ndarray]]:
 
 def losses(exact: pd.DataFrame, rounded: pd.DataFrame) -> Loss:
     """Each measure's loss, mean over queries with a 95% interval: the fp32 model's less the int8 model's."""
-    found = {name: interval((exact[name] - rounded[name]).to_numpy(), lowest=-1) for name in exact}
+    found = {name: interval((exact[name] - rounded[name]).to_numpy(), lowest=-1) for name in MEASURES}
     return {name: {"mean": loss.mean, "low": loss.low, "high": loss.high} for name, loss in found.items()}
 
 

@@ -77,12 +77,18 @@ def export_models(model: BertModel, folder: Path, params: Params) -> Measured:
     differences = largest_differences(compared(model, retriever, pool), TOKENS, COMPARED)
     exact = pool.hits(retriever)
     tried, rounded = gate(model, pool, exact, folder, params.export)
-    counts, measures = {"queries": 0, "documents": len(pool.documents)}, dict[str, float | None].fromkeys(MEASURES)
+    counts = {"queries": 0, "documents": len(pool.documents)}
     if not len(held_out):
-        return Measured(counts, measures, differences, tried, {})
+        return Measured(counts, dict.fromkeys(MEASURES), differences, tried, {})
     found = pool.measures(exact, "held-out")
     int8 = beside(found, pool.measures(rounded, "held-out")) if tried[-1]["passed"] else {}
-    return Measured(counts | {"queries": len(found)}, measures | found.mean().to_dict(), differences, tried, int8)
+    return Measured(
+        counts | {"queries": len(found)},
+        {name: float(found[name].mean()) for name in MEASURES},
+        differences,
+        tried,
+        int8,
+    )
 
 
 def gate(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ranker.common.errors import InputError, first_mistake
 from ranker.contract.stacks import FirstStageName, OrderName
@@ -168,12 +168,13 @@ class FirstStage(Section):
     run: str
     depth: Annotated[int, Field(ge=10)]
 
-    @field_validator("retriever", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _name_is_todays(cls, name: Any) -> Any:
-        if name in RENAMED:
-            raise ValueError(f"expected {RENAMED[name]}, its present name, found {name}")
-        return name
+    def _name_is_todays(cls, values: Any) -> Any:
+        name = values.get("retriever") if isinstance(values, dict) else None
+        if today := RENAMED.get(str(name)):
+            raise ValueError(f"retriever: expected {today}, its present name, found {name}")
+        return values
 
     @model_validator(mode="after")
     def _run_is_named(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Any
 from ranker.metrics.comparison import Answer, Differs, MoreJudgements, StackRow, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
-from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE
+from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE, WORSE
 from ranker.report.answer import p_value, signed
 
 ORDERS = {
@@ -18,7 +18,7 @@ ALONE = ", fused with BM25"
 
 
 def spoken(name: str, table: StackTable) -> str:
-    """A row's name in a sentence, such as "BM25 and the retriever, fused"."""
+    """A row's name in a sentence, such as "BM25, reordered by the cross-encoder"."""
     row = table["rows"][name]
     if row["reference"]:
         return SYSTEMS[name].spoken
@@ -29,13 +29,12 @@ def spoken(name: str, table: StackTable) -> str:
 
 def label(name: str, table: StackTable) -> str:
     """`spoken`, as the beginning of a table's row."""
-    words = spoken(name, table)
-    return words.removeprefix("the ").removeprefix("a ") if words[:4] in ("the ", "a ra") else words
+    return spoken(name, table).removeprefix("the ")
 
 
 @dataclass(frozen=True)
 class Question:
-    """The beginnings of an answer: better, no difference, worse."""
+    """The beginnings of an answer, by its verdict."""
 
     better: str
     no_difference: str
@@ -95,12 +94,10 @@ def _worth_judging(more: MoreJudgements, table: StackTable) -> str:
 
 def _answered(answer: Answer, table: StackTable) -> str:
     question, by = QUESTIONS[answer["question"]], answer["by"]
-    if not answer["agree"]:
-        return f"{question.contradicted}: {'; '.join(_differs(each, table, column) for column, each in by.items())}."
-    deciding = list(by)[-1]
-    verdict = by[deciding]["verdict"]
-    begun = {BETTER: question.better, NO_DIFFERENCE: question.no_difference}.get(verdict, question.worse)
-    return f"{begun}: {'; '.join(_differs(each, table, column) for column, each in by.items())}."
+    verdict = list(by.values())[-1]["verdict"] if answer["agree"] else None
+    begun = {BETTER: question.better, NO_DIFFERENCE: question.no_difference, WORSE: question.worse}
+    figures = "; ".join(_differs(each, table, column) for column, each in by.items())
+    return f"{begun[verdict] if verdict else question.contradicted}: {figures}."
 
 
 def _differs(found: Differs, table: StackTable, column: str) -> str:
