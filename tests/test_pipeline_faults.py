@@ -87,7 +87,7 @@ def fresh(repository: Path, run: Run, tmp_path: Path) -> Path:
     return tmp_path / "fresh"
 
 
-HEAVY = {"embed", "train", "export"}  # they import torch
+HEAVY = {"embed", "retriever", "export_retriever", "train", "export"}  # they import torch
 ELSEWHERE = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
 
 

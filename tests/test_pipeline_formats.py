@@ -159,12 +159,14 @@ def write_positives(folder: Path) -> set[tuple[str, str]]:
 
 @pytest.fixture
 def positives(folder: Path) -> set[tuple[str, str]]:
-    """The judged pairs of a folder with positives only, after all stages up to mining."""
+    """The judged pairs of a folder with positives only, after all stages up to mining, and fold 0's retriever."""
     judged = write_positives(folder / "positives")
     set_params(folder, split__folds=2, negatives__from_rank=1, negatives__per_positive=4, train__head="classifier")
     set_params(folder, train__trainable="head", train__precision="fp32", train__learning_rate=0.01)
     run(folder, fetch__format="beir", fetch__folder="positives", crossval__folds="[0, 1]")
+    set_params(folder, first_stage__retriever="bm25", retriever__epochs=1, retriever__precision="fp32")
     run_stages("embed", "split", "first_stage", "negatives")
+    assert run_module("crossval.retriever", "13", "0") == 0
     return judged
 
 

@@ -45,7 +45,8 @@ def find(vectors: Vectors, judged: pd.DataFrame, queries: pd.DataFrame, params: 
     depth = params.first_stage.depth
     hits = tables.read_table(paths.HITS)
     hits = hits[hits["query_id"].isin(queries["query_id"])]
-    lists = {name: hits.dropna(subset=f"{name}_rank").assign(rank=hits[f"{name}_rank"]) for name in UNTRAINED}
+    ranks = {name: f"{name}_rank" for name in UNTRAINED}
+    lists = {name: hits.dropna(subset=rank).rename(columns={rank: "rank"}) for name, rank in ranks.items()}
     lists["dense"] = listed(vectors.hits(queries["query_id"], depth + 1), depth, "crossval")
     found = join_lists({name: rows for name, rows in lists.items() if len(rows)})
     found = pd.concat([found, judged[IDS]], ignore_index=True).drop_duplicates(IDS, ignore_index=True)
