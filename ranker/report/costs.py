@@ -1,10 +1,10 @@
 """Measured milliseconds of a query for each stack. Their file lies outside the DAG: times are not reproducible."""
 
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from ranker.common.files import read_json
-from ranker.contract.stacks import FOUND_BY
+from ranker.contract.stacks import FOUND_BY, FirstStageName
 from ranker.metrics.comparison import StackRow, StackTable
 from ranker.vespa.latency import ALIKE
 
@@ -34,6 +34,6 @@ def _ms(row: StackRow, figures: Figures) -> float:
     """The sum of a stack's parts; the base model embeds at the retriever's cost, because it has its shape."""
     ms, model = figures["ms"], figures["model"]
     vectors = ms[f"embed {model['retriever']}"] + ms["vectors"]
-    lists = {"bm25": ms["bm25"], "dense": vectors, "base": vectors, "run": 0.0}
-    found = sum(lists[name] for name in FOUND_BY[row["first_stage"]])  # type: ignore[index]
+    lists: dict[str, float] = {"bm25": ms["bm25"], "dense": vectors, "base": vectors, "run": 0.0}
+    found = sum(lists[name] for name in FOUND_BY[cast(FirstStageName, row["first_stage"])])
     return found + row["cross_encoder_runs"] * ms[f"pair {model['ranker']}"]

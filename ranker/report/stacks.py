@@ -22,9 +22,16 @@ def spoken(name: str, table: StackTable) -> str:
     row = table["rows"][name]
     if row["reference"]:
         return SYSTEMS[name].spoken
-    alone = row["order"] == "fused" and not row["cross_encoder_runs"]
+    order = ORDERS[row["order"]]
+    if row["order"] == "fused" and not uses_cross_encoder(row):  # a hybrid's sum already has BM25
+        order = "" if row["first_stage"] in ("hybrid", "base_hybrid") else ALONE
     fitted = ", fitted weights" if name.endswith("fitted") else ""
-    return f"{FIRST_STAGES[row['first_stage']]}{ALONE if alone else ORDERS[row['order']]}{fitted}"
+    return f"{FIRST_STAGES[row['first_stage']]}{order}{fitted}"
+
+
+def uses_cross_encoder(row: StackRow) -> bool:
+    """True if the stack, with the weights that the row names, runs the cross-encoder."""
+    return row["order"] == "cross_encoder" or (row["order"] == "fused" and row["weights"]["cross_encoder"] > 0)
 
 
 def label(name: str, table: StackTable) -> str:
@@ -119,7 +126,7 @@ def to_deploy(table: StackTable) -> str:
     if name is None:
         return "No stack to deploy yet, because the two columns contradict each other: judge more first."
     row = table["rows"][name]
-    without = "" if row["cross_encoder_runs"] else " Leave the cross-encoder out."
+    without = "" if uses_cross_encoder(row) else " Leave the cross-encoder out."
     return f"Deploy {spoken(name, table)}.{without} `dvc exp run {' '.join(settings(row))}` sets it."
 
 
