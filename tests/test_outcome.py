@@ -154,7 +154,8 @@ def test_the_command_of_the_stack_to_deploy_makes_it_the_one_that_ships(name: st
 
 
 def test_a_fused_order_without_the_cross_encoder_says_so() -> None:
-    row = STACKS["rows"]["dense+fused"] | {"cross_encoder_runs": 0.0}
+    without = STACKS["rows"]["dense+fused"]["weights"] | {"cross_encoder": 0.0}
+    row = STACKS["rows"]["dense+fused"] | {"weights": without}
     table = STACKS | {"rows": STACKS["rows"] | {"dense+fused": row}, "recommended": "dense+fused"}
     assert to_deploy(table).startswith("Deploy the retriever, fused with BM25. Leave the cross-encoder out. `dvc exp")
 
