@@ -21,7 +21,7 @@ from stages.report import outcome
 WIDTH = 110
 SEE_ALSO = """\
 see also: dvc metrics show · dvc plots show · dvc exp run -S train.epochs=3
-      python -m ranker rank {} --documents data/joined/documents.parquet --top 3
+      python -m ranker search {} --documents data/joined/documents.parquet --top 3 --explain
       (after: source .venv/bin/activate)"""
 
 
