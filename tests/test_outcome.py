@@ -163,7 +163,7 @@ def test_a_fused_order_without_the_cross_encoder_says_so() -> None:
 def test_every_row_has_a_name_of_its_own() -> None:
     names = {name: label(name, STACKS) for name in STACKS["rows"]}
     assert len(set(names.values())) == len(names)
-    assert names["dense+cross_encoder"] == "retriever, reordered by the cross-encoder"
+    assert names["dense+cross_encoder"] == "retriever > cross-encoder"
     assert (names["tutorial"], names["perfect"]) == ("tutorial's recipe", "perfect order")
     assert set(systems.FIRST_STAGES) == set(FIRST_STAGES)
 
@@ -173,7 +173,7 @@ def test_the_table_as_text_has_a_line_for_each_stack() -> None:
     assert head.split() == ["nDCG@10", "RR@10", "R@100", "Judged@10", "condensed", "pairs"]
     assert len(lines) == len(STACKS["rows"])
     assert re.split("  +", lines[6]) == [
-        *("BM25, reordered by the cross-encoder", "0.489", "0.750", "0.625", "0.930", "0.589", "100")
+        *("BM25 > cross-encoder", "0.489", "0.750", "0.625", "0.930", "0.589", "100")
     ]
     assert len({len(line) for line in (head, *lines)}) == 1
 

@@ -165,7 +165,7 @@ def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
     names = {
         "bm25": "BM25 ",
         "hybrid": "BM25 and the retriever ",
-        "hybrid+fused": "BM25 and the retriever, fused with the cross-encoder ",
+        "hybrid+fused": "BM25 + retriever + cross-encoder ",
         "perfect": "perfect order ",
     }
     for stack, name in names.items():

@@ -272,7 +272,7 @@ def test_render_shows_the_answers_first_and_every_stack() -> None:
     assert len(found) == len(STACKS["rows"])
     assert found[0].startswith("BM25 0.411 (0.361\N{EN DASH}0.461) 0.750 (0.700\N{EN DASH}0.800) 0.625")
     assert found[0].endswith("0.511 (0.461\N{EN DASH}0.561) 0")
-    assert found[11].startswith("BM25 and the retriever, fused with the cross-encoder (params.yaml) 0.520")
+    assert found[11].startswith("BM25 + retriever + cross-encoder (params.yaml) 0.520")
     assert found[11].endswith(" 165")
     assert [row.count("(params.yaml)") for row in found].count(1) == 1
     labels = [a["aria-label"] for name, a in Elements(page).found if name == "svg" and a["role"] == "img"]
@@ -314,8 +314,8 @@ def test_no_cheaper_stack_is_as_good_as_one_on_the_frontier(table: Any, unit: st
     best = points[points["frontier"]]
     assert best["label"].tolist() == [
         "BM25 and the retriever",
-        "retriever, fused with the cross-encoder",
-        "BM25 and the retriever, fused with the cross-encoder, fitted weights",
+        "retriever + cross-encoder",
+        "BM25 + retriever + cross-encoder, fitted weights",
     ]
     assert best["cost"].tolist() == pytest.approx(costs)
     rows = {

@@ -15,6 +15,12 @@ ORDERS = {
     "fused": ", fused with the cross-encoder",
 }
 ALONE = ", fused with BM25"
+SHORT = {
+    ORDERS["cross_encoder"]: " > cross-encoder",
+    ORDERS["fused"]: " + cross-encoder",
+    ALONE: " + BM25",
+    " and the ": " + ",
+}
 
 
 def spoken(name: str, table: StackTable) -> str:
@@ -35,8 +41,11 @@ def uses_cross_encoder(row: StackRow) -> bool:
 
 
 def label(name: str, table: StackTable) -> str:
-    """`spoken`, as the beginning of a table's row."""
-    return spoken(name, table).removeprefix("the ")
+    """`spoken`, short enough for a table's row, such as "BM25 + retriever > cross-encoder"."""
+    words = spoken(name, table).removeprefix("the ")
+    for long, short in SHORT.items():
+        words = words.replace(long, short)
+    return words
 
 
 @dataclass(frozen=True)
