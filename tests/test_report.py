@@ -313,7 +313,7 @@ def test_no_cheaper_stack_is_as_good_as_one_on_the_frontier(table: Any, unit: st
     assert points["unit"].unique().tolist() == [unit]
     best = points[points["frontier"]]
     assert best["label"].tolist() == [
-        "BM25 and the retriever",
+        "BM25 + retriever",
         "retriever + cross-encoder",
         "BM25 + retriever + cross-encoder, fitted weights",
     ]
