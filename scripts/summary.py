@@ -62,7 +62,7 @@ def main() -> None:
     comparison = found.comparison
     print(*(stack_lines(comparison["stacks"]) if "stacks" in comparison else table(paths.METRICS)), sep="\n")
     for line in verdict_lines(found):
-        print(line if "`" in line else fill(line, WIDTH))  # a command stays on one line
+        print(line if "`" in line else fill(line, WIDTH, break_on_hyphens=False))  # a command stays on one line
     print(
         *other_machine(),
         f"report: {paths.REPORT}",

@@ -164,17 +164,17 @@ def test_make_repro_ends_with_the_answer(repository: Path, run: Run) -> None:
     shown = run(summary, repository).stdout
     names = {
         "bm25": "BM25 ",
-        "hybrid": "BM25 and the retriever ",
+        "hybrid": "BM25 + retriever ",
         "hybrid+fused": "BM25 + retriever + cross-encoder ",
         "perfect": "perfect order ",
     }
     for stack, name in names.items():
-        (row,) = [line for line in shown.splitlines() if re.match(f"{name} *[0-9]", line)]
+        (row,) = [line for line in shown.splitlines() if re.match(f"{re.escape(name)} *[0-9]", line)]
         values = read_json(repository / paths.STACK_METRICS / f"{stack}.json")
         values = [values[name] for name in ("nDCG@10", "RR@10", "R@100", "Judged@10", "nDCG@10, condensed")]
         assert row.removeprefix(name).split()[:5] == [f"{value:.3f}" for value in values]
     assert f"report: {paths.REPORT}" in shown
-    query = shlex.split(next(line for line in shown.splitlines() if "python -m ranker rank" in line))[4]
+    query = shlex.split(next(line for line in shown.splitlines() if "python -m ranker search" in line))[4]
     assert query in pd.read_csv(repository / paths.PER_QUERY)["query"].tolist()
     assert "differ from the committed" not in shown
     assert "trained with" not in shown
