@@ -172,9 +172,7 @@ def test_the_table_as_text_has_a_line_for_each_stack() -> None:
     head, *lines = stack_lines(STACKS)
     assert head.split() == ["nDCG@10", "RR@10", "R@100", "Judged@10", "condensed", "pairs"]
     assert len(lines) == len(STACKS["rows"])
-    assert re.split("  +", lines[6]) == [
-        *("BM25 > cross-encoder", "0.489", "0.750", "0.625", "0.930", "0.589", "100")
-    ]
+    assert re.split("  +", lines[6]) == [*("BM25 > cross-encoder", "0.489", "0.750", "0.625", "0.930", "0.589", "100")]
     assert len({len(line) for line in (head, *lines)}) == 1
 
 

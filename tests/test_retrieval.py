@@ -1,4 +1,4 @@
-"""ranker.training.retrieval: batches by their rules, losses by plain sums."""
+"""A retriever's batches (ranker.training.batches) by their rules, its losses by plain sums."""
 
 from itertools import product
 from math import exp, log
@@ -9,16 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ranker.training.retrieval import (
-    ORDER_WEIGHT,
-    PAIRS_A_QUERY,
-    SHARPNESS,
-    Judgements,
-    batches_an_epoch,
-    grouped_batches,
-    order_loss,
-    retrieval_loss,
-)
+from ranker.training.batches import PAIRS_A_QUERY, Judgements, batches_an_epoch, grouped_batches
+from ranker.training.loss import ORDER_WEIGHT, SHARPNESS, order_loss, retrieval_loss
 
 PAIRS = st.lists(
     st.tuples(st.integers(0, 6), st.sampled_from([0.0, 0.5, 1.0]), st.integers(3, 90)), min_size=1, max_size=90

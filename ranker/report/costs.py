@@ -6,8 +6,8 @@ from typing import TypedDict, cast
 from ranker.common.files import read_json
 from ranker.contract.stacks import FOUND_BY, FirstStageName
 from ranker.metrics.comparison import StackRow, StackTable
-from ranker.vespa.latency import ALIKE
 
+ALIKE = 0.02  # models whose file sizes differ by less have equal numbers of weights and bits
 FIGURES = Path("bench/results/stacks.json")  # python -m bench.studies.stacks writes it
 
 

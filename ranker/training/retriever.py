@@ -19,7 +19,8 @@ from ranker.model.segment_cosine import PACE, BertForBiEncoder
 from ranker.project import paths
 from ranker.project.params import Retriever
 from ranker.project.tables import Tokens
-from ranker.training.retrieval import Judgements, batches_an_epoch, grouped_batches, retrieval_loss
+from ranker.training.batches import Judgements, batches_an_epoch, grouped_batches
+from ranker.training.loss import retrieval_loss
 from ranker.training.trainer import BucketTrainer, fine_tune
 
 
