@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -56,7 +56,7 @@ def test_train_retriever_learns(fetched_model: Path) -> None:
     pairs, encoded = make_data(6, seed=1)
     found = []
     for model in (
-        new_segment_cosine(fetched_model, BertForBiEncoder),
+        cast(BertForBiEncoder, new_segment_cosine(fetched_model, BertForBiEncoder)),
         train(epochs=15, learning_rate=3e-3, warmup_steps=20),
     ):
         scores, relevant = own_cosines(model, encoded), pairs["relevant"].to_numpy()
