@@ -18,6 +18,7 @@ from ranker.base.base_model import folder_digest
 from ranker.common.errors import InputError
 from ranker.common.files import sha256, write_json
 from ranker.contract.document import whole_text
+from ranker.contract.embedding import TextLayout, lay_out_texts
 from ranker.contract.layout import Layout, contract
 from ranker.data.collection import Census, Collection
 from ranker.data.join import Joined, join
@@ -30,6 +31,8 @@ from ranker.training.curves import EvalLogger
 
 if TYPE_CHECKING:  # torch takes seconds to import, and only some tests need it
     import torch
+
+    from ranker.model.segment_cosine import BertForBiEncoder
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data/sample"
@@ -106,6 +109,24 @@ def set_params(folder: Path, **values: object) -> None:
         assert re.search(pattern, text), name
         text = re.sub(pattern, lambda found, value=value: f"{found[1]} {value}{found[2]}\n", text)  # type: ignore[misc]
     (folder / "params.yaml").write_text(text)
+
+
+def own_cosines(model: "BertForBiEncoder", pairs: EncodedPairs) -> np.ndarray:
+    """A retriever's cosine of each pair, float32 [pairs], text by text."""
+    import torch
+
+    layout, found = pairs.layout, []
+    longest = max(layout.query_input_size, layout.doc_input_size + 1)
+    special = TextLayout(longest, layout.cls_id, layout.sep_id, layout.pad_id)
+    with torch.inference_mode():
+        for query, document, _ in (pairs[row] for row in range(len(pairs))):
+            sides = []
+            for text in (query, document):
+                inputs = lay_out_texts(special, [text])
+                ids, mask = (torch.from_numpy(inputs[name]) for name in ("input_ids", "attention_mask"))
+                sides.append(model.eval().vectors(ids, mask)[0])
+            found.append(float(sides[0] @ sides[1]))
+    return np.array(found, np.float32)
 
 
 def set_base_model(folder: Path, base_model: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -18,14 +18,13 @@ from ranker.export.golden import TEXTS
 from ranker.export.onnx import TOLERANCE
 from ranker.model.cross_encoder import new_segment_cosine
 from ranker.model.embedding import Embedder
-from ranker.model.predict import score
 from ranker.model.segment_cosine import BertForBiEncoder
 from ranker.project import paths
 from ranker.project.params import Retriever as Settings
 from ranker.serving.retriever import Retriever
 from ranker.training.retriever import train_retriever
 from tests.conftest import made_once, write_own_files
-from tests.factories import make_data, refusal, run_stages, set_params, start_project, weights
+from tests.factories import make_data, own_cosines, refusal, run_stages, set_params, start_project, weights
 
 SETTINGS = Settings(
     targets="binary",
@@ -57,10 +56,10 @@ def test_train_retriever_learns(fetched_model: Path) -> None:
     pairs, encoded = make_data(6, seed=1)
     found = []
     for model in (
-        new_segment_cosine(fetched_model, BertForBiEncoder),
+        cast(BertForBiEncoder, new_segment_cosine(fetched_model, BertForBiEncoder)),
         train(epochs=15, learning_rate=3e-3, warmup_steps=20),
     ):
-        scores, relevant = score(model, encoded), pairs["relevant"].to_numpy()
+        scores, relevant = own_cosines(model, encoded), pairs["relevant"].to_numpy()
         found.append(np.mean(scores[relevant][:, None] > scores[~relevant]))
     assert found[1] > max(0.9, found[0])
 

@@ -1,7 +1,7 @@
 """ranker.model.segment_cosine: its initial scores, against transformers and the base model's own vectors."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -27,7 +27,17 @@ from ranker.model.segment_cosine import OFFSET, SCALE, BertForBiEncoder, BertFor
 from ranker.project.tables import pack
 from ranker.serving.ranker import Ranker
 from ranker.training.trainer import fine_tune
-from tests.factories import LAYOUT, PARAMS, SAMPLE, TRAIN, join_tutorial, make_pairs, weights, write_encoder
+from tests.factories import (
+    LAYOUT,
+    PARAMS,
+    SAMPLE,
+    TRAIN,
+    join_tutorial,
+    make_pairs,
+    own_cosines,
+    weights,
+    write_encoder,
+)
 
 
 @pytest.fixture
@@ -67,8 +77,8 @@ def test_bi_encoder_before_training_is_the_base_models_own_cosine(fetched_model:
     texts = [pairs[row] for row in range(len(pairs))]
     queries = embed([query for query, _, _ in texts], "query")
     documents = embed([document for _, document, _ in texts], "document")
-    found = score(new_segment_cosine(fetched_model, BertForBiEncoder), pairs, 256)
-    assert found == pytest.approx(8 * cosines(queries, documents) - 4, abs=1e-4)
+    found = own_cosines(cast(BertForBiEncoder, new_segment_cosine(fetched_model, BertForBiEncoder)), pairs)
+    assert found == pytest.approx(cosines(queries, documents), abs=1e-5)
     assert np.ptp(found) > 0.1
 
 
