@@ -84,11 +84,11 @@ def digests(manifest: Manifest) -> dict[str, str]:
     return made_of | files | run
 
 
-def timed(results: Results) -> Results:
+def timed(results: Results, retriever: str) -> Results:
     """Add milliseconds to the table of stacks and to the depth curve, if a model of this size was timed."""
     figures, reranked = read_figures(), results.comparison.get("reranked")
     if reranked and results.stacks:
-        stacks = with_costs(results.stacks, reranked["model_bytes"])
+        stacks = with_costs(results.stacks, reranked["model_bytes"], retriever)
         results = replace(results, comparison={**results.comparison, "stacks": stacks})
     ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
     if figures is None or ms is None:
@@ -124,7 +124,7 @@ def page(params: Params, found: Outcome) -> str:
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(read_manifest()),
     )
-    return render(timed(results))
+    return render(timed(results, params.retriever.model))
 
 
 def main() -> None:
