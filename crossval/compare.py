@@ -125,7 +125,9 @@ def main() -> None:
     found.comparison["decides"]["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
 
     table = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
-    if more := judgements(served, params, next(iter(hits.values())), run["query_id"].nunique()):
+    # `fewer` trains with the params' seeds, and so must the last point of its curve.
+    whole = hits.get(params.train.seed, next(iter(hits.values())))
+    if more := judgements(served, params, whole, run["query_id"].nunique()):
         table["judgements"] = more
     found.comparison["stacks"] = table
     spread = {name: seed_spread(found.measures.tables[name]) for name in SEEDED}

@@ -103,6 +103,7 @@ def _command(commands: Any, examples: Sequence[str], function: Any, text: str) -
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     _rank_options(parser)
+    parser.set_defaults(model=None)  # those that the stack was measured with
     parser.add_argument("--explain", action="store_true", help="trace each hit: ranks, raw scores, parts of the sum")
     parser.add_argument("--stack", type=Path, default=DEFAULT_STACK, help=f"stage package's stack ({DEFAULT_STACK})")
     retriever = "the folder of the retriever, if the stack has one"

@@ -6,7 +6,7 @@ python -m stages.package
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic
 from ranker.contract.document import read_document_fields
-from ranker.contract.folder import CONTRACT_FILE
+from ranker.contract.folder import CONTRACT_FILE, Model, served_model
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.stack.stack import write_stack
@@ -28,9 +28,13 @@ def main() -> None:
         read_document_fields(paths.RANKER / CONTRACT_FILE),
     )
     stack = shipped_stack(params)
-    write_stack(paths.STACK, stack)
     with atomic(paths.VESPA) as partial:
         model = write_application(partial, paths.RANKER, params.export.name, version, asked.model, settings)
+    models: dict[str, Model] = {
+        "retriever": served_model(paths.RETRIEVER, params.retriever.model),
+        "cross_encoder": served_model(paths.RANKER, asked.model),
+    }
+    write_stack(paths.STACK, stack, models)
     print(f"package: {paths.VESPA}: the {model} model {version} reranks {params.order.depth} hits")
     print(f"package: {paths.STACK}: {stack.name}, which `python -m ranker search` runs")
     if stack.name != SERVED:

@@ -17,7 +17,7 @@ from ranker.__main__ import parser
 from ranker.search.search import load_search, read_searchable
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
-from ranker.stack.stack import Stack, write_stack
+from ranker.stack.stack import MODELS, Stack, write_stack
 from ranker.vespa.query import QuerySettings, write_settings
 from tests.factories import ROOT, Run, run_module
 from tests.mistakes import SEARCH, SEARCHED
@@ -121,7 +121,9 @@ def test_search_prints_what_the_stack_finds(
 ) -> None:
     assert ranker("search", "the virus", "--jsonl", "--explain", *searched) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    search = load_search(read_searchable(tmp_path / "stack.json"), Path(searched[5]), Path(searched[3]))
+    search = load_search(
+        read_searchable(tmp_path / "stack.json"), Path(searched[5]), Path(searched[3]), dict.fromkeys(MODELS, "fp32")
+    )
     search.index(["007", "1e10", "x"], [[title] for title in TITLES])
     assert found == [
         {"rank": rank, "score": hit.score, "document_id": hit.document_id, "title": search.fields[hit.row][0]}

@@ -24,21 +24,10 @@ from ranker.project.params import Retriever as Settings
 from ranker.serving.retriever import Retriever
 from ranker.training.retriever import train_retriever
 from tests.conftest import made_once, write_own_files
-from tests.factories import make_data, own_cosines, refusal, run_stages, set_params, start_project, weights
+from tests.factories import TRAIN, make_data, own_cosines, refusal, run_stages, set_params, start_project, weights
 
-SETTINGS = Settings(
-    targets="binary",
-    trainable="all",
-    epochs=2,
-    batch_size=8,
-    learning_rate=1e-3,
-    warmup_steps=2,
-    weight_decay=0.01,
-    seed=13,
-    precision="fp32",
-    max_length=24,
-    model="int8",
-)
+SHARED = {name: value for name, value in TRAIN.model_dump().items() if name in Settings.model_fields}
+SETTINGS = Settings(**SHARED | {"max_length": 24, "model": "int8"})
 ODD = [*dict.fromkeys(side for sides in TEXTS.values() for side in sides), "masks", "the origin of the virus, again"]
 LONGEST = 20  # tokens of a text in the project below
 EXPORTED = (paths.RETRIEVER, paths.RETRIEVER_REPORT)

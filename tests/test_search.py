@@ -194,9 +194,10 @@ def test_a_stack_runs_only_its_own_models() -> None:
 
 
 def test_load_takes_the_folder_of_the_pipeline(ranker_folder: Path, tmp_path: Path) -> None:
-    write_stack(tmp_path / STACK_FILE, stack("bm25", "cross_encoder"))
+    """By default, with the model that the stack was measured with."""
+    write_stack(tmp_path / STACK_FILE, stack("bm25", "cross_encoder"), {"retriever": "fp32", "cross_encoder": "int8"})
     (tmp_path / "ranker").symlink_to(ranker_folder)
-    search = Search.load(tmp_path, "int8")
+    search = Search.load(tmp_path)
     search.index(["a", "b"], [["Masks in wards"], ["Bats and masks"]])
     model = Ranker(ranker_folder, "int8")
     scores = model.score_unbatched(model.encode_query("masks"), model.encode_documents(["Masks in wards"]))

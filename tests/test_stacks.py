@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ranker.common.errors import InputError
+from ranker.common.files import write_json
 from ranker.contract.stacks import FIRST_STAGES, LISTS, ORDERS
 from ranker.metrics.ranking import CONDENSED, MAIN
-from ranker.stack.stack import Stack, read_stack, write_stack
+from ranker.stack.stack import Stack, read_models, read_stack, write_stack
 from ranker.stacks.hits import candidates, ranks_as_found, stack_scores
 from ranker.stacks.judgements import over_judgements
 from ranker.stacks.table import Measured, measure_column, measure_stack, stack_table, stacks_of
@@ -110,6 +112,15 @@ def test_every_stack_orders_as_plain_python(
 def test_a_stack_is_read_as_it_was_written(tmp_path: Any) -> None:
     write_stack(tmp_path / "stack.json", HYBRID)
     assert read_stack(tmp_path / "stack.json") == HYBRID
+    assert read_models(tmp_path / "stack.json") == {"retriever": "fp32", "cross_encoder": "fp32"}
+
+
+def test_a_stack_names_the_models_that_it_was_measured_with(tmp_path: Any) -> None:
+    write_stack(tmp_path / "stack.json", HYBRID, {"retriever": "fp32", "cross_encoder": "int8"})
+    assert read_models(tmp_path / "stack.json") == {"retriever": "fp32", "cross_encoder": "int8"}
+    write_json(tmp_path / "stack.json", {"models": {"retriever": "fp32", "cross_encoder": "bf16"}})
+    with pytest.raises(InputError, match="models: expected fp32 or int8 of cross_encoder, found 'bf16'"):
+        read_models(tmp_path / "stack.json")
 
 
 JUDGED = pd.DataFrame(

@@ -3,7 +3,7 @@
 python -m bench.studies.collection [--documents N ...]
 
 Run `make repro` first, because it uses that base model and ranker. The collection is a BEIR folder of random words with
-10^3 queries of 20 judged documents each. The first stage keeps and embeds 100 hits a query; score reranks the hits of
+10^3 queries of 20 judged documents each. The first stage embeds every document; score reranks the hits of
 the held-out fifth of the queries. It writes bench/results/collection.md.
 """
 
@@ -60,7 +60,7 @@ def write_project(collection: Path, folder: Path) -> None:
     params = yaml.safe_load(PARAMS_FILE.read_text("utf-8"))
     params["fetch"] |= {"format": "beir", "folder": str(collection)}
     params["join"] |= {"document_fields": ["title", "text"]}
-    params["first_stage"] |= {"depth": HITS}
+    params["first_stage"] |= {"depth": HITS, "retriever": "base_hybrid"}  # trains no retriever
     (folder / PARAMS_FILE).write_text(yaml.safe_dump(params), "utf-8")
     for made in (paths.BASE_MODEL, paths.RANKER, Path("requirements.txt")):
         (folder / made).parent.mkdir(parents=True, exist_ok=True)

@@ -125,8 +125,9 @@ def _judge(outcome: Outcome) -> str:
     first = f"the first {rows} rows" if rows else "all rows, and then those of the next run's list"
     source = f" {listed}" if outcome.crossval else ""
     return (
-        f"For an answer that unjudged documents do not blur, judge {first} of {listed}: `python -m scripts.judge "
-        f"grades.csv --form{source}` makes a file to fill in, `python -m scripts.judge grades.csv` merges it."
+        f"Unjudged documents blur the answers: judge {first} of {listed}, hits of the stack in params.yaml; the next "
+        f"run lists what is left. `python -m scripts.judge grades.csv --form{source}` makes a file to fill in, "
+        "`python -m scripts.judge grades.csv` merges it."
     )
 
 

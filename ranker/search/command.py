@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ranker.common.table import SYNONYMS, Synonyms, read_documents
 from ranker.contract.document import TITLE, read_document_fields, whole_text
 from ranker.contract.folder import CONTRACT_FILE, Model, served_model
 from ranker.search.explain import heading, json_lines, trace
-from ranker.search.search import Search, load_search, read_searchable
+from ranker.search.search import Search, chosen, load_search, read_searchable
 from ranker.search.vectors import check_place, default_folder, embedded, model_digest
 from ranker.serving.rank import Ranked, check_options, lines
 from ranker.stack.stack import Stack
@@ -32,21 +33,25 @@ class Places:
 def print_search(
     query: str,
     places: Places,
-    model: Model,
+    model: Model | None,
     top: int,
     threads: int,
     jsonl: bool,
     explain: bool,
     names: Synonyms = SYNONYMS,
 ) -> None:
-    """Print the `top` documents of a file for a query, best first; InputError names a wrong option."""
+    """Print the `top` documents of a file for a query, best first; InputError names a wrong option.
+
+    Without `model`, each model is the one that the stack was measured with.
+    """
     check_options(query, top, threads)
     if not query.strip():
         raise InputError(f"query: expected text, found {query!r}")
     stack = read_searchable(places.stack)
-    search = load_search(stack, places.retriever, places.ranker, model, threads)
+    models = chosen(places.stack, model)
+    search = load_search(stack, places.retriever, places.ranker, models, threads)
     fields = search.document_fields if search.retriever or search.ranker else _fields(places)
-    _index(search, places, model, fields, names)
+    _index(search, places, models, fields, names)
     hits = search.find(query, None)
     shown = hits[:top]
     if not hits:
@@ -55,7 +60,7 @@ def print_search(
     if jsonl:
         printed = json_lines(shown, titles, fields[0], explain)
     elif explain:
-        for line in heading(stack, len(search.ids), len(hits), fields, _models(stack, places, model)):
+        for line in heading(stack, len(search.ids), len(hits), fields, _models(stack, places, models)):
             print(line)
         print()
         printed = trace(shown, titles, shutil.get_terminal_size((COLUMNS, 24)).columns)
@@ -67,7 +72,9 @@ def print_search(
     sys.stdout.flush()  # here, where run_stage handles a closed pipe
 
 
-def _index(search: Search, places: Places, model: Model, fields: tuple[str, ...], names: Synonyms) -> None:
+def _index(
+    search: Search, places: Places, models: Mapping[str, Model], fields: tuple[str, ...], names: Synonyms
+) -> None:
     folder = places.vectors or default_folder()
     if search.retriever is not None:
         check_place(folder)
@@ -77,7 +84,7 @@ def _index(search: Search, places: Places, model: Model, fields: tuple[str, ...]
     ids, texts = [document_id for document_id, _ in documents], [texts for _, texts in documents]
     vectors = None
     if search.retriever is not None:
-        digest = model_digest(places.retriever, served_model(places.retriever, model))
+        digest = model_digest(places.retriever, served_model(places.retriever, models["retriever"]))
         vectors = embedded(search.retriever, [whole_text(document) for document in texts], folder, digest)
     search.index(ids, texts, vectors)
 
@@ -88,7 +95,8 @@ def _fields(places: Places) -> tuple[str, ...]:
     return read_document_fields(contract) if contract.is_file() else TITLE
 
 
-def _models(stack: Stack, places: Places, model: Model) -> str:
+def _models(stack: Stack, places: Places, models: Mapping[str, Model]) -> str:
     used = {"retriever": places.retriever} if stack.vectors else {}
-    used |= {"cross-encoder": places.ranker} if stack.runs_cross_encoder else {}
-    return ", ".join(f"{name} {served_model(folder, model)}" for name, folder in used.items())
+    used |= {"cross_encoder": places.ranker} if stack.runs_cross_encoder else {}
+    served = {name: served_model(folder, models[name]) for name, folder in used.items()}
+    return ", ".join(f"{name.replace('_', '-')} {model}" for name, model in served.items())

@@ -8,7 +8,7 @@ The order is that of the pipeline's own measurements: the same BM25, the same sc
 at a time, as in Vespa.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from ranker.contract.folder import DEFAULT_FOLDER, DEFAULT_RETRIEVER, Model, ser
 from ranker.serving.ranker import Ranker
 from ranker.stack.bm25 import Bm25
 from ranker.stack.order import best, weighted
-from ranker.stack.stack import STACK_FILE, Stack, read_stack
+from ranker.stack.stack import MODELS, STACK_FILE, Stack, read_models, read_stack
 
 CANNOT = {  # lists of hits that need more than the exported folders
     "base": "the untrained base model is no exported folder",
@@ -77,10 +77,13 @@ class Search:
         self.index([], [])
 
     @classmethod
-    def load(cls, models: Path, model: Model = "fp32", threads: int = 0) -> "Search":
-        """The stack and the models in the folder `models`; `load_search` says the rest."""
-        folders = models / DEFAULT_RETRIEVER.name, models / DEFAULT_FOLDER.name
-        return load_search(read_searchable(models / STACK_FILE), *folders, model, threads)
+    def load(cls, models: Path, model: Model | None = None, threads: int = 0) -> "Search":
+        """The stack and the models in the folder `models`; `load_search` says the rest.
+
+        Without `model`, each model is the one that the stack was measured with.
+        """
+        folders, file = (models / DEFAULT_RETRIEVER.name, models / DEFAULT_FOLDER.name), models / STACK_FILE
+        return load_search(read_searchable(file), *folders, chosen(file, model), threads)
 
     def index(self, ids: Sequence[str], fields: Sequence[Sequence[str]], vectors: np.ndarray | None = None) -> None:
         """Take documents in place of those before: their ids, and the texts of each one's `document_fields`.
@@ -181,16 +184,24 @@ def read_searchable(path: Path) -> Stack:
     return stack
 
 
-def load_search(stack: Stack, retriever_dir: Path, ranker_dir: Path, model: Model = "fp32", threads: int = 0) -> Search:
+def chosen(path: Path, model: Model | None) -> dict[str, Model]:
+    """The models to run, by MODELS: `model`, or those that stack.json's stack was measured with."""
+    return read_models(path) if model is None else dict.fromkeys(MODELS, model)
+
+
+def load_search(
+    stack: Stack, retriever_dir: Path, ranker_dir: Path, models: Mapping[str, Model], threads: int = 0
+) -> Search:
     """A search with the models that the stack runs, from their folders; no other is loaded.
 
-    A `model` of int8 is fp32 where export's gate let no int8 model pass. `threads` as in `Ranker`.
+    `models` are fp32 or int8, by MODELS; int8 is fp32 where export's gate let no int8 model pass. `threads` as in
+    `Ranker`.
     """
     retriever = ranker = None
     if stack.vectors == "dense":
         from ranker.serving.retriever import Retriever
 
-        retriever = Retriever(retriever_dir, served_model(retriever_dir, model), threads)
+        retriever = Retriever(retriever_dir, served_model(retriever_dir, models["retriever"]), threads)
     if stack.runs_cross_encoder:
-        ranker = Ranker(ranker_dir, served_model(ranker_dir, model), threads)
+        ranker = Ranker(ranker_dir, served_model(ranker_dir, models["cross_encoder"]), threads)
     return Search(stack, retriever, ranker)

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
+from ranker.contract.folder import MODEL_FILES, Model
 from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, FirstStageName, OrderName
 from ranker.stack.order import PARTS, weighted_sum
 
+MODELS = ("retriever", "cross_encoder")
 STACK_FILE = "stack.json"
 
 
@@ -69,9 +71,23 @@ class Stack:
         return own.astype(np.float64)
 
 
-def write_stack(path: Path, stack: Stack) -> None:
-    """Write stack.json."""
-    write_json(path, {**asdict(stack), "weights": dict(stack.weights)})
+def write_stack(path: Path, stack: Stack, models: Mapping[str, Model] | None = None) -> None:
+    """Write stack.json; `models` are those that it was measured with, by MODELS (fp32 if not given)."""
+    used = dict(models or dict.fromkeys(MODELS, "fp32"))
+    write_json(path, {**asdict(stack), "weights": dict(stack.weights), "models": used})
+
+
+def read_models(path: Path) -> dict[str, Model]:
+    """The models that stack.json's stack was measured with, by MODELS; InputError if it names none."""
+    try:
+        found = read_json(path)["models"]
+        names = {name: str(found[name]) for name in MODELS}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: models: expected those of {' and '.join(MODELS)}, found: {error!r}") from error
+    for name, model in names.items():
+        if model not in MODEL_FILES:
+            raise InputError(f"{path}: models: expected {' or '.join(MODEL_FILES)} of {name}, found {model!r}")
+    return cast(dict[str, Model], names)
 
 
 def read_stack(path: Path) -> Stack:
