@@ -3,6 +3,8 @@
 python -m crossval.report
 """
 
+from dataclasses import replace
+
 import pandas as pd
 
 from ranker.common.errors import run_stage
@@ -11,6 +13,7 @@ from ranker.metrics.classification import precision_recall, reliability_curve, r
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
+from ranker.report.costs import read_costs, with_costs
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import verdict_lines
 from ranker.report.page import render
@@ -76,6 +79,9 @@ def main() -> None:
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
     )
+    costs = read_costs(params, params.vespa.model, params.retriever.model)
+    if results.stacks:
+        results = replace(results, comparison={**results.comparison, "stacks": with_costs(results.stacks, costs)})
     write_page(paths.CROSSVAL_REPORT, render(results))
     for line in (*verdict_lines(outcome), paths.CROSSVAL_REPORT):
         print(f"crossval: {line}")

@@ -5,6 +5,7 @@ python -m ranker rank "coronavirus origin" --documents titles.csv
 python -m ranker score pairs.parquet --out scores/
 python -m ranker feed documents.parquet --out feed.jsonl
 python -m ranker query "coronavirus origin"
+python -m ranker beside older/vespa --out both
 """
 
 import argparse
@@ -71,8 +72,16 @@ def feed(asked: argparse.Namespace) -> None:
 def query(asked: argparse.Namespace) -> None:
     from ranker.vespa.query import query_body, read_settings
 
-    body = query_body(asked.text, read_settings(asked.application), asked.hits)
+    settings = read_settings(asked.application)
+    body = query_body(asked.text, settings, asked.hits, asked.stack, asked.exact)
     print(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def beside(asked: argparse.Namespace) -> None:
+    from ranker.vespa.beside import write_beside
+
+    newer, older = write_beside(asked.application, asked.older, asked.out)
+    print(f"beside: {asked.out}: version {newer}, and {older} beside it")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     installed = Path(sys.argv[0]).name == COMMAND
     prog = COMMAND if installed else "python -m ranker"
     top = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").splitlines()[0])
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | rank | score | feed | query")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="search | rank | score | feed | query | beside"
+    )
     examples = (__doc__ or "").splitlines()[2:]
     add = partial(_command, commands, examples)
     _search_options(add(search, "search documents with the whole stack: first stage, cross-encoder, their sum"))
@@ -88,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     _score_options(add(score, "score a corpus of pairs, on this machine or on a Ray cluster"))
     _feed_options(add(feed, "write Vespa's feed, a JSON line for each document"))
     _query_options(add(query, "print the body of a request to Vespa"))
+    _beside_options(add(beside, "write an application package of two versions, to change from one to the other"))
     return top
 
 
@@ -144,7 +156,16 @@ def _feed_options(parser: argparse.ArgumentParser) -> None:
 def _query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text")
     parser.add_argument("--hits", type=int, default=10, help="number of hits to request (10)")
+    parser.add_argument("--stack", help="another stack of the package's, such as dense, by its own rank profile")
+    parser.add_argument("--exact", action="store_true", help="compare all vectors, to see what the index misses")
     application = "the folder of stage package"
+    parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
+
+
+def _beside_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("older", type=Path, help="the application package of the version that serves now")
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    application = "the newer one: the folder of stage package"
     parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
 
 

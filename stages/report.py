@@ -5,21 +5,20 @@ python -m stages.report
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json, sha256
-from ranker.contract.folder import Manifest
-from ranker.metrics.comparison import Measures
+from ranker.contract.folder import Manifest, Model
+from ranker.metrics.comparison import Comparison, Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.costs import with_costs
+from ranker.report.costs import read_costs, with_costs
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import Outcome, verdict_lines
 from ranker.report.page import Results, render, render_unmeasured
-from ranker.vespa.latency import ms_per_hit, read_figures
 
 
 def note(params: Params) -> str:
@@ -84,17 +83,15 @@ def digests(manifest: Manifest) -> dict[str, str]:
     return made_of | files | run
 
 
-def timed(results: Results, retriever: str) -> Results:
-    """Add milliseconds to the table of stacks and to the depth curve, if a model of this size was timed."""
-    figures, reranked = read_figures(), results.comparison.get("reranked")
-    if reranked and results.stacks:
-        stacks = with_costs(results.stacks, reranked["model_bytes"], retriever)
-        results = replace(results, comparison={**results.comparison, "stacks": stacks})
-    ms = ms_per_hit(figures, reranked["model_bytes"]) if reranked else None
-    if figures is None or ms is None:
+def timed(results: Results, params: Params) -> Results:
+    """Add milliseconds to the table of stacks and to the depth curve, if a model of this architecture was timed."""
+    reranked = results.comparison.get("reranked")
+    costs = read_costs(params, cast(Model, reranked["model"]), params.retriever.model) if reranked else None
+    if costs is None or not results.stacks:
         return results
-    depths = [row | {"ms": row["depth"] * ms} for row in results.depths]
-    return replace(results, depths=depths, ms_of=figures["tokens_per_pair"]["mean"])
+    depths = [row | {"ms": row["depth"] * costs.pair} for row in results.depths]
+    comparison: Comparison = {**results.comparison, "stacks": with_costs(results.stacks, costs)}
+    return replace(results, comparison=comparison, depths=depths, ms_of=costs.pair_tokens)
 
 
 def outcome(params: Params) -> Outcome:
@@ -124,7 +121,7 @@ def page(params: Params, found: Outcome) -> str:
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(read_manifest()),
     )
-    return render(timed(results, params.retriever.model))
+    return render(timed(results, params))
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ from ranker.search.search import load_search, read_searchable
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
 from ranker.stack.stack import MODELS, Stack, write_stack
-from ranker.vespa.query import QuerySettings, write_settings
+from ranker.vespa.query import write_settings
+from tests.applications import vespa_settings
 from tests.factories import ROOT, Run, run_module
 from tests.mistakes import SEARCH, SEARCHED
 
@@ -227,7 +228,7 @@ def test_feed_writes_one_file_or_says_why_not(titles: Path, tmp_path: Path, caps
 
 
 def test_query_prints_the_body_of_a_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_settings(tmp_path, QuerySettings("fr", 50, 700))
+    write_settings(tmp_path, vespa_settings(language="fr"))
     assert ranker("query", "Étude", "--hits", 3, "--application", tmp_path) == 0
     body = json.loads(capsys.readouterr().out)
     assert (body["text"], body["hits"], body["ranking"], body["language"]) == ("Étude", 3, "ranker", "fr")

@@ -16,8 +16,9 @@ from ranker.project.params import check_params
 from ranker.serving.documents import read_documents
 from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import feed_fields
-from ranker.vespa.package import whole, write_application
-from ranker.vespa.query import QuerySettings, query_body, read_settings
+from ranker.vespa.query import query_body, read_settings
+from ranker.vespa.schema import whole
+from tests.applications import vespa_settings, write_package
 from tests.factories import PARAMS, run_module
 
 FIELDS = ("title", "text")
@@ -32,7 +33,7 @@ TEXTS = [
     "Bats and birds have viruses of their own.",
 ]
 QUERY = "masks for nurses"
-SETTINGS = QuerySettings("en", 100, 5000, FIELDS)
+SETTINGS = vespa_settings(fields=FIELDS)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,7 @@ def exported(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def application(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("application")
-    write_application(folder, exported, "a", "0.1.0", "fp32", SETTINGS)
-    return folder
+    return write_package(folder, exported, SETTINGS)
 
 
 @pytest.fixture(params=[".csv", ".jsonl", ".parquet"])
@@ -145,13 +145,13 @@ def test_feed_has_the_fields_of_the_application(application: Path, file: Path, t
 def test_feed_fields_are_an_applications_or_the_title(
     application: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert feed_fields(application) == FIELDS
+    assert feed_fields(application).table == FIELDS
     monkeypatch.chdir(tmp_path)
-    assert feed_fields(None) == ("title",)
+    assert feed_fields(None).table == ("title",)
     with pytest.raises(InputError, match="nowhere/query-settings.json: expected a file that stage package wrote"):
         feed_fields(Path("nowhere"))
     shutil.copytree(application, "models/vespa")
-    assert feed_fields(None) == FIELDS
+    assert feed_fields(None).table == FIELDS
 
 
 def test_application_searches_and_embeds_each_field(application: Path) -> None:
@@ -160,9 +160,8 @@ def test_application_searches_and_embeds_each_field(application: Path) -> None:
         assert f"        field {name} type string {{\n            indexing: summary | index\n" in schema
     assert '        indexing: (input title || "") . " " . (input text || "") | embed tokenizer | attribute\n' in schema
     assert "        fields: title, text\n" in schema
-    assert "            expression: bm25(title) + bm25(text)\n" in schema
-    profile = (application / "schemas/doc/ranker_0_1_0.profile").read_text()
-    assert "    match-features: bm25(title) bm25(text)\n" in profile
+    profile = (application / "schemas/doc/parts_0_1_0.profile").read_text()
+    assert "        expression: bm25(title) + bm25(text)\n" in profile
     assert read_settings(application) == SETTINGS
 
 
@@ -172,7 +171,7 @@ def test_whole_of_three_fields() -> None:
 
 
 def test_query_selects_the_first_field() -> None:
-    settings = QuerySettings("en", 100, 5000, ("headline", "body"))
+    settings = vespa_settings(fields=("headline", "body"))
     assert query_body("masks", settings)["yql"].startswith("select document_id, headline from doc where")
 
 

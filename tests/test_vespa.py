@@ -19,11 +19,12 @@ from ranker.contract.words import CONTROLS, INVISIBLE
 from ranker.export.golden import TEXTS
 from ranker.serving.ranker import Ranker
 from ranker.vespa.pack import pack
-from ranker.vespa.package import kept_by_tokenizer, write_application
-from ranker.vespa.query import QuerySettings, query_body, read_settings
+from ranker.vespa.package import Exported, kept_by_tokenizer
+from ranker.vespa.query import query_body, read_settings
+from tests.applications import vespa_settings, write_package
 from tests.factories import refusal
 
-SETTINGS = QuerySettings("en", 100, 5000)
+SETTINGS = vespa_settings()
 
 
 class Packed:
@@ -82,13 +83,14 @@ def test_pack_lays_pairs_out_for_any_model(tmp_path: Path, name: str, expected: 
 def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Model, Path]:
     """An application package with each model."""
     folder = tmp_path_factory.mktemp("vespa")
-    others = QuerySettings("de", 50, 700)
-    assert write_application(folder / "int8", ranker_folder, "cord19-ranker", "0.1.0", "int8", SETTINGS) == "int8"
-    assert write_application(folder / "fp32", ranker_folder, "other", "1.20.3", "fp32", others) == "fp32"
-    return {"int8": folder / "int8", "fp32": folder / "fp32"}
+    others = vespa_settings(language="de", depth=50, timeout_ms=700, version="1.20.3")
+    return {
+        "int8": write_package(folder / "int8", ranker_folder, SETTINGS, "int8"),
+        "fp32": write_package(folder / "fp32", ranker_folder, others, "fp32", "other"),
+    }
 
 
-MODELS: dict[Model, str] = {"int8": "files/ranker_0_1_0.onnx", "fp32": "files/ranker_1_20_3.onnx"}
+MODELS: dict[Model, str] = {"int8": "files/cross_encoder_0_1_0.onnx", "fp32": "files/cross_encoder_1_20_3.onnx"}
 
 
 @pytest.mark.parametrize(("model", "within"), [("fp32", 1e-5), ("int8", 1e-6)])
@@ -125,12 +127,19 @@ def test_packed_model_is_the_exported_one_between_plain_nodes(
 def test_write_application_gives_the_same_bytes(
     packages: dict[Model, Path], ranker_folder: Path, tmp_path: Path
 ) -> None:
-    write_application(tmp_path / "again", ranker_folder, "cord19-ranker", "0.1.0", "int8", SETTINGS)
+    write_package(tmp_path / "again", ranker_folder, SETTINGS, "int8")
     names = {
         "services.xml",
         "schemas/doc.sd",
-        "schemas/doc/ranker_0_1_0.profile",
-        "files/ranker_0_1_0.onnx",
+        "schemas/doc/parts_0_1_0.profile",
+        "schemas/doc/bm25_0_1_0.profile",
+        "schemas/doc/bm25_cross_encoder_0_1_0.profile",
+        "pieces/components.xml",
+        "pieces/fields.sd",
+        "pieces/retriever_0_1_0.xml",
+        "pieces/embedding_0_1_0.sd",
+        "pieces/queries.json",
+        "files/cross_encoder_0_1_0.onnx",
         "tokenizer/tokenizer.json",
         "query-settings.json",
     }
@@ -150,24 +159,31 @@ SCHEMA = """\
             index: enable-bm25
     field doc_token_ids type tensor<float>(d0[95]) {
         indexing: input title | embed tokenizer | attribute
-            expression: bm25(title)
-    rank-profile ranker inherits ranker_1_20_3 {
+    rank-profile ranker inherits bm25_cross_encoder_1_20_3 {
 """
-RANK_PROFILE = """\
-rank-profile ranker_1_20_3 inherits bm25 {
+PARTS = """\
+rank-profile parts_1_20_3 {
         query(query_token_ids) tensor<float>(d0[30])
-        file: files/ranker_1_20_3.onnx
+        file: files/cross_encoder_1_20_3.onnx
         input query_token_ids: query(query_token_ids)
         input doc_token_ids: attribute(doc_token_ids)
         output score: score
-    match-features: bm25(title)
-        expression: sum(onnx(ranker_1_20_3).score)
+        expression: sum(onnx(cross_encoder_1_20_3).score)
+        expression: bm25(title)
+"""
+RANK_PROFILE = """\
+rank-profile bm25_cross_encoder_1_20_3 inherits parts_1_20_3 {
+    match-features: bm25_score
+        expression: bm25_score
+        expression: cross_encoder_score
         rerank-count: 50
 """
 
 
 def test_write_application_names_language_version_and_count(packages: dict[Model, Path]) -> None:
-    for file, lines in (("schemas/doc.sd", SCHEMA), ("schemas/doc/ranker_1_20_3.profile", RANK_PROFILE)):
+    profiles = {"parts_1_20_3": PARTS, "bm25_cross_encoder_1_20_3": RANK_PROFILE}
+    files = {f"schemas/doc/{name}.profile": lines for name, lines in profiles.items()} | {"schemas/doc.sd": SCHEMA}
+    for file, lines in files.items():
         assert set(lines.splitlines()) <= set((packages["fp32"] / file).read_text().splitlines())
     services = ElementTree.parse(packages["fp32"] / "services.xml").getroot()
     component = services.find("container/component")
@@ -181,7 +197,7 @@ def test_words_of_the_package_are_those_that_are_measured(ranker_folder: Path, t
     """Snowball for English; no stemming if Vespa has no stemmer for a language."""
     for language, stemming in (("en", []), ("de", []), ("pt-br", []), ("pl", ["none"]), ("zh-hans", ["none"])):
         folder = tmp_path / language
-        write_application(folder, ranker_folder, "a", "0.1.0", "fp32", QuerySettings(language, 50, 700))
+        write_package(folder, ranker_folder, vespa_settings(language=language))
         assert re.findall(r"stemming: (\S+)", (folder / "schemas/doc.sd").read_text()) == stemming
         config = ElementTree.parse(folder / "services.xml").getroot().find("container/config")
         assert config is not None
@@ -200,7 +216,8 @@ def copy_exported(ranker_folder: Path, folder: Path, **changed: object) -> Path:
 
 def test_write_application_without_an_eight_bit_model_packs_the_exact_one(ranker_folder: Path, tmp_path: Path) -> None:
     exported = copy_exported(ranker_folder, tmp_path)
-    assert write_application(tmp_path / "vespa", exported, "cord19-ranker", "0.1.0", "int8", SETTINGS) == "fp32"
+    write_package(tmp_path / "vespa", exported, SETTINGS, "int8")
+    assert Exported(exported, "int8").model == "fp32"
     metadata = {entry.key for entry in onnx.load(tmp_path / "vespa" / MODELS["int8"]).metadata_props}
     assert metadata == {"name", "version"}  # and no quantisation
 
@@ -208,14 +225,14 @@ def test_write_application_without_an_eight_bit_model_packs_the_exact_one(ranker
 def test_write_application_refuses_a_tokenizer_whose_padding_is_not_0(ranker_folder: Path, tmp_path: Path) -> None:
     exported = copy_exported(ranker_folder, tmp_path, pad_id=5)
     with pytest.raises(InputError, match=r"tokenizer.json: expected the padding's id to be 0, .*, found 5"):
-        write_application(tmp_path / "vespa", exported, "a", "0.1.0", "fp32", SETTINGS)
+        write_package(tmp_path / "vespa", exported, SETTINGS)
 
 
 def test_write_application_refuses_what_was_changed_since_export(ranker_folder: Path, tmp_path: Path) -> None:
     exported = copy_exported(ranker_folder, tmp_path)
     (exported / "model.onnx").write_bytes(b"other")
     with pytest.raises(InputError, match="model.onnx: expected sha256 .*, as manifest.json says"):
-        write_application(tmp_path / "vespa", exported, "a", "0.1.0", "fp32", SETTINGS)
+        write_package(tmp_path / "vespa", exported, SETTINGS)
 
 
 def test_kept_by_tokenizer_is_what_a_normaliser_leaves(ranker_folder: Path, tmp_path: Path) -> None:
@@ -229,9 +246,9 @@ def test_kept_by_tokenizer_is_what_a_normaliser_leaves(ranker_folder: Path, tmp_
 
 
 def test_query_body() -> None:
-    body = query_body('bats "and" birds', QuerySettings("de", 50, 700), hits=3)
+    body = query_body('bats "and" birds', vespa_settings(language="de", depth=50, timeout_ms=700), hits=3)
     assert body == {
-        "yql": 'select document_id, title from doc where {grammar: "tokenize", targetHits: 50}userInput(@text)',
+        "yql": 'select document_id, title from doc where ({grammar: "tokenize", targetHits: 50}userInput(@text))',
         "text": 'bats "and" birds',
         "language": "de",
         "ranking": "ranker",

@@ -15,6 +15,21 @@ FOUND_BY: dict[FirstStageName, tuple[str, ...]] = {
     "base_hybrid": ("bm25", "base"),
     "run": ("run",),
 }
+# The stacks that are compared and served, if their lists are there, beside the one that ships.
+COMPARED: tuple[tuple[FirstStageName, OrderName], ...] = (
+    ("bm25", "as_found"),
+    ("base", "as_found"),
+    ("base_hybrid", "as_found"),
+    ("run", "as_found"),
+    ("dense", "as_found"),
+    ("hybrid", "as_found"),
+    ("bm25", "cross_encoder"),
+    ("base_hybrid", "fused"),
+    ("dense", "cross_encoder"),
+    ("dense", "fused"),
+    ("hybrid", "cross_encoder"),
+    ("hybrid", "fused"),
+)
 
 
 def trains_retriever(first_stage: FirstStageName) -> bool:

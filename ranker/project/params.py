@@ -17,6 +17,8 @@ PARAMS_FILE = Path("params.yaml")
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or an empty string")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
+FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+FieldName = Annotated[str, Field(pattern=FIELD_NAME, description="letters, digits and underscores, no digit first")]
 # Columns, what `rank` prints, and fields in Vespa
 OUR_NAMES = (
     "document_id",
@@ -236,6 +238,11 @@ class Vespa(Section):
     """The application package for Vespa."""
 
     model: Literal["int8", "fp32"]
+    document_type: FieldName
+    id_field: FieldName
+    text_fields: list[str]
+    token_field: FieldName
+    vector_field: FieldName
     timeout_ms: Annotated[int, Field(ge=1)]
     latency_ms: Annotated[int, Field(ge=1)]
 
@@ -313,7 +320,23 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
             f"{path}: order.depth: expected at most first_stage.depth ({depth}), because evaluation orders those hits, "
             f"found {count}"
         )
+    if wrong := _vespas_fields(params):
+        raise InputError(f"{path}: vespa: {wrong}")
     return params
+
+
+def _vespas_fields(params: Params) -> str | None:
+    """The first mistake in the names of fields in Vespa, whose schema has `language`, too."""
+    given, own = params.vespa, params.join.document_fields
+    if given.text_fields and len(given.text_fields) != len(own):
+        return f"text_fields: expected one for each of join.document_fields ({own}), found {given.text_fields}"
+    texts = given.text_fields or own
+    if wrong := [name for name in texts if not re.fullmatch(FIELD_NAME, name)]:
+        return f"text_fields: expected letters, digits and underscores, no digit first, found {wrong[0]!r}"
+    names = ["language", given.id_field, *texts, given.token_field, given.vector_field]
+    if twice := [name for name in names if names.count(name) > 1]:
+        return f"expected each field's name once, and none that is language, found {twice[0]!r}"
+    return None
 
 
 def _first(error: ValidationError) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -93,9 +93,13 @@ def read_models(path: Path) -> dict[str, Model]:
 def read_stack(path: Path) -> Stack:
     """Read stack.json, as stage package writes it; InputError if it is another file."""
     try:
-        found = read_json(path)
-        weights = {name: float(found["weights"][name]) for name in PARTS}
-        first_stage, order = FIRST_STAGES.index(found["first_stage"]), ORDERS.index(found["order"])
-        return Stack(FIRST_STAGES[first_stage], ORDERS[order], int(found["depth"]), weights, str(found["language"]))
+        return as_stack(read_json(path))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: expected a stack as stage package writes it, found: {error!r}") from error
+
+
+def as_stack(found: Mapping[str, Any]) -> Stack:
+    """The stack of a JSON file's keys; ValueError, TypeError or KeyError if they are others."""
+    weights = {name: float(found["weights"][name]) for name in PARTS}
+    first_stage, order = FIRST_STAGES.index(found["first_stage"]), ORDERS.index(found["order"])
+    return Stack(FIRST_STAGES[first_stage], ORDERS[order], int(found["depth"]), weights, str(found["language"]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ranker.contract.stacks import LISTS, FirstStageName, OrderName
+from ranker.contract.stacks import COMPARED, LISTS
 from ranker.metrics.comparison import Answer, Differs, Mean, StackRow, StackTable
 from ranker.metrics.interval import interval
 from ranker.metrics.ranking import CONDENSED, MAIN, hits_measures
@@ -15,21 +15,6 @@ from ranker.metrics.verdict import ENOUGH_JUDGED, JUDGED, NO_DIFFERENCE, verdict
 from ranker.stack.stack import Stack
 from ranker.stacks.hits import candidates, stack_scores
 
-# The table has each of these whose lists the hits have, and the one that ships.
-ROWS: tuple[tuple[FirstStageName, OrderName], ...] = (
-    ("bm25", "as_found"),
-    ("base", "as_found"),
-    ("base_hybrid", "as_found"),
-    ("run", "as_found"),
-    ("dense", "as_found"),
-    ("hybrid", "as_found"),
-    ("bm25", "cross_encoder"),
-    ("base_hybrid", "fused"),
-    ("dense", "cross_encoder"),
-    ("dense", "fused"),
-    ("hybrid", "cross_encoder"),
-    ("hybrid", "fused"),
-)
 Runs = Mapping[int, pd.DataFrame]  # the hits, with the scores of each seed's models
 
 
@@ -63,9 +48,9 @@ class Measured:
 
 
 def stacks_of(hits: pd.DataFrame, shipped: Stack) -> list[Stack]:
-    """The stacks of ROWS whose lists the hits have, and the one that ships, with its depth and weights."""
+    """The stacks of COMPARED whose lists the hits have, and the one that ships, with its depth and weights."""
     known = {name for name in LISTS if hits[f"{name}_rank"].notna().any()}
-    found = [replace(shipped, first_stage=first_stage, order=order) for first_stage, order in ROWS]
+    found = [replace(shipped, first_stage=first_stage, order=order) for first_stage, order in COMPARED]
     found = [stack for stack in found if known.issuperset(stack.found_by)]
     return found if shipped.name in [stack.name for stack in found] else [*found, shipped]
 

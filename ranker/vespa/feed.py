@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,35 +16,47 @@ from ranker.contract.document import TITLE
 from ranker.contract.folder import DEFAULT_APPLICATION
 from ranker.contract.words import DROPPED, NOT_TEXT
 from ranker.serving.documents import Document, read_documents
-from ranker.vespa.names import DOCUMENT_TYPE
+from ranker.vespa.names import Names
 from ranker.vespa.query import SETTINGS_FILE, read_settings
+
+NAMES = Names("")  # without a version's parts
 
 if TYPE_CHECKING:  # only shards need it
     import pyarrow as pa
 
 
-def feed_fields(application: Path | None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Fields:
+    """Names of a document's fields: in a table, and in Vespa."""
+
+    table: tuple[str, ...] = TITLE
+    vespa: Names = NAMES
+
+
+def feed_fields(application: Path | None) -> Fields:
     """Fields in `application`, by default in stage package's output; if that is missing too, the title."""
     if application is None and not (DEFAULT_APPLICATION / SETTINGS_FILE).is_file():
-        return TITLE
-    return read_settings(application or DEFAULT_APPLICATION).document_fields
+        return Fields()
+    settings = read_settings(application or DEFAULT_APPLICATION)
+    return Fields(settings.document_fields, settings.names)
 
 
-def feed_lines(documents: Iterable[Document], names: Sequence[str] = TITLE) -> Iterator[str]:
-    """Yield a put operation for each document with fields `names`.
+def feed_lines(documents: Iterable[Document], names: Names = NAMES) -> Iterator[str]:
+    """Yield a put operation for each document.
 
     InputError if an id has characters that Vespa refuses; dropping these could make two ids equal.
     """
+    kind = names.document_type
     for document_id, *texts in documents:
         if found := NOT_TEXT.intersection(document_id):
             raise InputError(f"document_id {document_id!r}: expected text that Vespa takes, found {min(found)!r}")
-        fields = {"document_id": document_id}
-        fields |= {name: text.translate(DROPPED) for name, text in zip(names, texts, strict=True)}
-        put = {"put": f"id:{DOCUMENT_TYPE}:{DOCUMENT_TYPE}::{document_id}", "fields": fields}
+        fields = {names.id_field: document_id}
+        fields |= {name: text.translate(DROPPED) for name, text in zip(names.text_fields, texts, strict=True)}
+        put = {"put": f"id:{kind}:{kind}::{document_id}", "fields": fields}
         yield json.dumps(put, ensure_ascii=False, separators=(",", ":"))
 
 
-def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] = TITLE) -> int:
+def write_feed(documents: Iterable[Document], path: Path, names: Names = NAMES) -> int:
     """Write a feed to `path` atomically; returns the number of documents.
 
     If documents share an id, Vespa keeps the last.
@@ -58,12 +71,12 @@ def write_feed(documents: Iterable[Document], path: Path, names: Sequence[str] =
     return count
 
 
-def feed_table(names: Sequence[str], table: "pa.Table", path: Path, name: str) -> None:
+def feed_table(fields: Fields, table: "pa.Table", path: Path, name: str) -> None:
     """Write the feed of a shard (ranker.serving.shards); InputError gives the shard's `name` and a line, from 1."""
-    rows = zip(*(table[column].to_pylist() for column in ("document_id", *names)), strict=True)
+    rows = zip(*(table[column].to_pylist() for column in ("document_id", *fields.table)), strict=True)
     documents = _documents(name, rows)
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in feed_lines(documents, names))
+        file.writelines(f"{line}\n" for line in feed_lines(documents, fields.vespa))
 
 
 def _documents(name: str, rows: Iterable[Sequence[str | None]]) -> Iterator[Document]:
@@ -77,24 +90,26 @@ def feed_corpus(
     source: Path,
     out: Path,
     ray_address: str | None = None,
-    names: Sequence[str] = TITLE,
+    fields: Fields | None = None,
     columns: Synonyms = SYNONYMS,
 ) -> str:
     """Write the feed of a documents file to one .jsonl, or of Parquet to a folder of shards; returns a summary line.
 
-    `names` are the documents' fields.
+    `fields` are the title alone if not given.
     """
-    fields = " and ".join(names)
+    fields = fields or Fields()
+    read, shown = fields.table, " and ".join(fields.vespa.text_fields)
     if out.suffix == ".jsonl" and not ray_address:
-        return f"{out}: {write_feed(read_documents(source, names, columns), out, names)} documents of {fields}"
+        count = write_feed(read_documents(source, read, columns), out, fields.vespa)
+        return f"{out}: {count} documents of {shown}"
     if source.suffix != ".parquet" and not source.is_dir():
         if ray_address:
             raise InputError(f"--ray-address: expected Parquet, found {source}")
         raise InputError(f"--out: expected a file .jsonl for {source}, found {out}")
     from ranker.serving import run, shards  # pyarrow takes a while to import
 
-    wanted = Wanted(needed("document_id", *names), [], columns)
+    wanted = Wanted(needed("document_id", *read), [], columns)
     plan = shards.plan(source, wanted, out, ".jsonl")
-    left = shards.pending(plan, out, {"document_fields": " ".join(names)})
-    run.run(left, wanted, lambda: partial(feed_table, names), ray_address, "doc")
-    return f"{out}: {sum(shard.rows for shard in plan)} documents of {fields}"
+    left = shards.pending(plan, out, {"document_fields": " ".join(read), "vespa": repr(fields.vespa)})
+    run.run(left, wanted, lambda: partial(feed_table, fields), ray_address, "doc")
+    return f"{out}: {sum(shard.rows for shard in plan)} documents of {shown}"

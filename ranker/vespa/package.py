@@ -1,96 +1,47 @@
-"""The application package for Vespa: BM25, whose best hits the cross-encoder reranks.
+"""The application package for Vespa: the stack that ships, a rank profile for each other one, and the parts as files.
 
 Text templates, because pyvespa cannot write a rank profile to a file of its own.
 """
 
 import shutil
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from ranker.common.errors import InputError
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, TOKENIZER_FILE, Model, check_digests, served_model
+from ranker.common.files import write_json
+from ranker.contract.embedding import STATES, read_embedding_contract
+from ranker.contract.folder import (
+    CONTRACT_FILE,
+    EMBEDDING_FILE,
+    MODEL_FILES,
+    TOKENIZER_FILE,
+    Model,
+    check_digests,
+    served_model,
+)
 from ranker.contract.layout import Layout, read_contract
 from ranker.contract.tokens import load_tokenizer, tokenize
-from ranker.contract.words import CONTROLS, INVISIBLE, stemmer_of
-from ranker.vespa.names import DOCUMENT_INPUT, DOCUMENT_TYPE, PAD, PROFILE, QUERY_INPUT, SCORE, TOKENIZER, versioned
+from ranker.contract.words import CONTROLS, INVISIBLE
+from ranker.vespa.names import PAD, TOKENIZER, Names
 from ranker.vespa.pack import pack
-from ranker.vespa.query import QuerySettings, write_settings
+from ranker.vespa.profiles import profile_files
+from ranker.vespa.query import QuerySettings, query_body, write_settings
+from ranker.vespa.schema import schema, token_field, vector_field
 
-SCHEMA = Template(f"""\
-schema {DOCUMENT_TYPE} {{$stemming
-    # Else a language is detected for each title, and its words are stemmed as that language's
-    field language type string {{
-        indexing: "$language" | set_language
-    }}
-    document {DOCUMENT_TYPE} {{
-        field document_id type string {{
-            indexing: summary | attribute
-        }}
-$fields    }}
-    # Outside the document: nobody feeds it, and an update of the $first makes it anew
-    field {DOCUMENT_INPUT} type tensor<float>(d0[$document_tokens]) {{
-        indexing: $whole | embed {TOKENIZER} | attribute
-    }}
-    fieldset default {{
-        fields: $names
-    }}
-    rank-profile bm25 {{
-        first-phase {{
-            expression: $bm25
-        }}
-    }}
-    # What queries ask for; {DOCUMENT_TYPE}/*.profile are the versions, of which there may be several
-    rank-profile {PROFILE} inherits $profile {{
-    }}
-}}
-""")
-FIELD = """\
-        field {name} type string {{
-            indexing: summary | index
-            index: enable-bm25
-        }}
-"""
-RANK_PROFILE = Template(f"""\
-rank-profile $profile inherits bm25 {{
-    inputs {{
-        query({QUERY_INPUT}) tensor<float>(d0[$query_tokens])
-    }}
-    onnx-model $profile {{
-        file: files/$profile.onnx
-        input {QUERY_INPUT}: query({QUERY_INPUT})
-        input {DOCUMENT_INPUT}: attribute({DOCUMENT_INPUT})
-        output {SCORE}: {SCORE}
-    }}
-    # Why a hit was found: its relevance is the model's score
-    match-features: $features
-    global-phase {{
-        # Named once, because each mention is a run of the model
-        expression: sum(onnx($profile).{SCORE})
-        rerank-count: $rerank_count
-    }}
-}}
-""")
-NO_STEMMING = "\n    stemming: none  # else, where Vespa has no stemmer for a language, it has English's"
-SERVICES = Template(f"""\
+PIECES = "pieces"  # for an application of one's own; Vespa ignores the folder
+SERVICES = Template("""\
 <?xml version="1.0" encoding="UTF-8"?>
 <services version="1.0">
     <container id="default" version="1.0">
         <search/>
         <document-api/>
         <document-processing/>
-        <!-- Figures are of this stemmer; Vespa's own for English is kStem -->
-        <config name="ai.vespa.opennlp.open-nlp">
-            <snowballStemmingForEnglish>true</snowballStemmingForEnglish>
-        </config>
-        <component id="{TOKENIZER}" type="hugging-face-tokenizer">
-            <model path="{TOKENIZER}/{TOKENIZER_FILE}"/>
-        </component>
-    </container>
+$components    </container>
     <content id="$name" version="1.0">
         <redundancy>1</redundancy>
         <documents>
-            <document type="{DOCUMENT_TYPE}" mode="index"/>
+            <document type="$type" mode="index"/>
         </documents>
         <nodes>
             <node distribution-key="0" hostalias="node1"/>
@@ -98,75 +49,106 @@ SERVICES = Template(f"""\
     </content>
 </services>
 """)
+COMPONENTS = f"""\
+        <!-- Figures are of this stemmer; Vespa's own for English is kStem -->
+        <config name="ai.vespa.opennlp.open-nlp">
+            <snowballStemmingForEnglish>true</snowballStemmingForEnglish>
+        </config>
+        <component id="{TOKENIZER}" type="hugging-face-tokenizer">
+            <model path="{TOKENIZER}/{TOKENIZER_FILE}"/>
+        </component>
+"""
+EMBEDDER = Template(f"""\
+        <component id="$retriever" type="hugging-face-embedder">
+            <transformer-model path="files/$retriever.onnx"/>
+            <tokenizer-model path="{TOKENIZER}/$retriever.json"/>
+            <max-tokens>$max_length</max-tokens>
+            <transformer-output>{STATES}</transformer-output>
+            <pooling-strategy>mean</pooling-strategy>
+            <normalize>true</normalize>
+        </component>
+""")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder of stage export or export_retriever, and the model of it that serves."""
+
+    folder: Path
+    asked: Model
+
+    @property
+    def model(self) -> Model:
+        """`asked`, or fp32 if no int8 scheme passed its gate."""
+        return served_model(self.folder, self.asked)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / MODEL_FILES[self.model]
 
 
 def write_application(
-    folder: Path, ranker: Path, name: str, version: str, model: Model, settings: QuerySettings
-) -> Model:
-    """Write the application package of an exported ranker to `folder`; returns the model in it.
+    folder: Path, name: str, settings: QuerySettings, ranker: Exported, retriever: Exported | None = None
+) -> None:
+    """Write the application package of exported models to `folder`; `name` is its content cluster's.
 
-    It has the fp32 model if no int8 model passed export's gate. InputError if Vespa would drop a token because its id
-    is PAD.
+    InputError if a file was changed since its export, or if Vespa would drop a token because its id is PAD.
     """
-    model = served_model(ranker, model)
-    check_digests(ranker, CONTRACT_FILE, TOKENIZER_FILE, MODEL_FILES[model])
-    layout = read_contract(ranker / CONTRACT_FILE)
+    names = settings.names
+    check_digests(ranker.folder, CONTRACT_FILE, TOKENIZER_FILE, ranker.file.name)
+    layout = read_contract(ranker.folder / CONTRACT_FILE)
     if layout.pad_id != PAD:
         found = f"expected the padding's id to be {PAD}, which Vespa fills tensors up with, found {layout.pad_id}"
-        raise InputError(f"{ranker / TOKENIZER_FILE}: {found}")
-    for place, text in _texts(layout, name, versioned(version), settings).items():
+        raise InputError(f"{ranker.folder / TOKENIZER_FILE}: {found}")
+    for place, text in _texts(layout, name, settings, retriever).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8", newline="\n")
     (folder / "files").mkdir()
-    pack(ranker / MODEL_FILES[model], layout, model_file(folder, version))
+    pack(ranker.file, layout, model_file(folder, names))
     (folder / TOKENIZER).mkdir()
-    shutil.copyfile(ranker / TOKENIZER_FILE, folder / TOKENIZER / TOKENIZER_FILE)
+    shutil.copyfile(ranker.folder / TOKENIZER_FILE, folder / TOKENIZER / TOKENIZER_FILE)
+    if retriever:
+        check_digests(retriever.folder, EMBEDDING_FILE, TOKENIZER_FILE, retriever.file.name)
+        part = names.of("retriever")
+        shutil.copyfile(retriever.file, folder / "files" / f"{part}.onnx")
+        shutil.copyfile(retriever.folder / TOKENIZER_FILE, folder / TOKENIZER / f"{part}.json")
     write_settings(folder, settings)
-    return model
+    bodies = {stack.name: query_body("the user's text", settings, stack=stack.name) for stack in settings.stacks}
+    write_json(folder / PIECES / "queries.json", bodies)
 
 
-def model_file(folder: Path, version: str) -> Path:
+def model_file(folder: Path, names: Names) -> Path:
     """Path of a version's packed model in an application package."""
-    return folder / "files" / f"{versioned(version)}.onnx"
+    return folder / "files" / f"{names.of('cross_encoder')}.onnx"
 
 
-def _texts(layout: Layout, name: str, profile: str, settings: QuerySettings) -> dict[str, str]:
+def _texts(layout: Layout, name: str, settings: QuerySettings, retriever: Exported | None) -> dict[str, str]:
     """File path -> content of the application package."""
-    names = settings.document_fields
-    found_by = [f"bm25({name})" for name in names]
-    schema = SCHEMA.substitute(
-        stemming="" if stemmer_of(settings.language) else NO_STEMMING,
-        language=settings.language,
-        document_tokens=layout.max_document_tokens,
-        profile=profile,
-        fields="".join(FIELD.format(name=name) for name in names),
-        first=" and ".join(names) + (" together" if len(names) > 1 else ""),
-        names=", ".join(names),
-        whole=whole(names),
-        bm25=" + ".join(found_by),
-    )
-    rank_profile = RANK_PROFILE.substitute(
-        profile=profile,
-        features=" ".join(found_by),
-        query_tokens=layout.max_query_tokens,
-        rerank_count=settings.rerank_count,
-    )
+    names, embedder, vectors, size = settings.names, "", "", None
+    if retriever:
+        texts, size = read_embedding_contract(retriever.folder / EMBEDDING_FILE)
+        embedder = EMBEDDER.substitute(retriever=names.of("retriever"), max_length=texts.max_length)
+        vectors = vector_field(names, size)
+    tokens = token_field(names, settings.stack.language, layout.max_document_tokens)
+    bm25 = " + ".join(f"bm25({field})" for field in names.text_fields)
+    profiles = profile_files(names, settings.stacks, layout.max_query_tokens, size, bm25)
+    schemas = f"schemas/{names.document_type}"
     return {
-        "services.xml": SERVICES.substitute(name=name),
-        f"schemas/{DOCUMENT_TYPE}.sd": schema,
-        f"schemas/{DOCUMENT_TYPE}/{profile}.profile": rank_profile,
+        "services.xml": SERVICES.substitute(name=name, type=names.document_type, components=COMPONENTS + embedder),
+        f"{schemas}.sd": schema(names, names.profile(settings.stack), tokens + vectors),
+        **{f"{schemas}/{file}": text for file, text in profiles.items()},
+        **dict(zip(pieces(names), (COMPONENTS, embedder, tokens, vectors), strict=True)),
     }
 
 
-def whole(names: Sequence[str]) -> str:
-    """A document's text in Vespa's indexing language; a missing field is empty.
+def pieces(names: Names) -> tuple[str, str, str, str]:
+    """Paths of the pieces: components that versions share, the embedder, fields that versions share, the vectors.
 
-    >>> whole(["title"]), whole(["title", "text"])
-    ('input title', '(input title || "") . " " . (input text || "")')
+    Without a retriever, the second and the fourth are empty files.
     """
-    if len(names) == 1:
-        return f"input {names[0]}"
-    return ' . " " . '.join(f'(input {name} || "")' for name in names)
+    parts = "components.xml", f"{names.of('retriever')}.xml", "fields.sd", f"{names.vectors}.sd"
+    components, embedder, fields, vectors = (f"{PIECES}/{part}" for part in parts)
+    return components, embedder, fields, vectors
 
 
 def kept_by_tokenizer(ranker: Path) -> list[str]:

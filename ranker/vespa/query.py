@@ -1,7 +1,8 @@
 """The body of a search request to Vespa with the application package."""
 
 import unicodedata
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from ranker.common.files import read_json, write_json
 from ranker.contract.document import TITLE
 from ranker.contract.words import DROPPED
 from ranker.serving.documents import check_query
-from ranker.vespa.names import DOCUMENT_TYPE, PROFILE, QUERY_INPUT, TOKENIZER
+from ranker.stack.stack import Stack, as_stack
+from ranker.vespa.names import PROFILE, QUERY_INPUT, TOKENIZER, Names
+from ranker.vespa.profiles import served_stacks, takes_bm25
 
 SETTINGS_FILE = "query-settings.json"  # in the application package; Vespa ignores it
 SEARCHED = ("L", "Mn", "Mc", "N", "So")  # categories of characters that Vespa indexes: letters, numbers, emoji ...
@@ -19,12 +22,28 @@ MOST_HITS = 400  # Vespa's default maxHits
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """Settings of a query, as its application package needs them."""
+    """Settings of an application package's feed and queries.
 
-    language: str
-    rerank_count: int
+    `document_fields` are a document's fields in a table, `names.text_fields` the same ones in Vespa.
+    """
+
+    names: Names
+    stack: Stack  # that it serves by default
     timeout_ms: int
+    has_retriever: bool
     document_fields: tuple[str, ...] = TITLE
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """The stacks that it can serve, each by a rank profile."""
+        return served_stacks(self.stack, self.has_retriever)
+
+    def asked(self, name: str | None) -> Stack:
+        """The stack of this name, by default the one that ships; InputError if it serves no such stack."""
+        found = {stack.name: stack for stack in self.stacks}
+        if name is not None and name not in found:
+            raise InputError(f"--stack: expected one of {', '.join(found)}, found {name!r}")
+        return found[name] if name else self.stack
 
 
 def write_settings(application: Path, settings: QuerySettings) -> None:
@@ -37,18 +56,28 @@ def read_settings(application: Path) -> QuerySettings:
     if not file.is_file():
         raise InputError(f"{file}: expected a file that stage package wrote, found none")
     try:
-        found = QuerySettings(**read_json(file))
-        return replace(found, document_fields=tuple(found.document_fields))  # JSON has lists
-    except (ValueError, TypeError) as error:
+        found = read_json(file)
+        names = {**found["names"], "text_fields": tuple(found["names"]["text_fields"])}  # JSON has lists
+        return QuerySettings(
+            Names(**names),
+            as_stack(found["stack"]),
+            int(found["timeout_ms"]),
+            bool(found["has_retriever"]),
+            tuple(found["document_fields"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{file}: expected settings as stage package writes them, found: {error}") from error
 
 
-def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, Any]:
-    """The body of a request to Vespa's /search/: BM25 finds, the cross-encoder reorders.
+def query_body(
+    text: str, settings: QuerySettings, hits: int = 10, stack: str | None = None, exact: bool = False
+) -> dict[str, Any]:
+    """The body of a request to Vespa's /search/, by the stack that ships or another one that the package serves.
 
-    Vespa tokenises the query itself with the same tokenizer.json. The grammar is `tokenize`, because by userInput's
-    default `covid -vaccine` excludes vaccine and `title:x` searches a field. InputError for a query without a letter,
-    digit or symbol, which Vespa answers with status 400.
+    Vespa tokenises and embeds the query itself. The grammar is `tokenize`, because by userInput's default
+    `covid -vaccine` excludes vaccine and `title:x` searches a field. An `exact` search compares all vectors, which
+    shows what the index misses. InputError for a query without a letter, digit or symbol, which Vespa answers with
+    status 400.
     """
     check_query(text)
     text = text.translate(DROPPED)  # as the feed does
@@ -56,14 +85,34 @@ def query_body(text: str, settings: QuerySettings, hits: int = 10) -> dict[str, 
         raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")
     if not 1 <= hits <= MOST_HITS:
         raise InputError(f"--hits: expected 1 to {MOST_HITS}, Vespa's maxHits, found {hits}")
-    found = max(settings.rerank_count, hits)  # weakAnd's default target is 100, even if more are reranked
-    words = f'{{grammar: "tokenize", targetHits: {found}}}userInput(@text)'
+    asked, names = settings.asked(stack), settings.names
+    inputs = {}
+    if asked.vectors:
+        inputs[f"input.query({names.vectors})"] = f"embed({names.of('retriever')}, @text)"
+    if asked.runs_cross_encoder:
+        inputs[f"input.query({QUERY_INPUT})"] = f"embed({TOKENIZER}, @text)"
+    where = _found_by(asked, names, hits, exact)
     return {
-        "yql": f"select document_id, {settings.document_fields[0]} from {DOCUMENT_TYPE} where {words}",
+        "yql": f"select {names.id_field}, {names.text_fields[0]} from {names.document_type} where {where}",
         "text": text,
-        "language": settings.language,
-        "ranking": PROFILE,
-        f"input.query({QUERY_INPUT})": f"embed({TOKENIZER}, @text)",
+        "language": asked.language,
+        "ranking": names.profile(asked) if stack else PROFILE,
+        **inputs,
         "hits": hits,
         "timeout": f"{settings.timeout_ms}ms",
     }
+
+
+def _found_by(stack: Stack, names: Names, hits: int, exact: bool) -> str:
+    """The condition of a stack's hits; words that only add their score to hits of the vectors come second in `rank`.
+
+    weakAnd's default target is 100, even if more are reranked.
+    """
+    many = max(stack.depth, hits)
+    words = f'({{grammar: "tokenize", targetHits: {many}}}userInput(@text))'
+    near = f"({{targetHits: {many}{', approximate: false' * exact}}}nearestNeighbor({names.vectors}, {names.vectors}))"
+    if stack.first_stage == "bm25":
+        return words
+    if "bm25" in stack.found_by:
+        return f"{near} or {words}"
+    return f"rank({near}, {words})" if takes_bm25(stack) else near

@@ -6,7 +6,6 @@ one process.
 
 import json
 import re
-import shutil
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from bench.studies.vespa import measure
+from bench.studies.stacks import TEXTS as LENGTHS
+from bench.studies.stacks import measure
 from engines import harness
 from ranker.contract.folder import Model
 from ranker.contract.words import NOT_TEXT
@@ -25,9 +25,11 @@ from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths
 from ranker.project.sides import held_out_pairs
 from ranker.serving.ranker import Ranker
+from ranker.stack.stack import Stack
+from ranker.vespa.beside import write_beside
 from ranker.vespa.feed import write_feed
-from ranker.vespa.package import write_application
 from ranker.vespa.query import SEARCHED, query_body, read_settings
+from tests.applications import vespa_settings, write_package
 from tests.engines.conftest import require
 from tests.factories import PARAMS, ROOT
 
@@ -36,8 +38,10 @@ Request = dict[str, dict[str, Any]]  # for harness.run
 pytestmark = pytest.mark.engines
 
 PACKAGE, EXPORTED = ROOT / paths.VESPA, ROOT / paths.RANKER
+STACK = "bm25+cross_encoder"  # the cross-encoder alone; test_vespa_stacks.py has the others
 MODEL: Model = PARAMS.vespa.model if (EXPORTED / "model.int8.onnx").is_file() else "fp32"
-NEW, OLD = f"ranker_{PARAMS.export.version.replace('.', '_')}", "ranker_0_0_9"
+VERSION = PARAMS.export.version.replace(".", "_")
+NEW, OLD = f"bm25_cross_encoder_{VERSION}", "bm25_cross_encoder_0_0_9"
 QUERY = "masks in hospitals"
 HITS = 130  # 100 of them are reranked
 
@@ -99,17 +103,14 @@ def titles() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def exact(folder: Path) -> Path:
-    """A package of the fp32 model as version 0.0.9."""
-    write_application(folder / "exact", EXPORTED, PARAMS.export.name, "0.0.9", "fp32", read_settings(PACKAGE))
-    return folder / "exact"
+    """A package of the fp32 model as version 0.0.9, without a retriever."""
+    return write_package(folder / "exact", EXPORTED, vespa_settings(STACK, version="0.0.9"))
 
 
 @pytest.fixture(scope="module")
 def both(folder: Path, exact: Path) -> Path:
-    """The package that ships with two more files: the old version beside it."""
-    shutil.copytree(PACKAGE, folder / "both")
-    for file in (f"schemas/doc/{OLD}.profile", f"files/{OLD}.onnx"):
-        shutil.copyfile(exact / file, folder / "both" / file)
+    """The package that ships, with the old version beside it."""
+    write_beside(PACKAGE, exact, folder / "both")
     return folder / "both"
 
 
@@ -125,13 +126,13 @@ def bodies(held_out: pd.DataFrame, ids: list[str]) -> dict[str, list[dict[str, A
     first = {"documents": ids[:HITS]}
 
     def body(text: str, hits: int = 10, **others: Any) -> dict[str, Any]:
-        return query_body(text, settings, hits) | others
+        return query_body(text, settings, hits, STACK) | others
 
     return {
         "query": [{"body": body(QUERY), **first}] * 3,
         "more hits": [{"body": body(QUERY, 120), **first}],
         "too many": [{"body": body(QUERY) | {"hits": 401}, **first}],
-        "grammar": [{"body": body(text, ranking="bm25"), **first} for text in GRAMMAR],
+        "grammar": [{"body": body(text, ranking=f"bm25_{VERSION}"), **first} for text in GRAMMAR],
         "nothing": [{"body": body(QUERY) | {"text": text}, **first} for text in NOTHING],
     } | {
         profile: [
@@ -158,16 +159,21 @@ def newest(
         "deploy": {"step": "deploy", "application": ships},
         "deploy both": {"step": "deploy", "application": str(both)},
         "tokens": {"step": "tokens", "application": ships, "texts": texts()},
-        "golden": {"step": "scores", "application": str(exact), "profile": "ranker", "pairs": list(TEXTS.values())},
+        "golden": {"step": "scores", "application": str(exact), "profile": OLD, "pairs": list(TEXTS.values())},
         OLD: {"step": "scores", "application": str(both), "profile": OLD, "pairs": pairs(titles)},
         NEW: {"step": "scores", "application": str(both), "profile": NEW, "pairs": pairs(titles)},
-        "ranker": {"step": "scores", "application": str(both), "profile": "ranker", "pairs": pairs(titles)},
-        "index": {"step": "index", "application": ships, "feed": feed, "update": "Zika virus in urine"},
+        "index": {
+            "step": "index",
+            "application": ships,
+            "feed": feed,
+            "field": "title",
+            "update": "Zika virus in urine",
+        },
         "rerank": {
             "step": "rerank",
             "application": ships,
             "feed": feed,
-            "bodies": {"ships": query_body(QUERY, read_settings(PACKAGE))},
+            "bodies": {"ships": query_body(QUERY, read_settings(PACKAGE), stack=STACK)},
             "rounds": 1,
         },
         "characters": {"step": "characters"},
@@ -225,24 +231,25 @@ def test_package_deploys_without_a_word(newest: dict[str, Any]) -> None:
     deployed = newest["deploy"]
     assert deployed["version"] == harness.NEWEST
     assert deployed["messages"] == []
-    assert set(deployed["profiles"]) == {"default", "unranked", "bm25", "ranker", NEW}
-    assert deployed["attributes"] == {"document_id": "STRING", "doc_token_ids": "tensor<float>(d0[95])"}
+    assert {"ranker", f"parts_{VERSION}", f"bm25_{VERSION}", NEW} < set(deployed["profiles"])
+    assert deployed["attributes"]["doc_token_ids"] == "tensor<float>(d0[95])"
     assert sorted(deployed["fed"]) == ["document_id", "title"]
     assert deployed["indexed by"] == "default/chain.indexing"  # the container that has the tokenizer
     assert not deployed["model was probed"]  # a C++ program fills these; sizes at its border are fixed
 
 
-@pytest.mark.parametrize("profile", ["ranker", NEW])
-def test_rank_profile_sends_the_tokens_and_says_why_a_hit_was_found(newest: dict[str, Any], profile: str) -> None:
-    properties = newest["deploy"]["profiles"][profile]
-    assert properties["vespa.rank.firstphase"] == ["bm25(title)"]
-    assert properties["rankingExpression(globalphase).rankingScript"] == [f"reduce(onnx({NEW}).score, sum)"]
+def test_rank_profile_sends_the_tokens_and_says_why_a_hit_was_found(newest: dict[str, Any]) -> None:
+    properties, model = newest["deploy"]["profiles"][NEW], f"cross_encoder_{VERSION}"
+    assert properties["vespa.rank.firstphase"] == ["rankingExpression(bm25_score)"]
+    assert properties["rankingExpression(bm25_score).rankingScript"] == ["bm25(title)"]
+    assert properties["vespa.rank.globalphase"] == ["rankingExpression(cross_encoder_score)"]
+    assert properties["rankingExpression(cross_encoder_score).rankingScript"] == [f"reduce(onnx({model}).score, sum)"]
     assert properties["vespa.globalphase.rerankcount"] == [str(PARAMS.order.depth)]
-    assert properties["vespa.match.feature"] == ["bm25(title)", "attribute(doc_token_ids)"]
+    assert properties["vespa.match.feature"] == ["attribute(doc_token_ids)", "rankingExpression(bm25_score)"]
     assert properties["vespa.hidden.matchfeature"] == ["attribute(doc_token_ids)"]
     assert properties["vespa.type.query.query_token_ids"] == ["tensor<float>(d0[30])"]
-    assert newest["deploy"]["models"][NEW] == {
-        "file": f"files/{NEW}.onnx",
+    assert newest["deploy"]["models"][model] == {
+        "file": f"files/{model}.onnx",
         "threads": -1,  # Vespa's default is a quarter of the cores
         "input query_token_ids": "query(query_token_ids)",
         "input doc_token_ids": "attribute(doc_token_ids)",
@@ -252,8 +259,7 @@ def test_rank_profile_sends_the_tokens_and_says_why_a_hit_was_found(newest: dict
 
 def test_versions_are_served_side_by_side(newest: dict[str, Any], titles: dict[str, str]) -> None:
     assert newest["deploy both"]["messages"] == []
-    assert set(newest["deploy both"]["models"]) == {OLD, NEW}
-    assert newest["ranker"] == newest[NEW]
+    assert set(newest["deploy both"]["models"]) == {"cross_encoder_0_0_9", f"cross_encoder_{VERSION}"}
     check_scores(newest[OLD]["scores"], "fp32", pairs(titles))
     check_scores(newest[NEW]["scores"], MODEL, pairs(titles))
 
@@ -281,15 +287,15 @@ def test_fed_titles_have_the_tokens_that_ranker_gives_them(newest: dict[str, Any
     assert [document["document_id"] for document in documents] == list(titles)
     assert [document["id"] for document in documents] == [f"id:doc:doc::{name}" for name in titles]
     for document, tokens in zip(documents, encoded, strict=True):
-        assert document.get("tokens", [0] * 95) == padded(tokens, 95), document
-    without = [document["document_id"] for document in documents if "tokens" not in document]
+        assert document.get("doc_token_ids", [0] * 95) == padded(tokens, 95), document
+    without = [document["document_id"] for document in documents if "doc_token_ids" not in document]
     assert without == ["nothing but a control character", "blank", "empty", "no width"]
 
 
 def test_an_update_of_a_title_makes_its_tokens_anew(newest: dict[str, Any]) -> None:
-    assert newest["index"]["update"]["fields"] == ["doc_token_ids", "title"]
+    assert {"doc_token_ids", "title"} <= set(newest["index"]["update"]["fields"])
     (tokens,) = Ranker(EXPORTED).encode_documents(["Zika virus in urine"])
-    assert newest["index"]["update"]["tokens"] == padded(tokens, 95)
+    assert newest["index"]["update"]["doc_token_ids"] == padded(tokens, 95)
 
 
 def test_titles_and_queries_are_of_one_language(newest: dict[str, Any]) -> None:
@@ -318,7 +324,9 @@ def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, An
     check_scores([by_id[name] for name in first], MODEL, [(QUERY, titles[name]) for name in first])
     assert found["relevance"][:count] == sorted(found["relevance"][:count], reverse=True)
     assert max(found["relevance"][count:]) <= min(found["relevance"][:count])  # hits that were not reranked stay below
-    assert all(re.fullmatch(r'\{"bm25\(title\)":[\d.]+\}', shown) for shown in found["shown"])  # tokens are hidden
+    assert all(
+        re.fullmatch(r'\{"rankingExpression\(bm25_score\)":[\d.]+\}', shown) for shown in found["shown"]
+    )  # tokens are hidden
 
 
 def test_container_answers_a_query_in_time_with_fields(
@@ -386,8 +394,8 @@ def oldest(folder: Path, exact: Path) -> dict[str, Any]:
     request: Request = {
         "deploy": {"step": "deploy", "application": str(PACKAGE)},
         "tokens": {"step": "tokens", "application": str(PACKAGE), "texts": texts()},
-        "golden": {"step": "scores", "application": str(exact), "profile": "ranker", "pairs": list(TEXTS.values())},
-        "ships": {"step": "scores", "application": str(PACKAGE), "profile": "ranker", "pairs": list(TEXTS.values())},
+        "golden": {"step": "scores", "application": str(exact), "profile": OLD, "pairs": list(TEXTS.values())},
+        "ships": {"step": "scores", "application": str(PACKAGE), "profile": NEW, "pairs": list(TEXTS.values())},
     }
     (folder / "oldest").mkdir()
     return harness.run(request, folder / "oldest", harness.OLDEST)
@@ -404,10 +412,22 @@ def test_oldest_vespa_deploys_and_scores_the_package(oldest: dict[str, Any], new
     check_scores(oldest["ships"]["scores"], MODEL, list(TEXTS.values()))
 
 
-def test_bench_runs_each_model_once_a_hit(tmp_path: Path) -> None:
-    measured, tokens = measure(EXPORTED, ROOT / paths.DOCUMENTS, read_settings(PACKAGE), (3,), (16,), tmp_path)
-    runs = {row["case"]: (row["hits"], row["runs"]) for row in measured}
-    assert runs == {"3 hits": (3, 3), "16 tokens a pair": (20, 20)}
-    assert {row["model"] for row in measured} == {"fp32", MODEL}
-    assert min(row["ms_per_hit"] for row in measured) > 0
-    assert 10 < tokens["mean"] < 40
+def test_bench_runs_the_cross_encoder_once_a_hit(titles: dict[str, str], tmp_path: Path) -> None:
+    require(
+        (ROOT / paths.RETRIEVER / "model.int8.onnx").is_file(), "models/retriever: expected an int8 model, found none"
+    )
+    weights = {"cross_encoder": 1.0, "cosine": 1.0, "bm25": 1.0}
+    stack, documents = Stack("hybrid", "fused", 3, weights, "en"), list(titles.values())[:6]
+    found = measure(stack, EXPORTED, ROOT / paths.RETRIEVER, documents, (3,), tmp_path)
+    runs = {(row["stack"], row["runs"]) for row in found["rows"]}
+    assert runs == {
+        ("hybrid", 0), ("bm25+cross_encoder", 3), ("dense+cross_encoder", 3), ("dense+fused", 3),
+        ("hybrid+cross_encoder", 6), ("hybrid+fused", 6),
+    }  # fmt: skip
+    assert len(found["rows"]) == 6 * 2 * 2  # by precision, and by length of the texts
+    for model in ("fp32", "int8"):
+        pairs, texts = found["models"][f"cross_encoder {model}"], found["models"][f"retriever {model}"]
+        assert pairs["128"] > 2 * pairs["16"] > 0
+        assert [*texts] == [str(length) for length in LENGTHS]
+        assert texts["128"] > texts["8"] > 0
+        assert found["document"][model] > 0

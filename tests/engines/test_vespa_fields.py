@@ -10,8 +10,8 @@ from engines import harness
 from ranker.contract.document import whole_text
 from ranker.serving.ranker import Ranker
 from ranker.vespa.feed import write_feed
-from ranker.vespa.package import write_application
-from ranker.vespa.query import QuerySettings, query_body
+from ranker.vespa.query import query_body
+from tests.applications import vespa_settings, write_package
 
 pytestmark = pytest.mark.engines
 
@@ -30,13 +30,13 @@ DOCUMENTS = [
 @pytest.fixture(scope="module")
 def found(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("fields")
-    settings = QuerySettings("en", 9, 500, FIELDS)
-    write_application(folder / "application", ranker_folder, "a", "0.1.0", "fp32", settings)
-    write_feed(DOCUMENTS, folder / "feed.jsonl", FIELDS)
+    settings = vespa_settings(depth=9, fields=FIELDS)
+    write_package(folder / "application", ranker_folder, settings)
+    write_feed(DOCUMENTS, folder / "feed.jsonl", settings.names)
     place, feed = {"application": str(folder / "application")}, str(folder / "feed.jsonl")
     request: dict[str, dict[str, Any]] = {
         "deploy": {"step": "deploy", **place},
-        "index": {"step": "index", **place, "feed": feed, "update": "Zika virus"},
+        "index": {"step": "index", **place, "feed": feed, "field": "title", "update": "Zika virus"},
         "rerank": {
             "step": "rerank",
             **place,
@@ -53,7 +53,7 @@ def test_package_of_two_fields_deploys_without_a_word(found: dict[str, Any]) -> 
     assert found["deploy"]["messages"] == []
     assert sorted(found["deploy"]["fed"]) == ["document_id", "text", "title"]
     ranked = found["deploy"]["profiles"]["ranker"]
-    assert ranked["vespa.match.feature"] == ["bm25(title)", "bm25(text)", "attribute(doc_token_ids)"]
+    assert ranked["rankingExpression(bm25_score).rankingScript"] == ["bm25(title) + bm25(text)"]
 
 
 def test_fed_documents_have_the_tokens_and_scores_that_ranker_gives_them(
@@ -65,8 +65,8 @@ def test_fed_documents_have_the_tokens_and_scores_that_ranker_gives_them(
     fed = found["index"]["documents"]
     assert [document["document_id"] for document in fed] == ids
     for document, tokens in zip(fed, encoded, strict=True):
-        size = len(document.get("tokens", tokens))
-        assert document.get("tokens", [0] * size) == [*tokens, *[0] * (size - len(tokens))], document
+        size = len(document.get("doc_token_ids", tokens))
+        assert document.get("doc_token_ids", [0] * size) == [*tokens, *[0] * (size - len(tokens))], document
     ours = ranker.score_unbatched(ranker.encode_query(QUERY), encoded)
     (reranked,) = found["rerank"]["both"]
     vespas = dict(zip(reranked["order"], reranked["relevance"], strict=True))
@@ -79,4 +79,4 @@ def test_fed_documents_have_the_tokens_and_scores_that_ranker_gives_them(
 def test_an_update_of_one_field_makes_the_tokens_of_that_alone(found: dict[str, Any], ranker_folder: Path) -> None:
     """An update does not load the other field, so docs/vespa.md says to feed whole documents."""
     (tokens,) = Ranker(ranker_folder).encode_documents(["Zika virus"])
-    assert found["index"]["update"]["tokens"][: len(tokens) + 1] == [*tokens, 0]
+    assert found["index"]["update"]["doc_token_ids"][: len(tokens) + 1] == [*tokens, 0]

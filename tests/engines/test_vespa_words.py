@@ -12,8 +12,8 @@ from engines import harness
 from ranker.contract.words import DROPPED, stemmer_of
 from ranker.stack.bm25 import analyser
 from ranker.vespa.feed import write_feed
-from ranker.vespa.package import write_application
-from ranker.vespa.query import QuerySettings, query_body
+from ranker.vespa.query import query_body
+from tests.applications import vespa_settings, write_package
 from tests.factories import ROOT
 
 pytestmark = pytest.mark.engines
@@ -61,8 +61,7 @@ def packages(ranker_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     """One package for each language."""
     folder = tmp_path_factory.mktemp("packages")
     for language in ("en", *TEXTS):
-        settings = QuerySettings(language, 9, 5000)
-        write_application(folder / language, ranker_folder, "a", "0.1.0", "fp32", settings)
+        write_package(folder / language, ranker_folder, vespa_settings(language=language, depth=9))
     return {language: folder / language for language in ("en", *TEXTS)}
 
 
@@ -73,8 +72,9 @@ def newest(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     for language, texts in {"en": [*ODD, *sample()], **TEXTS}.items():
         write_feed(((str(i), text) for i, text in enumerate(texts)), folder / f"{language}.jsonl")
         place = {"application": str(packages[language]), "feed": str(folder / f"{language}.jsonl")}
-        request[f"{language} index"] = {"step": "index", **place, "update": "Masks"}
-        bodies = [query_body(text, QuerySettings(language, 9, 5000)) | {"ranking": "bm25"} for text in texts]
+        request[f"{language} index"] = {"step": "index", **place, "field": "title", "update": "Masks"}
+        settings = vespa_settings(language=language, depth=9)
+        bodies = [query_body(text, settings, stack="bm25") for text in texts]
         request[f"{language} ask"] = {"step": "ask", **place, "asks": [{"body": body} for body in bodies]}
     (folder / "run").mkdir()
     return harness.run(request, folder / "run")

@@ -29,6 +29,7 @@ final class Container implements AutoCloseable {
 
     private final Application application;
     private final ContentNode node;
+    private final Features features;
     private final Map<String, Stored> documents;
 
     private Container(String packageFolder, Path feed) throws Exception {
@@ -37,7 +38,9 @@ final class Container implements AutoCloseable {
         documents = fed.stream().collect(Collectors.toMap(Stored::documentId, Function.identity()));
         Path folder = changed(packageFolder);
         int port = Package.unchecked(changed(packageFolder)).contentNode().port(); // of the model that Application will make
-        node = new ContentNode(port, fed, profile -> deployed.properties(profile, "vespa.match.feature")); // is pinged
+        features = new Features(deployed);
+        node = new ContentNode(port, fed, features); // is pinged
+        Local.EMBEDDERS.putAll(deployed.embedders());
         application = Application.fromApplicationPackage(folder, Networking.disable);
     }
 
@@ -45,13 +48,12 @@ final class Container implements AutoCloseable {
     private static Path changed(String packageFolder) throws Exception {
         Path folder = Files.createTempDirectory("application-");
         Package.copy(Path.of(packageFolder), folder);
-        System.setProperty(LocalTokenizer.FILE, folder.resolve("tokenizer/tokenizer.json").toString());
         Path services = folder.resolve("services.xml");
-        String tokenizer = "<component id=\"tokenizer\" class=\"" + LocalTokenizer.class.getName() +
-                           "\" bundle=\"harness\"/><accesslog type=\"disabled\"/>";
-        String xml = Files.readString(services).replaceAll("<document-(api|processing)/>", "");
-        Files.writeString(services, Pattern.compile("<component id=\"tokenizer\".*?</component>", Pattern.DOTALL)
-                                           .matcher(xml).replaceFirst(tokenizer));
+        String local = "<component id=\"$1\" class=\"" + Local.class.getName() + "\" bundle=\"harness\"/>";
+        String xml = Files.readString(services).replaceAll("<document-(api|processing)/>", "")
+                          .replace("<search/>", "<search/><accesslog type=\"disabled\"/>");
+        Files.writeString(services, Pattern.compile("<component id=\"([^\"]*)\".*?</component>", Pattern.DOTALL)
+                                           .matcher(xml).replaceAll(local));
         // Its content clusters name files by their path in the package, which its LocalFileDb looks for in the working folder
         Files.createDirectories(Path.of("files"));
         try (Stream<Path> models = Files.list(folder.resolve("files"))) {
@@ -62,9 +64,10 @@ final class Container implements AutoCloseable {
     }
 
     /** Posts a body; the content node finds the documents of `ids`, in that order, or all. */
-    private void ask(Inspector body, List<String> ids, Cursor answer) throws Exception {
+    private void ask(Inspector body, List<String> ids, Inspector bm25, Cursor answer) throws Exception {
         node.hits = ids.isEmpty() ? List.copyOf(documents.values()) : ids.stream().map(documents::get).toList();
         node.asked = null;
+        features.bm25(bm25);
         Request request = new Request("http://localhost/search/", SlimeUtils.toJsonBytes(body), Request.Method.POST);
         request.getHeaders().put("Content-Type", "application/json");
         long start = System.nanoTime();
@@ -99,7 +102,7 @@ final class Container implements AutoCloseable {
                                                  Path.of(request.field("feed").asString()))) {
             request.field("asks").traverse((ArrayTraverser) (int i, Inspector ask) -> {
                 try {
-                    container.ask(ask.field("body"), Texts.strings(ask.field("documents")), answers.addObject());
+                    container.ask(ask.field("body"), Texts.strings(ask.field("documents")), ask.field("bm25"), answers.addObject());
                 } catch (Exception e) {
                     throw new IllegalStateException(ask.toString(), e);
                 }

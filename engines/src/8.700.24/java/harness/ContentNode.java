@@ -18,12 +18,14 @@ import com.yahoo.jrt.Transport;
 import com.yahoo.slime.BinaryFormat;
 import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Slime;
+import com.yahoo.io.GrowableByteBuffer;
+import com.yahoo.tensor.Tensor;
 import com.yahoo.tensor.serialization.TypedBinaryFormat;
 
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
+import java.util.Optional;
 
 /**
  * Stands in for proton, Vespa's content node in C++: answers the container's three RPCs (search_protocol.proto) with the
@@ -37,13 +39,13 @@ final class ContentNode implements AutoCloseable {
     volatile List<Stored> hits = List.of();
     volatile SearchProtocol.SearchRequest asked;
 
-    private final Function<String, List<String>> features; // by rank profile
+    private final Features features;
     private final Map<ByteString, Stored> byGlobalId = new HashMap<>();
     private final Supervisor supervisor = new Supervisor(new Transport("content-node"));
     private final Acceptor acceptor;
     private final Compressor compressor = new Compressor();
 
-    ContentNode(int port, List<Stored> documents, Function<String, List<String>> features) throws ListenFailedException {
+    ContentNode(int port, List<Stored> documents, Features features) throws ListenFailedException {
         this.features = features;
         for (Stored document : documents) byGlobalId.put(globalId(document), document);
         answer("ping", this::ping);
@@ -88,7 +90,11 @@ final class ContentNode implements AutoCloseable {
         if (request.getHits() == 0) // SearchHandler.warmup: where true limit 0, in rank profile unranked
             return reply.build().toByteArray();
         asked = request;
-        List<String> names = features.apply(request.getRankProfile());
+        String profile = request.getRankProfile();
+        List<String> names = features.names(profile);
+        Map<String, Tensor> query = new HashMap<>();
+        for (var property : request.getTensorRankPropertiesList())
+            query.put(property.getName(), TypedBinaryFormat.decode(Optional.empty(), GrowableByteBuffer.wrap(property.getValue().toByteArray())));
         reply.addAllMatchFeatureNames(names);
         int end = Math.min(hits.size(), request.getOffset() + request.getHits());
         for (int i = request.getOffset(); i < end; i++) {
@@ -96,8 +102,8 @@ final class ContentNode implements AutoCloseable {
             for (String name : names) {
                 var feature = SearchProtocol.Feature.newBuilder();
                 if (name.startsWith("attribute"))
-                    feature.setTensor(ByteString.copyFrom(TypedBinaryFormat.encode(hits.get(i).tokens())));
-                else feature.setNumber(1000.0 - i);
+                    feature.setTensor(ByteString.copyFrom(TypedBinaryFormat.encode(features.tensor(name, hits.get(i)))));
+                else feature.setNumber(features.number(profile, name, hits.get(i), query, 1000.0 - i));
                 hit.addMatchFeatures(feature);
             }
             reply.addHits(hit);
@@ -113,8 +119,7 @@ final class ContentNode implements AutoCloseable {
             Stored document = byGlobalId.get(id);
             Cursor docsum = docsums.addObject().setObject("docsum");
             docsum.setString("documentid", document.id());
-            docsum.setString("document_id", document.documentId());
-            docsum.setString("title", document.title());
+            document.texts().forEach(docsum::setString);
         }
         return SearchProtocol.DocsumReply.newBuilder().setSlimeSummaries(ByteString.copyFrom(BinaryFormat.encode(slime)))
                                          .build().toByteArray();

@@ -1,5 +1,6 @@
 package harness;
 
+import com.yahoo.component.AbstractComponent;
 import com.yahoo.document.Document;
 import com.yahoo.document.DocumentType;
 import com.yahoo.document.DocumentUpdate;
@@ -8,7 +9,6 @@ import com.yahoo.document.datatypes.FieldValue;
 import com.yahoo.document.datatypes.StringFieldValue;
 import com.yahoo.document.datatypes.TensorFieldValue;
 import com.yahoo.document.update.FieldUpdate;
-import com.yahoo.language.huggingface.HuggingFaceTokenizer;
 import com.yahoo.language.process.Embedder;
 import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Inspector;
@@ -31,15 +31,14 @@ import java.util.Map;
  */
 final class Indexing implements AutoCloseable {
 
-    private final HuggingFaceTokenizer tokenizer;
+    private final Map<String, Embedder> embedders;
     private final DocumentType type;
     private final ScriptExpression script;
 
     Indexing(Package deployed) throws Exception {
-        tokenizer = deployed.tokenizer();
-        type = Documents.types(deployed).getDocumentType(Package.SCHEMA);
-        var context = new ScriptParserContext(deployed.linguistics(), Map.of(),
-                                              Map.of(Package.TOKENIZER, (Embedder) tokenizer), Map.of());
+        embedders = deployed.embedders();
+        type = Documents.types(deployed).getDocumentType(deployed.schema);
+        var context = new ScriptParserContext(deployed.linguistics(), Map.of(), embedders, Map.of());
         List<StatementExpression> statements = new ArrayList<>();
         for (String content : deployed.indexing().content()) {
             var statement = StatementExpression.newInstance(context.setInputStream(new IndexingInput(content)));
@@ -56,12 +55,11 @@ final class Indexing implements AutoCloseable {
 
     DocumentUpdate index(DocumentUpdate update) { return Expression.execute(script, new FieldValuesFactory(), update, null); }
 
-    @Override public void close() { tokenizer.close(); }
+    @Override public void close() { embedders.values().forEach(embedder -> ((AbstractComponent) embedder).deconstruct()); }
 
-    /** The words of a title, as they are indexed. */
-    private static List<String> terms(Document document) {
+    /** The words of a text, as they are indexed. */
+    private static List<String> terms(StringFieldValue title) {
         List<String> terms = new ArrayList<>();
-        StringFieldValue title = (StringFieldValue) document.getFieldValue("title");
         var tree = title.getSpanTree(SpanTrees.LINGUISTICS);
         if (tree != null)
             tree.iterator().forEachRemaining(annotation -> terms.add(
@@ -70,13 +68,14 @@ final class Indexing implements AutoCloseable {
         return terms;
     }
 
-    private static void tokens(Cursor object, FieldValue value) {
-        if (value != null) Texts.cells(object.setArray("tokens"), ((TensorFieldValue) value).getTensor().orElseThrow());
+    private static void tensor(Cursor object, String field, FieldValue value) {
+        if (value != null) Texts.cells(object.setArray(field), ((TensorFieldValue) value).getTensor().orElseThrow());
     }
 
-    /** Step index: the documents of a feed, and an update of a title alone. */
+    /** Step index: the documents of a feed, with the tensors that are made of each, and an update of one field alone. */
     static void step(Inspector request, Cursor answer) throws Exception {
         Package deployed = Package.deploy(request.field("application").asString());
+        String field = request.field("field").asString();
         List<Document> documents = Documents.read(deployed, Path.of(request.field("feed").asString()));
         try (Indexing indexing = new Indexing(deployed)) {
             Cursor found = answer.setArray("documents");
@@ -86,18 +85,20 @@ final class Indexing implements AutoCloseable {
             for (Document document : indexed) {
                 Cursor one = found.addObject();
                 one.setString("id", document.getId().toString());
-                one.setString("document_id", document.getFieldValue("document_id").toString());
-                one.setString("title", document.getFieldValue("title").toString());
-                tokens(one, document.getFieldValue("doc_token_ids"));
-                Package.strings(one.setArray("terms"), terms(document));
+                one.setString("document_id", document.getId().getScheme().getNamespaceSpecific());
+                StringFieldValue text = (StringFieldValue) document.getFieldValue(field);
+                one.setString(field, text.getString());
+                deployed.tensorTypes().keySet().forEach(name -> tensor(one, name, document.getFieldValue(name)));
+                Package.strings(one.setArray("terms"), terms(text));
             }
-            var update = new DocumentUpdate(indexing.type, "id:doc:doc::any");
-            update.addFieldUpdate(FieldUpdate.createAssign(indexing.type.getField("title"),
+            var update = new DocumentUpdate(indexing.type, "id:" + deployed.schema + ":" + deployed.schema + "::any");
+            update.addFieldUpdate(FieldUpdate.createAssign(indexing.type.getField(field),
                                                            new StringFieldValue(request.field("update").asString())));
             DocumentUpdate updated = indexing.index(update);
             Cursor one = answer.setObject("update");
             Package.strings(one.setArray("fields"), updated.fieldUpdates().stream().map(f -> f.getField().getName()).sorted().toList());
-            tokens(one, (FieldValue) updated.getFieldUpdate("doc_token_ids").getValueUpdate(0).getValue());
+            for (String name : deployed.tensorTypes().keySet())
+                tensor(one, name, (FieldValue) updated.getFieldUpdate(name).getValueUpdate(0).getValue());
         }
     }
 

@@ -7,7 +7,7 @@ import com.yahoo.component.ComponentId;
 import com.yahoo.component.provider.ComponentRegistry;
 import com.yahoo.container.QrSearchersConfig;
 import com.yahoo.data.access.helpers.MatchFeatureData;
-import com.yahoo.language.huggingface.HuggingFaceTokenizer;
+import com.yahoo.language.process.Embedder;
 import com.yahoo.search.Query;
 import com.yahoo.search.Result;
 import com.yahoo.search.config.SchemaInfoConfig;
@@ -21,12 +21,14 @@ import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Inspector;
 import com.yahoo.slime.Slime;
 import com.yahoo.slime.Type;
+import com.yahoo.tensor.Tensor;
 import com.yahoo.tensor.serialization.TypedBinaryFormat;
 
 import java.lang.management.ManagementFactory;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,14 +39,16 @@ final class Rerank {
 
     private final AtomicInteger runs = new AtomicInteger();
     private final Package deployed;
-    private final HuggingFaceTokenizer tokenizer;
+    private final Map<String, Embedder> embedders;
+    private final Features features;
     private final GlobalPhaseRanker ranker;
 
     private Rerank(Package deployed) {
         this.deployed = deployed;
-        tokenizer = deployed.tokenizer();
+        embedders = deployed.embedders();
+        features = new Features(deployed);
         var registry = new ComponentRegistry<RankProfilesEvaluator>();
-        registry.register(new ComponentId("ranking-expression-evaluator." + Package.SCHEMA),
+        registry.register(new ComponentId("ranking-expression-evaluator." + deployed.schema),
                           new Scores(deployed, counting()).evaluator);
         registry.freeze();
         ranker = new GlobalPhaseRanker(new RankProfilesEvaluatorFactory(registry));
@@ -76,7 +80,7 @@ final class Rerank {
         deployed.database.getConfig(schema);
         var searchers = new QrSearchersConfig.Builder();
         searchers.searchcluster(deployed.cluster.getQrSearcherConfig());
-        Query query = new Query.Builder().setRequestMap(request).setEmbedders(Map.of(Package.TOKENIZER, tokenizer))
+        Query query = new Query.Builder().setRequestMap(request).setEmbedders(embedders)
                                          .setSchemaInfo(new SchemaInfo(schema.build(), searchers.build())).build();
         query.getRanking().prepare();
         return query;
@@ -84,14 +88,20 @@ final class Rerank {
 
     /** A result in the order given, of which relevance falls by 1 from 1000, with what the rank profile sends of a hit. */
     private Result result(Query query, List<Stored> hits) {
-        List<String> features = deployed.properties(query.getRanking().getProfile(), "vespa.match.feature");
-        MatchFeatureData data = new MatchFeatureData(features);
+        String profile = query.getRanking().getProfile();
+        List<String> names = features.names(profile);
+        Map<String, Tensor> tensors = new HashMap<>();
+        query.getRanking().getProperties().asMap().forEach((name, values) -> {
+            if (values.get(0) instanceof Tensor tensor) tensors.put(name, tensor);
+        });
+        MatchFeatureData data = new MatchFeatureData(names);
         Result result = new Result(query);
         for (int i = 0; i < hits.size(); i++) {
             MatchFeatureData.HitValue values = data.addHit();
-            for (int f = 0; f < features.size(); f++)
-                if (features.get(f).startsWith("attribute")) values.set(f, TypedBinaryFormat.encode(hits.get(i).tokens()));
-                else values.set(f, 1000.0 - i);
+            for (int f = 0; f < names.size(); f++)
+                if (names.get(f).startsWith("attribute"))
+                    values.set(f, TypedBinaryFormat.encode(features.tensor(names.get(f), hits.get(i))));
+                else values.set(f, features.number(profile, names.get(f), hits.get(i), tensors, 1000.0 - i));
             Hit hit = new Hit(hits.get(i).documentId(), 1000.0 - i);
             hit.setField("matchfeatures", new FeatureData(values));
             result.hits().add(hit);
@@ -105,11 +115,11 @@ final class Rerank {
         var threads = ManagementFactory.getThreadMXBean();
         int before = runs.get();
         long clock = System.nanoTime(), cpu = threads.getCurrentThreadCpuTime();
-        ranker.rerankHits(query, result, Package.SCHEMA);
+        ranker.rerankHits(query, result, deployed.schema);
         answer.setDouble("cpu ms", (threads.getCurrentThreadCpuTime() - cpu) / 1e6);
         answer.setDouble("ms", (System.nanoTime() - clock) / 1e6);
         answer.setLong("runs", runs.get() - before);
-        answer.setLong("asked for", ranker.getRerankCount(query, Package.SCHEMA));
+        answer.setLong("asked for", ranker.getRerankCount(query, deployed.schema));
         Cursor order = answer.setArray("order"), relevance = answer.setArray("relevance"), shown = answer.setArray("shown");
         for (Hit hit : result.hits().asList()) {
             order.addString(hit.getId().toString());
@@ -123,6 +133,7 @@ final class Rerank {
         Package deployed = Package.deploy(request.field("application").asString());
         Rerank rerank = new Rerank(deployed);
         List<Stored> hits = Stored.of(deployed, Path.of(request.field("feed").asString()));
+        rerank.features.bm25(request.field("bm25"));
         Map<Query, Cursor> rounds = new LinkedHashMap<>();
         request.field("bodies").traverse((String name, Inspector body) ->
                 rounds.put(rerank.query(body), answer.setArray(name)));

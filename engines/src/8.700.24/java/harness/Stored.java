@@ -1,30 +1,39 @@
 package harness;
 
 import com.yahoo.document.Document;
+import com.yahoo.document.datatypes.StringFieldValue;
 import com.yahoo.document.datatypes.TensorFieldValue;
 import com.yahoo.tensor.Tensor;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /** What a content node holds of a document: it stands for proton, of which there is only C++. */
-record Stored(String id, String documentId, String title, Tensor tokens) {
+record Stored(String id, String documentId, Map<String, String> texts, Map<String, Tensor> tensors) {
 
-    /** The documents of a feed, as the schema's indexing makes them; where a title gives no tokens, zeros. */
+    /** The documents of a feed, as the schema's indexing makes them; where a title gives no tensor, zeros. */
     static List<Stored> of(Package deployed, Path feed) throws Exception {
         List<Stored> found = new ArrayList<>();
         try (Indexing indexing = new Indexing(deployed)) {
-            Tensor none = new Texts(deployed, null, "ranker").document("");
-            for (Document fed : Documents.read(deployed, feed)) {
-                Document document = indexing.index(fed);
-                TensorFieldValue tokens = (TensorFieldValue) document.getFieldValue("doc_token_ids");
-                found.add(new Stored(document.getId().toString(), document.getFieldValue("document_id").toString(),
-                                   document.getFieldValue("title").toString(),
-                                   tokens == null ? none : tokens.getTensor().orElseThrow()));
-            }
+            for (Document fed : Documents.read(deployed, feed)) found.add(of(deployed, indexing.index(fed)));
         }
         return found;
+    }
+
+    private static Stored of(Package deployed, Document document) {
+        Map<String, String> texts = new LinkedHashMap<>();
+        document.iterator().forEachRemaining(field -> {
+            if (field.getValue() instanceof StringFieldValue text) texts.put(field.getKey().getName(), text.getString());
+        });
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        deployed.tensorTypes().forEach((name, type) -> {
+            TensorFieldValue value = (TensorFieldValue) document.getFieldValue(name);
+            tensors.put(name, value == null ? Tensor.generate(type, __ -> 0.0) : value.getTensor().orElseThrow());
+        });
+        return new Stored(document.getId().toString(), document.getId().getScheme().getNamespaceSpecific(), texts, tensors);
     }
 
 }

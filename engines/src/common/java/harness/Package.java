@@ -14,11 +14,14 @@ import com.yahoo.config.model.application.provider.StaticConfigDefinitionRepo;
 import com.yahoo.config.model.deploy.DeployState;
 import com.yahoo.config.model.deploy.TestProperties;
 import com.yahoo.config.provision.Zone;
+import com.yahoo.embedding.huggingface.HuggingFaceEmbedderConfig;
 import com.yahoo.language.huggingface.HuggingFaceTokenizer;
 import com.yahoo.language.huggingface.config.HuggingFaceTokenizerConfig;
 import com.yahoo.language.opennlp.OpenNlpLinguistics;
+import com.yahoo.language.process.Embedder;
 import com.yahoo.slime.Cursor;
 import com.yahoo.slime.Inspector;
+import com.yahoo.tensor.TensorType;
 import com.yahoo.vespa.config.search.AttributesConfig;
 import com.yahoo.vespa.config.search.DispatchNodesConfig;
 import com.yahoo.vespa.config.search.RankProfilesConfig;
@@ -35,7 +38,9 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.logging.Level;
 import java.util.stream.Stream;
 
@@ -48,9 +53,10 @@ import java.util.stream.Stream;
  */
 final class Package {
 
-    static final String SCHEMA = "doc", TOKENIZER = "tokenizer";
+    static final String TOKENIZER = "tokenizer", RETRIEVER = "retriever_";
 
     final Path folder;
+    final String schema;
     final DeployState state;
     final VespaModel model;
     final IndexedSearchCluster cluster;
@@ -59,6 +65,7 @@ final class Package {
 
     private Package(Path folder, boolean validate) throws Exception {
         this.folder = folder;
+        this.schema = schema(folder);
         DeployLogger logger = (Level level, String message) -> messages.add(level + ": " + message);
         var xml = ApplicationPackageXmlFilesValidator.create(folder.toFile(), Vtag.currentVersion);
         xml.checkApplication();
@@ -79,7 +86,15 @@ final class Package {
         this.model = new VespaModel(new NullConfigModelRegistry(), state);
         if (validate) new Validation().validate(model, parameters, state);
         this.cluster = (IndexedSearchCluster) model.getSearchClusters().get(0);
-        this.database = cluster.getDocumentDB(SCHEMA);
+        this.database = cluster.getDocumentDB(schema);
+    }
+
+    /** The name of the only schema. */
+    private static String schema(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder.resolve("schemas"))) {
+            String file = files.map(path -> path.getFileName().toString()).filter(name -> name.endsWith(".sd")).findFirst().orElseThrow();
+            return file.substring(0, file.length() - ".sd".length());
+        }
     }
 
     /** What services.xml may configure, which a config server has on disk: here the linguistics, as in their jar. */
@@ -160,6 +175,27 @@ final class Package {
         return new HuggingFaceTokenizer(builder.build());
     }
 
+    /** What `embed ID` calls: the tokenizer, and each retriever, by its component's id. */
+    Map<String, Embedder> embedders() {
+        Map<String, Embedder> found = new LinkedHashMap<>(Map.of(TOKENIZER, tokenizer()));
+        for (String id : model.allConfigIds()) {
+            String component = id.substring(id.lastIndexOf('/') + 1);
+            if (id.contains("/component/" + RETRIEVER))
+                found.put(component, Version.embedder(this, id, component, model.getConfig(HuggingFaceEmbedderConfig.class, id)));
+        }
+        return found;
+    }
+
+    /** The tensor attributes' types by field. */
+    Map<String, TensorType> tensorTypes() {
+        var attributes = new AttributesConfig.Builder();
+        database.getConfig(attributes);
+        Map<String, TensorType> found = new LinkedHashMap<>();
+        for (var attribute : attributes.build().attribute())
+            if ( ! attribute.tensortype().isEmpty()) found.put(attribute.name(), TensorType.fromSpec(attribute.tensortype()));
+        return found;
+    }
+
     /** Step deploy: what came of the package, and what the config server said. */
     static void step(Inspector request, Cursor answer) throws Exception {
         Package deployed = deploy(request.field("application").asString());
@@ -184,7 +220,8 @@ final class Package {
         deployed.database.getConfig(attributes);
         Cursor types = answer.setObject("attributes");
         for (var attribute : attributes.build().attribute())
-            types.setString(attribute.name(), attribute.tensortype().isEmpty() ? "" + attribute.datatype() : attribute.tensortype());
+            types.setString(attribute.name(), (attribute.tensortype().isEmpty() ? "" + attribute.datatype() : attribute.tensortype()) +
+                                              (attribute.index().hnsw().enabled() ? " hnsw " + attribute.distancemetric() : ""));
         strings(answer.setArray("fed"), deployed.indexing().docfield());
         strings(answer.setArray("indexing"), deployed.indexing().content());
         answer.setString("indexed by", deployed.model.getContentClusters().values().iterator().next().getSearch()

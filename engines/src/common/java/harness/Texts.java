@@ -8,6 +8,7 @@ import com.yahoo.slime.Inspector;
 import com.yahoo.tensor.Tensor;
 import com.yahoo.tensor.TensorType;
 
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -20,7 +21,7 @@ final class Texts {
     Texts(Package deployed, HuggingFaceTokenizer tokenizer, String profile) {
         this.tokenizer = tokenizer;
         this.queryType = TensorType.fromSpec(deployed.properties(profile, "vespa.type.query.query_token_ids").get(0));
-        this.documentType = TensorType.fromSpec(deployed.properties(profile, "vespa.type.attribute.doc_token_ids").get(0));
+        this.documentType = deployed.tensorTypes().get("doc_token_ids");
     }
 
     /** What `embed(tokenizer, @text)` gives, as com.yahoo.search.schema.internal.TensorConverter has it. */
@@ -42,6 +43,23 @@ final class Texts {
         List<String> found = new ArrayList<>();
         array.traverse((ArrayTraverser) (int i, Inspector value) -> found.add(value.asString()));
         return found;
+    }
+
+    /** Step vectors: those of texts by a retriever, as a query and as a document, into the types that the schema declares. */
+    static void vectors(Inspector request, Cursor answer) throws Exception {
+        Package deployed = Package.deploy(request.field("application").asString());
+        String field = request.field("field").asString();
+        TensorType type = deployed.tensorTypes().get(field);
+        Embedder embedder = deployed.embedders().get(request.field("retriever").asString());
+        Cursor queries = answer.setArray("queries"), documents = answer.setArray("documents"), ms = answer.setArray("cpu ms");
+        var threads = ManagementFactory.getThreadMXBean();
+        for (String text : strings(request.field("texts"))) {
+            long start = threads.getCurrentThreadCpuTime();
+            Tensor query = embedder.embed(text, new Embedder.Context("query(" + field + ")"), type);
+            ms.addDouble((threads.getCurrentThreadCpuTime() - start) / 1e6);
+            cells(queries.addArray(), query);
+            cells(documents.addArray(), embedder.embed(text, new Embedder.Context(deployed.schema + "." + field), type));
+        }
     }
 
     /** Step tokens: the tensors of texts, as a query and as a document. */

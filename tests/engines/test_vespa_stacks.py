@@ -1,0 +1,301 @@
+"""Each stack of the package in Vespa's own code: vectors, query trees, order, two versions, another application.
+
+The stand-in for a content node gives BM25 as we compute it, and cosines by the deployed expressions.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engines import harness
+from ranker.project import paths
+from ranker.serving.ranker import Ranker
+from ranker.serving.retriever import Retriever
+from ranker.stack.bm25 import Bm25
+from ranker.stack.order import scaled
+from ranker.stack.stack import Stack
+from ranker.vespa.beside import write_beside
+from ranker.vespa.feed import write_feed
+from ranker.vespa.names import Names
+from ranker.vespa.package import Exported, write_application
+from ranker.vespa.query import QuerySettings, query_body
+from tests.engines.conftest import require
+from tests.factories import ROOT
+
+pytestmark = pytest.mark.engines
+
+QUERY = "masks in hospitals"
+OWN = Path(__file__).parent / "own"
+STACK = Stack("hybrid", "fused", 100, {"cross_encoder": 0.25, "cosine": 1.0, "bm25": 0.125}, "en")
+HITS = 220  # more than any stack orders
+# Texts that an embedder could read otherwise; the last are longer than the model takes.
+ODD = [
+    "",
+    "   ",
+    "zero\u0000width\u0007 and\u001fbell",
+    "What [SEP] and [PAD] mean [UNK] [MASK]",
+    "🦠 naïve Ångström — 冠状病毒",
+    "a\tb\nc\u0085d\u2028e",
+    "long texts are cut, not refused " * 60,
+    "virus " * 126,
+    "virus " * 127,
+]
+NEAR = 'nearest_neighbor { $v: query_tensor_name: "$v" target_num_hits: 100 allow_approximate: true '
+NEAR += "distance_threshold: Infinity }"
+WORDS = (
+    'weak_and { target_num_hits: 100 { word_term { default: "mask" } } { word_term { default: "in" } } '
+    '{ word_term { default: "hospit" } } }'
+)
+TREES = {
+    "bm25": WORDS,
+    "dense": NEAR,
+    "hybrid": f"or {{ {{ {NEAR} }} {{ {WORDS} }} }}",
+    "bm25+cross_encoder": WORDS,
+    "dense+cross_encoder": NEAR,
+    "dense+fused": f"rank {{ {{ {NEAR} }} {{ {WORDS} }} }}",
+    "hybrid+cross_encoder": f"or {{ {{ {NEAR} }} {{ {WORDS} }} }}",
+    "hybrid+fused": f"or {{ {{ {NEAR} }} {{ {WORDS} }} }}",
+}
+
+
+def settings(version: str = "0.1.0", **names: Any) -> QuerySettings:
+    return QuerySettings(Names(version, **names), STACK, 5000, has_retriever=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _exported() -> None:
+    for name in ("model.onnx", "model.int8.onnx"):
+        file = paths.RETRIEVER / name
+        require((ROOT / file).is_file(), f"{file}: expected what make repro writes, found none")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stacks")
+
+
+def written(folder: Path, asked: QuerySettings, model: Any = "fp32") -> str:
+    retriever = Exported(ROOT / paths.RETRIEVER, model)
+    write_application(folder, "cord19-ranker", asked, Exported(ROOT / paths.RANKER, "fp32"), retriever)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def titles() -> dict[str, str]:
+    documents = pd.read_parquet(ROOT / paths.DOCUMENTS).head(HITS)
+    return dict(zip(documents["document_id"], documents["title"], strict=True))
+
+
+@pytest.fixture(scope="module")
+def bm25(titles: dict[str, str]) -> dict[str, float]:
+    scores = Bm25(None, [(title,) for title in titles.values()], "en").scores_of(QUERY)
+    return dict(zip(titles, map(float, scores), strict=True))
+
+
+@pytest.fixture(scope="module")
+def own(folder: Path) -> str:
+    """Another application with the package's pieces, as docs/vespa.md says."""
+    names = Names("0.1.0", "product", "sku", ("name",))
+    package = Path(written(folder / "product", QuerySettings(names, STACK, 5000, has_retriever=True)))
+    application = Path(shutil.copytree(OWN, folder / "own"))
+    for part in ("files", "tokenizer", "schemas/product"):
+        shutil.copytree(package / part, application / part, dirs_exist_ok=True)
+    for file, mark, kind in (("services.xml", "<!-- pieces -->", "xml"), ("schemas/product.sd", "# pieces", "sd")):
+        pieces = "".join(piece.read_text() for piece in sorted((package / "pieces").glob(f"*.{kind}")))
+        (application / file).write_text((application / file).read_text().replace(mark, pieces))
+    return str(application)
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path, own: str, titles: dict[str, str], bm25: dict[str, float]) -> dict[str, Any]:
+    """What the newest Vespa does."""
+    package, asked = written(folder / "package", settings()), settings()
+    written(folder / "int8", settings("0.0.9"), "int8")
+    write_beside(folder / "package", folder / "int8", folder / "both")
+    write_feed(titles.items(), folder / "feed.jsonl")
+    write_feed(titles.items(), folder / "own.jsonl", Names("", "product", "sku", ("name",)))
+    texts = [*ODD, *titles.values()]
+    both = {"application": str(folder / "both"), "step": "vectors", "texts": texts}
+    mine = query_body(QUERY, replace(asked, names=Names("0.1.0", "product", "sku", ("name",)))) | {"ranking": "mine"}
+    bodies = {stack.name: query_body(QUERY, asked, 10, stack.name) for stack in asked.stacks}
+    request: dict[str, dict[str, Any]] = {
+        "deploy": {"step": "deploy", "application": package},
+        "deploy both": {"step": "deploy", "application": str(folder / "both")},
+        "deploy own": {"step": "deploy", "application": own},
+        "0.1.0": both | {"field": "embedding_0_1_0", "retriever": "retriever_0_1_0"},
+        "0.0.9": both | {"field": "embedding_0_0_9", "retriever": "retriever_0_0_9"},
+        "index": {
+            "step": "index",
+            "application": str(folder / "both"),
+            "feed": str(folder / "feed.jsonl"),
+            "field": "title",
+            "update": "Zika virus in urine",
+        },
+        "rerank": rerank(package, folder / "feed.jsonl", bm25, {n: b for n, b in bodies.items() if n in ORDERED}),
+        "rerank own": rerank(own, folder / "own.jsonl", bm25, {"mine": mine}),
+        "ask": {
+            "step": "ask",
+            "application": package,
+            "feed": str(folder / "feed.jsonl"),
+            "asks": [{"body": body, "bm25": bm25} for body in bodies.values()],
+        },
+    }
+    (folder / "run").mkdir()
+    found = harness.run(request, folder / "run")
+    return found | {"ask": dict(zip(bodies, found["ask"]["answers"], strict=True))}
+
+
+def rerank(application: str, feed: Path, bm25: dict[str, float], bodies: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step": "rerank", "application": application, "feed": str(feed), "bm25": bm25, "bodies": bodies, "rounds": 1,
+    }  # fmt: skip
+
+
+# Stacks whose global phase orders, and the runs of the cross-encoder of each.
+ORDERED = {
+    "hybrid": 0,
+    "bm25+cross_encoder": 100,
+    "dense+cross_encoder": 100,
+    "dense+fused": 100,
+    "hybrid+cross_encoder": 200,
+    "hybrid+fused": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def our_parts(titles: dict[str, str], bm25: dict[str, float]) -> dict[str, np.ndarray]:
+    """The raw scores of all titles by this repository's own models."""
+    retriever, ranker = Retriever(ROOT / paths.RETRIEVER), Ranker(ROOT / paths.RANKER)
+    texts = list(titles.values())
+    cosines = retriever.embed_documents(texts) @ retriever.embed_queries([QUERY])[0]
+    pairs = ranker.score_unbatched(ranker.encode_query(QUERY), ranker.encode_documents(texts))
+    return {"cross_encoder": pairs, "cosine": cosines, "bm25": np.array(list(bm25.values()))}
+
+
+def profiles(deployed: dict[str, Any]) -> set[str]:
+    return set(deployed["profiles"]) - {"default", "unranked"}
+
+
+def test_package_has_a_profile_for_each_stack_and_deploys_without_a_word(answers: dict[str, Any]) -> None:
+    deployed = answers["deploy"]
+    assert deployed["messages"] == []
+    stacks = {f"{name.replace('+', '_')}_0_1_0" for name in TREES}
+    assert profiles(deployed) == {"ranker", "parts_0_1_0", *stacks}
+    assert deployed["attributes"] == {
+        "document_id": "STRING",
+        "doc_token_ids": "tensor<float>(d0[95])",
+        "embedding_0_1_0": "tensor<float>(x[384]) hnsw PRENORMALIZED_ANGULAR",
+    }
+    assert sorted(deployed["fed"]) == ["document_id", "title"]
+
+
+@pytest.mark.parametrize(("version", "within"), [("0.1.0", 1e-6), ("0.0.9", 0.05)])
+def test_vectors_are_ours(
+    answers: dict[str, Any], titles: dict[str, str], folder: Path, version: str, within: float
+) -> None:
+    """By Vespa's own embedder: in fp32 to rounding, in int8 of another release of ONNX Runtime within its gate."""
+    ours = Retriever(ROOT / paths.RETRIEVER, "fp32" if version == "0.1.0" else "int8")
+    expected = ours.embed_documents([*ODD, *titles.values()])
+    for side in ("queries", "documents"):
+        found = np.array(answers[version][side])
+        cosines = np.einsum("ij,ij->i", found, expected)
+        print(
+            f"{version} {side}: smallest cosine {cosines.min():.7f}, largest difference {abs(found - expected).max()}"
+        )
+        assert 1 - cosines.min() < (1e-6 if version == "0.1.0" else within)
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("stack", TREES)
+def test_query_finds_by_the_stacks_lists(answers: dict[str, Any], stack: str) -> None:
+    answer = answers["ask"][stack]
+    assert answer["tree"] == TREES[stack].replace("$v", "embedding_0_1_0")
+    assert answer["profile"] == f"{stack.replace('+', '_')}_0_1_0"
+    assert answer["status"] == 200
+    hits = answer["root"]["children"]
+    assert len(hits) == 10
+    assert {"document_id", "title"} < set(hits[0]["fields"])
+    relevance = [hit["relevance"] for hit in hits]
+    assert relevance == sorted(relevance, reverse=True)
+
+
+@pytest.mark.parametrize("stack", ORDERED)
+def test_stacks_order_is_ours_at_one_run_a_hit(
+    answers: dict[str, Any], titles: dict[str, str], our_parts: dict[str, np.ndarray], stack: str
+) -> None:
+    """Over the same hits: the first of the feed, as many as the stack orders."""
+    (found,) = answers["rerank"][stack]
+    asked = {each.name: each for each in settings().stacks}[stack]
+    count = asked.depth * len(asked.found_by)
+    assert (found["asked for"], found["runs"]) == (count, ORDERED[stack])
+    parts = {name: scores[:count] for name, scores in our_parts.items()}
+    ours = asked.scores(parts, parts["cosine"])
+    vespas = dict(zip(found["order"], found["relevance"], strict=True))
+    np.testing.assert_allclose([vespas[name] for name in list(titles)[:count]], ours, atol=2e-5)
+    assert set(found["order"][:count]) == set(list(titles)[:count])
+
+
+def test_fed_documents_and_updates_have_vectors_of_both_versions(
+    answers: dict[str, Any], titles: dict[str, str]
+) -> None:
+    documents = answers["index"]["documents"]
+    for field, version in (("embedding_0_1_0", "0.1.0"), ("embedding_0_0_9", "0.0.9")):
+        np.testing.assert_array_equal([d[field] for d in documents], answers[version]["documents"][len(ODD) :])
+    update = answers["index"]["update"]
+    assert update["fields"] == ["doc_token_ids", "embedding_0_0_9", "embedding_0_1_0", "title"]
+    (ours,) = Retriever(ROOT / paths.RETRIEVER).embed_documents(["Zika virus in urine"])
+    np.testing.assert_allclose(update["embedding_0_1_0"], ours, atol=1e-5)
+
+
+def test_two_versions_deploy_side_by_side(answers: dict[str, Any]) -> None:
+    deployed, stacks = answers["deploy both"], [f"{name.replace('+', '_')}" for name in ("parts", *TREES)]
+    assert deployed["messages"] == []
+    assert profiles(deployed) == {"ranker"} | {f"{name}_{v}" for name in stacks for v in ("0_1_0", "0_0_9")}
+    assert {"embedding_0_1_0", "embedding_0_0_9"} < set(deployed["attributes"])
+    assert deployed["profiles"]["ranker"]["vespa.rank.firstphase"] == ["rankingExpression(firstphase)"]
+
+
+def test_pieces_serve_in_another_application(
+    answers: dict[str, Any], titles: dict[str, str], our_parts: dict[str, np.ndarray]
+) -> None:
+    """Its own first phase is one more part of the sum."""
+    deployed = answers["deploy own"]
+    assert deployed["messages"] == []
+    assert sorted(deployed["fed"]) == ["name", "popularity", "price", "sku"]
+    (found,) = answers["rerank own"]["mine"]
+    assert found["runs"] == 200
+    parts = {name: scores[:200] for name, scores in our_parts.items()}
+    first_phase = np.arange(1000.0, 800.0, -1)  # the stand-in's
+    ours = STACK.scores(parts, parts["cosine"]) + 0.5 * scaled(first_phase)
+    vespas = dict(zip(found["order"], found["relevance"], strict=True))
+    np.testing.assert_allclose([vespas[name] for name in list(titles)[:200]], ours, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def oldest(folder: Path, answers: dict[str, Any]) -> dict[str, Any]:
+    request: dict[str, dict[str, Any]] = {
+        "deploy": {"step": "deploy", "application": str(folder / "package")},
+        "vectors": {
+            "step": "vectors",
+            "application": str(folder / "package"),
+            "field": "embedding_0_1_0",
+            "retriever": "retriever_0_1_0",
+            "texts": ODD,
+        },
+    }
+    (folder / "oldest").mkdir()
+    return harness.run(request, folder / "oldest", harness.OLDEST)
+
+
+def test_oldest_vespa_deploys_and_embeds(oldest: dict[str, Any], answers: dict[str, Any]) -> None:
+    assert (oldest["deploy"]["version"], oldest["deploy"]["messages"]) == (harness.OLDEST, [])
+    for name in ("profiles", "models", "attributes"):
+        assert oldest["deploy"][name] == answers["deploy"][name]
+    newest: Sequence[Any] = answers["0.1.0"]["documents"][: len(ODD)]
+    np.testing.assert_allclose(oldest["vectors"]["documents"], newest, atol=1e-5)
