@@ -83,7 +83,7 @@ def test_of_rows_that_could_move_as_much_those_that_more_have_found_are_first() 
     """The compared systems have neither b nor c nor d; the third has all of them, a fourth c alone."""
     run = make_run(("1", "a", 1, 1, 1, None), *(("1", name, None, None, None, 1) for name in "bcd"))
     fourth = pd.DataFrame({"name": "fourth", "query_id": ["1"], "document_id": ["c"]})
-    firsts, texts = pd.concat([firsts_of(run), fourth]), pd.DataFrame({"document_id": list("abcd")})
+    firsts, texts = pd.concat([firsts_of(run), fourth]), pd.DataFrame({"document_id": list("abcd"), "many": "a field"})
     found = to_judge(run.drop(columns="third"), firsts, pd.DataFrame({"query_id": ["1"], "query": "Q"}), texts)
     assert found[["document_id", "found_by", "could_move"]].to_numpy().tolist() == [
         ["c", "third; fourth", 0.0],

@@ -36,8 +36,9 @@ def to_judge(
     found = names.agg(found_by="; ".join, many="size").reset_index()  # fitted stacks have a comma in their name
     ours, other = (_discounts(_ranks(run, system)) for system in run.columns.drop([*IDS, "grade"]))
     rows = run[[*IDS, "grade"]].assign(could_move=_could_move(run, largest, ours, other))
-    rows = rows[run["grade"].isna()].merge(found).merge(queries, how="left").merge(documents, how="left")
-    rows = rows.sort_values(["could_move", "many", *IDS], ascending=[False, False, True, True], ignore_index=True)
+    rows = rows[run["grade"].isna()].merge(found)
+    rows = rows.sort_values(["could_move", "many", *IDS], ascending=[False, False, True, True])
+    rows = rows.drop(columns="many").merge(queries, how="left").merge(documents, how="left")
     return rows[[*COLUMNS[:3], *documents.columns[1:], *COLUMNS[3:]]]
 
 
