@@ -11,13 +11,12 @@ from ranker.contract.stacks import LISTS
 from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Runs, Served, evaluate, mean_over_seeds, undefined
 from ranker.evaluation.means import means_table, write_means
-from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.to_judge import rows_needed, write_list
+from ranker.evaluation.reranking import reranked_run
+from ranker.evaluation.to_judge import write_list
 from ranker.metrics.comparison import MoreJudgements
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.significance import seed_spread
 from ranker.metrics.systems import BASELINES, ONCE, SEEDED
-from ranker.metrics.verdict import judged_shares
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
 from ranker.project.sides import unseen_by_training
@@ -120,9 +119,8 @@ def main() -> None:
     tables.write_csv(paths.CROSSVAL_RERANKED_PER_QUERY, per_query)
     tables.write_csv(paths.CROSSVAL_DEPTH_CURVE, served.curve)
     tables.write_run(paths.CROSSVAL_RERANKED_RUN, reranked_run(served.judged, served.ordered))
-    systems, scale = compared_systems(strongest), params.join.grades
-    listed = write_list(paths.CROSSVAL_TO_JUDGE, served.judged, served.ordered, systems, scale)
-    found.comparison["decides"]["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
+    scored, scale = (served.judged, served.ordered, served.firsts), params.join.grades
+    found.comparison["decides"]["rows"] = write_list(paths.CROSSVAL_TO_JUDGE, *scored, strongest, scale)
 
     table = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
     # `fewer` trains with the params' seeds, and so must the last point of its curve.

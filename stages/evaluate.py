@@ -12,8 +12,8 @@ from ranker.contract.folder import MODEL_FILES, served_model
 from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
 from ranker.evaluation.means import means_table, write_means
-from ranker.evaluation.reranking import compared_systems, reranked_run
-from ranker.evaluation.to_judge import rows_needed, write_empty_list, write_list
+from ranker.evaluation.reranking import reranked_run
+from ranker.evaluation.to_judge import write_empty_list, write_list
 from ranker.evaluation.trec_files import runs_of, write_trec_files
 from ranker.metrics.classification import (
     classification_measures,
@@ -24,7 +24,7 @@ from ranker.metrics.classification import (
 from ranker.metrics.comparison import Cut, Decides, OverAllPairs
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES
-from ranker.metrics.verdict import NOT_MEASURED, judged_shares
+from ranker.metrics.verdict import NOT_MEASURED
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.project.preflight import say_other_versions
@@ -68,9 +68,8 @@ def write_served(served: Served, decides: Decides, queries: pd.DataFrame, params
     tables.write_csv(paths.RERANKED_PER_QUERY, per_query_table(served.judged, queries, served.means, strongest))
     tables.write_csv(paths.DEPTH_CURVE, served.curve)
     tables.write_run(paths.RERANKED_RUN, reranked_run(served.judged, served.ordered))
-    systems, scale = compared_systems(strongest), params.join.grades
-    listed = write_list(paths.TO_JUDGE, served.judged, served.ordered, systems, scale)
-    decides["rows"] = rows_needed(listed, served.ordered, judged_shares(served.comparison))
+    scored, scale = (served.judged, served.ordered, served.firsts), params.join.grades
+    decides["rows"] = write_list(paths.TO_JUDGE, *scored, strongest, scale)
 
 
 def by_stack(served: Served) -> dict[str, pd.DataFrame]:

@@ -1,5 +1,7 @@
 """ranker.evaluation.compare: what is left out, what is undefined, what a slice has."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -111,6 +113,11 @@ def test_each_seed_has_its_own_hits_where_a_retriever_finds_them() -> None:
     )
     assert served.curve[["depth", "gain"]].to_numpy().tolist() == [[0, 0], [2, pytest.approx(FIRST - half)]]
     assert [set(each.tables) for each in served.stacks] == [{13, 14}] * len(served.stacks)
+    compared = ["cross_encoder", "first_stage", "base_cosine", *(each.name for each in served.stacks[:-1])]
+    firsts = served.firsts.groupby(["name", "seed"], sort=False)["document_id"].agg("".join)
+    assert firsts.index.tolist() == list(product(compared, (13, 14)))
+    assert firsts["dense", 13] == "cd" * 12
+    assert firsts["dense", 14] == "dc" * 12
 
 
 def test_the_table_of_stacks_has_fitted_weights_where_there_are_folds_and_references_last() -> None:

@@ -224,13 +224,13 @@ def test_where_too_little_is_judged_the_first_step_is_to_judge(crossval: bool) -
     source = f" {listed}" if crossval else ""
     judge, *others = next_steps(outcome(contradicting(STACKS), crossval))
     assert judge == (
-        f"Unjudged documents blur the answers: judge the first 181 rows of {listed}, hits of the stack in params.yaml; "
-        f"the next run lists what is left. `python -m scripts.judge grades.csv --form{source}` makes a file to fill "
-        "in, `python -m scripts.judge grades.csv` merges it."
+        f"Unjudged documents blur the answers: judge the first 181 rows of {listed}, which bring every stack's first "
+        "ten to 90%, until models that are trained on them find other documents. `python -m scripts.judge grades.csv "
+        f"--form{source}` makes a file to fill in, `python -m scripts.judge grades.csv` merges it."
     )
     assert others == ([] if crossval else [CROSSVAL])
     judge, *_ = next_steps(outcome(contradicting(STACKS), crossval, rows=None))
-    assert f"judge all rows, and then those of the next run's list of {listed}, " in judge
+    assert f"judge all rows of {listed}: pairs that cannot be judged keep a stack's first ten below 90%. " in judge
 
 
 def test_answers_are_those_of_the_stacks_and_after_a_cross_validation_the_stack_to_deploy() -> None:

@@ -10,6 +10,7 @@ import pytest
 from ranker.common.files import read_json
 from ranker.data.tutorial import JUDGEMENTS_FILE, LABELLED_DATA_FILE
 from ranker.evaluation.to_judge import write_list
+from ranker.metrics.ranking import first_ten
 from ranker.project import paths, tables
 from tests.factories import ROOT, run_stages, set_base_model, set_params, start_project
 
@@ -120,7 +121,10 @@ def test_no_text_is_listed_for_judging_twice() -> None:
     pairs, hits = tables.read_table(paths.SPLIT_PAIRS), tables.read_table(paths.HITS).dropna(subset="base_rank")
     judged = pairs[pairs["judged"]]
     ordered = hits[tables.IDS].assign(cross_encoder=-hits["base_rank"], first_stage=hits["bm25"].astype(np.float64))
-    write_list(Path("to_judge.csv"), judged, ordered, ["cross_encoder", "first_stage"], [])
+    firsts = pd.concat(
+        [first_ten(ordered, ordered[name].to_numpy()).assign(name=name, seed=13) for name in ordered.columns[2:]]
+    )
+    write_list(Path("to_judge.csv"), judged, ordered, firsts, "first_stage", [])
     listed = pd.read_csv("to_judge.csv", dtype=str)
     listed = listed.assign(query_id=listed["query_id"].str.removeprefix("'"))  # which keeps 1b from a spreadsheet
     read = texts_of(listed)

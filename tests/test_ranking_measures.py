@@ -13,7 +13,9 @@ from ranker.data.collection import MAX_GRADE
 from ranker.metrics.ranking import (
     MEASURES,
     expected_measures,
+    first_ten,
     has_no_order,
+    hits_measures,
     mean_measures,
     per_query_table,
     ranking_measures,
@@ -105,6 +107,15 @@ def test_ranking_measures_compare_scores_in_single_precision() -> None:
     run = make_run({"1": [1, 0]})
     for scores, expected in (([1 + 1e-12, 1], 1 / log2(3)), ([1.001, 1], 1.0), ([1, 1.001], 1 / log2(3))):
         assert ranking_measures(run, np.array(scores))["nDCG@10"].tolist() == pytest.approx([expected])
+
+
+def test_the_first_ten_and_their_judged_share_have_trec_evals_order() -> None:
+    """Eleven scores are equal in single precision: the largest id is first, the smallest, which is judged, eleventh."""
+    names = [f"d{number:02}" for number in range(11)]
+    hits, scores = pd.DataFrame({"query_id": "1", "document_id": names}), 1 + np.arange(11)[::-1] * 1e-9
+    assert first_ten(hits, scores)["document_id"].tolist() == names[:0:-1]
+    judged = hits[:1].assign(grade=1, relevant=True)
+    assert hits_measures(judged, hits, scores, 10)[["Judged@10", "R@10"]].to_numpy().tolist() == [[0, 0]]
 
 
 def test_has_no_order_where_all_scores_of_each_query_are_equal() -> None:

@@ -139,6 +139,7 @@ def test_a_stack_is_measured_against_all_judgements_and_on_a_condensed_list() ->
     words = measure_stack(JUDGED, {13: HITS}, replace(HYBRID, first_stage="bm25", order="as_found")).tables[13]
     assert words[MAIN].item() == words[CONDENSED].item() == pytest.approx(1 / ideal)
     found = measure_stack(JUDGED, {13: HITS}, HYBRID)
+    assert found.firsts[13]["document_id"].tolist() == ["c", "a", "b"]
     (table,) = found.tables.values()
     assert table[MAIN].item() == pytest.approx((2 + 1 / np.log2(3)) / ideal)
     assert (table["R@2"].item(), table["Judged@10"].item(), found.runs) == (2 / 3, 2 / 3, 3)
@@ -162,7 +163,7 @@ def row(
     stack = Stack(first_stage, order, 100, WEIGHTS | weights, "en")
     queries = [str(number) for number in range(len(values))]
     table = pd.DataFrame({"query_id": queries, MAIN: values, CONDENSED: condensed or values, "Judged@10": share})
-    return Measured(stack.name, stack, {13: table}, 100.0 if stack.runs_cross_encoder else 0.0)
+    return Measured(stack.name, stack, {13: table}, {}, 100.0 if stack.runs_cross_encoder else 0.0)
 
 
 SPREAD = np.linspace(-0.05, 0.05, 20)
@@ -258,6 +259,8 @@ def test_fitted_weights_of_a_fold_come_from_the_other_folds() -> None:
     second = 1 / np.log2(3)
     assert best_first.index.tolist() == [f"q{number}" for number in range(8)]
     assert best_first[:4].tolist() == pytest.approx([second] * 4)  # by fold 1's weights: the cosine alone
+    firsts = found.firsts[13].groupby("query_id")["document_id"].agg("".join)
+    assert firsts.tolist() == ["ba" if place < 1 else "ab" for place in best_first]
     assert (found.name, found.runs) == ("hybrid, fitted", 0)
     assert found.stack.weights["cross_encoder"] == 0
 

@@ -1,7 +1,8 @@
 """The evaluation of judged pairs and of the served rankings, for one split or for cross-validation's seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from ranker.metrics.comparison import Compared, Comparison, Cut, Decided, Rerank
 from ranker.metrics.ranking import (
     MAIN,
     expected_measures,
+    first_ten,
     has_no_order,
     mean_measures,
     ranking_measures,
@@ -59,6 +61,7 @@ class Served:
     judged: pd.DataFrame  # the judged pairs that measure it
     ordered: pd.DataFrame  # each system's order of the hits, of the first seed
     stacks: list[Measured]
+    firsts: pd.DataFrame  # name, seed, query_id, document_id: the first ten of each compared system and stack
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,23 @@ def rerank(run: pd.DataFrame, hits: Runs, params: Params, folds: Mapping[str, in
         "perfect": mean_measures(means["perfect"]),
         "smallest_depth": smallest_depth(curve),
     }
-    ordered = orders(judged, next(iter(runs.values())), deepest)
-    return Served(comparison, means, curve, judged, ordered, measure_stacks(judged, every, params, folds))
+    ordered = {seed: orders(judged, rows, deepest) for seed, rows in runs.items()}
+    stacks = measure_stacks(judged, every, params, folds)
+    first = next(iter(ordered.values()))
+    return Served(comparison, means, curve, judged, first, stacks, first_tens(ordered, stacks))
+
+
+def first_tens(ordered: Runs, stacks: Sequence[Measured]) -> pd.DataFrame:
+    """The first ten of each query, by seed, of the verdict's systems, then of the stacks that are no reference.
+
+    `ordered` are each seed's hits, with a column of scores for each system. Returns name, seed, query_id, document_id.
+    """
+    parts = []
+    for name, (seed, rows) in product(("cross_encoder", *opponents("reranked")), ordered.items()):
+        parts.append(first_ten(rows, rows[name].to_numpy()).assign(name=name, seed=seed))
+    for each, seed in product([each for each in stacks if not each.reference], ordered):
+        parts.append(each.firsts[seed].assign(name=each.name, seed=seed))
+    return pd.concat(parts, ignore_index=True)
 
 
 def mean_over_seeds(by_seed: Tables) -> pd.DataFrame:

@@ -76,11 +76,6 @@ def compare_hits(measured: Mapping[str, Tables], seed: int) -> Compared:
     return compared
 
 
-def compared_systems(strongest: str) -> list[str]:
-    """The systems of the verdict, the cross-encoder and its strongest opponent first."""
-    return list(dict.fromkeys(("cross_encoder", strongest, *opponents("reranked"))))
-
-
 def depth_curve(judged: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """nDCG@10 by the number of reordered hits: one row per depth; depth 0 is the first stage's own order.
 

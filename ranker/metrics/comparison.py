@@ -134,7 +134,7 @@ class Decides(TypedDict):
     table: Table
     system: str | None
     judged: float | None
-    rows: NotRequired[int | None]  # of the list to judge, from its top, for a verdict on the served rankings
+    rows: NotRequired[int | None]  # of the list to judge, from its top, for enough judged hits of systems and stacks
 
 
 class Undefined(TypedDict):

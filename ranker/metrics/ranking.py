@@ -6,10 +6,11 @@ from typing import Any
 import ir_measures
 import numpy as np
 import pandas as pd
-from ir_measures import AP, RR, Judged, P, R, nDCG
+from ir_measures import AP, RR, P, R, nDCG
 
 MAIN = "nDCG@10"  # the measure of verdicts
 CONDENSED = f"{MAIN}, condensed"  # of lists without their unjudged documents: Sakai, SIGIR 2007
+JUDGED = "Judged@10"
 DISCOUNTS = 1 / np.log2(np.arange(2, 12))  # of ranks 1 to 10
 GRADED = {nDCG @ 10: "nDCG@10"}  # the gain is the grade
 BINARY = {RR: "RR@10", AP: "AP", P @ 5: "P@5"}  # RR is cut below: ir_measures' RR@10 breaks ties differently
@@ -36,11 +37,10 @@ def hits_measures(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, 
     retrieved top ten. A query without hits has 0 for each measure and NaN for the share; if no query has hits, the
     share is 1.
     """
-    recall = {R @ count: f"R@{count}", Judged @ 10: "Judged@10"}
-    table = _measured(judged, _ranked(hits, scores), BINARY | recall)
-    found = table["query_id"].isin(hits["query_id"])
-    table["Judged@10"] = table["Judged@10"].where(found) if found.any() else 1.0
-    return table
+    table = _measured(judged, _ranked(hits, scores), BINARY | {R @ count: f"R@{count}"})
+    first = first_ten(hits, scores).merge(judged[["query_id", "document_id", "grade"]], how="left")
+    shares = table["query_id"].map(first["grade"].notna().groupby(first["query_id"]).mean())
+    return table.assign(**{JUDGED: shares if shares.notna().any() else 1.0})
 
 
 def _ranked(run: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
@@ -102,6 +102,12 @@ def trec_order(table: pd.DataFrame, by: Sequence[str] = ("query_id",)) -> pd.Dat
     """
     table = table.assign(score=table["score"].astype(np.float32))
     return table.sort_values([*by, "score", "document_id"], ascending=[True] * len(by) + [False, False])
+
+
+def first_ten(hits: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+    """query_id and document_id of each query's first ten hits in `trec_order`; `scores` is float [hits]."""
+    table = trec_order(hits[["query_id", "document_id"]].assign(score=scores))
+    return table.loc[table.groupby("query_id").cumcount() < len(DISCOUNTS), ["query_id", "document_id"]]
 
 
 def has_no_order(run: pd.DataFrame, scores: np.ndarray) -> bool:

@@ -9,12 +9,11 @@ from scipy.stats import norm
 
 from ranker.metrics.comparison import Compared, Decides, Headline
 from ranker.metrics.interval import Interval
-from ranker.metrics.ranking import MAIN
+from ranker.metrics.ranking import JUDGED, MAIN
 from ranker.metrics.systems import opponents
 
 ALPHA = 0.05
-ENOUGH_JUDGED = 0.9  # of each compared system's top ten; below it, unjudged documents would decide
-JUDGED = "Judged@10"
+ENOUGH_JUDGED = 0.9  # of each compared system's and stack's first ten; below it, unjudged documents would decide
 FEWEST_QUERIES = 10  # of a verdict without the queries that have stand-ins; t-intervals were checked down to ten
 POWER = 0.8
 
@@ -97,12 +96,8 @@ def deciding_table(reranked: Compared) -> Decides:
     `reranked`, the served rankings, decides if at least ENOUGH_JUDGED of the top tens of the cross-encoder and of each
     opponent are judged; otherwise `judged`.
     """
-    shares = judged_shares(reranked)
+    compared = ("cross_encoder", *opponents("reranked"))
+    shares = {name: reranked["systems"][name][JUDGED]["mean"] for name in compared}
     lowest = min(shares, key=lambda name: shares[name])
     table: Decides = {"table": "judged", "system": lowest, "judged": shares[lowest]}
     return {**table, "table": "reranked"} if shares[lowest] >= ENOUGH_JUDGED else table
-
-
-def judged_shares(reranked: Compared) -> dict[str, float]:
-    """Judged@10 of the served rankings' compared systems."""
-    return {name: reranked["systems"][name][JUDGED]["mean"] for name in ("cross_encoder", *opponents("reranked"))}

@@ -8,7 +8,7 @@ import pandas as pd
 from ranker.metrics.comparison import Answer, Compared, Comparison, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
-from ranker.metrics.verdict import BETTER, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
+from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
 from ranker.report.answer import answer, basis, deciding
 from ranker.report.stacks import sentences, spoken, to_deploy
 
@@ -122,12 +122,16 @@ def _found(answer: Answer) -> str:
 def _judge(outcome: Outcome) -> str:
     listed = outcome.to_judge.as_posix()
     rows = outcome.comparison["decides"].get("rows")
-    first = f"the first {rows} rows" if rows else "all rows, and then those of the next run's list"
+    first = (
+        f"the first {rows} rows of {listed}, which bring every stack's first ten to {ENOUGH_JUDGED:.0%}, until models "
+        "that are trained on them find other documents"
+        if rows
+        else f"all rows of {listed}: pairs that cannot be judged keep a stack's first ten below {ENOUGH_JUDGED:.0%}"
+    )
     source = f" {listed}" if outcome.crossval else ""
     return (
-        f"Unjudged documents blur the answers: judge {first} of {listed}, hits of the stack in params.yaml; the next "
-        f"run lists what is left. `python -m scripts.judge grades.csv --form{source}` makes a file to fill in, "
-        "`python -m scripts.judge grades.csv` merges it."
+        f"Unjudged documents blur the answers: judge {first}. `python -m scripts.judge grades.csv --form{source}` "
+        "makes a file to fill in, `python -m scripts.judge grades.csv` merges it."
     )
 
 

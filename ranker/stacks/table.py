@@ -9,9 +9,9 @@ import pandas as pd
 from ranker.contract.stacks import COMPARED, LISTS
 from ranker.metrics.comparison import Answer, Differs, Mean, StackRow, StackTable
 from ranker.metrics.interval import interval
-from ranker.metrics.ranking import CONDENSED, MAIN, hits_measures
+from ranker.metrics.ranking import CONDENSED, JUDGED, MAIN, first_ten, hits_measures
 from ranker.metrics.significance import Tables, p_value
-from ranker.metrics.verdict import ENOUGH_JUDGED, JUDGED, NO_DIFFERENCE, verdict
+from ranker.metrics.verdict import ENOUGH_JUDGED, NO_DIFFERENCE, verdict
 from ranker.stack.stack import Stack
 from ranker.stacks.hits import candidates, stack_scores
 
@@ -20,7 +20,7 @@ Runs = Mapping[int, pd.DataFrame]  # the hits, with the scores of each seed's mo
 
 @dataclass(frozen=True)
 class Measured:
-    """A row of the table: a stack's measures per query, by seed.
+    """A row of the table: a stack's measures per query, and its first ten hits of each (`first_ten`), by seed.
 
     `runs` is the mean number of a query's hits that take a run of the cross-encoder. A `reference` is compared with no
     other row, because it cannot be deployed.
@@ -29,6 +29,7 @@ class Measured:
     name: str
     stack: Stack
     tables: Tables
+    firsts: Tables
     runs: float
     reference: bool = False
 
@@ -60,8 +61,8 @@ def measure_stack(judged: pd.DataFrame, runs: Runs, stack: Stack, name: str = ""
 
     `judged` are the judged pairs of queries with a relevant one: query_id, document_id, grade, relevant.
     """
-    tables, many = _measure(judged, runs, stack, lambda inside: stack_scores(inside, stack))
-    return Measured(name or stack.name, stack, tables, many if stack.runs_cross_encoder else 0.0)
+    tables, firsts, many = _measure(judged, runs, stack, lambda inside: stack_scores(inside, stack))
+    return Measured(name or stack.name, stack, tables, firsts, many if stack.runs_cross_encoder else 0.0)
 
 
 def measure_column(judged: pd.DataFrame, runs: Runs, stack: Stack, column: str) -> Measured:
@@ -73,15 +74,15 @@ def measure_column(judged: pd.DataFrame, runs: Runs, stack: Stack, column: str) 
         grades = inside.merge(judged[["query_id", "document_id", "grade"]], how="left")["grade"]
         return grades.fillna(0).to_numpy(np.float64)
 
-    tables, many = _measure(judged, runs, stack, scores)
-    return Measured(column, stack, tables, many if column != "perfect" else 0.0, reference=True)
+    tables, firsts, many = _measure(judged, runs, stack, scores)
+    return Measured(column, stack, tables, firsts, many if column != "perfect" else 0.0, reference=True)
 
 
 def _measure(
     judged: pd.DataFrame, runs: Runs, stack: Stack, score: Callable[[pd.DataFrame], np.ndarray]
-) -> tuple[Tables, float]:
-    """Measures per query of the stack's hits by `score`, for each seed, and the mean number of a query's hits."""
-    tables, count = {}, 0
+) -> tuple[Tables, Tables, float]:
+    """Each seed's measures per query of the stack's hits by `score`, their first ten, and a query's mean hits."""
+    tables, firsts, count = {}, {}, 0
     known = pd.MultiIndex.from_frame(judged[["query_id", "document_id"]])
     for seed, hits in runs.items():
         inside = candidates(hits, stack)
@@ -89,8 +90,8 @@ def _measure(
         table = hits_measures(judged, inside, scores, stack.depth)
         rows = pd.MultiIndex.from_frame(inside[["query_id", "document_id"]]).isin(known)
         condensed = hits_measures(judged, inside[rows], scores[rows], stack.depth)
-        tables[seed] = table.assign(**{CONDENSED: condensed[MAIN]})
-    return tables, count / len(runs) / judged["query_id"].nunique()
+        tables[seed], firsts[seed] = table.assign(**{CONDENSED: condensed[MAIN]}), first_ten(inside, scores)
+    return tables, firsts, count / len(runs) / judged["query_id"].nunique()
 
 
 def stack_table(measured: Sequence[Measured], shipped: str, seed: int) -> StackTable:

@@ -29,11 +29,14 @@ def fitted(judged: pd.DataFrame, runs: Runs, stack: Stack, folds: Mapping[str, i
     places = asked.map(folds).to_numpy()
     chosen = {fold: simplest(values[:, places != fold], grid) for fold in np.unique(places)}
     tables: dict[int, pd.DataFrame] = {}
+    firsts: dict[int, pd.DataFrame] = {}
     for seed in runs:
         of_folds = [tried[row].tables[seed][places == fold] for fold, row in chosen.items()]
         tables[seed] = pd.concat(of_folds).loc[asked.index]
+        found = {fold: tried[row].firsts[seed] for fold, row in chosen.items()}
+        firsts[seed] = pd.concat(rows[rows["query_id"].map(folds) == fold] for fold, rows in found.items())
     many = float(np.mean([tried[chosen[fold]].runs for fold in places]))
-    return Measured(name, replace(stack, weights=grid[simplest(values, grid)]), tables, many)
+    return Measured(name, replace(stack, weights=grid[simplest(values, grid)]), tables, firsts, many)
 
 
 def simplest(values: np.ndarray, grid: Sequence[Weights]) -> int:
