@@ -5,6 +5,7 @@ import html
 import json
 import re
 import shlex
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from ranker.metrics.ranking import MEASURES, relevant_queries
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.serving.ranker import Ranker
+from ranker.vespa.query import read_settings
+from tests.applications import write_package
 from tests.browser import Browser, marks
 from tests.conftest import QUERIES
 from tests.factories import ROOT, Run, set_params
@@ -248,10 +251,30 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run, tmp_path: Path)
     assert feed.stdout == f"feed: feed.jsonl: {len(documents)} documents of title\n"
     fed = [json.loads(line) for line in (clean / "feed.jsonl").read_text().splitlines()]
     assert [row["fields"]["document_id"] for row in fed] == documents["document_id"].tolist()
-    run(command("python -m ranker query"), clean)
+    run(command('python -m ranker query "masks in hospitals" > query.json'), clean)
     body = json.loads((clean / "query.json").read_text())
     assert (body["ranking"], body["language"], body["timeout"]) == ("ranker", "en", "5000ms")
     assert [row["fields"]["title"] for row in fed] == documents["title"].tolist()
+
+
+def test_package_is_asked_by_other_profiles_and_has_an_older_one_beside(clean: Path, run: Run) -> None:
+    bodies = {}
+    for line in (
+        command('python -m ranker query "masks in hospitals" --stack dense > dense.json'),
+        command('python -m ranker query "masks in hospitals" --stack dense --hits 100 > index.json'),
+        command('python -m ranker query "masks in hospitals" --stack dense --hits 100 --exact > exact.json'),
+    ):
+        run(line, clean)
+        name = line.split("> ")[1]
+        bodies[name] = json.loads((clean / name).read_text())
+    assert {body["ranking"] for body in bodies.values()} == {"dense_0_1_0"}
+    assert bodies["index.json"]["yql"].replace("100}", "100, approximate: false}") == bodies["exact.json"]["yql"]
+    shipped = read_settings(clean / paths.VESPA)
+    older = replace(shipped, names=replace(shipped.names, version="0.0.9"))
+    write_package(clean / "older/vespa", clean / paths.RANKER, older, retriever=clean / paths.RETRIEVER)
+    said = run(command("python -m ranker beside"), clean).stdout
+    assert said == "beside: both: version 0.1.0, and 0.0.9 beside it\n"
+    assert (clean / "both/schemas/doc/hybrid_fused_0_0_9.profile").is_file()
 
 
 def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp_path: Path) -> None:

@@ -333,7 +333,7 @@ def test_render_has_a_row_for_each_depth() -> None:
     timed = shown(decided("reranked"), depths=[row | {"ms": row["depth"] * 5.75} for row in DEPTHS])
     assert "hitsnDCG@10gainperfectms 00.311" in timed
     assert "0.700115 1000.389 +0.078 (+0.012 to +0.144) 0.812575" in timed
-    assert "Vespa's milliseconds a query for pairs of 26 tokens (bench/results/vespa.json)" in timed
+    assert "Vespa's milliseconds a query for pairs of 26 tokens (bench/results/stacks.json)" in timed
     without = shown(decided("reranked") | {"reranked": RERANKED | {"smallest_depth": None}})
     assert "so no depth is advised" in without
     assert "95% of the best gain" not in without

@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from bench.studies.stacks import TEXTS as LENGTHS
-from bench.studies.stacks import measure
+from bench.studies import stacks
 from engines import harness
 from ranker.contract.folder import Model
 from ranker.contract.words import NOT_TEXT
@@ -333,7 +332,7 @@ def test_container_answers_a_query_in_time_with_fields(
     answers: dict[str, list[dict[str, Any]]], titles: dict[str, str]
 ) -> None:
     for answer in answers["query"]:
-        assert (answer["status"], answer["profile"], answer["hits"]) == (200, "ranker", PARAMS.order.depth)
+        assert (answer["status"], answer["profile"], answer["hits"]) == (200, NEW, PARAMS.order.depth)
         assert "errors" not in answer["root"]
         assert answer["ms"] < PARAMS.vespa.timeout_ms
         hits = answer["root"]["children"]
@@ -412,13 +411,17 @@ def test_oldest_vespa_deploys_and_scores_the_package(oldest: dict[str, Any], new
     check_scores(oldest["ships"]["scores"], MODEL, list(TEXTS.values()))
 
 
-def test_bench_runs_the_cross_encoder_once_a_hit(titles: dict[str, str], tmp_path: Path) -> None:
+def test_bench_runs_the_cross_encoder_once_a_hit(
+    titles: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stacks, "HITS", 3)
+    monkeypatch.setattr(stacks, "ROUNDS", 1)
     require(
         (ROOT / paths.RETRIEVER / "model.int8.onnx").is_file(), "models/retriever: expected an int8 model, found none"
     )
     weights = {"cross_encoder": 1.0, "cosine": 1.0, "bm25": 1.0}
     stack, documents = Stack("hybrid", "fused", 3, weights, "en"), list(titles.values())[:6]
-    found = measure(stack, EXPORTED, ROOT / paths.RETRIEVER, documents, (3,), tmp_path)
+    found = stacks.measure(stack, EXPORTED, ROOT / paths.RETRIEVER, documents, (3,), tmp_path)
     runs = {(row["stack"], row["runs"]) for row in found["rows"]}
     assert runs == {
         ("hybrid", 0), ("bm25+cross_encoder", 3), ("dense+cross_encoder", 3), ("dense+fused", 3),
@@ -428,6 +431,6 @@ def test_bench_runs_the_cross_encoder_once_a_hit(titles: dict[str, str], tmp_pat
     for model in ("fp32", "int8"):
         pairs, texts = found["models"][f"cross_encoder {model}"], found["models"][f"retriever {model}"]
         assert pairs["128"] > 2 * pairs["16"] > 0
-        assert [*texts] == [str(length) for length in LENGTHS]
+        assert [*texts] == [str(length) for length in stacks.TEXTS]
         assert texts["128"] > texts["8"] > 0
         assert found["document"][model] > 0
