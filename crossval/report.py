@@ -79,7 +79,7 @@ def main() -> None:
         params=params.model_dump(exclude={"export", "vespa"}),
         digests={path.as_posix(): sha256(path) for path in files},
     )
-    costs = read_costs(params, params.vespa.model, params.retriever.model)
+    costs = read_costs(params, "fp32", "fp32")  # as the folds' models score
     if results.stacks:
         results = replace(results, comparison={**results.comparison, "stacks": with_costs(results.stacks, costs)})
     write_page(paths.CROSSVAL_REPORT, render(results))

@@ -45,10 +45,10 @@ def main() -> None:
     with atomic(paths.VESPA) as partial:
         write_application(partial, params.export.name, settings, ranker, retriever if trained else None)
     write_stack(paths.STACK, stack, {"retriever": retriever.model, "cross_encoder": ranker.model})
-    print(f"package: {paths.STACK}: {stack.name}, which `python -m ranker search` runs")
+    print(f"package: {paths.STACK}: {stack.name}")
     print(f"package: {paths.VESPA}: {settings.stack.name} of version {params.export.version}")
     if stack != settings.stack:
-        print(f"package: {paths.VESPA}: {stack.name} has hits that Vespa cannot find")
+        print(f"package: {stack.name} is measured alone: neither Vespa nor `python -m ranker search` finds its hits")
     if settings.stack.runs_cross_encoder:
         costs = read_costs(params, ranker.model, retriever.model)
         sizes = len(settings.stack.found_by), settings.stack.depth

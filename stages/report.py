@@ -11,7 +11,7 @@ import pandas as pd
 
 from ranker.common.errors import run_stage
 from ranker.common.files import read_json, sha256
-from ranker.contract.folder import Manifest, Model
+from ranker.contract.folder import Manifest, Model, served_model
 from ranker.metrics.comparison import Comparison, Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
@@ -86,7 +86,11 @@ def digests(manifest: Manifest) -> dict[str, str]:
 def timed(results: Results, params: Params) -> Results:
     """Add milliseconds to the table of stacks and to the depth curve, if a model of this architecture was timed."""
     reranked = results.comparison.get("reranked")
-    costs = read_costs(params, cast(Model, reranked["model"]), params.retriever.model) if reranked else None
+    costs = (
+        read_costs(params, cast(Model, reranked["model"]), served_model(paths.RETRIEVER, params.retriever.model))
+        if reranked
+        else None
+    )
     if costs is None or not results.stacks:
         return results
     depths = [row | {"ms": row["depth"] * costs.pair} for row in results.depths]

@@ -248,7 +248,8 @@ def test_kept_by_tokenizer_is_what_a_normaliser_leaves(ranker_folder: Path, tmp_
 def test_query_body() -> None:
     body = query_body('bats "and" birds', vespa_settings(language="de", depth=50, timeout_ms=700), hits=3)
     assert body == {
-        "yql": 'select document_id, title from doc where ({grammar: "tokenize", targetHits: 50}userInput(@text))',
+        "yql": "select document_id, title from doc where "
+        '({grammar: "tokenize", defaultIndex: "ranked_texts", targetHits: 50}userInput(@text))',
         "text": 'bats "and" birds',
         "language": "de",
         "ranking": "ranker",

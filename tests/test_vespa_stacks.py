@@ -1,5 +1,6 @@
 """ranker.vespa: a rank profile and a query for each stack, names of one's own, two versions in one application."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ SETTINGS = vespa_settings("hybrid+fused")
 PRODUCTS = replace(SETTINGS, names=Names("0.1.0", "product", "sku", ("name",), "tokens", "vector"))
 
 # The first phase, the global phase and its count, by stack.
-FIRST = "if (rawScore(embedding_0_1_0) > 0, 1000 + cosine, bm25_score)"
+FIRST = "if (rawScore(embedding_0_1_0) > 0, 1000000 + cosine, bm25_score)"
 VECTORS_AND_WORDS = "1.0 * normalize_linear(cosine) + 0.125 * normalize_linear(bm25_score)"
 SUM = f"0.25 * normalize_linear(cross_encoder_score) + {VECTORS_AND_WORDS}"
 PHASES: dict[str, tuple[str, str, int]] = {
@@ -32,19 +33,19 @@ PHASES: dict[str, tuple[str, str, int]] = {
     "hybrid_cross_encoder": (FIRST, "cross_encoder_score", 200),
     "hybrid_fused": (FIRST, SUM, 200),
 }
-WORDS = '({grammar: "tokenize", targetHits: 100}userInput(@text))'
+WORDS = '({grammar: "tokenize", defaultIndex: "ranked_texts", targetHits: 100}userInput(@text))'
 NEAR = "({targetHits: 100}nearestNeighbor(embedding_0_1_0, embedding_0_1_0))"
 VECTOR, TOKENS = "input.query(embedding_0_1_0)", "input.query(query_token_ids)"
 # The condition of a query, and its inputs.
 QUERIES: dict[str, tuple[str, set[str]]] = {
     "bm25": (WORDS, set()),
     "dense": (NEAR, {VECTOR}),
-    "hybrid": (f"{NEAR} or {WORDS}", {VECTOR}),
+    "hybrid": (f"({NEAR} or {WORDS})", {VECTOR}),
     "bm25+cross_encoder": (WORDS, {TOKENS}),
     "dense+cross_encoder": (NEAR, {VECTOR, TOKENS}),
     "dense+fused": (f"rank({NEAR}, {WORDS})", {VECTOR, TOKENS}),
-    "hybrid+cross_encoder": (f"{NEAR} or {WORDS}", {VECTOR, TOKENS}),
-    "hybrid+fused": (f"{NEAR} or {WORDS}", {VECTOR, TOKENS}),
+    "hybrid+cross_encoder": (f"({NEAR} or {WORDS})", {VECTOR, TOKENS}),
+    "hybrid+fused": (f"({NEAR} or {WORDS})", {VECTOR, TOKENS}),
 }
 
 
@@ -63,6 +64,7 @@ def test_each_stack_has_a_rank_profile(package: Path) -> None:
         expressions = [line.removeprefix("expression: ") for line in lines if line.startswith("expression")]
         assert expressions == [first, *([then] if then else [])]
         assert (f"rerank-count: {count}" in lines) == bool(count)
+        assert ("approximate-threshold: 0.0" in lines) == ("hybrid" in stack)
     assert "    rank-profile ranker inherits hybrid_fused_0_1_0 {\n" in (package / "schemas/doc.sd").read_text()
 
 
@@ -85,8 +87,18 @@ def test_words_that_add_nothing_are_not_asked_for() -> None:
 
 
 def test_an_exact_search_says_so() -> None:
-    yql = query_body("bats", SETTINGS, exact=True)["yql"]
+    yql = query_body("bats", SETTINGS, stack="dense", exact=True)["yql"]
     assert "{targetHits: 100, approximate: false}nearestNeighbor" in yql
+    found = refusal(query_body, "bats", SETTINGS, exact=True)
+    assert found == "--exact: expected a stack that finds by vectors alone, such as dense, found hybrid+fused"
+
+
+def test_more_hits_are_not_more_of_a_hybrids_vectors() -> None:
+    """They come first, so more of them would leave no room for BM25's."""
+    targets = {"hybrid+fused": [100, 300], "dense": [300], "bm25": [300], "dense+fused": [300, 300]}
+    for stack, expected in targets.items():
+        yql = query_body("bats", SETTINGS, 300, stack)["yql"]
+        assert [int(count) for count in re.findall(r"targetHits: (\d+)", yql)] == expected
 
 
 def test_query_of_an_unknown_stack_is_refused() -> None:
@@ -105,6 +117,7 @@ def test_names_are_the_users(ranker_folder: Path, word_vectors: Path, tmp_path: 
         "    document product {",
         "        field sku type string {",
         "        field name type string {",
+        "        fields: name",
         "    field tokens type tensor<float>(d0[95]) {",
         "    field vector_0_1_0 type tensor<float>(x[16]) {",
         "        indexing: input name | embed retriever_0_1_0 | attribute | index",
@@ -185,7 +198,7 @@ NO_FIGURES = (
 def test_stage_package_serves_the_stack_of_params(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     set_params(project, first_stage__retriever="dense", order__by="fused", order__depth=70)
     assert packaged(capsys) == [
-        "package: models/stack.json: dense+fused, which `python -m ranker search` runs",
+        "package: models/stack.json: dense+fused",
         "package: models/vespa: dense+fused of version 0.1.0",
         NO_FIGURES,
     ]
@@ -200,9 +213,9 @@ def test_stage_package_says_what_vespa_cannot_find(project: Path, capsys: pytest
     write_json(project / "models/retriever/idle.json", {"first_stage.retriever": "base_hybrid"})
     set_params(project, first_stage__retriever="base_hybrid", order__by="fused")
     assert packaged(capsys) == [
-        "package: models/stack.json: base_hybrid+fused, which `python -m ranker search` runs",
+        "package: models/stack.json: base_hybrid+fused",
         "package: models/vespa: bm25+cross_encoder of version 0.1.0",
-        "package: models/vespa: base_hybrid+fused has hits that Vespa cannot find",
+        "package: base_hybrid+fused is measured alone: neither Vespa nor `python -m ranker search` finds its hits",
         NO_FIGURES,
     ]
     assert not read_settings(project / "models/vespa").has_retriever
@@ -214,8 +227,13 @@ def test_stage_package_says_what_vespa_cannot_find(project: Path, capsys: pytest
         ({"document_type": "my-doc"}, "vespa.document_type: expected letters, digits and underscores, no digit first"),
         ({"text_fields": ["a", "b"]}, "vespa: text_fields: expected one for each of join.document_fields"),
         ({"text_fields": ["my name"]}, "vespa: text_fields: expected letters, digits and underscores, no digit first"),
-        ({"id_field": "title"}, "vespa: expected each field's name once, and none that is language, found 'title'"),
-        ({"token_field": "language"}, "vespa: expected each field's name once, and none that is language"),
+        ({"id_field": "title"}, "vespa: expected each field's name once, found 'title' twice"),
+        (
+            {"token_field": "texts_language"},
+            "vespa: expected names that Vespa and its query language leave free, found",
+        ),
+        ({"document_type": "select"}, "vespa: expected names that Vespa and its query language leave free, found"),
+        ({"text_fields": ["embedding_0_1_0"]}, "vespa: expected each field's name once, found 'embedding_0_1_0' twice"),
     ],
 )
 def test_params_refuse_names_that_vespa_has_no_place_for(

@@ -17,6 +17,14 @@ PARAMS_FILE = Path("params.yaml")
 Sha256 = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", description="64 hex digits or an empty string")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # numpy's range
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$", description="a file's name without a folder")]
+# Words of Vespa and its query language, and fields that the schema has
+VESPAS_NAMES = frozenset(
+    """
+    all and any asc by contains default desc documentid false from group grouping in limit matches matchfeatures not
+    offset or order range rank rankfeatures ranked_texts relevance sddocname select source sources summaryfeatures
+    texts_language timeout true unranked where
+    """.split()  # noqa: SIM905  # the list of them would take forty lines
+)
 FIELD_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 FieldName = Annotated[str, Field(pattern=FIELD_NAME, description="letters, digits and underscores, no digit first")]
 # Columns, what `rank` prints, and fields in Vespa
@@ -187,12 +195,15 @@ class FirstStage(Section):
         return self
 
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class Weights(Section):
     """The weights of a fused order's parts."""
 
-    cross_encoder: Annotated[float, Field(ge=0)]
-    cosine: Annotated[float, Field(ge=0)]
-    bm25: Annotated[float, Field(ge=0)]
+    cross_encoder: Weight
+    cosine: Weight
+    bm25: Weight
 
 
 class Order(Section):
@@ -326,16 +337,19 @@ def check_params(content: Any, path: Path = PARAMS_FILE) -> Params:
 
 
 def _vespas_fields(params: Params) -> str | None:
-    """The first mistake in the names of fields in Vespa, whose schema has `language`, too."""
+    """The first mistake in the names of a schema and its fields in Vespa."""
     given, own = params.vespa, params.join.document_fields
     if given.text_fields and len(given.text_fields) != len(own):
         return f"text_fields: expected one for each of join.document_fields ({own}), found {given.text_fields}"
     texts = given.text_fields or own
     if wrong := [name for name in texts if not re.fullmatch(FIELD_NAME, name)]:
         return f"text_fields: expected letters, digits and underscores, no digit first, found {wrong[0]!r}"
-    names = ["language", given.id_field, *texts, given.token_field, given.vector_field]
+    vectors = f"{given.vector_field}_{params.export.version.replace('.', '_')}"
+    names = [given.id_field, *texts, given.token_field, given.vector_field, vectors]
     if twice := [name for name in names if names.count(name) > 1]:
-        return f"expected each field's name once, and none that is language, found {twice[0]!r}"
+        return f"expected each field's name once, found {twice[0]!r} twice"
+    if taken := [name for name in (given.document_type, *names) if name.lower() in VESPAS_NAMES]:
+        return f"expected names that Vespa and its query language leave free, found {taken[0]!r}"
     return None
 
 

@@ -1,7 +1,7 @@
 """Measured milliseconds of a query. Their file lies outside the DAG, because times are not reproducible.
 
-A model's time depends on its architecture and on tokens, so figures of one model hold for others of its architecture:
-between the lengths that were measured, they are interpolated.
+A model's time depends on its architecture and on tokens, so figures of one model hold for others of its architecture.
+They are interpolated between the lengths that were measured; above the longest, the last two lengths' line goes on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -54,7 +54,9 @@ class Costs:
 
     def _interpolated(self, model: str, tokens: float) -> float:
         known = self.figures["models"][model]
-        return float(np.interp(tokens, [float(length) for length in known], list(known.values())))
+        lengths, ms = [float(length) for length in known], list(known.values())
+        beyond = max(tokens - lengths[-1], 0.0) * (ms[-1] - ms[-2]) / (lengths[-1] - lengths[-2])
+        return float(np.interp(tokens, lengths, ms)) + beyond
 
     def stack(self, first_stage: FirstStageName, runs: float) -> float:
         """A query's lists of hits, and `runs` of the cross-encoder."""

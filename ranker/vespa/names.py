@@ -10,6 +10,8 @@ DOCUMENT_INPUT = "doc_token_ids"  # input of the packed model
 SCORE = "score"
 PROFILE = "ranker"  # the rank profile of the stack that ships; each stack and version has one of its own
 TOKENIZER = "tokenizer"
+TEXTS = "ranked_texts"  # the fieldset of the fields that BM25 finds by
+LANGUAGE_FIELD = "texts_language"
 PAD = 0  # Vespa pads tensors with it
 
 

@@ -11,7 +11,7 @@ from ranker.vespa.names import DOCUMENT_INPUT, QUERY_INPUT, SCORE, Names
 # The scores that a profile adds or shows: functions, which a hit's match features have by name. A value in these is
 # computed on the content node, and the global phase takes it from there.
 FUNCTIONS = {"cross_encoder": "cross_encoder_score", "cosine": "cosine", "bm25": "bm25_score"}
-FOUND_FIRST = 1000  # above every BM25 score
+FOUND_FIRST = 1_000_000  # above every BM25 score: a rare word of 10^6 documents adds at most 30 a field
 
 BASE = Template("""\
 rank-profile $profile {
@@ -32,6 +32,9 @@ $inputs    }
     }
 $cosine}
 """)
+# In an exact search every document that is among the nearest for a while has a raw score, so hits of the vectors would
+# take all places of a hybrid. Vespa searches exactly if a filter leaves less than this share of the documents.
+APPROXIMATE = "    approximate-threshold: 0.0\n"
 # Vectors have length 1. The cosine is taken as it is, because `closeness` is 1/(1 + distance), which is another scale.
 COSINE = """\
     function cosine() {{
@@ -42,7 +45,7 @@ PROFILE = Template("""\
 rank-profile $profile inherits $base {
     # The stack $stack
     match-features: $features
-    first-phase {
+$approximate    first-phase {
         expression: $first_phase
     }
 $global_phase}
@@ -105,6 +108,7 @@ def _profile(stack: Stack, names: Names) -> str:
         profile=names.profile(stack),
         base=names.of("parts"),
         features=" ".join(shown),
+        approximate=APPROXIMATE if len(stack.found_by) > 1 else "",
         first_phase=_first_phase(stack, names),
         global_phase=GLOBAL_PHASE.format(expression=expression, count=rerank_count(stack)) if expression else "",
     )

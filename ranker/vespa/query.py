@@ -12,7 +12,7 @@ from ranker.contract.document import TITLE
 from ranker.contract.words import DROPPED
 from ranker.serving.documents import check_query
 from ranker.stack.stack import Stack, as_stack
-from ranker.vespa.names import PROFILE, QUERY_INPUT, TOKENIZER, Names
+from ranker.vespa.names import PROFILE, QUERY_INPUT, TEXTS, TOKENIZER, Names
 from ranker.vespa.profiles import served_stacks, takes_bm25
 
 SETTINGS_FILE = "query-settings.json"  # in the application package; Vespa ignores it
@@ -86,6 +86,8 @@ def query_body(
     if not 1 <= hits <= MOST_HITS:
         raise InputError(f"--hits: expected 1 to {MOST_HITS}, Vespa's maxHits, found {hits}")
     asked, names = settings.asked(stack), settings.names
+    if exact and asked.first_stage != "dense":
+        raise InputError(f"--exact: expected a stack that finds by vectors alone, such as dense, found {asked.name}")
     inputs = {}
     if asked.vectors:
         inputs[f"input.query({names.vectors})"] = f"embed({names.of('retriever')}, @text)"
@@ -106,13 +108,15 @@ def query_body(
 def _found_by(stack: Stack, names: Names, hits: int, exact: bool) -> str:
     """The condition of a stack's hits; words that only add their score to hits of the vectors come second in `rank`.
 
-    weakAnd's default target is 100, even if more are reranked.
+    weakAnd's default target is 100, even if more are reranked. A hybrid's first phase puts the vectors' hits first, so
+    these stay as many as were measured, whatever `hits` is; else they would leave no room for BM25's.
     """
-    many = max(stack.depth, hits)
-    words = f'({{grammar: "tokenize", targetHits: {many}}}userInput(@text))'
-    near = f"({{targetHits: {many}{', approximate: false' * exact}}}nearestNeighbor({names.vectors}, {names.vectors}))"
+    hybrid, many = len(stack.found_by) > 1, max(stack.depth, hits)
+    words = f'({{grammar: "tokenize", defaultIndex: "{TEXTS}", targetHits: {many}}}userInput(@text))'
+    options = f"targetHits: {stack.depth if hybrid else many}{', approximate: false' * exact}"
+    near = f"({{{options}}}nearestNeighbor({names.vectors}, {names.vectors}))"
     if stack.first_stage == "bm25":
         return words
-    if "bm25" in stack.found_by:
-        return f"{near} or {words}"
+    if hybrid:
+        return f"({near} or {words})"
     return f"rank({near}, {words})" if takes_bm25(stack) else near

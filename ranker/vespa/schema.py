@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from string import Template
 
 from ranker.contract.words import stemmer_of
-from ranker.vespa.names import PROFILE, TOKENIZER, Names
+from ranker.vespa.names import LANGUAGE_FIELD, PROFILE, TEXTS, TOKENIZER, Names
 
 SCHEMA = Template(f"""\
 schema $type {{
@@ -13,10 +13,7 @@ schema $type {{
             indexing: summary | attribute
         }}
 $fields    }}
-$made    fieldset default {{
-        fields: $names
-    }}
-    # What queries ask for; $type/*.profile are the stacks of a version, of which there may be several
+$made    # What queries ask for; $type/*.profile are the stacks of a version, of which there may be several
     rank-profile {PROFILE} inherits $profile {{
     }}
 }}
@@ -29,8 +26,11 @@ FIELD = """\
 """
 LANGUAGE = Template("""\
 $stemming    # Else a language is detected for each text, and its words are stemmed as that language's
-    field language type string {
+    field $field type string {
         indexing: "$language" | set_language
+    }
+    fieldset $texts {
+        fields: $names
     }
 """)
 NO_STEMMING = "    stemming: none  # else, where Vespa has no stemmer for a language, it has English's\n"
@@ -52,12 +52,17 @@ VECTORS = Template("""\
 
 
 def token_field(names: Names, language: str, document_tokens: int) -> str:
-    """The lines of a schema that name the language and make the tokens of a document's texts."""
+    """The lines of a schema on the ranked texts: their language, the fields that BM25 finds by, their tokens."""
     first = " and ".join(names.text_fields) + (" together" if len(names.text_fields) > 1 else "")
-    return LANGUAGE.substitute(language=language, stemming="" if stemmer_of(language) else NO_STEMMING) + (
-        TOKENS.substitute(
-            token_field=names.token_field, whole=whole(names.text_fields), first=first, document_tokens=document_tokens
-        )
+    words = LANGUAGE.substitute(
+        field=LANGUAGE_FIELD,
+        language=language,
+        stemming="" if stemmer_of(language) else NO_STEMMING,
+        texts=TEXTS,
+        names=", ".join(names.text_fields),
+    )
+    return words + TOKENS.substitute(
+        token_field=names.token_field, whole=whole(names.text_fields), first=first, document_tokens=document_tokens
     )
 
 
@@ -74,7 +79,6 @@ def schema(names: Names, profile: str, made: str) -> str:
         id=names.id_field,
         fields="".join(FIELD.format(name=name) for name in names.text_fields),
         made=made,
-        names=", ".join(names.text_fields),
         profile=profile,
     )
 

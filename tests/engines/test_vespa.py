@@ -323,9 +323,7 @@ def test_a_hit_costs_one_run_and_its_relevance_is_its_score(newest: dict[str, An
     check_scores([by_id[name] for name in first], MODEL, [(QUERY, titles[name]) for name in first])
     assert found["relevance"][:count] == sorted(found["relevance"][:count], reverse=True)
     assert max(found["relevance"][count:]) <= min(found["relevance"][:count])  # hits that were not reranked stay below
-    assert all(
-        re.fullmatch(r'\{"rankingExpression\(bm25_score\)":[\d.]+\}', shown) for shown in found["shown"]
-    )  # tokens are hidden
+    assert all(re.fullmatch(r'\{"bm25_score":[\d.]+\}', shown) for shown in found["shown"])  # tokens are hidden
 
 
 def test_container_answers_a_query_in_time_with_fields(
@@ -339,7 +337,7 @@ def test_container_answers_a_query_in_time_with_fields(
         assert len(hits) == 10
         for hit in hits:
             assert hit["fields"]["title"] == titles[hit["fields"]["document_id"]]
-            assert list(hit["fields"]["matchfeatures"]) == ["bm25(title)"]
+            assert list(hit["fields"]["matchfeatures"]) == ["bm25_score"]
 
 
 def test_container_gives_as_many_hits_as_are_asked_for(answers: dict[str, list[dict[str, Any]]]) -> None:
@@ -355,9 +353,9 @@ def test_container_gives_as_many_hits_as_are_asked_for(answers: dict[str, list[d
 def test_words_are_searched_for_as_they_are(answers: dict[str, list[dict[str, Any]]], text: str) -> None:
     answer = answers["grammar"][list(GRAMMAR).index(text)]
     terms = [
-        f"{{ integer_term {{ default: number: {word} }} }}"
+        f"{{ integer_term {{ ranked_texts: number: {word} }} }}"
         if isinstance(word, int)
-        else f'{{ word_term {{ default: "{word}" }} }}'
+        else f'{{ word_term {{ ranked_texts: "{word}" }} }}'
         for word in GRAMMAR[text]
     ]
     assert answer["tree"] == f"weak_and {{ target_num_hits: {PARAMS.order.depth} {' '.join(terms)} }}"

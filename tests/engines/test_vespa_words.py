@@ -82,7 +82,7 @@ def newest(packages: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 def asked(answer: dict[str, Any]) -> list[str]:
     """The words of a query's tree; numbers lose their leading zeros."""
-    found = re.findall(r'default: (?:number: )?"?([^" }]*)"? ?\}', answer["tree"])
+    found = re.findall(r'ranked_texts: (?:number: )?"?([^" }]*)"? ?\}', answer["tree"])
     return [word or "0" for word in found]  # a tree printed as text leaves out the number 0
 
 

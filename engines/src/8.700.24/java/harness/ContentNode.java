@@ -95,7 +95,7 @@ final class ContentNode implements AutoCloseable {
         Map<String, Tensor> query = new HashMap<>();
         for (var property : request.getTensorRankPropertiesList())
             query.put(property.getName(), TypedBinaryFormat.decode(Optional.empty(), GrowableByteBuffer.wrap(property.getValue().toByteArray())));
-        reply.addAllMatchFeatureNames(names);
+        reply.addAllMatchFeatureNames(features.shown(profile));
         int end = Math.min(hits.size(), request.getOffset() + request.getHits());
         for (int i = request.getOffset(); i < end; i++) {
             var hit = SearchProtocol.Hit.newBuilder().setGlobalId(globalId(hits.get(i))).setRelevance(1000.0 - i);

@@ -1,6 +1,7 @@
 package harness;
 
 import com.yahoo.searchlib.rankingexpression.RankingExpression;
+import com.yahoo.searchlib.rankingexpression.evaluation.DoubleValue;
 import com.yahoo.searchlib.rankingexpression.evaluation.MapContext;
 import com.yahoo.searchlib.rankingexpression.evaluation.TensorValue;
 import com.yahoo.searchlib.rankingexpression.parser.ParseException;
@@ -33,6 +34,14 @@ final class Features {
 
     List<String> names(String profile) { return deployed.properties(profile, "vespa.match.feature"); }
 
+    /** The names that a content node sends: those that the profile renames have their new ones. */
+    List<String> shown(String profile) {
+        List<String> pairs = deployed.properties(profile, "vespa.feature.rename");
+        Map<String, String> renamed = new HashMap<>();
+        for (int i = 0; i < pairs.size(); i += 2) renamed.put(pairs.get(i), pairs.get(i + 1));
+        return names(profile).stream().map(name -> renamed.getOrDefault(name, name)).toList();
+    }
+
     /** A tensor, of a feature that names an attribute. */
     Tensor tensor(String name, Stored hit) { return hit.tensors().get(name.substring("attribute(".length(), name.length() - 1)); }
 
@@ -43,6 +52,7 @@ final class Features {
         if (script.isEmpty()) return relevance;
         MapContext context = new MapContext();
         query.forEach((key, value) -> context.put("query(" + key + ")", new TensorValue(value)));
+        hit.numbers().forEach((key, value) -> context.put("attribute(" + key + ")", new DoubleValue(value)));
         hit.tensors().forEach((key, value) -> context.put("attribute(" + key + ")", new TensorValue(value)));
         return expressions.computeIfAbsent(script.get(0), Features::parsed).evaluate(context).asDouble();
     }

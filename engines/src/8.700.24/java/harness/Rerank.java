@@ -94,7 +94,7 @@ final class Rerank {
         query.getRanking().getProperties().asMap().forEach((name, values) -> {
             if (values.get(0) instanceof Tensor tensor) tensors.put(name, tensor);
         });
-        MatchFeatureData data = new MatchFeatureData(names);
+        MatchFeatureData data = new MatchFeatureData(features.shown(profile));
         Result result = new Result(query);
         for (int i = 0; i < hits.size(); i++) {
             MatchFeatureData.HitValue values = data.addHit();

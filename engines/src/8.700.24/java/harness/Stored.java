@@ -1,6 +1,7 @@
 package harness;
 
 import com.yahoo.document.Document;
+import com.yahoo.document.datatypes.NumericFieldValue;
 import com.yahoo.document.datatypes.StringFieldValue;
 import com.yahoo.document.datatypes.TensorFieldValue;
 import com.yahoo.tensor.Tensor;
@@ -12,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 
 /** What a content node holds of a document: it stands for proton, of which there is only C++. */
-record Stored(String id, String documentId, Map<String, String> texts, Map<String, Tensor> tensors) {
+record Stored(String id, String documentId, Map<String, String> texts, Map<String, Tensor> tensors, Map<String, Double> numbers) {
 
     /** The documents of a feed, as the schema's indexing makes them; where a title gives no tensor, zeros. */
     static List<Stored> of(Package deployed, Path feed) throws Exception {
@@ -25,15 +26,18 @@ record Stored(String id, String documentId, Map<String, String> texts, Map<Strin
 
     private static Stored of(Package deployed, Document document) {
         Map<String, String> texts = new LinkedHashMap<>();
+        Map<String, Double> numbers = new LinkedHashMap<>();
         document.iterator().forEachRemaining(field -> {
-            if (field.getValue() instanceof StringFieldValue text) texts.put(field.getKey().getName(), text.getString());
+            String name = field.getKey().getName();
+            if (field.getValue() instanceof StringFieldValue text) texts.put(name, text.getString());
+            if (field.getValue() instanceof NumericFieldValue number) numbers.put(name, number.getNumber().doubleValue());
         });
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         deployed.tensorTypes().forEach((name, type) -> {
             TensorFieldValue value = (TensorFieldValue) document.getFieldValue(name);
             tensors.put(name, value == null ? Tensor.generate(type, __ -> 0.0) : value.getTensor().orElseThrow());
         });
-        return new Stored(document.getId().toString(), document.getId().getScheme().getNamespaceSpecific(), texts, tensors);
+        return new Stored(document.getId().toString(), document.getId().getScheme().getNamespaceSpecific(), texts, tensors, numbers);
     }
 
 }
