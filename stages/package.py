@@ -20,7 +20,7 @@ from ranker.vespa.query import QuerySettings
 
 
 def settings_of(params: Params, has_retriever: bool) -> QuerySettings:
-    """What the package serves: the stack that ships or, if Vespa has not its hits, BM25 and the cross-encoder."""
+    """Settings of the stack that ships or, if Vespa cannot find its hits, of BM25 and the cross-encoder."""
     asked, fields = params.vespa, read_document_fields(paths.RANKER / CONTRACT_FILE)
     names = Names(
         params.export.version,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ranker.common.files import write_json
-from ranker.report.costs import FIGURES, Costs, Figures, misfits, read_costs, with_costs
+from ranker.report.costs import FIGURES, Costs, Figures, misfits, read_costs
+from ranker.report.stacks import with_costs
 from tests.factories import PARAMS
 
 MEASURED: Figures = {

@@ -6,6 +6,7 @@ FirstStageName = Literal["bm25", "dense", "base", "hybrid", "base_hybrid", "run"
 OrderName = Literal["as_found", "cross_encoder", "fused"]
 FIRST_STAGES: tuple[FirstStageName, ...] = get_args(FirstStageName)
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
+PARTS = ("cross_encoder", "cosine", "bm25")  # of a sum of scores; the cosine is that of the first stage's vectors
 LISTS = ("bm25", "dense", "base", "run")  # by BM25, the retriever's vectors, the base model's, the user's own engine
 FOUND_BY: dict[FirstStageName, tuple[str, ...]] = {
     "bm25": ("bm25",),

@@ -14,7 +14,6 @@ import numpy as np
 from ranker.common.files import read_json
 from ranker.contract.folder import Model
 from ranker.contract.stacks import FOUND_BY, FirstStageName
-from ranker.metrics.comparison import StackRow, StackTable
 from ranker.project import paths, tables
 from ranker.project.params import Params
 
@@ -67,35 +66,23 @@ class Costs:
 
 
 def architecture(config: Mapping[str, object]) -> dict[str, int]:
-    """What a model's time depends on, of its config.json."""
+    """The keys of a model's config.json that its time depends on."""
     return {name: int(cast(int, config[name])) for name in ARCHITECTURE}
 
 
 def read_costs(params: Params, cross_encoder: Model, retriever: Model) -> Costs | None:
     """The costs of this project's texts; None if no model of the base model's architecture was measured."""
+    sizes, longest = params.encode, params.retriever.max_length
+    most_query, most_document, most_text = sizes.query_input_size - 2, sizes.doc_input_size - 1, longest - 2
     if not FIGURES.is_file():
         return None
     figures: Figures = read_json(FIGURES)
     if figures["architecture"] != architecture(read_json(paths.BASE_MODEL / "config.json")):
         return None
     queries, documents = (tables.read_tokens(file).lengths for file in (paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS))
-    own = params.encode
-    pair = (
-        np.minimum(queries, own.query_input_size - 2).mean() + np.minimum(documents, own.doc_input_size - 1).mean() + 3
-    )
-    query = np.minimum(queries, params.retriever.max_length - 2).mean() + 2
+    pair = np.minimum(queries, most_query).mean() + np.minimum(documents, most_document).mean() + 3
+    query = np.minimum(queries, most_text).mean() + 2
     return Costs(figures, float(pair), float(query), cross_encoder, retriever)
-
-
-def with_costs(table: StackTable, costs: Costs | None) -> StackTable:
-    """The table with processor milliseconds a query, if they are known."""
-    if costs is None:
-        return table
-    rows: dict[str, StackRow] = {}
-    for name, row in table["rows"].items():
-        ms = costs.stack(cast(FirstStageName, row["first_stage"]), row["cross_encoder_runs"])
-        rows[name] = {**row, "ms": ms}
-    return {**table, "rows": rows}
 
 
 def misfits(costs: Costs | None, lists: int, depth: int, latency_ms: int, timeout_ms: int) -> Iterator[str]:

@@ -1,13 +1,15 @@
 """The table of stacks in words: its rows' names, three answers, and the stack to deploy."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from ranker.contract.stacks import FirstStageName
 from ranker.metrics.comparison import Answer, Differs, MoreJudgements, StackRow, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
 from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE, WORSE
 from ranker.report.answer import p_value, signed
+from ranker.report.costs import Costs
 
 ORDERS = {
     "as_found": "",
@@ -165,3 +167,14 @@ def stack_lines(table: StackTable) -> list[str]:
 
 def _short(measure: str) -> str:
     return measure.split(", ")[-1]
+
+
+def with_costs(table: StackTable, costs: Costs | None) -> StackTable:
+    """The table with processor milliseconds a query, if they are known."""
+    if costs is None:
+        return table
+    rows: dict[str, StackRow] = {}
+    for name, row in table["rows"].items():
+        ms = costs.stack(cast(FirstStageName, row["first_stage"]), row["cross_encoder_runs"])
+        rows[name] = {**row, "ms": ms}
+    return {**table, "rows": rows}

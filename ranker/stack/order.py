@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-PARTS = ("cross_encoder", "cosine", "bm25")  # of a sum; the cosine is that of the first stage's vectors
-
 
 def scaled(scores: np.ndarray) -> np.ndarray:
     """Scores, float [hits], scaled linearly to 0..1, float64: Vespa's `normalize_linear`. Equal scores give 0.5.

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
 from ranker.contract.folder import MODEL_FILES, Model
-from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, FirstStageName, OrderName
-from ranker.stack.order import PARTS, weighted_sum
+from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, PARTS, FirstStageName, OrderName
+
+if TYPE_CHECKING:  # a feed and a query need no numpy
+    import numpy as np
 
 MODELS = ("retriever", "cross_encoder")
 STACK_FILE = "stack.json"
@@ -58,17 +58,19 @@ class Stack:
             return ("cosine", "bm25") if len(self.found_by) > 1 else ()
         return PARTS if self.order == "fused" else ()
 
-    def scores(self, parts: Mapping[str, np.ndarray], own: np.ndarray) -> np.ndarray:
+    def scores(self, parts: Mapping[str, "np.ndarray"], own: "np.ndarray") -> "np.ndarray":
         """The score of each of one query's hits, float64 [hits], higher is better.
 
         `parts` are the scores of PARTS, float [hits]: cross_encoder if `runs_cross_encoder`, bm25, and cosine if it has
         `vectors`. `own` are the first stage's own scores, float [hits], of a stack with one list.
         """
+        from ranker.stack.order import weighted_sum
+
         if self.order == "cross_encoder":
-            return parts["cross_encoder"].astype(np.float64)
+            return parts["cross_encoder"].astype("float64")
         if self.summed:
             return weighted_sum({name: parts[name] for name in self.summed if name in parts}, self.weights)
-        return own.astype(np.float64)
+        return own.astype("float64")
 
 
 def write_stack(path: Path, stack: Stack, models: Mapping[str, Model] | None = None) -> None:

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from string import Template
 
-from ranker.contract.stacks import COMPARED
-from ranker.stack.order import PARTS
+from ranker.contract.stacks import COMPARED, PARTS
 from ranker.stack.stack import Stack
 from ranker.vespa.names import DOCUMENT_INPUT, QUERY_INPUT, SCORE, Names
 

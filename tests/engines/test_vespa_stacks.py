@@ -125,7 +125,7 @@ def own(folder: Path) -> str:
 def answers(
     folder: Path, own: str, titles: dict[str, str], bm25: dict[str, float], held_out: pd.DataFrame
 ) -> dict[str, Any]:
-    """What the newest Vespa does."""
+    """The results of the newest Vespa."""
     package, asked = written(folder / "package", settings()), settings()
     written(folder / "int8", settings("0.0.9"), "int8")
     write_beside(folder / "package", folder / "int8", folder / "both")
