@@ -414,9 +414,6 @@ def test_bench_runs_the_cross_encoder_once_a_hit(
 ) -> None:
     monkeypatch.setattr(stacks, "HITS", 3)
     monkeypatch.setattr(stacks, "ROUNDS", 1)
-    require(
-        (ROOT / paths.RETRIEVER / "model.int8.onnx").is_file(), "models/retriever: expected an int8 model, found none"
-    )
     weights = {"cross_encoder": 1.0, "cosine": 1.0, "bm25": 1.0}
     stack, documents = Stack("hybrid", "fused", 3, weights, "en"), list(titles.values())[:6]
     found = stacks.measure(stack, EXPORTED, ROOT / paths.RETRIEVER, documents, (3,), tmp_path)
