@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ranker.common.files import write_json
+from ranker.project import paths
+from ranker.project.tables import pack, write_texts
 from ranker.report.costs import FIGURES, Costs, Figures, misfits, read_costs
 from ranker.report.stacks import with_costs
 from tests.factories import PARAMS
@@ -62,3 +65,23 @@ def test_figures_of_another_architecture_are_none(tmp_path: Path, monkeypatch: p
     write_json(FIGURES, MEASURED)
     write_json(Path("data/base_model/config.json"), MEASURED["architecture"] | {"num_hidden_layers": 12})
     assert read_costs(PARAMS, "int8", "fp32") is None
+
+
+def test_tokens_are_means_of_ones_own_texts_as_each_model_cuts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries of 4 and 40 tokens, documents of 10 and 200; a pair has room for 30 and 95, and three special tokens."""
+    monkeypatch.chdir(tmp_path)
+    write_json(FIGURES, MEASURED)
+    write_json(Path("data/base_model/config.json"), MEASURED["architecture"] | {"vocab_size": 7})
+    queries = pd.DataFrame({"query_id": ["a", "b"], "query": ["x", "y"]})
+    documents = pd.DataFrame({"document_id": ["a", "b"], "title": ["x", "y"], "text": ["x", "y"]})
+    for path, texts, lengths in (
+        (paths.SPLIT_QUERIES, queries, (4, 40)),
+        (paths.SPLIT_DOCUMENTS, documents, (10, 200)),
+    ):
+        write_texts(path, texts, pack(["a", "b"], [[5] * length for length in lengths]))
+    costs = read_costs(PARAMS, "int8", "fp32")
+    assert costs is not None
+    assert (costs.pair_tokens, costs.query_tokens) == ((4 + 30 + 10 + 95) / 2 + 3, (4 + 40) / 2 + 2)
+    assert (costs.cross_encoder, costs.retriever) == ("int8", "fp32")
