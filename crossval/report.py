@@ -51,9 +51,9 @@ def note(params: Params) -> str:
     seeds = params.crossval.seeds
     several = f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
     return (
-        f"Models trained without a query's fold rank it ({params.split.folds} folds), with scores in fp32. The "
-        f"cross-encoder's and the retriever's figures are means over {several}, and their 95% intervals cover queries "
-        "and seeds; other systems are trained once or not at all. The curves and rankings are "
+        f"Models trained without a query's fold rank it ({params.split.folds} folds), with scores and milliseconds of "
+        f"fp32. The cross-encoder's and the retriever's figures are means over {several}, and their 95% intervals "
+        "cover queries and seeds; other systems are trained once or not at all. The curves and rankings are "
         f"those of seed {seeds[0]}. A random order is given by its expectation."
     )
 

@@ -87,12 +87,11 @@ def digests(manifest: Manifest) -> dict[str, str]:
 def timed(results: Results, params: Params) -> Results:
     """Add milliseconds to the table of stacks and to the depth curve, if a model of this architecture was timed."""
     reranked = results.comparison.get("reranked")
-    costs = (
-        read_costs(params, cast(Model, reranked["model"]), served_model(paths.RETRIEVER, params.retriever.model))
-        if reranked
-        else None
-    )
-    if costs is None or not results.stacks:
+    if not reranked or not results.stacks:
+        return results
+    retriever = served_model(paths.RETRIEVER, params.retriever.model)
+    costs = read_costs(params, cast(Model, reranked["model"]), retriever)
+    if costs is None:
         return results
     depths = [row | {"ms": row["depth"] * costs.pair} for row in results.depths]
     comparison: Comparison = {**results.comparison, "stacks": with_costs(results.stacks, costs)}

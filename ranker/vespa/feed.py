@@ -110,6 +110,7 @@ def feed_corpus(
 
     wanted = Wanted(needed("document_id", *read), [], columns)
     plan = shards.plan(source, wanted, out, ".jsonl")
-    left = shards.pending(plan, out, {"document_fields": " ".join(read), "vespa": repr(fields.vespa)})
+    names = " ".join((fields.vespa.document_type, fields.vespa.id_field, *fields.vespa.text_fields))
+    left = shards.pending(plan, out, {"document_fields": " ".join(read), "names_in_vespa": names})
     run.run(left, wanted, lambda: partial(feed_table, fields), ray_address, "doc")
     return f"{out}: {sum(shard.rows for shard in plan)} documents of {shown}"
