@@ -10,6 +10,7 @@ from ranker.common.files import write_json
 from ranker.contract.stacks import LISTS
 from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Runs, Served, evaluate, mean_over_seeds, undefined
+from ranker.evaluation.last_release import by_query, compare_shipped
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import reranked_run
 from ranker.evaluation.to_judge import write_list
@@ -128,6 +129,8 @@ def main() -> None:
     if more := judgements(served, params, whole, run["query_id"].nunique()):
         table["judgements"] = more
     found.comparison["stacks"] = table
+    found.comparison.update(compare_shipped(served, params, paths.CROSSVAL_CHANGED))
+    tables.write_table(paths.CROSSVAL_BY_QUERY, by_query(served.stacks))
     spread = {name: seed_spread(found.measures.tables[name]) for name in SEEDED}
     counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
     write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})

@@ -11,6 +11,7 @@ from ranker.common.files import atomic, write_json
 from ranker.contract.folder import MODEL_FILES, served_model
 from ranker.evaluation.baselines import baseline_scores, read_judged
 from ranker.evaluation.compare import Evaluation, Served, cut_audit, evaluate, undefined
+from ranker.evaluation.last_release import by_query, compare_shipped, gains
 from ranker.evaluation.means import means_table, write_means
 from ranker.evaluation.reranking import reranked_run
 from ranker.evaluation.to_judge import write_empty_list, write_list
@@ -101,6 +102,10 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
         comparison["stacks"] = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
     else:
         write_empty_list(paths.TO_JUDGE)
+    shipped = compare_shipped(served, params, paths.CHANGED)
+    comparison.update(shipped)
+    write_json(paths.GAINS, gains(shipped))
+    tables.write_table(paths.BY_QUERY, by_query(served.stacks if served else []))
     write_json(paths.COMPARISON, comparison)
     write_trec_files(qrels, runs, paths.TREC_FILES)
 
@@ -124,6 +129,7 @@ def write_nothing_measured() -> None:
         write_json(partial / "none.json", {})  # DVC warns of empty folders
     write_json(paths.COMPARISON, {"headline": {"verdict": NOT_MEASURED}})
     write_json(paths.MEASURES, {})
+    write_json(paths.GAINS, {})
     write_empty_list(paths.TO_JUDGE)
     print("evaluate: split.held_out none: all queries are trained on; `make crossval` measures this recipe")
 

@@ -38,9 +38,10 @@ FLOORS = (
     {"contract"},
     {"stack"},
     {"project", "serving"},
-    {"base", "data", "model", "report", "search", "splits", "vespa"},
+    {"base", "data", "model", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval", "stacks"},
-    {"training", "evaluation", "export"},
+    {"release"},
+    {"training", "evaluation", "export", "report"},
 )
 SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 

@@ -1,5 +1,7 @@
-"""The text of a document: its non-empty fields in order, so that truncation cuts the first field last."""
+"""The text of a document: its non-empty fields in order, so that truncation cuts the first field last; a query's key."""
 
+import hashlib
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,18 @@ def whole_text(texts: Sequence[str]) -> str:
     'Masks In wards'
     """
     return " ".join(text for text in texts if text.strip())
+
+
+def query_key(query: str) -> str:
+    """16 hex digits that manifests name a query by: equal for equal words, whatever their case and spaces.
+
+    Of 10^6 queries, two have one key with a chance of 3 in 10^8.
+
+    >>> query_key("Masks  in wards") == query_key("masks in wards "), query_key("masks")
+    (True, '07368dcb59c33d88')
+    """
+    words = " ".join(unicodedata.normalize("NFKC", query).casefold().split())
+    return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_document_fields(contract: Path) -> tuple[str, ...]:

@@ -58,6 +58,8 @@ class Manifest(TypedDict):
     fp32: dict[str, object]
     int8: dict[str, object]
     measured_on: dict[str, object]
+    collection: dict[str, int]  # counts of queries, judgements and judged documents
+    trained_on: list[str]  # ranker.contract.document.query_key of each training query
     made_of: MadeOf
     made_with: dict[str, str]
     base_model: str

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
+
 from ranker.common.files import sha256
+from ranker.contract.document import query_key
 from ranker.contract.folder import MODEL_FILES, MadeOf, Manifest
 from ranker.export.int8 import Trial
 from ranker.export.onnx import describe
 from ranker.model.hardware import chip
+from ranker.project import paths, tables
 from ranker.project.params import Params
+from ranker.project.sides import held_out_rows
 
 # Sections of params.yaml that the ranker does not depend on
 NOT_EXPORTS = {"crossval", "order", "retriever", "vespa"}
@@ -40,7 +45,7 @@ def manifest(
     `used` are the params that the model depends on, `made_of` digests of data, base model and code; `outputs` is the
     name of that which was compared with PyTorch.
     """
-    chosen = measured.tried[-1]
+    chosen, pairs = measured.tried[-1], tables.read_table(paths.SPLIT_PAIRS)
     present = {name: folder / file for name, file in MODEL_FILES.items() if (folder / file).is_file()}
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {
@@ -56,11 +61,29 @@ def manifest(
             "tried": measured.tried,
         },
         "measured_on": {"held_out_fold": params.split.held_out, **measured.counts},
+        "collection": collection(pairs),
+        "trained_on": training_queries(pairs, params.split.held_out),
         "made_of": {"params": hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest(), **made_of},
         "made_with": {package: version(package) for package in ("torch", "transformers", "onnx", "onnxruntime")},
         "base_model": params.fetch.base_model,
         "params": dict(used),
     }
+
+
+def collection(pairs: pd.DataFrame) -> dict[str, int]:
+    """Counts of the judged pairs' queries and documents, and of the judgements."""
+    judged = pairs[pairs["judged"]]
+    counts = {"queries": judged["query_id"].nunique(), "judgements": len(judged)}
+    return counts | {"judged_documents": judged["document_id"].nunique()}
+
+
+def training_queries(pairs: pd.DataFrame, held_out: int | str) -> list[str]:
+    """The keys of the queries that the model was trained on, sorted."""
+    training, _ = held_out_rows(pairs, held_out)
+    queries = tables.read_texts(paths.SPLIT_QUERIES)
+    return sorted(
+        {query_key(text) for text in queries.loc[queries["query_id"].isin(pairs["query_id"].iloc[training]), "query"]}
+    )
 
 
 def side_by_side(folder: Path, measured: Measured, outputs: str) -> dict[str, dict[str, object]]:

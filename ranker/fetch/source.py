@@ -18,6 +18,10 @@ URL = re.compile(r"https?://", re.IGNORECASE)
 CHUNK = 2**20
 
 
+class MissingFileError(InputError):
+    """A source lacks a file that was asked for."""
+
+
 def take_files(source: str, names: tuple[str, ...], destination: Path, expected_sha256: str = "") -> None:
     """Copy the files `names`, which may be patterns, of a source into the folder `destination`, all or none.
 
@@ -81,7 +85,7 @@ def _of_folder(source: str, folder: Path, names: tuple[str, ...]) -> Iterator[tu
         found = sorted(path for path in folder.glob(name) if path.is_file() and not _is_hidden(path.name, name))
         if not found:
             there = ", ".join(sorted(file.name for file in folder.iterdir())[:8]) or "nothing"
-            raise InputError(f"{source}: expected the file {name}, found {there}")
+            raise MissingFileError(f"{source}: expected the file {name}, found {there}")
         for path in found:
             with path.open("rb") as content:
                 yield path.relative_to(folder).as_posix(), content
@@ -115,7 +119,8 @@ def _members(source: str, paths: list[str], names: tuple[str, ...]) -> Iterator[
         found = [path for path in paths if _matches(path, name)]
         if not found or (len(found) > 1 and "*" not in name):
             shown = ", ".join(found or paths[:8]) or "nothing"
-            raise InputError(f"{source}: expected the file {name} once, found {shown}")
+            kind = InputError if found else MissingFileError
+            raise kind(f"{source}: expected the file {name} once, found {shown}")
         for path in found:
             place = "/".join(path.split("/")[-len(name.split("/")) :])
             roots.add(path.removesuffix(place))

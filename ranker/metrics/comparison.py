@@ -84,6 +84,28 @@ class Differs(Mean):
     verdict: str
 
 
+class Paired(Differs):
+    """The shipped stack's difference from one opponent, of queries that neither was trained on."""
+
+    queries: int
+    gains: int  # queries on which the shipped stack is better by at least 0.001
+    losses: int
+    could_show: float  # the smallest true difference that these queries show with a chance of 80%
+
+
+class Against(TypedDict):
+    """The shipped stack against one opponent: the last release, or the strongest stack that costs nothing."""
+
+    version: str | None  # of the release; none, if no judgement trained the opponent
+    stack: str  # the opponent's
+    queries: int  # that decide
+    trained_on: int  # measured queries left out, because the release was trained on them
+    by: dict[str, Paired]  # by each column that decides; empty if the queries are too few
+    judged: float  # the smaller share of the two first tens
+    agree: bool  # False if columns contradict each other, and one of them is significant
+    why: NotRequired[str | None]  # the release cannot be compared
+
+
 class Answer(TypedDict):
     """The gain by training or by the cross-encoder, by each column that decides, and if the columns agree."""
 
@@ -167,7 +189,14 @@ class Measures(Undefined):
     over_all_pairs: OverAllPairs
 
 
-class Decided(TypedDict):
+class Shipped(TypedDict):
+    """The shipped stack against others, each pair of stacks on the same queries."""
+
+    free: NotRequired[Against]  # the strongest stack that costs nothing
+    last_release: NotRequired[Against]  # the release that evaluate.against names
+
+
+class Decided(Shipped):
     """The served rankings' comparison, if queries are held out, and the table that gives the verdict."""
 
     reranked: NotRequired[Reranked]

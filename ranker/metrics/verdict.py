@@ -90,6 +90,16 @@ def queries_needed(spread: float, difference: float) -> int:
     return math.ceil(((alpha + beta) * spread / difference) ** 2 + alpha**2 / 2)
 
 
+def smallest_difference(spread: float, queries: int) -> float:
+    """The smallest true difference that `queries` queries show with a chance of POWER: `queries_needed`, inverted.
+
+    >>> round(smallest_difference(0.1, 199), 3)
+    0.02
+    """
+    alpha, beta = norm.ppf(1 - ALPHA / 2), norm.ppf(POWER)
+    return float((alpha + beta) * spread / math.sqrt(max(queries - alpha**2 / 2, 1.0)))
+
+
 def deciding_table(reranked: Compared) -> Decides:
     """The table that gives the verdict, and the compared system with the lowest judged share of its top ten.
 

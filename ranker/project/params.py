@@ -258,6 +258,13 @@ class Vespa(Section):
     latency_ms: Annotated[int, Field(ge=1)]
 
 
+class Evaluate(Section):
+    """The release that this one is compared with."""
+
+    against: str
+    sha256: Sha256
+
+
 class Crossval(Section):
     """Cross-validation (crossval/dvc.yaml); empty lists switch it off."""
 
@@ -287,6 +294,7 @@ class Params(Section):
     train: Train
     export: Export
     vespa: Vespa
+    evaluate: Evaluate
     crossval: Crossval
 
 

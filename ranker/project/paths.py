@@ -53,6 +53,11 @@ EXPORT_REPORT = Path("results/export.json")
 VESPA = DEFAULT_APPLICATION
 STACK = Path("models/stack.json")
 
+LAST_RELEASE = Path("data/last_release")
+RELEASE_HITS = Path("data/release_hits/hits.parquet")
+RELEASE_ABOUT = Path("data/release_hits/about.json")
+RELEASES = Path("releases")  # a release's manifest and notes, in Git
+
 SCORED_PAIRS = Path("data/scored/pairs.parquet")
 SCORED_HITS = Path("data/scored/hits.parquet")
 
@@ -66,6 +71,9 @@ PER_QUERY = Path("results/evaluation/per_query.csv")
 RERANKED_PER_QUERY = Path("results/evaluation/reranked.csv")
 RERANKED_RUN = Path("results/evaluation/reranked.parquet")
 TO_JUDGE = Path("results/to_judge.csv")
+GAINS = Path("results/gains.json")
+BY_QUERY = Path("results/evaluation/stacks.parquet")
+CHANGED = Path("results/evaluation/changed.parquet")
 DEPTH_CURVE = Path("results/evaluation/depth.csv")
 TREC_FILES = Path("results/evaluation/trec")  # runs and qrels
 RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
@@ -81,6 +89,8 @@ CROSSVAL_RERANKED_METRICS = Path("results/crossval/reranked")
 CROSSVAL_STACK_METRICS = Path("results/crossval/stacks")
 CROSSVAL_RERANKED_PER_QUERY = Path("results/crossval/reranked.csv")
 CROSSVAL_RERANKED_RUN = Path("results/crossval/reranked.parquet")
+CROSSVAL_BY_QUERY = Path("results/crossval/stacks.parquet")
+CROSSVAL_CHANGED = Path("results/crossval/changed.parquet")
 CROSSVAL_TO_JUDGE = Path("results/crossval/to_judge.csv")
 CROSSVAL_DEPTH_CURVE = Path("results/crossval/depth.csv")
 CROSSVAL_RUN = Path("results/crossval/run.parquet")

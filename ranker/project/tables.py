@@ -49,6 +49,36 @@ TEXTS = pa.schema(
     ]
 )
 
+# The tables of paths.crossval_scores.
+SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
+
+# Each stack's measures of each query, by seed of training.
+BY_QUERY = pa.schema(
+    [
+        ("stack", pa.string()),
+        ("seed", pa.int64()),
+        ("query_id", pa.string()),
+        ("nDCG@10", pa.float64()),
+        ("nDCG@10, condensed", pa.float64()),
+        ("Judged@10", pa.float64()),  # null without hits
+    ]
+)
+
+# The queries on which the shipped stack differs most from the last release, with the first ten of both.
+CHANGED = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("query", pa.string()),
+        ("before", pa.float64()),  # the last release's nDCG@10
+        ("now", pa.float64()),
+        ("side", pa.string()),  # before or now
+        ("rank", pa.int32()),
+        ("document_id", pa.string()),
+        ("grade", pa.int32()),  # null if unjudged
+        ("title", pa.string()),
+    ]
+)
+
 FOLDED = pa.schema([*PAIR, ("fold", pa.int8()), ("unseen", pa.bool_())])
 
 # One schema per file, named by its path.
@@ -74,6 +104,12 @@ SCHEMAS = {
     paths.HITS: HIT,
     paths.SCORED_HITS: pa.schema([*HIT, ("cross_encoder", pa.float32())]),  # by the served model
     paths.HIT_DOCUMENTS: TEXTS,
+    # A release's order of what it finds, of the queries that it was not trained on.
+    paths.RELEASE_HITS: pa.schema([*SCORES]),
+    paths.BY_QUERY: BY_QUERY,
+    paths.CROSSVAL_BY_QUERY: BY_QUERY,
+    paths.CHANGED: CHANGED,
+    paths.CROSSVAL_CHANGED: CHANGED,
     paths.MINED_PAIRS: FOLDED,  # judged, relevant and unseen are false
     paths.MINED_DOCUMENTS: TEXTS,
     paths.CROSSVAL_RUN: pa.schema(
@@ -92,9 +128,6 @@ SCHEMAS = {
 IDS = ["query_id", "document_id"]  # of a pair
 
 CHUNK = 8192  # texts in memory at a time
-
-# The tables of paths.crossval_scores.
-SCORES = pa.schema([("query_id", pa.string()), ("document_id", pa.string()), ("score", pa.float32())])
 
 
 @dataclass(frozen=True)
@@ -143,6 +176,12 @@ def cosine_scores(run: pd.DataFrame, queries: Embeddings, documents: Embeddings)
 def read_table(path: Path, schema: pa.Schema | None = None) -> pd.DataFrame:
     """Read a table of SCHEMAS or of `schema`; InputError if the file has other columns or types."""
     return _read(path, schema or SCHEMAS[path]).to_pandas()
+
+
+def columns(path: Path) -> list[str]:
+    """The names of a Parquet file's columns."""
+    with reading(path):
+        return list(pq.read_schema(path).names)
 
 
 def write_table(path: Path, frame: pd.DataFrame, schema: pa.Schema | None = None) -> None:

@@ -83,15 +83,19 @@ def _measure(
 ) -> tuple[Tables, Tables, float]:
     """Each seed's measures per query of the stack's hits by `score`, their first ten, and a query's mean hits."""
     tables, firsts, count = {}, {}, 0
-    known = pd.MultiIndex.from_frame(judged[["query_id", "document_id"]])
     for seed, hits in runs.items():
         inside = candidates(hits, stack)
         scores, count = score(inside), count + len(inside)
-        table = hits_measures(judged, inside, scores, stack.depth)
-        rows = pd.MultiIndex.from_frame(inside[["query_id", "document_id"]]).isin(known)
-        condensed = hits_measures(judged, inside[rows], scores[rows], stack.depth)
-        tables[seed], firsts[seed] = table.assign(**{CONDENSED: condensed[MAIN]}), first_ten(inside, scores)
+        tables[seed], firsts[seed] = measure_found(judged, inside, scores, stack.depth), first_ten(inside, scores)
     return tables, firsts, count / len(runs) / judged["query_id"].nunique()
+
+
+def measure_found(judged: pd.DataFrame, hits: pd.DataFrame, scores: np.ndarray, depth: int) -> pd.DataFrame:
+    """`hits_measures`, and CONDENSED: nDCG@10 of the lists without their unjudged documents."""
+    known = pd.MultiIndex.from_frame(judged[["query_id", "document_id"]])
+    rows = pd.MultiIndex.from_frame(hits[["query_id", "document_id"]]).isin(known)
+    condensed = hits_measures(judged, hits[rows], scores[rows], depth)
+    return hits_measures(judged, hits, scores, depth).assign(**{CONDENSED: condensed[MAIN]})
 
 
 def stack_table(measured: Sequence[Measured], shipped: str, seed: int) -> StackTable:

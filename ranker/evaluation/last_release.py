@@ -1,0 +1,108 @@
+"""Compare the shipped stack with the last release and with what costs nothing, and list the queries that changed most."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ranker.common.files import read_json
+from ranker.evaluation.compare import Served
+from ranker.metrics.comparison import Against, Shipped
+from ranker.metrics.ranking import CONDENSED, JUDGED, MAIN
+from ranker.project import paths, tables
+from ranker.project.documents import read_some_documents
+from ranker.project.params import Params
+from ranker.release.compare import SEEN, against, by_seed, measure_release, of_queries, strongest_free
+from ranker.stack.stack import as_stack
+from ranker.stacks.shipped import shipped_stack
+from ranker.stacks.table import Measured
+
+MOST = 10  # queries listed
+
+
+def compare_shipped(served: Served | None, params: Params, changed: Path) -> Shipped:
+    """The shipped stack against the strongest that costs nothing and against the last release, if there is one.
+
+    Writes the table of the queries that changed most to `changed`.
+    """
+    found: Shipped = {}
+    table, release = pd.DataFrame(columns=tables.CHANGED.names), read_json(paths.RELEASE_ABOUT)
+    if served is not None:
+        ours = next(each for each in served.stacks if each.name == shipped_stack(params).name)
+        if free := strongest_free(served.stacks):
+            found["free"] = against(ours, free, params.split.seed)
+        if release:
+            found["last_release"], table = _compare_release(ours, release, served, params.split.seed)
+    tables.write_table(changed, table)
+    return found
+
+
+def _compare_release(
+    ours: Measured, release: dict[str, Any], served: Served, seed: int
+) -> tuple[Against, pd.DataFrame]:
+    measured = pd.Index(next(iter(ours.tables.values()))["query_id"])
+    asked = measured[measured.isin(release["asked"])]
+    of_all = served.judged, tables.read_table(paths.RELEASE_HITS)
+    judged, hits = (rows[rows["query_id"].isin(asked)].reset_index(drop=True) for rows in of_all)
+    if release["why"] is not None or asked.empty:
+        empty = pd.DataFrame(columns=tables.CHANGED.names)
+        return _not_compared(release, len(measured)), empty
+    other = of_queries(measure_release(judged, hits, as_stack(release["stack"])), asked)
+    ours = of_queries(ours, asked)
+    found = against(ours, other, seed, release["version"], len(measured) - len(asked))
+    return found, changed_most(ours, other, judged)
+
+
+def _not_compared(release: dict[str, Any], measured: int) -> Against:
+    return {
+        "version": release["version"],
+        "stack": as_stack(release["stack"]).name,
+        "queries": 0,
+        "trained_on": 0 if release["why"] else measured,
+        "by": {},
+        "judged": 0.0,
+        "agree": True,
+        "why": release["why"],
+    }
+
+
+def changed_most(ours: Measured, other: Measured, judged: pd.DataFrame) -> pd.DataFrame:
+    """The first ten, by both, of the queries with the largest difference: tables.CHANGED's columns.
+
+    `judged` are judged pairs. Queries that differ by less than SEEN are left out.
+    """
+    difference = by_seed(ours, other, MAIN).mean(axis=0)
+    order = np.argsort(-np.abs(difference), kind="stable")[:MOST]
+    rows = [row for row in order if abs(difference[row]) >= SEEN]
+    names = next(iter(ours.tables.values()))["query_id"].iloc[rows].tolist()
+    values = {name: each.values(MAIN).mean(axis=0)[rows] for name, each in (("before", other), ("now", ours))}
+    about = pd.DataFrame({"query_id": names, "place": range(len(names)), **values})
+    firsts = {name: next(iter(each.firsts.values())) for name, each in (("before", other), ("now", ours))}
+    sides = [rows.assign(side=name, rank=rows.groupby("query_id").cumcount() + 1) for name, rows in firsts.items()]
+    table = about.merge(pd.concat(sides), how="left").merge(tables.read_texts(paths.SPLIT_QUERIES), how="left")
+    table = table.merge(judged[["query_id", "document_id", "grade"]], how="left").astype({"grade": "Int32"})
+    texts = read_some_documents(set(table["document_id"]))[["document_id", "title"]]
+    table = table.merge(texts, how="left").sort_values(["place", "side", "rank"])
+    return table[tables.CHANGED.names]
+
+
+def by_query(stacks: Sequence[Measured]) -> pd.DataFrame:
+    """Each stack's measures of each query and seed: tables.BY_QUERY's columns."""
+    columns = ["query_id", MAIN, CONDENSED, JUDGED]
+    parts = [
+        table[columns].assign(stack=each.name, seed=seed) for each in stacks for seed, table in each.tables.items()
+    ]
+    empty = pd.DataFrame(columns=tables.BY_QUERY.names)
+    return pd.concat(parts or [empty], ignore_index=True)[tables.BY_QUERY.names]
+
+
+def gains(found: Shipped) -> dict[str, dict[str, float]]:
+    """The paired differences, flat, for `dvc metrics`: nothing where too few queries are left."""
+    sides = {"last release": found.get("last_release"), "costs nothing": found.get("free")}
+    return {
+        f"over {name}": {f"{MAIN} gain": each["by"][MAIN]["mean"], "p": each["by"][MAIN]["p"]}
+        for name, each in sides.items()
+        if each and each["by"]
+    }

@@ -1,0 +1,116 @@
+"""Search with the last release, as it ships, for the queries that it was not trained on."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from ranker.common.errors import InputError
+from ranker.contract.document import query_key, read_document_fields, whole_text
+from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model, served_model
+from ranker.project import paths, tables
+from ranker.project.documents import read_fields
+from ranker.project.params import Params
+from ranker.project.sides import held_out_rows
+from ranker.release.package import RANKER, RETRIEVER, Release
+from ranker.search.search import Embedder, Search, check_searchable, load_search
+from ranker.stack.stack import Stack
+
+BLOCK = 512  # documents embedded between two steps of the progress bar
+
+
+def unseen_queries(release: Release, params: Params) -> pd.DataFrame:
+    """query_id and query of the queries that no part of the release was trained on.
+
+    A release whose manifests name none, because it is older, was trained on today's training side if its split and
+    base model are today's: a fold is a hash of the query's own tokens. InputError otherwise.
+    """
+    queries, known = tables.read_texts(paths.SPLIT_QUERIES), release.trained_on
+    if known is not None:
+        return queries[~queries["query"].map(query_key).isin(known)].reset_index(drop=True)
+    manifest = release.manifests[RANKER]
+    then, now = manifest["params"]["split"], params.split.model_dump()
+    if then != now or manifest["made_of"]["base_model"] != params.fetch.base_sha256:
+        raise InputError("its manifest does not name the queries that it was trained on, and its split is not today's")
+    pairs = tables.read_table(paths.SPLIT_PAIRS)
+    _, held_out = held_out_rows(pairs, params.split.held_out)
+    return queries[queries["query_id"].isin(pairs["query_id"].iloc[held_out])].reset_index(drop=True)
+
+
+def search_with(release: Release, queries: pd.DataFrame) -> pd.DataFrame:
+    """The release's hits for the queries in the whole collection: query_id, document_id and score.
+
+    InputError if its stack needs more than its models, or its models read fields that today's documents lack.
+    """
+    search = load_over_collection(release.folder, release.stack, release.models)
+    rows = [
+        (query_id, hit.document_id, hit.score)
+        for query_id, query in tqdm(
+            queries[["query_id", "query"]].itertuples(index=False),
+            desc="release_hits",
+            total=len(queries),
+            unit="query",
+            disable=None,
+        )
+        for hit in search.find(query, None)
+    ]
+    return pd.DataFrame(rows, columns=tables.SCORES.names)
+
+
+def load_over_collection(folder: Path, stack: Stack, models: Mapping[str, Model], threads: int = 0) -> Search:
+    """A search by a stack and the models in `folder` over today's collection; InputError as in `search_with`."""
+    check_searchable(stack)
+    search = load_search(stack, folder / RETRIEVER, folder / RANKER, models, threads)
+    ids, fields = read_collection(read_document_fields(folder / RANKER / CONTRACT_FILE))
+    texts = [whole_text(document) for document in fields]
+    search.index(ids, fields, embed(search.retriever, texts) if search.retriever is not None else None)
+    return search
+
+
+def read_collection(wanted: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
+    """Ids of all documents, and the texts of each one's fields `wanted`; InputError if a field is missing."""
+    there = tables.columns(paths.DOCUMENTS)[1:]
+    if missing := [name for name in wanted if name not in there]:
+        raise InputError(f"its models read the field {missing[0]}, and documents have {', '.join(there)}")
+    places = [there.index(name) for name in wanted]
+    ids, fields = list[str](), list[list[str]]()
+    for some, texts in read_fields():
+        ids += some
+        fields += [[document[place] for place in places] for document in texts]
+    return ids, fields
+
+
+def embed(retriever: Embedder, texts: list[str]) -> np.ndarray:
+    """The texts' vectors, float32 [texts, size], with a progress bar."""
+    starts = tqdm(range(0, len(texts), BLOCK), desc="release_hits: documents", unit_scale=BLOCK, disable=None)
+    return np.concatenate([retriever.embed_documents(texts[start : start + BLOCK]) for start in starts])
+
+
+def about(release: Release, queries: pd.DataFrame | None, why: str | None) -> dict[str, Any]:
+    """What the comparison and the page say of a release; `queries` are those that it was asked."""
+    manifest = release.manifests[RANKER]
+    return {
+        "against": release.against,
+        "version": release.version,
+        "sha256": release.digest,
+        "stack": asdict(release.stack),
+        "bytes": model_bytes(release.folder, release.stack, release.models),
+        "reason": release.reason,
+        "collection": manifest.get("collection", {}),
+        "data": manifest["made_of"]["data"],
+        "params": {name: value for name, value in release.params.items() if not name.startswith("export.")},
+        "asked": [] if queries is None else queries["query_id"].tolist(),
+        "why": why,  # it cannot be compared
+    }
+
+
+def model_bytes(folder: Path, stack: Stack, models: Mapping[str, Model]) -> int:
+    """Size of the ONNX files in `folder` that the stack runs."""
+    used = [RETRIEVER] if stack.vectors == "dense" else []
+    used += [RANKER] if stack.runs_cross_encoder else []
+    asked = {RETRIEVER: models["retriever"], RANKER: models["cross_encoder"]}
+    return sum((folder / name / MODEL_FILES[served_model(folder / name, asked[name])]).stat().st_size for name in used)
