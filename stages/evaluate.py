@@ -103,10 +103,9 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
     else:
         write_empty_list(paths.TO_JUDGE)
     shipped = compare_shipped(served, params, paths.CHANGED)
-    comparison.update(shipped)
     write_json(paths.GAINS, gains(shipped))
     tables.write_table(paths.BY_QUERY, by_query(served.stacks if served else []))
-    write_json(paths.COMPARISON, comparison)
+    write_json(paths.COMPARISON, {**comparison, **shipped})
     write_trec_files(qrels, runs, paths.TREC_FILES)
 
 

@@ -1,4 +1,7 @@
-"""The text of a document: its non-empty fields in order, so that truncation cuts the first field last; a query's key."""
+"""The text of a document: its non-empty fields in order, so that truncation cuts the first field last.
+
+And the key by which manifests name a query.
+"""
 
 import hashlib
 import unicodedata

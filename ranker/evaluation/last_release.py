@@ -1,4 +1,4 @@
-"""Compare the shipped stack with the last release and with what costs nothing, and list the queries that changed most."""
+"""Compare the shipped stack with the last release and with what costs nothing; list the queries that changed most."""
 
 from collections.abc import Sequence
 from pathlib import Path

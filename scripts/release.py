@@ -1,0 +1,151 @@
+"""Register the retriever and the ranker as a release, if the comparison allows it: `make release`.
+
+python -m scripts.release [--seeds 13,14,15]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ranker.release.registry import Registered, versions
+from ranker.report.release import notes, opponent_lines
+
+from ranker.common.errors import InputError, one_line, run_stage
+from ranker.common.files import atomic, read_json, sha256, write_json
+from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
+from ranker.metrics.comparison import Against
+from ranker.project import paths, tables
+from ranker.project.params import Params, load_params
+from ranker.release.decision import Decision, decide
+from ranker.release.package import read_release
+from ranker.release.recipes import compare_recipes
+from ranker.release.timing import side_by_side
+
+QUERIES = 20  # timed
+
+
+def git(*command: str) -> str:
+    """The output of a Git command; InputError with its first line of error."""
+    return called("git", *command)
+
+
+def called(*command: str) -> str:
+    """The output of a command; InputError if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{' '.join(command[:3])}: {one_line(done.stderr.strip() or done.stdout.strip())}")
+    return done.stdout
+
+
+def check_version(params: Params, known: list[Registered]) -> None:
+    """InputError unless the version is above all registered ones, and evaluate.against names the last of them."""
+    version, name = params.export.version, params.export.name
+    if known and numbers(version) <= numbers(known[-1].version):
+        raise InputError(f"params.yaml: export.version: expected one above {known[-1].version}, found {version}")
+    if known and params.evaluate.against != known[-1].tag:
+        expected = f"{known[-1].tag}, the last release of {name}"
+        raise InputError(f"params.yaml: evaluate.against: expected {expected}, found {params.evaluate.against!r}")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version's numbers.
+
+    >>> numbers("0.10.0") > numbers("0.9.0")
+    True
+    """
+    return tuple(map(int, version.split(".")))
+
+
+def check_outputs() -> None:
+    """InputError if an output is not of today's params, data and code."""
+    if changed := list(json.loads(called("dvc", "status", "--json", "dvc.yaml"))):
+        raise InputError(
+            f"dvc.yaml: expected outputs of today's params, data and code, found {', '.join(changed)} changed"
+        )
+
+
+def compared(params: Params, seeds: list[int]) -> tuple[Against | None, Against | None]:
+    """The shipped stack against the strongest that costs nothing, and against the last release."""
+    if params.split.held_out != "none":
+        found = read_json(paths.COMPARISON)
+        return found.get("free"), found.get("last_release")
+    release = read_release(paths.LAST_RELEASE)
+    return compare_recipes(release.params if release else None, release.version if release else None, params, seeds)
+
+
+def costs() -> dict[str, dict[str, float]]:
+    """Milliseconds, memory and size of the new release and of the last one, by "now" and "before"."""
+    folders = {"now": paths.RANKER.parent}
+    if not (paths.LAST_RELEASE / IDLE_FILE).is_file():
+        folders |= {"before": paths.LAST_RELEASE}
+    return side_by_side(folders, tables.read_texts(paths.SPLIT_QUERIES)["query"].tolist()[:QUERIES])
+
+
+def artifacts(params: Params) -> dict[str, Path]:
+    """The folders to register, by the names of their artifacts."""
+    name = params.export.name
+    found = {name: paths.RANKER}
+    return found if (paths.RETRIEVER / IDLE_FILE).is_file() else found | {f"{name}-retriever": paths.RETRIEVER}
+
+
+def manifest(params: Params, decision: Decision, measured: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    """The release's manifest: what was registered, and by which figures."""
+    return {
+        "name": params.export.name,
+        "version": params.export.version,
+        "artifacts": {name: sha256(path / MANIFEST_FILE) for name, path in artifacts(params).items()},
+        "stack": read_json(paths.STACK),
+        "collection": read_json(paths.MANIFEST)["collection"],
+        "against": params.evaluate.against,
+        "compared": dict(decision.opponents),
+        "cross_validated": params.split.held_out == "none",
+        "costs": measured,
+        "refusals": decision.refusals,
+        "reason": reason,
+    }
+
+
+def register(params: Params, content: dict[str, Any], text: str) -> None:
+    """Commit the release with its notes, push its data, and tag it: the tags come last, when all else is there."""
+    file = paths.RELEASES / f"{params.export.version}.json"
+    write_json(file, content)
+    with atomic(file.with_suffix(".md")) as partial:
+        partial.write_text(text, encoding="utf-8")
+    git("add", str(file), str(file.with_suffix(".md")))
+    git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
+    if called("dvc", "remote", "list").strip():
+        called("dvc", "push")
+    else:
+        print("release: no DVC remote: this version's data are in this machine's cache alone (docs/release.md)")
+    for name in artifacts(params):
+        called("gto", "register", name, "--version", f"v{params.export.version}")
+        print(f"release: {name}@v{params.export.version} registered")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.release", description=__doc__)
+    parser.add_argument("--seeds", default="13", help="of the cross-validations, where split.held_out is none")
+    asked = parser.parse_args()
+    params, reason = load_params(), os.environ.get("REASON", "").strip() or None  # a text, so no shell reads it
+    known = versions(params.export.name)
+    check_version(params, known)
+    check_outputs()
+    free, last = compared(params, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
+    decision = decide(free, last, known[-1].tag if known else None)
+    measured = costs()
+    for line in opponent_lines(decision.opponents, measured):
+        print(f"release: {line}")
+    if decision.refusals and not reason:
+        raise InputError(f"{params.export.name} {params.export.version} is refused: {'; '.join(decision.refusals)}")
+    content = manifest(params, decision, measured, reason if decision.refusals else None)
+    register(params, content, notes(content, read_release(paths.LAST_RELEASE)))
+    print(
+        f"release: {paths.RELEASES / params.export.version}.md has the notes; `git push origin HEAD --tags` shares it"
+    )
+
+
+if __name__ == "__main__":
+    run_stage("release", main)
