@@ -40,7 +40,7 @@ FLOORS = (
     {"project", "serving"},
     {"base", "data", "model", "report", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval", "stacks"},
-    {"training", "evaluation", "export"},
+    {"training", "evaluation", "export", "release"},
 )
 SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 
