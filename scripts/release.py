@@ -10,9 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ranker.release.registry import Registered, versions
-from ranker.report.release import notes, opponent_lines
-
 from ranker.common.errors import InputError, one_line, run_stage
 from ranker.common.files import atomic, read_json, sha256, write_json
 from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
@@ -20,8 +17,11 @@ from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
 from ranker.release.decision import Decision, decide
-from ranker.release.package import read_release
+from ranker.release.hits import model_bytes
+from ranker.release.notes import notes
+from ranker.release.package import Release, flat, read_release, stack_of
 from ranker.release.recipes import compare_recipes
+from ranker.release.registry import Registered, versions
 from ranker.release.timing import side_by_side
 
 QUERIES = 20  # timed
@@ -67,21 +67,27 @@ def check_outputs() -> None:
         )
 
 
-def compared(params: Params, seeds: list[int]) -> tuple[Against | None, Against | None]:
+def compared(params: Params, release: Release | None, seeds: list[int]) -> tuple[Against | None, Against | None]:
     """The shipped stack against the strongest that costs nothing, and against the last release."""
     if params.split.held_out != "none":
         found = read_json(paths.COMPARISON)
         return found.get("free"), found.get("last_release")
-    release = read_release(paths.LAST_RELEASE)
     return compare_recipes(release.params if release else None, release.version if release else None, params, seeds)
 
 
-def costs() -> dict[str, dict[str, float]]:
-    """Milliseconds, memory and size of the new release and of the last one, by "now" and "before"."""
-    folders = {"now": paths.RANKER.parent}
-    if not (paths.LAST_RELEASE / IDLE_FILE).is_file():
-        folders |= {"before": paths.LAST_RELEASE}
-    return side_by_side(folders, tables.read_texts(paths.SPLIT_QUERIES)["query"].tolist()[:QUERIES])
+def costs(release: Release | None) -> dict[str, dict[str, float]]:
+    """Milliseconds, MiB of memory and MB of models of the new release and of the last one: `now` and `before`."""
+    folders = {"now": paths.RANKER.parent} | ({"before": release.folder} if release else {})
+    found = side_by_side(folders, tables.read_texts(paths.SPLIT_QUERIES)["query"].tolist()[:QUERIES])
+    return {
+        name: each | {"MB": model_bytes(folders[name], *stack_of(folders[name])) / 1e6} for name, each in found.items()
+    }
+
+
+def changed(release: Release | None, params: Params) -> dict[str, tuple[Any, Any]]:
+    """The params of the last release that changed, with their values then and now."""
+    then, now = release.params if release else {}, flat(params.model_dump())
+    return {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}
 
 
 def artifacts(params: Params) -> dict[str, Path]:

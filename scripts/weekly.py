@@ -10,12 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ranker.release.registry import versions
-
 from ranker.common.errors import InputError, run_stage
 from ranker.project import paths
 from ranker.project.params import PARAMS_FILE, Params, load_params
 from ranker.release.recipes import TODAY, experiment_ref
+from ranker.release.registry import versions
 from scripts.release import called, git, numbers
 
 TO_JUDGE = Path("to_judge.csv")  # in no commit

@@ -127,17 +127,32 @@ def test_smallest_difference_inverts_the_queries_that_a_difference_needs() -> No
 
 def found(queries: int, mean: float, verdict: str) -> Against:
     by: Paired = {
-        **{"stack": "dense", "than": "bm25", "mean": mean, "low": mean - 0.02, "high": mean + 0.02, "spread": 0.1},
-        **{"p": 0.0002, "verdict": verdict, "queries": queries, "gains": 1, "losses": 2, "could_show": 0.05},
-    }  # type: ignore[typeddict-item]
+        "stack": "dense",
+        "than": "bm25",
+        "mean": mean,
+        "low": mean - 0.02,
+        "high": mean + 0.02,
+        "spread": 0.1,
+        "p": 0.0002,
+        "verdict": verdict,
+        "queries": queries,
+        "gains": 1,
+        "losses": 2,
+        "could_show": 0.05,
+    }
     return {
-        **{"version": "0.1.0", "stack": "bm25", "queries": queries, "trained_on": 0, "by": {"nDCG@10": by}},
-        **{"judged": 1.0, "agree": True},
-    }  # type: ignore[typeddict-item]
+        "version": "0.1.0",
+        "stack": "bm25",
+        "queries": queries,
+        "trained_on": 0,
+        "by": {"nDCG@10": by},
+        "judged": 1.0,
+        "agree": True,
+    }
 
 
 TAG = "shop@v0.1.0"
-NOT_COMPARED = {**found(0, 0.0, NO_DIFFERENCE), "by": {}, "why": "its split is not today's"}
+NOT_COMPARED: Against = {**found(0, 0.0, NO_DIFFERENCE), "by": {}, "why": "its split is not today's"}
 REFUSED = {
     "worse than the last release": (
         found(30, 0.1, "better"),
@@ -262,7 +277,7 @@ def split(bare: Path) -> Path:
     from ranker.project.tables import SCHEMAS, write_table
 
     queries = pd.DataFrame({"query_id": list("abcd"), "query": ["Bats", "masks  in wards", "origin", "vaccines"]})
-    write_table(paths.SPLIT_QUERIES, queries.assign(tokens=[[1]] * 4))
+    write_table(paths.SPLIT_QUERIES, queries.assign(tokens=pd.Series([[1]] * 4)))
     pairs = pd.DataFrame(
         [
             (query, name, grade, grade > 0, True, int(query != "d"), True)

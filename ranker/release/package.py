@@ -99,13 +99,13 @@ def take_release(source: str, expected_sha256: str, folder: Path) -> str:
 
 
 def _from_registry(tag: str, folder: Path) -> None:
-    from ranker.release.registry import take  # takes two seconds to import
+    from ranker.release.registry import is_there, take  # takes two seconds to import
 
     take(paths.RANKER, tag, folder / RANKER)
-    for path in (paths.RETRIEVER, paths.STACK):
-        take(path, tag, folder / path.name, missing_ok=True)
-    version = tag.rpartition("@v")[2]
-    take(paths.RELEASES / f"{version}.json", tag, folder / RELEASE_FILE, missing_ok=True)
+    written = paths.RELEASES / f"{tag.rpartition('@v')[2]}.json"
+    for path, name in ((paths.RETRIEVER, RETRIEVER), (paths.STACK, STACK_FILE), (written, RELEASE_FILE)):
+        if is_there(path, tag):  # an older release had none
+            take(path, tag, folder / name)
 
 
 def _from_files(source: str, folder: Path) -> None:

@@ -64,6 +64,12 @@ def tag(name: str, version: str | None = None, before: int = 0) -> Registered:
     raise InputError(f"{name}: expected a registered version, found {version}; registered are: {known}")
 
 
+def is_there(path: Path, tag: str) -> bool:
+    """True if the project had a file or a folder at `path` at a tag."""
+    with _repository() as repo, repo.switch(tag):
+        return bool(repo.dvcfs.exists(path.as_posix()))
+
+
 def take(path: Path, tag: str, destination: Path) -> None:
     """Write the output at `path`, a file or a folder, as it was at a tag; from DVC's cache or else from its remote.
 
