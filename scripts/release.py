@@ -16,9 +16,9 @@ from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
 from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.release.decision import Decision, decide
+from ranker.release.decision import Decision, decide, sentences
 from ranker.release.hits import model_bytes
-from ranker.release.notes import notes
+from ranker.release.notes import cost_lines, notes
 from ranker.release.package import Release, flat, read_release, stack_of
 from ranker.release.recipes import compare_recipes
 from ranker.release.registry import Registered, versions
@@ -139,18 +139,19 @@ def main() -> None:
     known = versions(params.export.name)
     check_version(params, known)
     check_outputs()
-    free, last = compared(params, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
+    release = read_release(paths.LAST_RELEASE)
+    free, last = compared(params, release, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
     decision = decide(free, last, known[-1].tag if known else None)
-    measured = costs()
-    for line in opponent_lines(decision.opponents, measured):
-        print(f"release: {line}")
+    measured = costs(release)
+    lines = [*sentences(decision), *cost_lines(measured, last["by"] if last else {})]
+    for line in lines:
+        print(f"release: {line}", flush=True)
     if decision.refusals and not reason:
         raise InputError(f"{params.export.name} {params.export.version} is refused: {'; '.join(decision.refusals)}")
     content = manifest(params, decision, measured, reason if decision.refusals else None)
-    register(params, content, notes(content, read_release(paths.LAST_RELEASE)))
-    print(
-        f"release: {paths.RELEASES / params.export.version}.md has the notes; `git push origin HEAD --tags` shares it"
-    )
+    register(params, content, notes(content, lines, changed(release, params), release.reason if release else None))
+    file = paths.RELEASES / f"{params.export.version}.md"
+    print(f"release: {file} has the notes; `git push origin HEAD --tags` shares the release")
 
 
 if __name__ == "__main__":

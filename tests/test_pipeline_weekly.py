@@ -1,4 +1,4 @@
-"""Three weeks of `make weekly` with a tiny model, each in a fresh clone with a remote; the third has shuffled grades."""
+"""Three weeks of `make weekly` with a tiny model, each in a fresh clone; the third has shuffled grades."""
 
 import json
 import re

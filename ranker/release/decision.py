@@ -25,6 +25,20 @@ class Decision:
         return min((found["queries"] for found in self.opponents.values()), default=0)
 
 
+def sentences(decision: Decision) -> Iterator[str]:
+    """A sentence for each opponent that was compared: the difference, the queries that decided, and their power."""
+    for name, found in decision.opponents.items():
+        left_out = f"; left out, because a release was trained on them: {found['trained_on']}" * bool(
+            found["trained_on"]
+        )
+        for column, by in found["by"].items():
+            yield (
+                f"against {name}: {by['mean']:+.3f} {column} (95% interval {by['low']:+.3f} to {by['high']:+.3f}, "
+                f"p = {by['p']:.4f}); {by['queries']} queries decide, better on {by['gains']} and worse on "
+                f"{by['losses']}; they show a difference of {by['could_show']:.3f} or more four times in five{left_out}"
+            )
+
+
 def decide(free: Against | None, last: Against | None, tag: str | None) -> Decision:
     """Refuse a release that is significantly worse than an opponent, or that too few queries compare.
 
