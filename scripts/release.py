@@ -25,6 +25,8 @@ from ranker.release.registry import Registered, versions
 from ranker.release.timing import side_by_side
 
 QUERIES = 20  # timed
+# What a run writes for Git: the first run's files are not tracked yet, and a tag without dvc.lock would have no data.
+WRITTEN = ("dvc.lock", "results", "data/.gitignore", "models/.gitignore")
 
 
 def git(*command: str) -> str:
@@ -120,7 +122,7 @@ def register(params: Params, content: dict[str, Any], text: str) -> None:
     write_json(file, content)
     with atomic(file.with_suffix(".md")) as partial:
         partial.write_text(text, encoding="utf-8")
-    git("add", str(file), str(file.with_suffix(".md")))
+    git("add", str(file), str(file.with_suffix(".md")), *(name for name in WRITTEN if Path(name).exists()))
     git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
     if called("dvc", "remote", "list").strip():
         called("dvc", "push")
