@@ -23,6 +23,8 @@ from ranker.release.package import Release, flat, read_release, stack_of
 from ranker.release.recipes import compare_recipes
 from ranker.release.registry import Registered, versions
 from ranker.release.timing import side_by_side
+from ranker.search.search import check_searchable
+from ranker.stack.stack import Stack
 
 QUERIES = 20  # timed
 # What a run writes for Git: the first run's files are not tracked yet, and a tag without dvc.lock would have no data.
@@ -40,6 +42,12 @@ def called(*command: str) -> str:
     if done.returncode:
         raise InputError(f"{' '.join(command[:3])}: {one_line(done.stderr.strip() or done.stdout.strip())}")
     return done.stdout
+
+
+def fetch_tags() -> None:
+    """Fetch the tags of `origin`, if there is one: a clone without them would take a used version for a new one."""
+    if "origin" in git("remote").split():
+        git("fetch", "--quiet", "--tags", "origin")
 
 
 def check_version(params: Params, known: list[Registered]) -> None:
@@ -78,12 +86,25 @@ def compared(params: Params, release: Release | None, seeds: list[int]) -> tuple
 
 
 def costs(release: Release | None) -> dict[str, dict[str, float]]:
-    """Milliseconds, MiB of memory and MB of models of the new release and of the last one: `now` and `before`."""
+    """Milliseconds, MiB of memory and MB of models of the new release and of the last one: `now` and `before`.
+
+    None for a stack that cannot be searched here.
+    """
     folders = {"now": paths.RANKER.parent} | ({"before": release.folder} if release else {})
+    folders = {name: folder for name, folder in folders.items() if is_searchable(stack_of(folder)[0])}
     found = side_by_side(folders, tables.read_texts(paths.SPLIT_QUERIES)["query"].tolist()[:QUERIES])
     return {
         name: each | {"MB": model_bytes(folders[name], *stack_of(folders[name])) / 1e6} for name, each in found.items()
     }
+
+
+def is_searchable(stack: Stack) -> bool:
+    """True if the exported folders are all that the stack needs."""
+    try:
+        check_searchable(stack)
+    except InputError:
+        return False
+    return True
 
 
 def changed(release: Release | None, params: Params) -> dict[str, tuple[Any, Any]]:
@@ -123,13 +144,16 @@ def register(params: Params, content: dict[str, Any], text: str) -> None:
     with atomic(file.with_suffix(".md")) as partial:
         partial.write_text(text, encoding="utf-8")
     git("add", str(file), str(file.with_suffix(".md")), *(name for name in WRITTEN if Path(name).exists()))
-    git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
+    if git("status", "--porcelain", "--untracked-files=no"):  # nothing, if this is a second try
+        git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
     if called("dvc", "remote", "list").strip():
         called("dvc", "push")
     else:
         print("release: no DVC remote: this version's data are in this machine's cache alone (docs/release.md)")
-    for name in artifacts(params):
-        called("gto", "register", name, "--version", f"v{params.export.version}")
+    here = git("tag", "--points-at", "HEAD").split()
+    for name in reversed(artifacts(params)):  # the ranker's tag, which the registry goes by, is the last
+        if not any(tag.endswith(f"{name}@v{params.export.version}") for tag in here):
+            called("gto", "register", name, "--version", f"v{params.export.version}")
         print(f"release: {name}@v{params.export.version} registered")
 
 
@@ -138,6 +162,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="13", help="of the cross-validations, where split.held_out is none")
     asked = parser.parse_args()
     params, reason = load_params(), os.environ.get("REASON", "").strip() or None  # a text, so no shell reads it
+    fetch_tags()
     known = versions(params.export.name)
     check_version(params, known)
     check_outputs()

@@ -15,7 +15,7 @@ from ranker.project import paths
 from ranker.project.params import PARAMS_FILE, Params, load_params
 from ranker.release.recipes import TODAY, experiment_ref
 from ranker.release.registry import versions
-from scripts.release import called, git, numbers
+from scripts.release import called, fetch_tags, git, numbers
 
 TO_JUDGE = Path("to_judge.csv")  # in no commit
 CHANGED = (PARAMS_FILE.name, "dvc.lock", paths.METRICS.parent.as_posix())  # by a run, and undone if it is refused
@@ -23,6 +23,7 @@ CHANGED = (PARAMS_FILE.name, "dvc.lock", paths.METRICS.parent.as_posix())  # by 
 
 def settings(params: Params) -> list[str]:
     """Params to set: the last release to compare with, and the next version."""
+    fetch_tags()
     known = versions(params.export.name)
     if not known:
         return []

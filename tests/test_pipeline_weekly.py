@@ -90,26 +90,64 @@ def change(origin: Path, clone: Path, run: Run, message: str) -> None:
     run(f"git add mine && git commit -qm '{message}' && git push -q origin HEAD", clone)
 
 
-def test_two_weeks_are_released_and_one_with_shuffled_grades_is_refused_by_p(origin: Path, run: Run) -> None:
-    first, said = week(origin, "week1", run)
-    assert said.returncode == 0, said.stdout + said.stderr
+@pytest.fixture(scope="module")
+def weeks(origin: Path, run: Run) -> "list[tuple[Path, subprocess.CompletedProcess[str]]]":
+    """The clones and outputs of three weeks: the first, one with more queries, one with shuffled grades."""
+    first = week(origin, "week1", run)
+    assert first[1].returncode == 0, first[1].stdout + first[1].stderr
+    write_collection(first[0] / "mine", QUERIES[1])
+    change(origin, first[0], run, "Ten queries more")
+    second = week(origin, "week2", run)
+    assert second[1].returncode == 0, second[1].stdout + second[1].stderr
+    pairs = pd.read_parquet(second[0] / paths.SPLIT_PAIRS)
+    shuffle(second[0] / "mine", set(pairs.loc[pairs["fold"] != 0, "query_id"]))
+    change(origin, second[0], run, "Another week")
+    return [first, second, week(origin, "week3", run)]
+
+
+Weeks = list[tuple[Path, "subprocess.CompletedProcess[str]"]]
+
+
+def test_first_week_is_compared_with_what_costs_nothing_alone(weeks: Weeks) -> None:
+    clone, said = weeks[0]
     assert "release: shop@v0.1.0 registered" in said.stdout
-    assert read_json(first / "releases/0.1.0.json")["against"] == ""
+    manifest = read_json(clone / "releases/0.1.0.json")
+    assert (manifest["against"], list(manifest["compared"])) == ("", ["the best search that costs nothing"])
+    assert list(manifest["artifacts"]) == ["shop"]  # its stack has no retriever
+    assert "before" not in manifest["costs"]
 
-    write_collection(first / "mine", QUERIES[1])
-    change(origin, first, run, "Ten queries more")
-    second, said = week(origin, "week2", run)
-    assert said.returncode == 0, said.stdout + said.stderr
+
+def test_second_week_is_compared_with_the_first_on_the_same_queries(weeks: Weeks, run: Run) -> None:
+    clone, said = weeks[1]
     assert "release: shop@v0.2.0 registered" in said.stdout
-    manifest = read_json(second / "releases/0.2.0.json")
+    manifest = read_json(clone / "releases/0.2.0.json")
     assert manifest["against"] == "shop@v0.1.0"
-    assert manifest["compared"]["shop@v0.1.0"]["queries"] >= FEWEST
-    assert manifest["compared"]["shop@v0.1.0"]["by"]["nDCG@10"]["p"] > 0.05
+    found = manifest["compared"]["shop@v0.1.0"]
+    assert found["queries"] >= FEWEST
+    assert found["trained_on"] == 0
+    assert found["by"]["nDCG@10"]["p"] > 0.05
+    assert {name: set(costs) for name, costs in manifest["costs"].items()} == {
+        name: {"ms", "MiB", "MB"} for name in ("now", "before")
+    }
+    metrics = json.loads(run("dvc metrics show --json", clone).stdout)[""]["data"]["results/gains.json"]["data"]
+    assert metrics["over last release"]["nDCG@10 gain"] == found["by"]["nDCG@10"]["mean"]
 
-    pairs = pd.read_parquet(second / paths.SPLIT_PAIRS)
-    shuffle(second / "mine", set(pairs.loc[pairs["fold"] != 0, "query_id"]))
-    change(origin, second, run, "Another week")
-    third, said = week(origin, "week3", run)
+
+def test_release_is_measured_by_its_own_search(weeks: Weeks, run: Run) -> None:
+    """The first week's models, asked by the command line, find what the second week's comparison has."""
+    (first, _), (clone, _) = weeks[:2]
+    hits = pd.read_parquet(clone / paths.RELEASE_HITS)
+    query = hits["query_id"].iloc[0]
+    documents = clone / paths.DOCUMENTS
+    asked = f"python -m ranker search {topic(int(query[1:]))} --documents {documents} --top 100 --jsonl"
+    printed = [json.loads(line) for line in run(asked, first).stdout.splitlines()]
+    rows = hits[hits["query_id"] == query]
+    assert [line["document_id"] for line in printed] == rows["document_id"].tolist()
+    assert [line["score"] for line in printed] == pytest.approx(rows["score"].tolist(), abs=1e-5)
+
+
+def test_third_week_is_refused_by_p(weeks: Weeks, run: Run) -> None:
+    clone, said = weeks[2]
     assert said.returncode == 1, said.stdout + said.stderr
     (refused,) = [line for line in said.stderr.splitlines() if line.startswith("release: ")]
     assert re.fullmatch(
@@ -117,7 +155,19 @@ def test_two_weeks_are_released_and_one_with_shuffled_grades_is_refused_by_p(ori
         r"\(95% interval -0\.\d+ to -0\.\d+, p = 0\.0\d+\)",
         refused,
     )
-    assert run("git tag", third).stdout.split() == ["shop@v0.1.0", "shop@v0.2.0"]
-    assert run("git status --porcelain", third).stdout == ""  # params, lock and results are as they were
-    assert (third / "to_judge.csv").read_text().startswith("query_id,query,document_id,")
-    assert "shop@v0.2.0" in (third / paths.REPORT).read_text()
+    assert run("git tag", clone).stdout.split() == ["shop@v0.1.0", "shop@v0.2.0"]
+    assert run("git status --porcelain", clone).stdout == ""  # params, lock and results are as they were
+    assert (clone / "to_judge.csv").read_text().startswith("query_id,query,document_id,")
+    assert "shop@v0.2.0" in (clone / paths.REPORT).read_text()
+
+
+def test_weekly_starts_from_a_clean_tree(weeks: Weeks, run: Run) -> None:
+    clone, _ = weeks[2]
+    set_params(clone, train__epochs=1)
+    (line,) = recipe("weekly")
+    refused = run(line.replace("$(SEEDS)", "[13]"), clone, check=False)
+    run("git checkout -q params.yaml", clone)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        "weekly: the working tree: expected no changes, because a refused run undoes its own, found params.yaml"
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ranker.metrics.comparison import Against
+from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.verdict import WORSE
 
@@ -35,8 +35,14 @@ def sentences(decision: Decision) -> Iterator[str]:
             yield (
                 f"against {name}: {by['mean']:+.3f} {column} (95% interval {by['low']:+.3f} to {by['high']:+.3f}, "
                 f"p = {by['p']:.4f}); {by['queries']} queries decide, better on {by['gains']} and worse on "
-                f"{by['losses']}; they show a difference of {by['could_show']:.3f} or more four times in five{left_out}"
+                f"{by['losses']}; {_power(by)}{left_out}"
             )
+
+
+def _power(by: Paired) -> str:
+    if not by["spread"]:
+        return "both find the same" if not by["mean"] else "they differ alike on each query"
+    return f"they show a difference of {by['could_show']:.3f} or more four times in five"
 
 
 def decide(free: Against | None, last: Against | None, tag: str | None) -> Decision:

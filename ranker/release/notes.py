@@ -16,7 +16,9 @@ def cost_lines(costs: Mapping[str, Mapping[str, float]], by: Mapping[str, Any]) 
 
     `by` are the paired differences from the last release, by column.
     """
-    now, before = costs["now"], costs.get("before")
+    now, before = costs.get("now"), costs.get("before")
+    if now is None:
+        return ["milliseconds were not measured: the stack needs more than the exported folders"]
     if before is None:
         return [f"{now['ms']:.1f} {UNITS['ms']}, {now['MiB']:.0f} {UNITS['MiB']}, {now['MB']:.1f} {UNITS['MB']}"]
     found = [
