@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
 from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.release.decision import Decision, decide, sentences
+from ranker.release.compare import Decision, decide
 from ranker.release.hits import model_bytes
 from ranker.release.notes import cost_lines, notes
 from ranker.release.package import Release, flat, read_release, stack_of
 from ranker.release.recipes import compare_recipes
 from ranker.release.registry import Registered, versions
 from ranker.release.timing import side_by_side
+from ranker.report.release import compared
 from ranker.search.search import check_searchable
 from ranker.stack.stack import Stack
 
@@ -77,7 +79,7 @@ def check_outputs() -> None:
         )
 
 
-def compared(params: Params, release: Release | None, seeds: list[int]) -> tuple[Against | None, Against | None]:
+def both_compared(params: Params, release: Release | None, seeds: list[int]) -> tuple[Against | None, Against | None]:
     """The shipped stack against the strongest that costs nothing, and against the last release."""
     if params.split.held_out != "none":
         found = read_json(paths.COMPARISON)
@@ -110,7 +112,8 @@ def is_searchable(stack: Stack) -> bool:
 def changed(release: Release | None, params: Params) -> dict[str, tuple[Any, Any]]:
     """The params of the last release that changed, with their values then and now."""
     then, now = release.params if release else {}, flat(params.model_dump())
-    return {name: (then[name], now[name]) for name in then if name in now and then[name] != now[name]}
+    of_models = [name for name in then if name in now and not name.startswith("export.")]
+    return {name: (then[name], now[name]) for name in of_models if then[name] != now[name]}
 
 
 def artifacts(params: Params) -> dict[str, Path]:
@@ -118,6 +121,16 @@ def artifacts(params: Params) -> dict[str, Path]:
     name = params.export.name
     found = {name: paths.RANKER}
     return found if (paths.RETRIEVER / IDLE_FILE).is_file() else found | {f"{name}-retriever": paths.RETRIEVER}
+
+
+def sentences(decision: Decision) -> Iterator[str]:
+    """The verdict on each opponent, the queries that decided, and the smallest difference that they could show."""
+    for name, found in decision.opponents.items():
+        yield compared(found, f"Against {name}")
+        for by in list(found["by"].values())[-1:]:
+            power = f"a difference of {by['could_show']:.3f} or more four times in five"
+            shown = f"would show {power}" if by["spread"] else "differ alike"
+            yield f"{by['queries']} queries decide, which {shown}."
 
 
 def manifest(params: Params, decision: Decision, measured: dict[str, Any], reason: str | None) -> dict[str, Any]:
@@ -167,7 +180,7 @@ def main() -> None:
     check_version(params, known)
     check_outputs()
     release = read_release(paths.LAST_RELEASE)
-    free, last = compared(params, release, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
+    free, last = both_compared(params, release, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
     decision = decide(free, last, known[-1].tag if known else None)
     measured = costs(release)
     lines = [*sentences(decision), *cost_lines(measured, last["by"] if last else {})]

@@ -15,8 +15,7 @@ from ranker.contract.document import query_key
 from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.verdict import NO_DIFFERENCE, WORSE, queries_needed, smallest_difference
 from ranker.project import paths
-from ranker.release.compare import against, measure_release, of_queries, paired, strongest_free
-from ranker.release.decision import FREE, decide
+from ranker.release.compare import FREE, against, decide, measure_release, of_queries, paired, strongest_free
 from ranker.release.hits import unseen_queries
 from ranker.release.package import Release, folder_digest, read_release, take_release
 from ranker.release.recipes import changes, override
