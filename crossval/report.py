@@ -13,11 +13,11 @@ from ranker.metrics.classification import precision_recall, reliability_curve, r
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.costs import read_costs
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import verdict_lines
 from ranker.report.page import render
 from ranker.report.stacks import with_costs
+from ranker.stacks.costs import read_costs
 
 
 def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -15,11 +15,11 @@ from ranker.contract.folder import Manifest, Model, served_model
 from ranker.metrics.comparison import Comparison, Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.costs import read_costs
 from ranker.report.files import read_outcome, read_results, write_page
 from ranker.report.outcome import Outcome, verdict_lines
 from ranker.report.page import Results, render, render_unmeasured
 from ranker.report.stacks import with_costs
+from ranker.stacks.costs import read_costs
 
 
 def note(params: Params) -> str:

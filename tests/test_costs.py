@@ -1,4 +1,4 @@
-"""ranker.report.costs: a stack's milliseconds are the sum of its parts, interpolated between measured lengths."""
+"""ranker.stacks.costs: a stack's milliseconds are the sum of its parts, interpolated between measured lengths."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import pytest
 from ranker.common.files import write_json
 from ranker.project import paths
 from ranker.project.tables import pack, write_texts
-from ranker.report.costs import FIGURES, Costs, Figures, misfits, read_costs
 from ranker.report.stacks import with_costs
+from ranker.stacks.costs import FIGURES, Costs, Figures, misfits, read_costs
 from tests.factories import PARAMS
 
 MEASURED: Figures = {
