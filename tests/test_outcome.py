@@ -17,7 +17,15 @@ from ranker.project.params import load_params
 from ranker.report.outcome import Outcome, answers, next_steps, verdict_lines
 from ranker.report.stacks import label, sentences, spoken, stack_lines, to_deploy
 from ranker.stacks.shipped import shipped_stack
-from tests.example_report import COMPARISON, NO_DIFFERENCE, RERANKED, STACKS, contradicting, differs
+from tests.example_report import (
+    COMPARISON,
+    NO_DIFFERENCE,
+    NOW,
+    RERANKED,
+    STACKS,
+    contradicting,
+    differs,
+)
 from tests.factories import ROOT
 
 PER_QUERY = pd.DataFrame({"query_id": list("abcd"), "query": "masks", "gain": [0.1, 0, 0.2, 0.1]})
@@ -36,6 +44,8 @@ def outcome(stacks: Any = STACKS, crossval: bool = False, **decides: Any) -> Out
         comparison=COMPARISON | {"decides": found} | by_query,
         per_query=PER_QUERY,
         to_judge=PurePath("results/crossval/to_judge.csv" if crossval else "results/to_judge.csv"),
+        now=NOW,
+        last_release=None,
     )
 
 

@@ -456,9 +456,11 @@ def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
 def test_render_shows_the_title_and_the_next_steps() -> None:
     results = replace(example(), comparison=decided("judged", "first_stage", 0.412), collection="shop", depths=DEPTHS)
     page = render(results)
-    title = "shop-ranker 0.1.0 on shop: BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
-    assert f"<title>{title}</title>" in page
-    assert f"<h1>{title}</h1>" in page
+    result = "BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
+    assert f"<title>shop-ranker 0.1.0 on shop: {result}</title>" in page
+    assert f'<h1>shop-ranker 0.1.0 on shop</h1>\n<p class="result">{result}</p>' in page
+    about = "53 queries, 3,010 judgements, 702 judged documents, data 606ab545. No release to compare with."
+    assert f'<p class="note">{about}</p>' in page
     assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next:</b> (.*)</p>', page)] == (
         next_steps(results)
     )
