@@ -160,8 +160,8 @@ def costs(found: Against | None, now: Version, last: LastRelease) -> str:
     if now.bytes is not None and last.bytes is not None:
         parts.append(f"models of {megabytes(last.bytes)} → {megabytes(now.bytes)}")
     if now.ms is not None:
-        known = last.ms is not None
-        parts.append(f"processor milliseconds a query {_ms(last.ms)} → {_ms(now.ms)}" if known else NOT_TIMED)
+        before = f"processor milliseconds a query {rounded(last.ms)} → " if last.ms is not None else ""
+        parts.append(f"{before}{rounded(now.ms)}" if before else NOT_TIMED)
     slower = _slower(found, now, last)
     return f"Cost: {'; '.join(parts)}.{slower}" if parts else ""
 
@@ -172,11 +172,16 @@ def _slower(found: Against | None, now: Version, last: LastRelease) -> str:
     gain = found["by"][MAIN]["mean"]
     if gain >= WORTH and verdict_since(found) == BETTER:
         return ""
-    return f" It takes {now.ms / last.ms:.1f} times as long for {signed(gain)}."
+    return f" It takes {rounded(now.ms / last.ms)} times as long for {signed(gain)}."
 
 
-def _ms(value: float | None) -> str:
-    return f"{value:.0f}" if value is not None and value >= 10 else f"{value or 0:.2g}"
+def rounded(value: float) -> str:
+    """Two digits, and no fraction of what is 10 or more.
+
+    >>> rounded(19.5), rounded(3.14), rounded(0.0465)
+    ('20', '3.1', '0.046')
+    """
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def megabytes(size: int) -> str:
