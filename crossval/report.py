@@ -4,6 +4,7 @@ python -m crossval.report
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,11 +14,14 @@ from ranker.metrics.classification import precision_recall, reliability_curve, r
 from ranker.metrics.systems import BASELINES
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_crossval_params
-from ranker.report.costs import read_costs
-from ranker.report.files import read_outcome, read_results, write_page
+from ranker.project.sides import collection
+from ranker.report.files import new_version, read_outcome, read_results, write_page
 from ranker.report.outcome import verdict_lines
 from ranker.report.page import render
 from ranker.report.stacks import with_costs
+from ranker.stacks.costs import read_costs
+
+DATA = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS)
 
 
 def wide(run: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -58,16 +62,22 @@ def note(params: Params) -> str:
     )
 
 
+def digests(*files: Path) -> dict[str, str]:
+    """Hex SHA-256 of each file."""
+    return {file.as_posix(): sha256(file) for file in files}
+
+
 def main() -> None:
     params = load_crossval_params()
     seeds = params.crossval.seeds
     run = wide(tables.read_table(paths.CROSSVAL_RUN), seeds[0])
-    files = (paths.SPLIT_PAIRS, paths.SPLIT_QUERIES, paths.SPLIT_DOCUMENTS, paths.CROSSVAL_RUN, paths.CROSSVAL)
+    data, figures = digests(*DATA), digests(paths.CROSSVAL_RUN, paths.CROSSVAL)
     outcome = read_outcome(
         params,
         *(paths.CROSSVAL, paths.CROSSVAL_PER_QUERY, paths.CROSSVAL_RERANKED_PER_QUERY),
         scope=f"over {params.split.folds} folds and {counted(len(seeds), 'seed')}",
         crossval=True,
+        now=new_version(params, collection(tables.read_table(paths.SPLIT_PAIRS)), data),
         to_judge=paths.CROSSVAL_TO_JUDGE,
     )
     results = read_results(
@@ -77,8 +87,9 @@ def main() -> None:
         documents=tables.read_texts(paths.SPLIT_DOCUMENTS, paths.HIT_DOCUMENTS),
         curves=curves(run),
         counts={f"join: {group}": values for group, values in read_json(paths.JOIN_COUNTS).items()},
-        params=params.model_dump(exclude={"export", "vespa"}),
-        digests={path.as_posix(): sha256(path) for path in files},
+        params=params.model_dump(exclude={"evaluate", "export", "vespa"}),
+        digests=data | figures,
+        changed=tables.read_table(paths.CROSSVAL_CHANGED),
     )
     costs = read_costs(params, "fp32", "fp32")  # as the folds' models score
     if results.stacks:

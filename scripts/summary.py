@@ -14,6 +14,7 @@ from ranker.metrics.systems import SYSTEMS
 from ranker.model.hardware import machine
 from ranker.project import paths
 from ranker.project.params import load_params
+from ranker.report.files import read_last_release
 from ranker.report.outcome import verdict_lines
 from ranker.report.stacks import stack_lines
 from stages.report import outcome
@@ -56,7 +57,11 @@ def other_machine() -> list[str]:
 def main() -> None:
     params = load_params()
     if params.split.held_out == "none":
-        print("Trained on all judgements: no query is left to measure on; make crossval measures the recipe.")
+        last = read_last_release(params)
+        compared = f", and compares it with {last.name}" if last else ""
+        print(
+            f"Trained on all judgements: no query is left to measure on; make crossval measures the recipe{compared}."
+        )
         return
     found = outcome(params)
     comparison = found.comparison

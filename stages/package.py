@@ -11,8 +11,8 @@ from ranker.contract.document import read_document_fields
 from ranker.contract.folder import CONTRACT_FILE, IDLE_FILE
 from ranker.project import paths
 from ranker.project.params import Params, load_params
-from ranker.report.costs import misfits, read_costs
 from ranker.stack.stack import write_stack
+from ranker.stacks.costs import misfits, read_costs
 from ranker.stacks.shipped import shipped_stack
 from ranker.vespa.names import Names
 from ranker.vespa.package import Exported, kept_by_tokenizer, write_application

@@ -15,11 +15,12 @@ from ranker.contract.folder import Manifest, Model, served_model
 from ranker.metrics.comparison import Comparison, Measures
 from ranker.project import paths, tables
 from ranker.project.params import Params, load_params
-from ranker.report.costs import read_costs
-from ranker.report.files import read_outcome, read_results, write_page
+from ranker.report.files import collection, new_version, read_last_release, read_outcome, read_results, write_page
 from ranker.report.outcome import Outcome, verdict_lines
 from ranker.report.page import Results, render, render_unmeasured
+from ranker.report.release import Version, heading, subtitle
 from ranker.report.stacks import with_costs
+from ranker.stacks.costs import read_costs
 
 
 def note(params: Params) -> str:
@@ -98,6 +99,12 @@ def timed(results: Results, params: Params) -> Results:
     return replace(results, comparison=comparison, depths=depths, ms_of=costs.pair_tokens)
 
 
+def now(params: Params) -> Version:
+    """The version that params.yaml makes, with the data that stage export recorded."""
+    manifest = read_manifest()
+    return new_version(params, manifest["collection"], manifest["made_of"]["data"])
+
+
 def outcome(params: Params) -> Outcome:
     """The outcome on the held-out queries."""
     return read_outcome(
@@ -105,6 +112,7 @@ def outcome(params: Params) -> Outcome:
         *(paths.COMPARISON, paths.PER_QUERY, paths.RERANKED_PER_QUERY),
         scope="on this split and seed",
         crossval=False,
+        now=now(params),
         to_judge=paths.TO_JUDGE,
     )
 
@@ -124,14 +132,22 @@ def page(params: Params, found: Outcome) -> str:
         counts=counts(),
         params=params.model_dump(exclude={"crossval"}),
         digests=digests(read_manifest()),
+        changed=tables.read_table(paths.CHANGED),
     )
     return render(timed(results, params))
+
+
+def unmeasured(params: Params) -> str:
+    """The page of a version that was trained on all judgements."""
+    last = read_last_release(params)
+    title = heading(params.export.name, params.export.version, collection(params.fetch), last)
+    return render_unmeasured(title, subtitle(now(params), last), digests(read_manifest()))
 
 
 def main() -> None:
     params = load_params()
     if params.split.held_out == "none":
-        write_page(paths.REPORT, render_unmeasured(digests(read_manifest())))
+        write_page(paths.REPORT, unmeasured(params))
     else:
         found = outcome(params)
         write_page(paths.REPORT, page(params, found))

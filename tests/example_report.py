@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from ranker.project import tables
 from ranker.report.page import Results
+from ranker.report.release import LastRelease, Version
+from ranker.stack.stack import Stack
 
 HOSTILE = """</script><script>document.title = 'owned'</script>{{ 7 * 7 }} "quoted" <b>\u2028\x1b[31m"""
 HOSTILE_TITLE = """<img src=x onerror="document.title = 'owned'">"""
@@ -171,6 +174,39 @@ DEPTHS: list[dict[Hashable, Any]] = [
 ]
 
 
+NOW = Version(
+    stack=Stack("hybrid", "fused", 100, WEIGHTS, "en"),
+    counts={"queries": 53, "judgements": 3010, "judged_documents": 702},
+    data={"data/split/pairs.parquet": "aa" * 32, "data/split/queries.parquet": "bb" * 32},
+    params={"fetch.base_sha256": "cd" * 32, "train.epochs": 3, "first_stage.retriever": "hybrid", "join.grades": []},
+    bytes=114_123_456,
+    ms=61.25,
+)
+LAST = LastRelease(
+    version="0.0.9",
+    against="shop-ranker@v0.0.9",
+    reason=None,
+    stack=Stack("bm25", "cross_encoder", 100, WEIGHTS, "en"),
+    counts={"queries": 50, "judgements": 2854, "judged_documents": 702},
+    data={"data/split/pairs.parquet": "ee" * 32, "data/split/queries.parquet": "bb" * 32},
+    params={"fetch.base_sha256": "cd" * 32, "train.epochs": 2, "first_stage.retriever": "bm25", "train.dropout": 0.1},
+    bytes=22_984_123,
+    ms=19.5,
+)
+
+
+def paired(stack: str, than: str, mean: float, verdict: str = "better", could_show: float = 0.031) -> Any:
+    counts = {"queries": 15, "gains": 7, "losses": 5, "could_show": could_show}
+    return differs(stack, than, mean, verdict) | counts
+
+
+def against(mean: float, verdict: str = "better", **more: Any) -> Any:
+    """The shipped stack against the last release, by one column."""
+    by = {"nDCG@10": paired("hybrid+fused", "bm25+cross_encoder", mean, verdict)}
+    found = {"version": "0.0.9", "stack": "bm25+cross_encoder", "queries": 15, "trained_on": 0, "by": by}
+    return found | {"judged": 0.95, "agree": True, "why": None} | more
+
+
 def example() -> Results:
     """Query 1 has twelve documents and ties, query 2 hostile texts, query 3 a text without a place to break."""
     per_query = pd.DataFrame(
@@ -225,6 +261,9 @@ def example() -> Results:
         counts={"kept": {"pairs": 69318, "relevant_share": 0.24137931}, "leaks": {"queries_on_both_sides": 0}},
         params={"join": {"min_relevant_grade": 1}, "fetch": {"judgements": f"https://example.org/{LONG}"}},
         digests={"models/ranker/model.onnx": "0123abcd" * 8},
+        changed=pd.DataFrame(columns=tables.CHANGED.names),
+        now=NOW,
+        last_release=None,
         to_judge=PurePath("results/to_judge.csv"),
     )
 
@@ -252,3 +291,27 @@ def served_example() -> Results:
     run = example().run[:12].drop(columns="bm25").assign(first_stage=range(12, 0, -1))
     run["grade"] = run["grade"].astype(float).where(run["document_id"] != "d03")
     return replace(example(), comparison=decided("reranked"), per_query=per_query, run=run, depths=DEPTHS, ms_of=25.6)
+
+
+TITLES = {
+    "x1": "Masks and respirators in hospital wards: a systematic review of observational studies",
+    "x2": HOSTILE_TITLE,
+    "x3": LONG,
+    "x4": "",
+}
+
+
+def since_example() -> Results:
+    """The served example, with a last release: query 1 gains x1 and loses d02, query 9 had no hit."""
+    rows = [
+        *(("1", "masks in wards", 0.25, 0.5, "before", rank, f"d{rank:02}", rank % 3) for rank in range(1, 11)),
+        ("1", "masks in wards", 0.25, 0.5, "now", 1, "x1", 2),
+        ("1", "masks in wards", 0.25, 0.5, "now", 2, "d01", 1),
+        *(("1", "masks in wards", 0.25, 0.5, "now", rank, f"d{rank:02}", rank % 3) for rank in range(3, 11)),
+        *(("9", HOSTILE, 0.0, 0.125, "now", rank, name, None) for rank, name in enumerate(("x2", "x3", "x4"), 1)),
+    ]
+    changed = pd.DataFrame(rows, columns=tables.CHANGED.names[:-1]).astype({"grade": "Int32"})
+    titles = {name: f"Title of {name}, longer than a narrow column of the page" for name in DOCUMENTS} | TITLES
+    comparison: Any = decided("reranked") | {"last_release": against(0.031, trained_on=38)}
+    changed = changed.assign(title=changed["document_id"].map(titles))
+    return replace(served_example(), comparison=comparison, last_release=LAST, changed=changed)

@@ -17,7 +17,18 @@ from ranker.project.params import load_params
 from ranker.report.outcome import Outcome, answers, next_steps, verdict_lines
 from ranker.report.stacks import label, sentences, spoken, stack_lines, to_deploy
 from ranker.stacks.shipped import shipped_stack
-from tests.example_report import COMPARISON, NO_DIFFERENCE, RERANKED, STACKS, contradicting, differs
+from tests.example_report import (
+    COMPARISON,
+    LAST,
+    NO_DIFFERENCE,
+    NOW,
+    RERANKED,
+    STACKS,
+    against,
+    contradicting,
+    differs,
+    paired,
+)
 from tests.factories import ROOT
 
 PER_QUERY = pd.DataFrame({"query_id": list("abcd"), "query": "masks", "gain": [0.1, 0, 0.2, 0.1]})
@@ -36,6 +47,8 @@ def outcome(stacks: Any = STACKS, crossval: bool = False, **decides: Any) -> Out
         comparison=COMPARISON | {"decides": found} | by_query,
         per_query=PER_QUERY,
         to_judge=PurePath("results/crossval/to_judge.csv" if crossval else "results/to_judge.csv"),
+        now=NOW,
+        last_release=None,
     )
 
 
@@ -245,6 +258,132 @@ def test_answers_of_a_split_by_pair_are_the_verdict_on_the_cross_encoder() -> No
     assert basis == "The verdict compares judged documents only, because queries are on both sides of the split."
 
 
+def since(found: Any, crossval: bool = False, **last: Any) -> Outcome:
+    """An outcome with this comparison with the last release, if any, and a last release like LAST."""
+    of = outcome(crossval=crossval)
+    comparison: Any = of.comparison | ({"last_release": found} if found else {})
+    return replace(of, comparison=comparison, last_release=replace(LAST, **last))
+
+
+NAMED = "Since shop-ranker@v0.0.9 (BM25, reordered by the cross-encoder)"
+QUERIES = "better on 7 of 15 queries and worse on 5."
+CONDENSED = {"nDCG@10, condensed": paired("hybrid+fused", "bm25+cross_encoder", -0.021, "worse")}
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (
+            against(0.008, NO_DIFFERENCE),
+            f"{NAMED}, no significant difference: +0.008 nDCG@10 (95% interval {MINUS}0.042 to +0.048, p = 0.012), "
+            f"{QUERIES} These 15 queries show a difference of 0.031 or more four times in five.",
+        ),
+        (
+            against(0.06),
+            f"{NAMED}, significantly better: +0.060 nDCG@10 (95% interval +0.010 to +0.100, p = 0.012), {QUERIES}",
+        ),
+        (
+            against(-0.06, "worse", trained_on=1038),
+            f"{NAMED}, significantly worse: {MINUS}0.060 nDCG@10 (95% interval {MINUS}0.110 to {MINUS}0.020, "
+            f"p = 0.012), {QUERIES} Queries left out, because the release was trained on them: 1,038.",
+        ),
+        (
+            against(0.008, by=against(0.008, NO_DIFFERENCE)["by"] | CONDENSED, agree=False, judged=0.412),
+            f"{NAMED}, the two columns contradict each other: +0.008 nDCG@10 (95% interval {MINUS}0.042 to +0.048, "
+            "p = 0.012), better on 7 of 15 queries and worse on 5; "
+            f"{MINUS}0.021 nDCG@10, condensed (95% interval {MINUS}0.071 to +0.019, p = 0.012), {QUERIES} Judge more "
+            "first. Only 41% of the first ten of one of the two are judged (below 90%), so lists without their "
+            "unjudged documents decide, too.",
+        ),
+        (
+            against(0.0, by={}, queries=4, trained_on=38),
+            f"{NAMED}: not compared, because 4 queries are left that neither was trained on, and 10 are needed. "
+            "Queries left out, because the release was trained on them: 38.",
+        ),
+        (
+            against(0.0, by={}, queries=0, why="its models read the field abstract, and documents have title"),
+            f"{NAMED}: not compared, because its models read the field abstract, and documents have title.",
+        ),
+        (None, f"{NAMED}: not compared, because no stack is measured here."),  # of a split by pair
+    ],
+)
+def test_the_first_answer_is_the_difference_from_the_last_release(found: Any, line: str) -> None:
+    assert answers(since(found))[0] == line
+    assert verdict_lines(since(found, crossval=True))[0] == line
+
+
+def test_without_a_last_release_the_answers_begin_with_those_of_the_stacks() -> None:
+    comparison: Any = outcome().comparison | {"last_release": against(0.06)}
+    assert answers(replace(outcome(), comparison=comparison)) == sentences(STACKS)
+
+
+def test_equal_rankings_show_no_smallest_difference() -> None:
+    by = {"nDCG@10": paired("hybrid+fused", "bm25+cross_encoder", 0.0, NO_DIFFERENCE, could_show=0.0)}
+    assert answers(since(against(0.0, by=by)))[0].endswith(QUERIES)
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdict", "last", "cost"),
+    [
+        (0.06, "better", {}, "processor milliseconds a query 20 → 61."),
+        (0.004, "better", {}, "processor milliseconds a query 20 → 61. It takes 3.1 times as long for +0.004."),
+        (
+            *(0.012, NO_DIFFERENCE, {"ms": 0.08}),
+            "processor milliseconds a query 0.08 → 61. It takes 766 times as long for +0.012.",
+        ),
+        (0.001, NO_DIFFERENCE, {"ms": 41.0}, "processor milliseconds a query 41 → 61."),  # 1.49 times
+        (
+            *(0.001, NO_DIFFERENCE, {"ms": None}),
+            "the release's milliseconds are not known, because no model of its architecture was timed on its texts.",
+        ),
+    ],
+)
+def test_a_small_gain_that_takes_much_longer_says_so(mean: float, verdict: str, last: Any, cost: str) -> None:
+    found = since(against(mean, verdict), **last)
+    assert answers(found)[1] == f"Cost: models of 23 MB → 114 MB; {cost}"
+
+
+def test_costs_that_are_not_known_are_left_out() -> None:
+    """A cross-validation exports no models; another architecture was not timed."""
+    found = since(against(0.001, NO_DIFFERENCE))
+    assert answers(replace(found, now=replace(NOW, bytes=None)))[1].startswith(
+        "Cost: processor milliseconds a query 20 →"
+    )
+    assert answers(replace(found, now=replace(NOW, ms=None)))[1] == "Cost: models of 23 MB → 114 MB."
+    assert answers(replace(found, now=replace(NOW, bytes=None, ms=None)))[1] == sentences(STACKS)[0]
+
+
+def test_a_release_against_the_verdict_says_its_reason() -> None:
+    assert answers(since(against(0.06), reason="The demo needs it "))[2] == (
+        'shop-ranker@v0.0.9 was registered against the verdict, because: "The demo needs it".'
+    )
+    (_, _, line, *_) = answers(since(against(0.06), reason="it is new", against="../old/models"))
+    assert line.startswith("version 0.0.9 in ../old/models was registered")
+
+
+def test_the_shipped_stack_is_compared_with_what_costs_nothing_where_the_table_compares_another_one() -> None:
+    """STACKS compares the fitted weights; where it compares the shipped stack itself, it has said it."""
+    free = against(0.0798, stack="base_hybrid", version=None)
+    comparison: Any = outcome().comparison | {"free": free}
+    assert answers(replace(outcome(), comparison=comparison)) == [
+        *sentences(STACKS),
+        "The stack of params.yaml (BM25 and the retriever, fused with the cross-encoder) against the best search that "
+        "costs nothing (BM25 and the base model's cosine), significantly better: +0.080 nDCG@10 (95% interval +0.030 "
+        f"to +0.120, p = 0.012), {QUERIES}",
+    ]
+    same: Any = comparison | {"stacks": answered(training=(0.08, "better"))}
+    costs_nothing: Any = comparison | {"stacks": STACKS | {"shipped": "base_hybrid"}}
+    for found in (same, costs_nothing, comparison | {"free": free | {"by": {}}}):
+        assert answers(replace(outcome(), comparison=found)) == sentences(found["stacks"])
+
+
+def test_a_stack_that_is_worse_than_the_last_release_is_not_to_ship() -> None:
+    keep = "Keep shop-ranker@v0.0.9, because the new stack is significantly worse."
+    assert next_steps(since(against(-0.06, "worse"), crossval=True)) == [keep]
+    for found in (against(0.06), against(0.001, NO_DIFFERENCE), against(0.0, by={}), None):
+        assert next_steps(since(found, crossval=True)) == [SHIP]
+
+
 @pytest.mark.parametrize(
     ("found", "title"),
     [
@@ -257,6 +396,10 @@ def test_answers_of_a_split_by_pair_are_the_verdict_on_the_cross_encoder() -> No
             outcome(contradicting(STACKS), crossval=True),
             "shop-ranker 1.2.0 on shop, cross-validated: BM25 and the retriever, fused with the cross-encoder, "
             "nDCG@10 0.520",
+        ),
+        (
+            since(against(0.06), crossval=True),
+            "shop-ranker 1.2.0 on shop, against 0.0.9, cross-validated: deploy BM25 and the retriever",
         ),
         (by_pair("helps", "bm25"), "shop-ranker 1.2.0 on shop: better than the base model's cosine"),
         (by_pair("hurts", "bm25", "random"), "shop-ranker 1.2.0 on shop: worse than BM25"),

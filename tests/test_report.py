@@ -13,8 +13,9 @@ import pytest
 from ranker.metrics.systems import BASELINES, EXPORTED, RECIPES, SYSTEMS, opponents
 from ranker.report.answer import answer, basis, deciding
 from ranker.report.outcome import next_steps
-from ranker.report.page import browser_data, frontier_points, looks, render
+from ranker.report.page import browser_data, frontier_points, looks, render, render_unmeasured, since_data
 from ranker.report.plots import plots
+from ranker.report.release import heading, subtitle
 from ranker.report.stacks import sentences
 from tests.example_report import (
     COMPARISON,
@@ -22,11 +23,14 @@ from tests.example_report import (
     DOCUMENTS,
     HOSTILE,
     HOSTILE_TITLE,
+    LAST,
+    NOW,
     RERANKED,
     STACKS,
     decided,
     example,
     served_example,
+    since_example,
     timed,
 )
 
@@ -456,12 +460,82 @@ def test_documents_are_shown_by_all_that_was_ranked_of_them() -> None:
 def test_render_shows_the_title_and_the_next_steps() -> None:
     results = replace(example(), comparison=decided("judged", "first_stage", 0.412), collection="shop", depths=DEPTHS)
     page = render(results)
-    title = "shop-ranker 0.1.0 on shop: BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
-    assert f"<title>{title}</title>" in page
-    assert f"<h1>{title}</h1>" in page
+    result = "BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
+    assert f"<title>shop-ranker 0.1.0 on shop: {result}</title>" in page
+    assert f'<h1>shop-ranker 0.1.0 on shop</h1>\n<p class="result">{result}</p>' in page
+    about = "53 queries, 3,010 judgements, 702 judged documents, data 606ab545. No release to compare with."
+    assert f'<p class="note">{about}</p>' in page
     assert [re.sub("</?code>", "`", found) for found in re.findall('<p class="next"><b>Next:</b> (.*)</p>', page)] == (
         next_steps(results)
     )
+
+
+def test_render_shows_what_changed_since_the_last_release() -> None:
+    """The verdict, data and params of both, and two queries: one has a new and a lost document, one had no hit."""
+    page = render(since_example())
+    assert "<h1>shop-ranker 0.1.0 on " in page
+    assert ", against 0.0.9</h1>" in page
+    assert " Against shop-ranker@v0.0.9: BM25, reordered by the cross-encoder.</p>" in page
+    (section,) = re.findall('(?s)<section id="since".*?(?=<section id="measures")', page)
+    text = " ".join(re.sub("<.*?>", " ", section).split()).replace("\N{EN DASH}", "-")
+    assert "significantly better: +0.031 nDCG@10" in text
+    assert (
+        "queries 50 53 judgements 2,854 3,010 judged documents 702 702 data/split/pairs.parquet eeeeeeee aaaa" in text
+    )
+    assert "first_stage.retriever bm25 hybrid join.grades - [] train.dropout 0.1 - Queries that changed" in text
+    rows = re.findall(r'(?s)<tr( class="differs")?><th scope="row"(?: class="long")?>(.*?)</th>', section)
+    assert [name for differs, name in rows if not differs] == ["judged documents", "data/split/queries.parquet"]
+    assert "masks in wards 0.250 → 0.500 +0.250 before: 0.0.9 1 Title of d01, longer than a narrow column" in text
+    assert re.findall(r'(?s)class="alone">.*?class="move">(.*?)</span><span class="id">(.*?)</span>', section) == [
+        *(("gone now", "d02"), ("new", "x1"), ("new", "x2"), ("new", "x3"), ("new", "x4"))
+    ]
+    assert "0.000 → 0.125 +0.125 before: 0.0.9 - No document. now: 0.1.0 1 " in text
+    assert text.endswith("3 (no title) ? new x4")
+    assert re.findall(r'class="grade ([a-z0-9-]+)">(.)<', section)[10:] == [
+        *(("relevant-2", "2"), ("relevant-1", "1"), ("not-relevant", "0"), ("relevant-1", "1"), ("relevant-2", "2")),
+        *(("not-relevant", "0"), ("relevant-1", "1"), ("relevant-2", "2"), ("not-relevant", "0"), ("relevant-1", "1")),
+        *[("unjudged", "?")] * 3,
+    ]
+    assert [name for name, _ in Elements(page).found].count("script") == 2
+    assert "img" not in [name for name, _ in Elements(page).found]
+
+
+def test_grades_that_no_ranking_of_today_has_are_marked_by_their_relevance() -> None:
+    """Grade 3 was found by the release alone, and grade 2 is the smallest relevant one."""
+    results = since_example()
+    changed = results.changed.assign(grade=pd.array([3, 1] + [None] * (len(results.changed) - 2), "Int32"))
+    run = results.run.assign(grade=2, relevant=True)
+    assert since_data(replace(results, changed=changed, run=run))["looks"] == {
+        1: "not-relevant",
+        2: "relevant-1",
+        3: "relevant-2",
+    }
+
+
+def test_render_without_a_release_has_no_section_on_it() -> None:
+    page = render(replace(served_example(), changed=since_example().changed))
+    assert "ince the last release" not in page
+    assert ">No release to compare with." not in page  # it ends the subtitle
+    assert " No release to compare with.</p>" in page
+    assert "against" not in page.split("<h1>")[1].split("</h1>")[0]
+
+
+def test_render_of_equal_params_and_rankings_says_so() -> None:
+    results = since_example()
+    equal = replace(LAST, params=results.now.params)
+    text = Elements(render(replace(results, last_release=equal, changed=results.changed[:0]))).text
+    assert "All params are equal." in text
+    assert "Queries that changed most" not in text
+
+
+def test_the_page_of_a_version_trained_on_all_judgements_says_what_it_is() -> None:
+    page = render_unmeasured(heading("shop-ranker", "0.1.0", "shop", LAST), subtitle(NOW, LAST), {"a": "0123abcd"})
+    assert "<title>shop-ranker 0.1.0 on shop, against 0.0.9: trained on all judgements</title>" in page
+    assert "<h1>shop-ranker 0.1.0 on shop, against 0.0.9</h1>" in page
+    assert "<p>53 queries, 3,010 judgements, 702 judged documents, data 606ab545. Against shop-ranker@v0.0.9: " in page
+    hostile = render_unmeasured(heading("shop-ranker", "0.1.0", HOSTILE, None), subtitle(NOW, None), {})
+    assert HOSTILE in Elements(hostile).text
+    assert "No release to compare with." in hostile
 
 
 def test_render_says_how_many_queries_judged_pairs_leave_out() -> None:

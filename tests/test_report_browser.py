@@ -12,7 +12,7 @@ from dvc_render.vega import VegaRenderer
 from ranker.report.page import Results, render
 from scripts.plots_page import SNIPPET, template
 from tests.browser import Browser, marks
-from tests.example_report import HOSTILE, STACKS, example, served_example, timed
+from tests.example_report import HOSTILE, STACKS, example, served_example, since_example, timed
 from tests.factories import refusal
 
 WIDTHS = (1280, 400)
@@ -129,9 +129,12 @@ def test_pages_draw_every_plot(page: Path, chromium: Browser, tmp_path: Path) ->
             assert marks(chromium, written(results, tmp_path), width) == stacks | {gain: 2, "Depth": 3} | three
 
 
-def test_page_does_not_scroll_sideways_nor_break_words(page: Path, chromium: Browser, tmp_path: Path) -> None:
+def test_page_does_not_scroll_sideways_nor_break_words(
+    page: Path, chromium: Browser, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """This must hold with everything opened and selected; a word that fits its cell stands on one line."""
-    for file in (written(served_example(), tmp_path), page):
+    since = written(since_example(), tmp_path_factory.mktemp("since"))
+    for file in (written(served_example(), tmp_path), since, page):
         for width in (*WIDTHS, 360):
             chromium.open(file, width)
             assert chromium.run(OPENED) == width
@@ -178,6 +181,44 @@ def test_plots_stand_beside_each_other(page: Path, chromium: Browser) -> None:
 ENDS = """Object
   .values(Object.groupBy(document.querySelectorAll("figure"), figure => figure.getBoundingClientRect().left))
   .map(column => Math.max(...column.map(figure => figure.getBoundingClientRect().bottom)))"""
+
+
+def test_first_tens_of_both_releases_stand_side_by_side(chromium: Browser, tmp_path: Path) -> None:
+    """Above each other on a telephone. The first query is open, and marks have a ground of their own."""
+    file = written(since_example(), tmp_path)
+    for width, beside in ((1280, True), (390, False)):
+        chromium.open(file, width)
+        found = chromium.run(SIDES)
+        assert [query["open"] for query in found["queries"]] == [True, False]
+        for query in found["queries"]:
+            (before, now), tops = query["lefts"], query["tops"]
+            assert ((before < now), (tops[0] == tops[1])) == (beside, beside)
+        assert found["alone"] == ["gone now", "new", "new", "new", "new"]
+        assert len(set(found["grounds"])) == 2
+        assert found["order"] == ["main", "since", "measures"]
+        assert found["narrowest"] >= 220  # pixels of a title
+    assert found["title"].endswith(
+        ", against 0.0.9: BM25 and the retriever, fused with the cross-encoder, nDCG@10 0.520"
+    )
+
+
+SIDES = """(() => {
+const queries = [...document.querySelectorAll("details.changed")].map(query => {
+  const open = query.open;
+  query.open = true;
+  const boxes = [...query.querySelectorAll(".columns > section")].map(side => side.getBoundingClientRect());
+  return {open, lefts: boxes.map(box => box.left), tops: boxes.map(box => box.top)};
+});
+const items = [...document.querySelectorAll("details.changed li")];
+return {
+  queries,
+  alone: [...document.querySelectorAll("details.changed .move")].map(mark => mark.textContent),
+  grounds: items.map(item => getComputedStyle(item).backgroundColor),
+  order: [...document.querySelectorAll("#main, #since, #measures")].map(part => part.id),
+  narrowest: Math.min(...items.map(item => item.querySelector("div").getBoundingClientRect().width)),
+  title: document.title,
+};
+})()"""
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,11 @@ from ranker.common.files import atomic, read_json, write_json
 from ranker.contract.folder import Model
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.report.costs import FIGURES, architecture
 from ranker.serving.ranker import TextEncoder
 from ranker.stack.bm25 import Bm25
 from ranker.stack.order import best
 from ranker.stack.stack import Stack
+from ranker.stacks.costs import FIGURES, architecture
 from ranker.vespa.beside import write_beside
 from ranker.vespa.feed import write_feed
 from ranker.vespa.names import Names

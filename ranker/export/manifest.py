@@ -17,7 +17,7 @@ from ranker.export.onnx import describe
 from ranker.model.hardware import chip
 from ranker.project import paths, tables
 from ranker.project.params import Params
-from ranker.project.sides import held_out_rows
+from ranker.project.sides import collection, held_out_rows
 
 # Sections of params.yaml that the ranker does not depend on
 NOT_EXPORTS = {"crossval", "evaluate", "order", "retriever", "vespa"}
@@ -68,13 +68,6 @@ def manifest(
         "base_model": params.fetch.base_model,
         "params": dict(used),
     }
-
-
-def collection(pairs: pd.DataFrame) -> dict[str, int]:
-    """Counts of the judged pairs' queries and documents, and of the judgements."""
-    judged = pairs[pairs["judged"]]
-    counts = {"queries": judged["query_id"].nunique(), "judgements": len(judged)}
-    return counts | {"judged_documents": judged["document_id"].nunique()}
 
 
 def training_queries(pairs: pd.DataFrame, held_out: int | str) -> list[str]:

@@ -316,6 +316,18 @@ def load_crossval_params(path: Path = PARAMS_FILE) -> Params:
     return params
 
 
+def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested params by their whole names.
+
+    >>> flat({"order": {"by": "fused", "weights": {"bm25": 1.0}}})
+    {'order.by': 'fused', 'order.weights.bm25': 1.0}
+    """
+    found: dict[str, Any] = {}
+    for name, value in sections.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def load_params(path: Path = PARAMS_FILE) -> Params:
     """Read and validate params.yaml; InputError names the first mistake."""
     try:

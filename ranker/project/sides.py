@@ -1,4 +1,4 @@
-"""The training and the held-out side of stage split's pairs."""
+"""The training and the held-out side of stage split's pairs, and counts of all of them."""
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,13 @@ def held_out_rows(pairs: pd.DataFrame, held_out: int | str) -> tuple[np.ndarray,
             found = f"{relevant} relevant among {len(rows)}"
             raise InputError(f"{where}: expected relevant and other pairs on the {name} side, found {found}")
     return sides["training"], sides["held-out"]
+
+
+def collection(pairs: pd.DataFrame) -> dict[str, int]:
+    """Counts of the judged pairs' queries and documents, and of the judgements."""
+    judged = pairs[pairs["judged"]]
+    counts = {"queries": judged["query_id"].nunique(), "judgements": len(judged)}
+    return counts | {"judged_documents": judged["document_id"].nunique()}
 
 
 def held_out_pairs(pairs: pd.DataFrame, held_out: int | str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ranker.common.errors import InputError
 from ranker.contract.document import query_key, read_document_fields, whole_text
-from ranker.contract.folder import CONTRACT_FILE, MODEL_FILES, Model, served_model
+from ranker.contract.folder import CONTRACT_FILE, Model
 from ranker.project import paths, tables
 from ranker.project.documents import read_fields
 from ranker.project.params import Params
@@ -19,6 +19,7 @@ from ranker.project.sides import held_out_rows
 from ranker.release.package import RANKER, RETRIEVER, Release
 from ranker.search.search import Embedder, Search, check_searchable, load_search
 from ranker.stack.stack import Stack
+from ranker.stacks.costs import model_bytes
 
 BLOCK = 512  # documents embedded between two steps of the progress bar
 
@@ -104,6 +105,7 @@ def about(release: Release, queries: pd.DataFrame | None, why: str | None) -> di
         "version": release.version,
         "sha256": release.digest,
         "stack": asdict(release.stack),
+        "models": dict(release.models),
         "bytes": model_bytes(release.folder, release.stack, release.models),
         "reason": release.reason,
         "collection": manifest.get("collection", {}),
@@ -112,11 +114,3 @@ def about(release: Release, queries: pd.DataFrame | None, why: str | None) -> di
         "asked": [] if queries is None else queries["query_id"].tolist(),
         "why": why,  # it cannot be compared
     }
-
-
-def model_bytes(folder: Path, stack: Stack, models: Mapping[str, Model]) -> int:
-    """Size of the ONNX files in `folder` that the stack runs."""
-    used = [RETRIEVER] if stack.vectors == "dense" else []
-    used += [RANKER] if stack.runs_cross_encoder else []
-    asked = {RETRIEVER: models["retriever"], RANKER: models["cross_encoder"]}
-    return sum((folder / name / MODEL_FILES[served_model(folder / name, asked[name])]).stat().st_size for name in used)

@@ -12,7 +12,7 @@ from ranker.contract.folder import CONTRACT_FILE, IDLE_FILE, MANIFEST_FILE, TOKE
 from ranker.contract.stacks import FIRST_STAGES, FirstStageName
 from ranker.fetch.source import MissingFileError, take_files
 from ranker.project import paths
-from ranker.project.params import RENAMED
+from ranker.project.params import RENAMED, flat
 from ranker.stack.stack import MODELS, STACK_FILE, Stack, read_models, read_stack
 
 VERSION = re.compile(r"[^@]+@v[0-9]+\.[0-9]+\.[0-9]+")  # of an artifact, as GTO tags it
@@ -63,18 +63,6 @@ class Release:
         """The keys of the queries that a part of it was trained on; None if a manifest does not name them."""
         named = [manifest.get("trained_on") for manifest in self.manifests.values()]
         return None if None in named else set().union(*named)
-
-
-def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested params by their whole names.
-
-    >>> flat({"order": {"by": "fused", "weights": {"bm25": 1.0}}})
-    {'order.by': 'fused', 'order.weights.bm25': 1.0}
-    """
-    found: dict[str, Any] = {}
-    for name, value in sections.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
 
 
 def take_release(source: str, expected_sha256: str, folder: Path) -> str:

@@ -13,9 +13,8 @@ from ranker.common.errors import InputError, one_line
 from ranker.metrics.comparison import Against, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.project import paths
-from ranker.project.params import Params
+from ranker.project.params import Params, flat
 from ranker.release.compare import against, strongest_free
-from ranker.release.package import flat
 from ranker.stack.stack import as_stack
 from ranker.stacks.table import Measured
 

@@ -8,8 +8,9 @@ import pandas as pd
 from ranker.metrics.comparison import Answer, Compared, Comparison, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
-from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, queries_needed
+from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, HELPS, HURTS, NO_DIFFERENCE, NO_VERDICT, WORSE, queries_needed
 from ranker.report.answer import answer, basis, deciding
+from ranker.report.release import LastRelease, Version, against_free, heading, since, subtitle, verdict_since
 from ranker.report.stacks import sentences, spoken, to_deploy
 
 DIFFERENCE = 0.02  # of nDCG@10, worth showing
@@ -31,6 +32,8 @@ class Outcome:
     comparison: Comparison
     per_query: pd.DataFrame
     to_judge: PurePath  # the list of documents to judge
+    now: Version
+    last_release: LastRelease | None
 
     @property
     def decided(self) -> Compared:
@@ -53,11 +56,29 @@ class Outcome:
         return answer(self.decided, self.per_query["gain"].tolist(), self.scope)
 
     @property
-    def title(self) -> str:
-        """The project, the collection and the result, such as "shop-search 0.1.0 on shop: deploy the retriever"."""
-        return f"{self.name} {self.version} on {self.collection}{', cross-validated' * self.crossval}: {self._short()}"
+    def heading(self) -> str:
+        """The version, the collection and the last release, such as "shop-search 0.2.0 on shop, against 0.1.0"."""
+        begun = heading(self.name, self.version, self.collection, self.last_release)
+        return f"{begun}, cross-validated" if self.crossval else begun
 
-    def _short(self) -> str:
+    @property
+    def title(self) -> str:
+        """The heading and the result."""
+        return f"{self.heading}: {self.result}"
+
+    @property
+    def subtitle(self) -> str:
+        """The collection's counts and digest, and the release that the page compares with."""
+        return subtitle(self.now, self.last_release)
+
+    @property
+    def since(self) -> list[str]:
+        """The verdict against the last release, a line each; none without one."""
+        return since(self.comparison.get("last_release"), self.now, self.last_release)
+
+    @property
+    def result(self) -> str:
+        """The stack to deploy or, before a cross-validation, the one that ships and its nDCG@10."""
         table, found = self.stacks, self.decided["headline"]
         if table and self.crossval and table["recommended"]:
             return f"deploy {spoken(table['recommended'], table)}"
@@ -85,14 +106,17 @@ def verdict_lines(outcome: Outcome) -> list[str]:
 
 
 def answers(outcome: Outcome) -> list[str]:
-    """The answers of the table of stacks; without one, the verdict on the cross-encoder.
+    """The verdict against the last release, then the answers of the table of stacks.
 
-    After a cross-validation, the last one is the stack to deploy.
+    Without a table, the verdict on the cross-encoder. After a cross-validation, the last one is the stack to deploy.
     """
     if (table := outcome.stacks) is None:
         _, headline, figures = outcome.answer
-        return [line for line in (headline, figures, basis(outcome.comparison)) if line]
-    return [*sentences(table), *([to_deploy(table)] if outcome.crossval else [])]
+        found = [headline, figures, basis(outcome.comparison)]
+    else:
+        found = [*sentences(table), against_free(outcome.comparison.get("free"), table)]
+        found += [to_deploy(table)] if outcome.crossval else []
+    return [*outcome.since, *(line for line in found if line)]
 
 
 def next_steps(outcome: Outcome) -> list[str]:
@@ -136,6 +160,8 @@ def _judge(outcome: Outcome) -> str:
 
 
 def _release(outcome: Outcome) -> str:
+    if outcome.last_release and verdict_since(outcome.comparison.get("last_release")) == WORSE:
+        return f"Keep {outcome.last_release.name}, because the new stack is significantly worse."
     command = f"gto register {outcome.name} --version v{outcome.version}"
     return (
         "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`) and commit, `dvc push` and "

@@ -1,7 +1,7 @@
 """The report: one self-contained HTML page with the verdict, its confidence, and each query's gain or loss."""
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ranker.metrics.systems import BASELINES, SYSTEMS, opponents
 from ranker.report.answer import basis, p_value, served, signed, stand_ins
 from ranker.report.outcome import Outcome, answers, next_steps
 from ranker.report.plots import plots
+from ranker.report.release import changes
 from ranker.report.stacks import label
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -46,6 +47,7 @@ class Results(Outcome):
     counts: dict[str, dict[str, object]]  # {section: {name: number}}
     params: dict[str, dict[str, object]]  # {section: {name: value}}
     digests: dict[str, str]  # {file or input: hex SHA-256}
+    changed: pd.DataFrame  # the queries that changed most since the last release: tables.CHANGED's columns
     ms_of: float = 0.0  # mean tokens of the pairs timed in `depths`
     depths: list[dict[Hashable, Any]] = field(default_factory=list)  # the depth curve, with "ms" if known
 
@@ -75,6 +77,7 @@ def render(results: Results) -> str:
         stacks=stacks,
         stack_names={name: label(name, stacks) for name in stacks["rows"]} if stacks else {},
         answers=answers(results),
+        since=since_data(results),
         frontier=points,
         grades=results.run.groupby("grade")["relevant"].first().to_dict(),
         unjudged=bool(results.run["grade"].isna().any()),
@@ -117,9 +120,16 @@ def code(text: str) -> Markup:
 UNMEASURED = """\
 <!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>Trained on all judgements</title></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}: trained on all judgements</title>
+<style>body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.55 system-ui, sans-serif; }
+th { padding-right: 1rem; text-align: left; } td { overflow-wrap: anywhere; }</style>
+</head>
 <body>
-<h1>Trained on all judgements</h1>
+<h1>{{ title }}</h1>
+<p>{{ subtitle }}</p>
 <p>This model was trained on all queries (<code>split.held_out: none</code>), so none can measure it. Cross-validation
 measures its recipe: <code>make crossval</code>, then <code>results/crossval/report.html</code>.</p>
 <table>
@@ -132,9 +142,10 @@ measures its recipe: <code>make crossval</code>, then <code>results/crossval/rep
 """
 
 
-def render_unmeasured(digests: dict[str, str]) -> str:
+def render_unmeasured(title: str, subtitle: str, digests: dict[str, str]) -> str:
     """The page of a model trained on every fold."""
-    return Environment(autoescape=True).from_string(UNMEASURED).render(digests=digests)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(UNMEASURED).render(title=title, subtitle=subtitle, digests=digests)
 
 
 def number(value: Any) -> str:
@@ -146,6 +157,61 @@ def number(value: Any) -> str:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def since_data(results: Results) -> dict[str, Any]:
+    """The content of the section on the last release: its data and params, before and now, and the changed queries.
+
+    Empty without a release.
+    """
+    now, last = results.now, results.last_release
+    if last is None:
+        return {}
+    counts = changes(spaced(last.counts), spaced(now.counts))
+    params = [change for change in changes(last.params, now.params) if not change.equal]
+    grades = results.changed.assign(relevant=results.changed["grade"] >= lowest_relevant(results.run))
+    return {
+        "last": last,
+        "data": [*counts, *changes(last.data, now.data)],
+        "params": params,
+        "looks": looks(pd.concat([results.run[["grade", "relevant"]], grades[["grade", "relevant"]]])),
+        "queries": [changed_query(rows) for _, rows in results.changed.groupby("query_id", sort=False)],
+    }
+
+
+def spaced(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts, by names in words."""
+    return {name.replace("_", " "): count for name, count in counts.items()}
+
+
+def lowest_relevant(run: pd.DataFrame) -> float:
+    """The smallest grade of a relevant pair; infinite if there is none."""
+    relevant = run.loc[run["relevant"], "grade"]
+    return float(relevant.min()) if len(relevant) else np.inf
+
+
+def changed_query(rows: pd.DataFrame) -> dict[str, Any]:
+    """One query's text, nDCG@10 and first tens, before and now; `alone` marks documents that only one of them has.
+
+    `rows` are its rows of tables.CHANGED.
+    """
+    found = {side: rows[rows["side"] == side] for side in ("before", "now")}
+    both = set(found["before"]["document_id"]) & set(found["now"]["document_id"])
+    lists = {
+        side: [
+            {
+                "rank": row["rank"],
+                "title": shortened(row["title"]),
+                "id": row["document_id"],
+                "grade": None if pd.isna(row["grade"]) else int(row["grade"]),
+                "alone": row["document_id"] not in both,
+            }
+            for row in of.fillna({"title": ""}).to_dict("records")
+        ]
+        for side, of in found.items()
+    }
+    first = rows.iloc[0]
+    return {"text": first["query"], "before": first["before"], "now": first["now"], "lists": lists}
 
 
 def browser_data(results: Results) -> dict[str, Any]:

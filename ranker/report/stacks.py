@@ -9,7 +9,8 @@ from ranker.metrics.ranking import MAIN
 from ranker.metrics.systems import FIRST_STAGES, SYSTEMS
 from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, NO_DIFFERENCE, WORSE
 from ranker.report.answer import p_value, signed
-from ranker.report.costs import Costs
+from ranker.stack.stack import Stack, as_stack
+from ranker.stacks.costs import Costs
 
 ORDERS = {
     "as_found": "",
@@ -25,21 +26,25 @@ SHORT = {
 }
 
 
+def speak(stack: Stack) -> str:
+    """A stack in a sentence, such as "BM25, reordered by the cross-encoder"."""
+    order = ORDERS[stack.order]
+    if stack.order == "fused" and not stack.runs_cross_encoder:  # a hybrid's sum already has BM25
+        order = "" if len(stack.found_by) > 1 else ALONE
+    return f"{FIRST_STAGES[stack.first_stage]}{order}"
+
+
+def stack_of(row: StackRow) -> Stack:
+    """A row's stack, whatever its language."""
+    return as_stack({**row, "language": ""})
+
+
 def spoken(name: str, table: StackTable) -> str:
-    """A row's name in a sentence, such as "BM25, reordered by the cross-encoder"."""
+    """A row's name in a sentence."""
     row = table["rows"][name]
     if row["reference"]:
         return SYSTEMS[name].spoken
-    order = ORDERS[row["order"]]
-    if row["order"] == "fused" and not uses_cross_encoder(row):  # a hybrid's sum already has BM25
-        order = "" if row["first_stage"] in ("hybrid", "base_hybrid") else ALONE
-    fitted = ", fitted weights" if name.endswith("fitted") else ""
-    return f"{FIRST_STAGES[row['first_stage']]}{order}{fitted}"
-
-
-def uses_cross_encoder(row: StackRow) -> bool:
-    """True if the stack, with the weights that the row names, runs the cross-encoder."""
-    return row["order"] == "cross_encoder" or (row["order"] == "fused" and row["weights"]["cross_encoder"] > 0)
+    return speak(stack_of(row)) + (", fitted weights" if name.endswith("fitted") else "")
 
 
 def label(name: str, table: StackTable) -> str:
@@ -137,7 +142,7 @@ def to_deploy(table: StackTable) -> str:
     if name is None:
         return "No stack to deploy yet, because the two columns contradict each other: judge more first."
     row = table["rows"][name]
-    without = "" if uses_cross_encoder(row) else " Leave the cross-encoder out."
+    without = "" if stack_of(row).runs_cross_encoder else " Leave the cross-encoder out."
     return f"Deploy {spoken(name, table)}.{without} `dvc exp run {' '.join(settings(row))}` sets it."
 
 
