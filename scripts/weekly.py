@@ -76,8 +76,7 @@ def main() -> None:
     if judgements := os.environ.get("JUDGEMENTS", "").strip():  # a path that no shell reads
         merge(Path(judgements))
     pull = ["--pull"] if called("dvc", "remote", "list").strip() else []
-    sets = [word for setting in settings(load_params()) for word in ("-S", setting)]
-    step("dvc", "exp", "run", *pull, *sets)
+    step("dvc", "exp", "run", *pull, *(f"--set-param={setting}" for setting in settings(load_params())))
     released = subprocess.run([sys.executable, "-m", "scripts.release", "--seeds", asked.seeds]).returncode
     save_list(load_params())
     if released:

@@ -176,7 +176,7 @@ def test_paths_have_one_home() -> None:
 
 
 def test_paths_are_outputs_or_within_one() -> None:
-    outs = {Path(out) for stage in STAGES for out in outs_of(stage)} | {paths.RUNS}  # the user's own
+    outs = {Path(out) for stage in STAGES for out in outs_of(stage)} | {paths.RUNS, paths.RELEASES}  # in Git
     for path in [value for value in vars(paths).values() if isinstance(value, Path)]:
         assert any(path == out or out in path.parents or path in out.parents for out in outs), path
 
@@ -200,7 +200,7 @@ def test_params_declare_what_a_stage_reads(stage: str, read_params: dict[str, se
         own = {f"retriever.{name}" for name in Retriever.model_fields if name not in SEARCHES["retriever"]}
         used = used | own | (RETRIEVERS - {"retriever"})
     # Some read more when they are not idle, and fetch and join with other formats.
-    idle = ("features", "fetch", "first_stage", "join", "retriever", "score")
+    idle = ("features", "fetch", "first_stage", "join", "release_hits", "retriever", "score")
     unread = tuple(STAGES[stage]["params"]) if stage in idle else ()
     check_declared(STAGES[stage], used, ("train.launcher", "vespa", *unread))
 

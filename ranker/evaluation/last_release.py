@@ -86,10 +86,10 @@ def changed_most(ours: Measured, other: Measured, judged: pd.DataFrame) -> pd.Da
 
 def by_query(stacks: Sequence[Measured]) -> pd.DataFrame:
     """Each stack's measures of each query and seed: tables.BY_QUERY's columns."""
-    columns = ["query_id", MAIN, CONDENSED, JUDGED]
-    parts = [
-        table[columns].assign(stack=each.name, seed=seed) for each in stacks for seed, table in each.tables.items()
-    ]
+    parts: list[pd.DataFrame] = []
+    for each in stacks:
+        for seed, table in each.tables.items():
+            parts.append(table[["query_id", MAIN, CONDENSED, JUDGED]].assign(stack=each.name, seed=seed))
     empty = pd.DataFrame(columns=tables.BY_QUERY.names)
     return pd.concat(parts or [empty], ignore_index=True)[tables.BY_QUERY.names]
 

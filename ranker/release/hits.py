@@ -48,17 +48,9 @@ def search_with(release: Release, queries: pd.DataFrame) -> pd.DataFrame:
     InputError if its stack needs more than its models, or its models read fields that today's documents lack.
     """
     search = load_over_collection(release.folder, release.stack, release.models)
-    rows = [
-        (query_id, hit.document_id, hit.score)
-        for query_id, query in tqdm(
-            queries[["query_id", "query"]].itertuples(index=False),
-            desc="release_hits",
-            total=len(queries),
-            unit="query",
-            disable=None,
-        )
-        for hit in search.find(query, None)
-    ]
+    rows, asked = list[tuple[str, str, float]](), queries[["query_id", "query"]].itertuples(index=False)
+    for query_id, query in tqdm(asked, desc="release_hits", total=len(queries), unit="query", disable=None):
+        rows += [(query_id, hit.document_id, hit.score) for hit in search.find(query, None)]
     return pd.DataFrame(rows, columns=tables.SCORES.names)
 
 
@@ -84,10 +76,14 @@ def read_collection(wanted: tuple[str, ...]) -> tuple[list[str], list[list[str]]
     if missing := [name for name in wanted if name not in there]:
         raise InputError(f"its models read the field {missing[0]}, and documents have {', '.join(there)}")
     places = [there.index(name) for name in wanted]
+
+    def chosen(document: tuple[str, ...]) -> list[str]:
+        return [document[place] for place in places]
+
     ids, fields = list[str](), list[list[str]]()
     for some, texts in read_fields():
         ids += some
-        fields += [[document[place] for place in places] for document in texts]
+        fields += map(chosen, texts)
     return ids, fields
 
 

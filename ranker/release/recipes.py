@@ -72,12 +72,12 @@ def cross_validated(experiment: str, differ: Mapping[str, Any], params: Params, 
     """Cross-validate with params changed, as an experiment of this name."""
     folds = list(range(params.split.folds))
     settings = {"crossval.folds": folds, "crossval.seeds": seeds, "crossval.shares": [], "crossval.compare": ["all"]}
-    asked = [f"{key}={override(value)}" for key, value in {**differ, **settings}.items()]
     for key in differ:
         print(f"release: cross-validating {experiment} with {key} {differ[key]}", flush=True)
     subprocess.run(["dvc", "exp", "remove", experiment], capture_output=True)
-    sets = [word for setting in asked for word in ("-S", setting)]
-    command = ["dvc", "exp", "run", "--temp", "--name", experiment, *sets, PIPELINE]
+    command = ["dvc", "exp", "run", "--temp", "--name", experiment, PIPELINE]
+    for key, value in {**differ, **settings}.items():
+        command += ["-S", f"{key}={override(value)}"]
     if subprocess.run(command).returncode:
         raise InputError(f"{PIPELINE}: expected the cross-validation {experiment} to run, found the errors above")
     return read_validated(experiment)
