@@ -195,23 +195,22 @@ def changed_query(rows: pd.DataFrame) -> dict[str, Any]:
 
     `rows` are its rows of tables.CHANGED.
     """
-    found = {side: rows[rows["side"] == side] for side in ("before", "now")}
+    found = {side: rows[rows["side"] == side].fillna({"title": ""}) for side in ("before", "now")}
     both = set(found["before"]["document_id"]) & set(found["now"]["document_id"])
-    lists = {
-        side: [
-            {
-                "rank": row["rank"],
-                "title": shortened(row["title"]),
-                "id": row["document_id"],
-                "grade": None if pd.isna(row["grade"]) else int(row["grade"]),
-                "alone": row["document_id"] not in both,
-            }
-            for row in of.fillna({"title": ""}).to_dict("records")
-        ]
-        for side, of in found.items()
-    }
+    lists = {side: [listed(row, both) for row in of.to_dict("records")] for side, of in found.items()}
     first = rows.iloc[0]
     return {"text": first["query"], "before": first["before"], "now": first["now"], "lists": lists}
+
+
+def listed(row: dict[Hashable, Any], both: set[str]) -> dict[str, Any]:
+    """A document of a first ten; `both` are the ids of those that both have."""
+    return {
+        "rank": row["rank"],
+        "title": shortened(row["title"]),
+        "id": row["document_id"],
+        "grade": None if pd.isna(row["grade"]) else int(row["grade"]),
+        "alone": row["document_id"] not in both,
+    }
 
 
 def browser_data(results: Results) -> dict[str, Any]:
