@@ -1,10 +1,10 @@
-# make repro: the pipeline on the embedded sample · make test · test-engines · audit · crossval · lint · bench · wheel
+# make repro: the pipeline on the embedded sample · make test · test-engines · audit · crossval · release · weekly · lint · bench · wheel
 # · fuzz · sbom · lock · clean
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro crossval audit test test-engines lint bench wheel fuzz sbom lock clean
+.PHONY: repro crossval release weekly audit test test-engines lint bench wheel fuzz sbom lock clean
 
 # Stage report leaves the verdict to the last line, which also says it if no stage had to run.
 repro: export VERDICT := later
@@ -15,8 +15,17 @@ repro: .venv/installed .venv/plots.html
 # One model for each of the five folds and three seeds, each a cached stage; for other ones see params.yaml's crossval.
 # SHARES='[0.25,0.5]' also draws the curve over judgements.
 SHARES ?= []
+SEEDS ?= [13,14,15]
 crossval: .venv/installed
-	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=[13,14,15]' -S 'crossval.shares=$(SHARES)' -S 'crossval.compare=[all]' crossval/dvc.yaml
+	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=$(SEEDS)' -S 'crossval.shares=$(SHARES)' -S 'crossval.compare=[all]' crossval/dvc.yaml
+
+# Register what dvc repro left as the next version, unless it is worse; REASON="..." overrides a refusal. See docs/release.md.
+release: .venv/installed
+	$(BIN)/python -m scripts.release --seeds '$(SEEDS)'
+
+# New judgements in (JUDGEMENTS=grades.csv), pipeline, comparison, release or refusal, and the list of what to judge next.
+weekly: .venv/installed .venv/plots.html
+	$(BIN)/python -m scripts.weekly --seeds '$(SEEDS)'
 
 # The numbers of the working tree again, by other libraries and no module of ranker.
 audit: .venv/installed

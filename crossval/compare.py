@@ -111,6 +111,7 @@ def main() -> None:
     found = evaluate(seeds, hits, params, folds)
     queries, means, served = tables.read_texts(paths.SPLIT_QUERIES), found.measures.means, found.served
     assert served is not None  # the folds are by query
+    shipped, served = compare_shipped(served, params, paths.CROSSVAL_CHANGED)
     tables.write_table(paths.CROSSVAL_RUN, long_run(seeds))
     strongest = found.comparison["headline"]["strongest"]
     tables.write_csv(paths.CROSSVAL_PER_QUERY, per_query_table(found.judged, queries, means, strongest))
@@ -129,11 +130,10 @@ def main() -> None:
     if more := judgements(served, params, whole, run["query_id"].nunique()):
         table["judgements"] = more
     found.comparison["stacks"] = table
-    found.comparison.update(compare_shipped(served, params, paths.CROSSVAL_CHANGED))
     tables.write_table(paths.CROSSVAL_BY_QUERY, by_query(served.stacks))
     spread = {name: seed_spread(found.measures.tables[name]) for name in SEEDED}
     counts = {**undefined(run, found.judged, found.measures), "pairs": len(found.judged)}
-    write_json(paths.CROSSVAL, {**counts, **found.comparison, "seeds": spread})
+    write_json(paths.CROSSVAL, {**counts, **found.comparison, **shipped, "seeds": spread})
     write_means(paths.CROSSVAL_RERANKED_METRICS, served.means)
     write_means(paths.CROSSVAL_STACK_METRICS, {each.name: mean_over_seeds(each.tables) for each in served.stacks})
     write_means(paths.CROSSVAL_METRICS, means)

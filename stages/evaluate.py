@@ -22,7 +22,7 @@ from ranker.metrics.classification import (
     reliability_curve,
     roc,
 )
-from ranker.metrics.comparison import Cut, Decides, OverAllPairs
+from ranker.metrics.comparison import Cut, Decides, OverAllPairs, Shipped
 from ranker.metrics.ranking import per_query_table
 from ranker.metrics.systems import BASELINES
 from ranker.metrics.verdict import NOT_MEASURED
@@ -87,7 +87,9 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(found.judged, queries, means, strongest))
     runs, qrels = runs_of(found.judged, [name for name in means if name in found.judged]), {"qrels": found.judged}
+    shipped: Shipped = {}
     if served:
+        shipped, served = compare_shipped(served, params, paths.CHANGED)
         qrels |= {"reranked-qrels": served.judged} if comparison["queries_left_out"] else {}
         write_served(served, comparison["decides"], queries, params)
         runs |= runs_of(served.ordered, ("cross_encoder", "first_stage"), "reranked-")
@@ -102,11 +104,10 @@ def write_evaluation(found: Evaluation, params: Params) -> None:
         comparison["stacks"] = stack_table(served.stacks, shipped_stack(params).name, params.split.seed)
     else:
         write_empty_list(paths.TO_JUDGE)
-    shipped = compare_shipped(served, params, paths.CHANGED)
-    comparison.update(shipped)
+        tables.write_table(paths.CHANGED, pd.DataFrame(columns=tables.CHANGED.names))
     write_json(paths.GAINS, gains(shipped))
     tables.write_table(paths.BY_QUERY, by_query(served.stacks if served else []))
-    write_json(paths.COMPARISON, comparison)
+    write_json(paths.COMPARISON, {**comparison, **shipped})
     write_trec_files(qrels, runs, paths.TREC_FILES)
 
 

@@ -170,9 +170,13 @@ def test_no_release_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_params_of_a_version_are_those_that_a_release_names() -> None:
-    """The manifests' and the stack's: the retriever's where it is trained, but for its model that serves."""
-    first_stages = [CONTENT["first_stage"] | {"retriever": name} for name in ("hybrid", "bm25")]
-    trained, idle = (new_version(check_params(CONTENT | {"first_stage": each}), {}, {}).params for each in first_stages)
+    """The manifests' and the stack's: none of an idle retriever, and not which of its models serves."""
+    trained, idle = (
+        new_version(
+            check_params(CONTENT | {"first_stage": CONTENT["first_stage"] | {"retriever": name}}), {}, {}
+        ).params
+        for name in ("hybrid", "bm25")
+    )
     assert {name.split(".")[0] for name in trained} == {
         *("fetch", "join", "encode", "split", "retriever", "first_stage", "order", "negatives", "train")
     }

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -58,7 +59,7 @@ def crossval(project: Path, run: Run) -> Path:
     """The project cross-validated by the commands of `make crossval`, with fewer folds and seeds."""
     run("git checkout -q . && dvc checkout -q dvc.yaml", project)
     (line,) = recipe("crossval")
-    asked = line.replace("[0,1,2,3,4]", json.dumps(FOLDS)).replace("[13,14,15]", json.dumps(SEEDS))
+    asked = line.replace("[0,1,2,3,4]", json.dumps(FOLDS)).replace("$(SEEDS)", json.dumps(SEEDS))
     asked = asked.replace("$(SHARES)", json.dumps([SHARE]))
     assert asked == (
         "dvc exp run -S 'crossval.folds=[0, 1]' -S 'crossval.seeds=[13, 14]' -S 'crossval.shares=[0.5]' "
@@ -418,3 +419,90 @@ def test_crossval_is_shown(crossval: Path, run: Run, chromium: Browser) -> None:
     assert "head only" in page
     assert "Served rankings" in page
     assert "How many hits to reorder" in page
+
+
+@pytest.fixture(scope="module")
+def released(crossval: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+    """The cross-validated project with a release, and a second one that is trained on all queries by other weights."""
+    folder = tmp_path_factory.mktemp("released") / "copy"
+    shutil.copytree(crossval, folder, symlinks=True)
+    run("git checkout -q HEAD params.yaml && dvc checkout -q dvc.yaml", folder)
+    set_params(folder, crossval__folds="[]", crossval__seeds="[]", crossval__shares="[]", crossval__compare="[]")
+    release(folder, run, REASON="the first")
+    set_params(folder, split__held_out="none", export__version="0.2.0", order__depth=50)
+    set_params(folder, evaluate__against="cord19-ranker@v0.1.0")
+    run("dvc repro", folder)
+    return folder
+
+
+def release(folder: Path, run: Run, check: bool = True, **environment: str) -> "subprocess.CompletedProcess[str]":
+    (line,) = recipe("release")
+    return run(line.replace("$(SEEDS)", json.dumps(SEEDS)), folder, check, **environment)
+
+
+def test_release_of_a_model_trained_on_all_compares_both_recipes_on_todays_data(released: Path, run: Run) -> None:
+    refused = release(released, run, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "release: cord19-ranker 0.2.0 is refused: 20 queries compare it with the best search that costs nothing, and a "
+        "release needs 25; 20 queries compare it with cord19-ranker@v0.1.0, and a release needs 25"
+    )
+    assert "release: cross-validating release-as-0-1-0 with order.depth 100" in refused.stdout
+    # The models of every fold and seed are those of the cross-validation before: only the stacks are compared again.
+    assert set(ran(refused.stdout)) <= {"compare@all", "report@all", "last_release", "release_hits"}
+    means = {}
+    for name in ("release-today", "release-as-0-1-0"):
+        found = json.loads(
+            run(
+                f"git show $(git for-each-ref --format='%(refname)' 'refs/exps/**/{name}'):{paths.CROSSVAL}", released
+            ).stdout
+        )
+        means[name] = found["stacks"]["rows"][found["stacks"]["shipped"]]["measures"]["nDCG@10"]["mean"]
+    said = re.search(r"against cord19-ranker@v0.1.0: ([+-]0.\d+) nDCG@10 .*; 20 queries decide", refused.stdout)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(means["release-today"] - means["release-as-0-1-0"], abs=6e-4)
+    assert run("git status --porcelain -- releases", released).stdout == ""
+
+
+def test_reason_registers_retriever_and_ranker_and_stands_in_manifest_and_notes(released: Path, run: Run) -> None:
+    why = 'judged by "hand"; see $HOME'
+    said = release(released, run, REASON=why)
+    tags = run("git tag --points-at HEAD", released).stdout.split()
+    assert tags == ["cord19-ranker-retriever@v0.2.0", "cord19-ranker@v0.2.0"]
+    manifest = read_json(released / "releases/0.2.0.json")
+    assert manifest["reason"] == why
+    assert manifest["cross_validated"] is True
+    notes = (released / "releases/0.2.0.md").read_text()
+    assert f"**Registered against the verdict**, because: {why}" in notes
+    assert "was registered against its verdict, because: the first" in notes
+    assert "| `order.depth` | 100 | 50 |" in notes
+    assert "milliseconds a query" in notes
+    assert "no DVC remote" in said.stdout
+    assert run("git status --porcelain --untracked-files=no", released).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ({}, "params.yaml: export.version: expected one above 0.2.0, found 0.2.0"),
+        ({"export__version": "0.1.9"}, "params.yaml: export.version: expected one above 0.2.0, found 0.1.9"),
+        (
+            {"export__version": "0.3.0"},
+            "params.yaml: evaluate.against: expected cord19-ranker@v0.2.0, the last release of cord19-ranker, found "
+            "'cord19-ranker@v0.1.0'",
+        ),
+        (
+            {"export__version": "0.3.0", "evaluate__against": "cord19-ranker@v0.2.0"},
+            "dvc.yaml: expected outputs of today's params, data and code, found ",
+        ),
+    ],
+)
+def test_release_refuses_used_versions_and_old_outputs_whatever_the_reason(
+    released: Path, run: Run, params: dict[str, object], line: str
+) -> None:
+    set_params(released, **params)
+    refused = release(released, run, check=False, REASON="because")
+    run("git checkout -q params.yaml", released)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"release: {line}")
+    assert refused.stderr.count("\n") <= 2  # the second names the changed params

@@ -1,6 +1,7 @@
-"""Compare the shipped stack with the last release and with what costs nothing, and list the queries that changed most."""
+"""Compare the shipped stack with the last release and with what costs nothing; list the queries that changed most."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +23,32 @@ from ranker.stacks.table import Measured
 MOST = 10  # queries listed
 
 
-def compare_shipped(served: Served | None, params: Params, changed: Path) -> Shipped:
+def compare_shipped(served: Served, params: Params, changed: Path) -> tuple[Shipped, Served]:
     """The shipped stack against the strongest that costs nothing and against the last release, if there is one.
 
-    Writes the table of the queries that changed most to `changed`.
+    Writes the table of the queries that changed most to `changed`, and adds the release's first ten to Served.firsts,
+    because its unjudged documents are to be judged, too.
     """
     found: Shipped = {}
+    ours = next(each for each in served.stacks if each.name == shipped_stack(params).name)
+    if free := strongest_free(served.stacks):
+        found["free"] = against(ours, free, params.split.seed)
     table, release = pd.DataFrame(columns=tables.CHANGED.names), read_json(paths.RELEASE_ABOUT)
-    if served is not None:
-        ours = next(each for each in served.stacks if each.name == shipped_stack(params).name)
-        if free := strongest_free(served.stacks):
-            found["free"] = against(ours, free, params.split.seed)
-        if release:
-            found["last_release"], table = _compare_release(ours, release, served, params.split.seed)
-    tables.write_table(changed, table)
-    return found
-
-
-def _compare_release(
-    ours: Measured, release: dict[str, Any], served: Served, seed: int
-) -> tuple[Against, pd.DataFrame]:
     measured = pd.Index(next(iter(ours.tables.values()))["query_id"])
-    asked = measured[measured.isin(release["asked"])]
-    of_all = served.judged, tables.read_table(paths.RELEASE_HITS)
-    judged, hits = (rows[rows["query_id"].isin(asked)].reset_index(drop=True) for rows in of_all)
-    if release["why"] is not None or asked.empty:
-        empty = pd.DataFrame(columns=tables.CHANGED.names)
-        return _not_compared(release, len(measured)), empty
-    other = of_queries(measure_release(judged, hits, as_stack(release["stack"])), asked)
-    ours = of_queries(ours, asked)
-    found = against(ours, other, seed, release["version"], len(measured) - len(asked))
-    return found, changed_most(ours, other, judged)
+    asked = measured[measured.isin(release["asked"])] if release else measured[:0]
+    if len(asked):
+        of_all = served.judged, tables.read_table(paths.RELEASE_HITS)
+        judged, hits = (rows[rows["query_id"].isin(asked)].reset_index(drop=True) for rows in of_all)
+        other = of_queries(measure_release(judged, hits, as_stack(release["stack"])), asked)
+        ours, left_out = of_queries(ours, asked), len(measured) - len(asked)
+        found["last_release"] = against(ours, other, params.split.seed, release["version"], left_out)
+        table, seed = changed_most(ours, other, judged), next(iter(ours.tables))
+        firsts = [rows.assign(name=release["against"], seed=seed) for rows in other.firsts.values()]
+        served = replace(served, firsts=pd.concat([served.firsts, *firsts], ignore_index=True))
+    elif release:
+        found["last_release"] = _not_compared(release, len(measured))
+    tables.write_table(changed, table)
+    return found, served
 
 
 def _not_compared(release: dict[str, Any], measured: int) -> Against:

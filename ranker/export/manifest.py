@@ -20,7 +20,7 @@ from ranker.project.params import Params
 from ranker.project.sides import collection, held_out_rows
 
 # Sections of params.yaml that the ranker does not depend on
-NOT_EXPORTS = {"crossval", "order", "retriever", "vespa"}
+NOT_EXPORTS = {"crossval", "evaluate", "order", "retriever", "vespa"}
 # Sections of params.yaml that the retriever depends on, but for the exported model that searches
 RETRIEVERS = {"fetch", "join", "split", "retriever", "export"}
 SEARCHES = {"retriever": {"model"}}

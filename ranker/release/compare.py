@@ -1,7 +1,7 @@
-"""The shipped stack against the last release, and against the strongest stack that costs nothing."""
+"""The shipped stack against the last release and the strongest that costs nothing, and the decision that follows."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,11 +9,14 @@ import pandas as pd
 from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.ranking import CONDENSED, JUDGED, MAIN, first_ten
 from ranker.metrics.significance import p_value
-from ranker.metrics.verdict import ENOUGH_JUDGED, FEWEST_QUERIES, NO_DIFFERENCE, smallest_difference, verdict
+from ranker.metrics.verdict import ENOUGH_JUDGED, FEWEST_QUERIES, NO_DIFFERENCE, WORSE, smallest_difference, verdict
 from ranker.stack.stack import Stack
 from ranker.stacks.table import Measured, as_mean, measure_found
 
 ONCE = 0  # a release has one model, and so one seed
+# Buckley and Voorhees, Evaluating evaluation measure stability, SIGIR 2000: at least 25 queries, 50 are better.
+FEWEST_TO_RELEASE = 25
+FREE = "the best search that costs nothing"
 SEEN = 0.0005  # a smaller difference of nDCG@10 is neither gain nor loss
 
 
@@ -93,3 +96,45 @@ def by_seed(ours: Measured, other: Measured, column: str) -> np.ndarray:
     first, second = (np.broadcast_to(values, (many, values.shape[1])) for values in (first, second))
     difference: np.ndarray = first - second
     return difference
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The reasons not to register a release, a clause each; none of them if it may be registered."""
+
+    opponents: Mapping[str, Against]  # by their spoken names
+    refusals: list[str]
+
+    @property
+    def queries(self) -> int:
+        """The queries that decided: the fewest of all opponents."""
+        return min((found["queries"] for found in self.opponents.values()), default=0)
+
+
+def decide(free: Against | None, last: Against | None, tag: str | None) -> Decision:
+    """Refuse a release that is significantly worse than an opponent, or that too few queries compare.
+
+    `tag` is the last release's; None, if this one is the first. The last column that decides gives the verdict.
+    """
+    opponents = {FREE: free} if free else {}
+    opponents |= {tag: last} if tag and last else {}
+    refusals = [] if opponents else ["no query was held out from training"]
+    if tag and not last:
+        refusals.append(f"{tag} was not compared")
+    for name, found in opponents.items():
+        refusals += _against(name, found)
+    return Decision(opponents, refusals)
+
+
+def _against(name: str, found: Against) -> Iterator[str]:
+    if why := found.get("why"):
+        yield f"{name} cannot be compared: {why}"
+    elif found["queries"] < FEWEST_TO_RELEASE:
+        yield f"{found['queries']} queries compare it with {name}, and a release needs {FEWEST_TO_RELEASE}"
+    elif not found["agree"]:
+        yield f"{MAIN} with and without unjudged documents contradict each other about {name}: judge more first"
+    else:
+        worse = list(found["by"].values())[-1]
+        if worse["verdict"] == WORSE:
+            bounds = f"95% interval {worse['low']:+.3f} to {worse['high']:+.3f}, p = {worse['p']:.4f}"
+            yield f"it is worse than {name} by {-worse['mean']:.3f} {list(found['by'])[-1]} ({bounds})"

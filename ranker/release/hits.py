@@ -62,11 +62,17 @@ def search_with(release: Release, queries: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=tables.SCORES.names)
 
 
-def load_over_collection(folder: Path, stack: Stack, models: Mapping[str, Model], threads: int = 0) -> Search:
-    """A search by a stack and the models in `folder` over today's collection; InputError as in `search_with`."""
+def load_over_collection(
+    folder: Path, stack: Stack, models: Mapping[str, Model], threads: int = 0, most: int | None = None
+) -> Search:
+    """A search by a stack and the models in `folder` over today's collection, or over its first `most` documents.
+
+    InputError as in `search_with`.
+    """
     check_searchable(stack)
     search = load_search(stack, folder / RETRIEVER, folder / RANKER, models, threads)
     ids, fields = read_collection(read_document_fields(folder / RANKER / CONTRACT_FILE))
+    ids, fields = ids[:most], fields[:most]
     texts = [whole_text(document) for document in fields]
     search.index(ids, fields, embed(search.retriever, texts) if search.retriever is not None else None)
     return search

@@ -13,7 +13,6 @@ from ranker.contract.stacks import FIRST_STAGES, FirstStageName
 from ranker.fetch.source import MissingFileError, take_files
 from ranker.project import paths
 from ranker.project.params import RENAMED, flat
-from ranker.release.registry import take
 from ranker.stack.stack import MODELS, STACK_FILE, Stack, read_models, read_stack
 
 VERSION = re.compile(r"[^@]+@v[0-9]+\.[0-9]+\.[0-9]+")  # of an artifact, as GTO tags it
@@ -26,6 +25,7 @@ LAYOUTS = (
     (f"{RANKER}/*", STACK_FILE),
     (MANIFEST_FILE, CONTRACT_FILE, TOKENIZER_FILE, "model*.onnx"),
 )
+INT8: Model = "int8"
 DEPTH = 100  # hits that a release without stack.json orders
 WEIGHTS = {"cross_encoder": 1.0, "cosine": 0.0, "bm25": 0.0}
 
@@ -87,11 +87,13 @@ def take_release(source: str, expected_sha256: str, folder: Path) -> str:
 
 
 def _from_registry(tag: str, folder: Path) -> None:
+    from ranker.release.registry import is_there, take  # takes two seconds to import
+
     take(paths.RANKER, tag, folder / RANKER)
-    for path in (paths.RETRIEVER, paths.STACK):
-        take(path, tag, folder / path.name, missing_ok=True)
-    version = tag.rpartition("@v")[2]
-    take(paths.RELEASES / f"{version}.json", tag, folder / RELEASE_FILE, missing_ok=True)
+    written = paths.RELEASES / f"{tag.rpartition('@v')[2]}.json"
+    for path, name in ((paths.RETRIEVER, RETRIEVER), (paths.STACK, STACK_FILE), (written, RELEASE_FILE)):
+        if is_there(path, tag):  # an older release had none
+            take(path, tag, folder / name)
 
 
 def _from_files(source: str, folder: Path) -> None:
@@ -134,16 +136,21 @@ def read_release(folder: Path) -> Release | None:
     origin, manifests = read_json(folder / ORIGIN_FILE), {RANKER: read_json(folder / RANKER / MANIFEST_FILE)}
     if (folder / RETRIEVER / MANIFEST_FILE).is_file():
         manifests[RETRIEVER] = read_json(folder / RETRIEVER / MANIFEST_FILE)
-    file = folder / STACK_FILE
-    stack = read_stack(file) if file.is_file() else _stack_of(manifests[RANKER]["params"])
-    models: dict[str, Model] = read_models(file) if file.is_file() else dict.fromkeys(MODELS, "int8")
+    stack, models = stack_of(folder)
     reason = read_json(folder / RELEASE_FILE).get("reason") if (folder / RELEASE_FILE).is_file() else None
     return Release(folder, origin["against"], origin["sha256"], manifests, stack, models, reason)
 
 
-def _stack_of(params: dict[str, Any]) -> Stack:
-    """The stack of a release without stack.json: its cross-encoder on the first stage of its params."""
-    section = params.get("first_stage", {})
+def stack_of(folder: Path) -> tuple[Stack, dict[str, Model]]:
+    """The stack of a release, and the models that it was measured with.
+
+    Without stack.json, it is the cross-encoder on the first stage of its params.
+    """
+    file = folder / STACK_FILE
+    if file.is_file():
+        return read_stack(file), read_models(file)
+    section = read_json(folder / RANKER / MANIFEST_FILE)["params"].get("first_stage", {})
     name = str(section.get("retriever", section.get("by", "bm25")))
-    first_stage: FirstStageName = FIRST_STAGES[FIRST_STAGES.index(RENAMED.get(name, name))]  # type: ignore[arg-type]
-    return Stack(first_stage, "cross_encoder", DEPTH, WEIGHTS, str(section.get("language", "en")))
+    first_stage: FirstStageName = FIRST_STAGES[FIRST_STAGES.index(RENAMED.get(name, name))]
+    stack = Stack(first_stage, "cross_encoder", DEPTH, WEIGHTS, str(section.get("language", "en")))
+    return stack, dict.fromkeys(MODELS, INT8)

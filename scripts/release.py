@@ -1,0 +1,198 @@
+"""Register the retriever and the ranker as a release, if the comparison allows it: `make release`.
+
+python -m scripts.release [--seeds 13,14,15]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ranker.common.errors import InputError, one_line, run_stage
+from ranker.common.files import atomic, read_json, sha256, write_json
+from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
+from ranker.metrics.comparison import Against
+from ranker.project import paths, tables
+from ranker.project.params import Params, flat, load_params
+from ranker.release.compare import Decision, decide
+from ranker.release.notes import cost_lines, notes
+from ranker.release.package import Release, read_release, stack_of
+from ranker.release.recipes import compare_recipes
+from ranker.release.registry import Registered, versions
+from ranker.release.timing import side_by_side
+from ranker.report.release import compared
+from ranker.search.search import check_searchable
+from ranker.stack.stack import Stack
+from ranker.stacks.costs import model_bytes
+
+QUERIES = 20  # timed
+# What a run writes for Git: the first run's files are not tracked yet, and a tag without dvc.lock would have no data.
+WRITTEN = ("dvc.lock", "results", "data/.gitignore", "models/.gitignore")
+
+
+def git(*command: str) -> str:
+    """The output of a Git command; InputError with its first line of error."""
+    return called("git", *command)
+
+
+def called(*command: str) -> str:
+    """The output of a command; InputError if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{' '.join(command[:3])}: {one_line(done.stderr.strip() or done.stdout.strip())}")
+    return done.stdout
+
+
+def fetch_tags() -> None:
+    """Fetch the tags of `origin`, if there is one: a clone without them would take a used version for a new one."""
+    if "origin" in git("remote").split():
+        git("fetch", "--quiet", "--tags", "origin")
+
+
+def check_version(params: Params, known: list[Registered]) -> None:
+    """InputError unless the version is above all registered ones, and evaluate.against names the last of them."""
+    version, name = params.export.version, params.export.name
+    if known and numbers(version) <= numbers(known[-1].version):
+        raise InputError(f"params.yaml: export.version: expected one above {known[-1].version}, found {version}")
+    if known and params.evaluate.against != known[-1].tag:
+        expected = f"{known[-1].tag}, the last release of {name}"
+        raise InputError(f"params.yaml: evaluate.against: expected {expected}, found {params.evaluate.against!r}")
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version's numbers.
+
+    >>> numbers("0.10.0") > numbers("0.9.0")
+    True
+    """
+    return tuple(map(int, version.split(".")))
+
+
+def check_outputs() -> None:
+    """InputError if an output is not of today's params, data and code."""
+    if changed := list(json.loads(called("dvc", "status", "--json", "dvc.yaml"))):
+        raise InputError(
+            f"dvc.yaml: expected outputs of today's params, data and code, found {', '.join(changed)} changed"
+        )
+
+
+def both_compared(params: Params, release: Release | None, seeds: list[int]) -> tuple[Against | None, Against | None]:
+    """The shipped stack against the strongest that costs nothing, and against the last release."""
+    if params.split.held_out != "none":
+        found = read_json(paths.COMPARISON)
+        return found.get("free"), found.get("last_release")
+    return compare_recipes(release.params if release else None, release.version if release else None, params, seeds)
+
+
+def costs(release: Release | None) -> dict[str, dict[str, float]]:
+    """Milliseconds, MiB of memory and MB of models of the new release and of the last one: `now` and `before`.
+
+    None for a stack that cannot be searched here.
+    """
+    folders = {"now": paths.RANKER.parent} | ({"before": release.folder} if release else {})
+    folders = {name: folder for name, folder in folders.items() if is_searchable(stack_of(folder)[0])}
+    found = side_by_side(folders, tables.read_texts(paths.SPLIT_QUERIES)["query"].tolist()[:QUERIES])
+    return {
+        name: each | {"MB": model_bytes(folders[name], *stack_of(folders[name])) / 1e6} for name, each in found.items()
+    }
+
+
+def is_searchable(stack: Stack) -> bool:
+    """True if the exported folders are all that the stack needs."""
+    try:
+        check_searchable(stack)
+    except InputError:
+        return False
+    return True
+
+
+def changed(release: Release | None, params: Params) -> dict[str, tuple[Any, Any]]:
+    """The params of the last release that changed, with their values then and now."""
+    then, now = release.params if release else {}, flat(params.model_dump())
+    of_models = [name for name in then if name in now and not name.startswith("export.")]
+    return {name: (then[name], now[name]) for name in of_models if then[name] != now[name]}
+
+
+def artifacts(params: Params) -> dict[str, Path]:
+    """The folders to register, by the names of their artifacts."""
+    name = params.export.name
+    found = {name: paths.RANKER}
+    return found if (paths.RETRIEVER / IDLE_FILE).is_file() else found | {f"{name}-retriever": paths.RETRIEVER}
+
+
+def sentences(decision: Decision) -> Iterator[str]:
+    """The verdict on each opponent, the queries that decided, and the smallest difference that they could show."""
+    for name, found in decision.opponents.items():
+        yield compared(found, f"Against {name}")
+        for by in list(found["by"].values())[-1:]:
+            power = f"a difference of {by['could_show']:.3f} or more four times in five"
+            shown = f"would show {power}" if by["spread"] else "differ alike"
+            yield f"{by['queries']} queries decide, which {shown}."
+
+
+def manifest(params: Params, decision: Decision, measured: dict[str, Any], reason: str | None) -> dict[str, Any]:
+    """The release's manifest: what was registered, and by which figures."""
+    return {
+        "name": params.export.name,
+        "version": params.export.version,
+        "artifacts": {name: sha256(path / MANIFEST_FILE) for name, path in artifacts(params).items()},
+        "stack": read_json(paths.STACK),
+        "collection": read_json(paths.MANIFEST)["collection"],
+        "against": params.evaluate.against,
+        "compared": dict(decision.opponents),
+        "cross_validated": params.split.held_out == "none",
+        "costs": measured,
+        "refusals": decision.refusals,
+        "reason": reason,
+    }
+
+
+def register(params: Params, content: dict[str, Any], text: str) -> None:
+    """Commit the release with its notes, push its data, and tag it: the tags come last, when all else is there."""
+    file = paths.RELEASES / f"{params.export.version}.json"
+    write_json(file, content)
+    with atomic(file.with_suffix(".md")) as partial:
+        partial.write_text(text, encoding="utf-8")
+    git("add", str(file), str(file.with_suffix(".md")), *(name for name in WRITTEN if Path(name).exists()))
+    if git("status", "--porcelain", "--untracked-files=no"):  # nothing, if this is a second try
+        git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
+    if called("dvc", "remote", "list").strip():
+        called("dvc", "push")
+    else:
+        print("release: no DVC remote: this version's data are in this machine's cache alone (docs/release.md)")
+    here = git("tag", "--points-at", "HEAD").split()
+    for name in reversed(artifacts(params)):  # the ranker's tag, which the registry goes by, is the last
+        if not any(tag.endswith(f"{name}@v{params.export.version}") for tag in here):
+            called("gto", "register", name, "--version", f"v{params.export.version}")
+        print(f"release: {name}@v{params.export.version} registered")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m scripts.release", description=__doc__)
+    parser.add_argument("--seeds", default="13", help="of the cross-validations, where split.held_out is none")
+    asked = parser.parse_args()
+    params, reason = load_params(), os.environ.get("REASON", "").strip() or None  # a text, so no shell reads it
+    fetch_tags()
+    known = versions(params.export.name)
+    check_version(params, known)
+    check_outputs()
+    release = read_release(paths.LAST_RELEASE)
+    free, last = both_compared(params, release, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
+    decision = decide(free, last, known[-1].tag if known else None)
+    measured = costs(release)
+    lines = [*sentences(decision), *cost_lines(measured, last["by"] if last else {})]
+    for line in lines:
+        print(f"release: {line}", flush=True)
+    if decision.refusals and not reason:
+        raise InputError(f"{params.export.name} {params.export.version} is refused: {'; '.join(decision.refusals)}")
+    content = manifest(params, decision, measured, reason if decision.refusals else None)
+    register(params, content, notes(content, lines, changed(release, params), release.reason if release else None))
+    file = paths.RELEASES / f"{params.export.version}.md"
+    print(f"release: {file} has the notes; `git push origin HEAD --tags` shares the release")
+
+
+if __name__ == "__main__":
+    run_stage("release", main)
