@@ -195,23 +195,24 @@ def changed_query(rows: pd.DataFrame) -> dict[str, Any]:
 
     `rows` are its rows of tables.CHANGED.
     """
-    found = {side: rows[rows["side"] == side] for side in ("before", "now")}
-    both = set(found["before"]["document_id"]) & set(found["now"]["document_id"])
-    lists = {
-        side: [
-            {
-                "rank": row["rank"],
-                "title": shortened(row["title"]),
-                "id": row["document_id"],
-                "grade": None if pd.isna(row["grade"]) else int(row["grade"]),
-                "alone": row["document_id"] not in both,
-            }
-            for row in of.fillna({"title": ""}).to_dict("records")
-        ]
-        for side, of in found.items()
-    }
-    first = rows.iloc[0]
+    before, now = (rows[rows["side"] == side].fillna({"title": ""}) for side in ("before", "now"))
+    both = set(before["document_id"]) & set(now["document_id"])
+    lists, first = {"before": listed(before, both), "now": listed(now, both)}, rows.iloc[0]
     return {"text": first["query"], "before": first["before"], "now": first["now"], "lists": lists}
+
+
+def listed(rows: pd.DataFrame, both: set[str]) -> list[dict[str, Any]]:
+    """The documents of one first ten; `both` are the ids of those that both have."""
+    return [
+        {
+            "rank": row["rank"],
+            "title": shortened(row["title"]),
+            "id": row["document_id"],
+            "grade": None if pd.isna(row["grade"]) else int(row["grade"]),
+            "alone": row["document_id"] not in both,
+        }
+        for row in rows.to_dict("records")
+    ]
 
 
 def browser_data(results: Results) -> dict[str, Any]:
