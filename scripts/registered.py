@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from ranker.common.errors import InputError, one_line, run_stage
+from ranker.fetch.registry import Registered, tag, versions
 from ranker.project.params import load_params
-from ranker.release.registry import Registered, tag, versions
 from ranker.release.served import served, unlike_registered
 from ranker.vespa.beside import versions_in
 

@@ -14,6 +14,7 @@ from typing import Any
 from ranker.common.errors import InputError, one_line, run_stage
 from ranker.common.files import atomic, read_json, sha256, write_json
 from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
+from ranker.fetch.registry import Registered, versions
 from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
 from ranker.project.params import Params, flat, load_params
@@ -21,12 +22,10 @@ from ranker.release.compare import Decision, decide
 from ranker.release.notes import cost_lines, notes
 from ranker.release.package import Release, read_release, stack_of
 from ranker.release.recipes import compare_recipes
-from ranker.release.registry import Registered, versions
 from ranker.release.timing import side_by_side
 from ranker.report.release import compared
 from ranker.search.search import check_searchable
-from ranker.stack.stack import Stack
-from ranker.stacks.costs import model_bytes
+from ranker.stack.stack import Stack, model_bytes
 
 QUERIES = 20  # timed
 # What a run writes for Git: the first run's files are not tracked yet, and a tag without dvc.lock would have no data.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic
+from ranker.fetch.registry import tag
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.release.registry import tag
 from ranker.release.served import as_registered, lost_vectors, served, unlike_registered
 from ranker.vespa.beside import versions_in, write_beside
 from ranker.vespa.query import SETTINGS_FILE, read_settings

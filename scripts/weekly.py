@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 from ranker.common.errors import InputError, run_stage
+from ranker.fetch.registry import versions
 from ranker.project import paths
 from ranker.project.params import PARAMS_FILE, Params, load_params
 from ranker.release.recipes import TODAY, experiment_ref
-from ranker.release.registry import versions
 from scripts.release import called, fetch_tags, git, numbers
 
 TO_JUDGE = Path("to_judge.csv")  # in no commit

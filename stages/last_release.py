@@ -6,9 +6,9 @@ python -m stages.last_release
 from ranker.common.errors import run_stage
 from ranker.common.files import atomic, write_json
 from ranker.contract.folder import IDLE_FILE
+from ranker.fetch.release import take_release
 from ranker.project import paths
 from ranker.project.params import load_params
-from ranker.release.package import take_release
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from ranker.common.errors import InputError, run_stage
 from ranker.common.files import write_json
 from ranker.project import paths, tables
 from ranker.project.params import load_params
+from ranker.project.preflight import say_other_versions
 from ranker.release.hits import about, search_with, unseen_queries
 from ranker.release.package import Release, read_release
 
@@ -29,6 +30,7 @@ def find(release: Release) -> pd.DataFrame:
 
 
 def main() -> None:
+    say_other_versions("release_hits")
     release = read_release(paths.LAST_RELEASE)
     paths.RELEASE_ABOUT.parent.mkdir(parents=True, exist_ok=True)
     if release is None:

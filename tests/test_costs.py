@@ -13,8 +13,8 @@ from ranker.project.params import check_params
 from ranker.project.tables import pack, write_table, write_texts
 from ranker.report.files import new_version, read_last_release
 from ranker.report.stacks import with_costs
-from ranker.stack.stack import as_stack
-from ranker.stacks.costs import FIGURES, Costs, Figures, misfits, model_bytes, read_costs
+from ranker.stack.stack import as_stack, model_bytes
+from ranker.stacks.costs import FIGURES, Costs, Figures, misfits, read_costs
 from tests.factories import PARAMS
 
 MEASURED: Figures = {
@@ -134,7 +134,7 @@ ABOUT: dict[str, Any] = {
 
 @pytest.mark.usefixtures("texts")
 def test_a_release_costs_what_it_reads_and_runs() -> None:
-    """Of 2 queries it ordered 3 hits, by int8, of documents cut at 15 tokens."""
+    """It ordered 3 hits of 2 queries, by int8, of documents cut at 15 tokens."""
     hits = pd.DataFrame({"query_id": list("aab"), "document_id": list("xyx"), "score": [2.0, 1.0, 1.0]})
     write_table(paths.RELEASE_HITS, hits)
     write_json(paths.RELEASE_ABOUT, ABOUT)

@@ -12,12 +12,13 @@ from scipy.stats import ttest_rel
 
 from ranker.common.files import read_json, write_json
 from ranker.contract.document import query_key
+from ranker.fetch.release import folder_digest, take_release
 from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.verdict import NO_DIFFERENCE, WORSE, queries_needed, smallest_difference
 from ranker.project import paths
 from ranker.release.compare import FREE, against, decide, measure_release, of_queries, paired, strongest_free
 from ranker.release.hits import unseen_queries
-from ranker.release.package import Release, folder_digest, read_release, take_release
+from ranker.release.package import Release, read_release
 from ranker.release.recipes import changes, override
 from ranker.stack.stack import Stack, write_stack
 from ranker.stacks.table import Measured

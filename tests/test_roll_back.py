@@ -12,8 +12,8 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from ranker.common.files import sha256
+from ranker.fetch.registry import tag, take, versions
 from ranker.project import paths
-from ranker.release.registry import tag, take, versions
 from ranker.release.served import CONTENT
 from ranker.vespa.beside import write_beside
 from tests.applications import vespa_settings, write_package

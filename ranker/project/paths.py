@@ -56,6 +56,8 @@ STACK = Path("models/stack.json")
 LAST_RELEASE = Path("data/last_release")
 RELEASE_HITS = Path("data/release_hits/hits.parquet")
 RELEASE_ABOUT = Path("data/release_hits/about.json")
+ORIGIN_FILE = "origin.json"  # in a taken release: what evaluate.against named, and its digest
+RELEASE_FILE = "release.json"  # in a taken release: what `make release` wrote, if it did
 RELEASES = Path("releases")  # a release's manifest and notes, in Git
 
 SCORED_PAIRS = Path("data/scored/pairs.parquet")

@@ -18,8 +18,7 @@ from ranker.project.params import Params
 from ranker.project.sides import held_out_rows
 from ranker.release.package import RANKER, RETRIEVER, Release
 from ranker.search.search import Embedder, Search, check_searchable, load_search
-from ranker.stack.stack import Stack
-from ranker.stacks.costs import model_bytes
+from ranker.stack.stack import Stack, model_bytes
 
 BLOCK = 512  # documents embedded between two steps of the progress bar
 
@@ -94,7 +93,7 @@ def embed(retriever: Embedder, texts: list[str]) -> np.ndarray:
 
 
 def about(release: Release, queries: pd.DataFrame | None, why: str | None) -> dict[str, Any]:
-    """What the comparison and the page say of a release; `queries` are those that it was asked."""
+    """The facts about a release that the comparison and the page name; `queries` are those that it was asked."""
     manifest = release.manifests[RANKER]
     return {
         "against": release.against,

@@ -7,8 +7,8 @@ import requests
 
 from ranker.common.errors import InputError
 from ranker.common.files import sha256
+from ranker.fetch.registry import tag, take, versions
 from ranker.project import paths
-from ranker.release.registry import tag, take, versions
 from ranker.vespa.beside import versions_in, write_beside
 from ranker.vespa.names import TOKENIZER
 from ranker.vespa.package import pieces

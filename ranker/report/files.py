@@ -17,8 +17,8 @@ from ranker.report.answer import deciding
 from ranker.report.outcome import Outcome
 from ranker.report.page import Results
 from ranker.report.release import LastRelease, Version
-from ranker.stack.stack import Stack, as_stack
-from ranker.stacks.costs import Costs, model_bytes, read_costs
+from ranker.stack.stack import Stack, as_stack, model_bytes
+from ranker.stacks.costs import Costs, read_costs
 from ranker.stacks.shipped import shipped_stack
 
 FOLDERS = {"retriever": paths.RETRIEVER, "cross_encoder": paths.RANKER}  # of models
@@ -67,7 +67,7 @@ def _priced(now: Version, params: Params, comparison: Comparison, exported: bool
 
 
 def milliseconds(costs: Costs | None, stack: Stack, runs: float | None) -> float | None:
-    """Of a query that takes `runs` of the cross-encoder; None if one of the two is not known."""
+    """Milliseconds of a query that takes `runs` of the cross-encoder; None if one of the two is not known."""
     return costs.stack(stack.first_stage, runs) if costs and runs is not None else None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ranker.common.errors import InputError
 from ranker.common.files import read_json, write_json
-from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.folder import DEFAULT_FOLDER, DEFAULT_RETRIEVER, MODEL_FILES, Model, served_model
 from ranker.contract.stacks import FIRST_STAGES, FOUND_BY, ORDERS, PARTS, FirstStageName, OrderName
 
 if TYPE_CHECKING:  # a feed and a query need no numpy
@@ -105,3 +105,11 @@ def as_stack(found: Mapping[str, Any]) -> Stack:
     weights = {name: float(found["weights"][name]) for name in PARTS}
     first_stage, order = FIRST_STAGES.index(found["first_stage"]), ORDERS.index(found["order"])
     return Stack(FIRST_STAGES[first_stage], ORDERS[order], int(found["depth"]), weights, str(found["language"]))
+
+
+def model_bytes(folder: Path, stack: Stack, models: Mapping[str, Model]) -> int:
+    """Size of the ONNX files in `folder`, models/ or a release, that the stack runs."""
+    used = {DEFAULT_RETRIEVER.name: models["retriever"]} if stack.vectors == "dense" else {}
+    used |= {DEFAULT_FOLDER.name: models["cross_encoder"]} if stack.runs_cross_encoder else {}
+    files = [folder / name / MODEL_FILES[served_model(folder / name, asked)] for name, asked in used.items()]
+    return sum(file.stat().st_size for file in files)

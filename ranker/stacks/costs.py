@@ -12,11 +12,10 @@ from typing import TypedDict, cast
 import numpy as np
 
 from ranker.common.files import read_json
-from ranker.contract.folder import MODEL_FILES, Model, served_model
+from ranker.contract.folder import Model
 from ranker.contract.stacks import FOUND_BY, FirstStageName
 from ranker.project import paths, tables
 from ranker.project.params import Params
-from ranker.stack.stack import Stack
 
 FIGURES = Path("bench/results/stacks.json")
 MEASURE = "python -m bench.studies.stacks"  # writes it
@@ -84,14 +83,6 @@ def read_costs(params: Params, cross_encoder: Model, retriever: Model) -> Costs 
     pair = np.minimum(queries, most_query).mean() + np.minimum(documents, most_document).mean() + 3
     query = np.minimum(queries, most_text).mean() + 2
     return Costs(figures, float(pair), float(query), cross_encoder, retriever)
-
-
-def model_bytes(folder: Path, stack: Stack, models: Mapping[str, Model]) -> int:
-    """Size of the ONNX files in `folder`, models/ or a release, that the stack runs."""
-    used = {paths.RETRIEVER.name: models["retriever"]} if stack.vectors == "dense" else {}
-    used |= {paths.RANKER.name: models["cross_encoder"]} if stack.runs_cross_encoder else {}
-    files = [folder / name / MODEL_FILES[served_model(folder / name, asked)] for name, asked in used.items()]
-    return sum(file.stat().st_size for file in files)
 
 
 def misfits(costs: Costs | None, lists: int, depth: int, latency_ms: int, timeout_ms: int) -> Iterator[str]:
