@@ -278,27 +278,31 @@ def test_package_is_asked_by_other_profiles_and_has_an_older_one_beside(clean: P
 
 
 def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp_path: Path) -> None:
-    """Push to a separate DVC remote and fetch into an empty folder, by version, by path, and by no other name."""
+    """Release to a separate DVC remote and fetch into an empty folder, by version, by path, and by no other name."""
     here = {"STORAGE": str(tmp_path / "storage"), "REPOSITORY": str(clean)}
     run("git checkout -q -b release", clean)
-    set_params(clean, export__name="shop-ranker")
-    lines = (command("dvc remote add"), command("git commit --all"), command("dvc push"), command("gto register"))
     try:
-        for line in lines:
-            run(line.replace("cord19-ranker", "shop-ranker"), clean, **here)
+        run(command("dvc remote add"), clean, **here)
+        (line,) = recipe("release")
+        said = run(line.replace("$(SEEDS)", "[13]"), clean, REASON="two folds of ten queries")
+        assert "release: cord19-ranker@v0.1.0 registered" in said.stdout
+        assert "release: cord19-ranker-retriever@v0.1.0 registered" in said.stdout
         consumer = tmp_path / "consumer"
         consumer.mkdir()
-        for line, folder in ((command("dvc artifacts get"), "ranker"), (command("dvc get"), "vespa")):
-            run(line.replace("cord19-ranker", "shop-ranker"), consumer, **here)
+        retriever = f"dvc artifacts get {clean} cord19-ranker-retriever --rev v0.1.0 --out retriever"
+        lines = {"ranker": command("dvc artifacts get"), "vespa": command("dvc get"), "retriever": retriever}
+        for folder, fetch in lines.items():
+            run(fetch, consumer, **here)
             expected = {file.name: sha256(file) for file in (clean / "models" / folder).rglob("*") if file.is_file()}
             found = {file.name: sha256(file) for file in (consumer / folder).rglob("*") if file.is_file()}
             assert found == expected != {}
-        refused = run(f"dvc artifacts get {clean} cord19-ranker", consumer, check=False)
-        assert "Unable to find artifact 'cord19-ranker'" in refused.stderr
+        refused = run(f"dvc artifacts get {clean} shop-ranker", consumer, check=False)
+        assert "Unable to find artifact 'shop-ranker'" in refused.stderr
         ranker = Ranker(consumer / "ranker")
         assert ranker.rank("masks", ranker.encode_documents(["Masks in wards"]))
     finally:
-        run("git checkout -q - && git branch -q -D release && git tag -d shop-ranker@v0.1.0", clean)
+        run("git checkout -q -f - && git branch -q -D release", clean)
+        run("git tag -d cord19-ranker@v0.1.0 cord19-ranker-retriever@v0.1.0", clean)
 
 
 def test_dvc_shows_metrics_differences_and_the_dag(clean: Path, run: Run) -> None:

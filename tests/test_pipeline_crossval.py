@@ -2,8 +2,10 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -465,8 +467,9 @@ def test_release_of_a_model_trained_on_all_compares_both_recipes_on_todays_data(
 
 
 def test_reason_registers_retriever_and_ranker_and_stands_in_manifest_and_notes(released: Path, run: Run) -> None:
-    why = 'judged by "hand"; see $HOME'
-    said = release(released, run, REASON=why)
+    why = 'judged by hand; it\'s "good" & cheap'
+    (released / ".venv").symlink_to(sys.prefix)
+    said = run(f"make -o .venv/installed release SEEDS='{json.dumps(SEEDS)}' REASON={shlex.quote(why)}", released)
     tags = run("git tag --points-at HEAD", released).stdout.split()
     assert tags == ["cord19-ranker-retriever@v0.2.0", "cord19-ranker@v0.2.0"]
     manifest = read_json(released / "releases/0.2.0.json")
