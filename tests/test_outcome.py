@@ -194,8 +194,8 @@ SPREAD = (
     "takes 134, 130 more."
 )
 SHIP = (
-    "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`) and commit, `dvc push` and "
-    "`gto register shop-ranker --version v1.2.0` (docs/release.md)."
+    "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`), and release it "
+    "(`make release`, docs/release.md)."
 )
 CROSSVAL = "Cross-validate (`make crossval`): it measures all queries, not 4, and chooses the stack and its weights."
 EQUAL = answered(training=(0.01, NO_DIFFERENCE))

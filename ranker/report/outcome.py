@@ -162,10 +162,9 @@ def _judge(outcome: Outcome) -> str:
 def _release(outcome: Outcome) -> str:
     if outcome.last_release and verdict_since(outcome.comparison.get("last_release")) == WORSE:
         return f"Keep {outcome.last_release.name}, because the new stack is significantly worse."
-    command = f"gto register {outcome.name} --version v{outcome.version}"
     return (
-        "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`) and commit, `dvc push` and "
-        f"`{command}` (docs/release.md)."
+        "To ship it, train it on all judgements (`dvc exp run -S split.held_out=none`), and release it "
+        "(`make release`, docs/release.md)."
     )
 
 
