@@ -134,7 +134,7 @@ ABOUT: dict[str, Any] = {
 
 @pytest.mark.usefixtures("texts")
 def test_a_release_costs_what_it_reads_and_runs() -> None:
-    """Of 2 queries it ordered 3 hits, by int8, of documents cut at 15 tokens."""
+    """It ordered 3 hits of 2 queries, by int8, of documents cut at 15 tokens."""
     hits = pd.DataFrame({"query_id": list("aab"), "document_id": list("xyx"), "score": [2.0, 1.0, 1.0]})
     write_table(paths.RELEASE_HITS, hits)
     write_json(paths.RELEASE_ABOUT, ABOUT)
