@@ -58,7 +58,7 @@ def main() -> None:
     params = load_params()
     if params.split.held_out == "none":
         last = read_last_release(params)
-        compared = f", and compares it with {last.name}" if last else ""
+        compared = f", make release compares it with that of {last.name}" if last else ""
         print(
             f"Trained on all judgements: no query is left to measure on; make crossval measures the recipe{compared}."
         )
