@@ -80,16 +80,16 @@ def by_stack(served: Served) -> dict[str, pd.DataFrame]:
 
 def write_evaluation(found: Evaluation, params: Params) -> None:
     """Write the comparison, and a flat file of measures for each system, for `dvc metrics show`."""
-    comparison, means, served = found.comparison, found.measures.means, found.served
+    comparison, means, served, shipped = found.comparison, found.measures.means, found.served, Shipped()
+    if served:
+        shipped, served = compare_shipped(served, params, paths.CHANGED)
     queries = tables.read_texts(paths.SPLIT_QUERIES)
     inner = {paths.RERANKED_METRICS.name: served.means, paths.STACK_METRICS.name: by_stack(served)} if served else {}
     write_means(paths.METRICS, means, inner)
     strongest = comparison["headline"]["strongest"]
     tables.write_csv(paths.PER_QUERY, per_query_table(found.judged, queries, means, strongest))
     runs, qrels = runs_of(found.judged, [name for name in means if name in found.judged]), {"qrels": found.judged}
-    shipped: Shipped = {}
     if served:
-        shipped, served = compare_shipped(served, params, paths.CHANGED)
         qrels |= {"reranked-qrels": served.judged} if comparison["queries_left_out"] else {}
         write_served(served, comparison["decides"], queries, params)
         runs |= runs_of(served.ordered, ("cross_encoder", "first_stage"), "reranked-")

@@ -129,8 +129,15 @@ def test_second_week_is_compared_with_the_first_on_the_same_queries(weeks: Weeks
     assert {name: set(costs) for name, costs in manifest["costs"].items()} == {
         name: {"ms", "MiB", "MB"} for name in ("now", "before")
     }
-    metrics = json.loads(run("dvc metrics show --json", clone).stdout)[""]["data"]["results/gains.json"]["data"]
-    assert metrics["over last release"]["nDCG@10 gain"] == found["by"]["nDCG@10"]["mean"]
+    metrics = {
+        name: each["data"]
+        for name, each in json.loads(run("dvc metrics show --json", clone).stdout)[""]["data"].items()
+    }
+    assert metrics["results/gains.json"]["over last release"]["nDCG@10 gain"] == found["by"]["nDCG@10"]["mean"]
+    ours, theirs = (
+        metrics[f"results/metrics/stacks/{name}.json"]["nDCG@10"] for name in ("bm25+cross_encoder", "last_release")
+    )
+    assert ours - theirs == pytest.approx(found["by"]["nDCG@10"]["mean"])
 
 
 def test_release_is_measured_by_its_own_search(weeks: Weeks, run: Run) -> None:

@@ -109,7 +109,7 @@ def test_a_query_without_hits_of_the_release_has_0() -> None:
         }
     )
     hits = pd.DataFrame({"query_id": ["a", "a"], "document_id": ["y", "x"], "score": [2.0, 1.0]})
-    found = measure_release(judged, hits, BM25)
+    found = measure_release(judged, hits, BM25, 10)
     assert found.values("nDCG@10").tolist() == [pytest.approx([1 / np.log2(3), 0.0])]
 
 

@@ -26,8 +26,8 @@ MOST = 10  # queries listed
 def compare_shipped(served: Served, params: Params, changed: Path) -> tuple[Shipped, Served]:
     """The shipped stack against the strongest that costs nothing and against the last release, if there is one.
 
-    Writes the table of the queries that changed most to `changed`, and adds the release's first ten to Served.firsts,
-    because its unjudged documents are to be judged, too.
+    Writes the table of the queries that changed most to `changed`. Adds the release's first ten to Served.firsts,
+    because its unjudged documents are to be judged, too, and its row to Served.stacks, if it measures all queries.
     """
     found: Shipped = {}
     ours = next(each for each in served.stacks if each.name == shipped_stack(params).name)
@@ -39,12 +39,13 @@ def compare_shipped(served: Served, params: Params, changed: Path) -> tuple[Ship
     if len(asked):
         of_all = served.judged, tables.read_table(paths.RELEASE_HITS)
         judged, hits = (rows[rows["query_id"].isin(asked)].reset_index(drop=True) for rows in of_all)
-        other = of_queries(measure_release(judged, hits, as_stack(release["stack"])), asked)
+        other = of_queries(measure_release(judged, hits, as_stack(release["stack"]), ours.stack.depth), asked)
         ours, left_out = of_queries(ours, asked), len(measured) - len(asked)
         found["last_release"] = against(ours, other, params.split.seed, release["version"], left_out)
         table, seed = changed_most(ours, other, judged), next(iter(ours.tables))
         firsts = [rows.assign(name=release["against"], seed=seed) for rows in other.firsts.values()]
-        served = replace(served, firsts=pd.concat([served.firsts, *firsts], ignore_index=True))
+        rows = served.stacks if left_out else [*served.stacks, other]  # the other rows are of all measured queries
+        served = replace(served, firsts=pd.concat([served.firsts, *firsts], ignore_index=True), stacks=rows)
     elif release:
         found["last_release"] = _not_compared(release, len(measured))
     tables.write_table(changed, table)

@@ -44,6 +44,7 @@ SYSTEMS = {
             *("first_stage", "first stage's own order", "the first stage's own order", "#444444", (5, 2)),
             against=("reranked",),
         ),
+        System("last_release", "last release", "the last release", "#00599c", (4, 2, 1, 2)),  # a row of stacks alone
         System("perfect", "perfect order", "perfect order", "#999999", (1, 1)),  # an upper bound
     )
 }

@@ -13,6 +13,7 @@ from ranker.metrics.verdict import ENOUGH_JUDGED, FEWEST_QUERIES, NO_DIFFERENCE,
 from ranker.stack.stack import Stack
 from ranker.stacks.table import Measured, as_mean, measure_found
 
+LAST_RELEASE = "last_release"  # its row's name
 ONCE = 0  # a release has one model, and so one seed
 # Buckley and Voorhees, Evaluating evaluation measure stability, SIGIR 2000: at least 25 queries, 50 are better.
 FEWEST_TO_RELEASE = 25
@@ -26,14 +27,15 @@ def strongest_free(stacks: Sequence[Measured]) -> Measured | None:
     return max(free, key=lambda each: each.values(MAIN).mean(), default=None)
 
 
-def measure_release(judged: pd.DataFrame, hits: pd.DataFrame, stack: Stack) -> Measured:
-    """A release's order of its hits: `hits` has query_id, document_id and score.
+def measure_release(judged: pd.DataFrame, hits: pd.DataFrame, stack: Stack, depth: int) -> Measured:
+    """A release's order of its hits: `hits` has query_id, document_id and score; R@`depth` is that of our own row.
 
     Measures all queries of `judged`; a query without hits has 0.
     """
     scores = hits["score"].to_numpy(np.float64)
-    table, first = measure_found(judged, hits, scores, stack.depth), first_ten(hits, scores)
-    return Measured(stack.name, stack, {ONCE: table}, {ONCE: first}, 0.0)
+    table, first = measure_found(judged, hits, scores, depth), first_ten(hits, scores)
+    runs = len(hits) / len(table) if stack.runs_cross_encoder else 0.0
+    return Measured(LAST_RELEASE, stack, {ONCE: table}, {ONCE: first}, runs, reference=True)
 
 
 def of_queries(measured: Measured, query_ids: "pd.Index[str]") -> Measured:
@@ -55,7 +57,7 @@ def against(ours: Measured, other: Measured, seed: int, version: str | None = No
     significant = any(found["verdict"] != NO_DIFFERENCE for found in by.values())
     return {
         "version": version,
-        "stack": other.name,
+        "stack": other.stack.name,
         "queries": queries,
         "trained_on": trained_on,
         "by": by,
@@ -77,7 +79,7 @@ def paired(ours: Measured, other: Measured, column: str, seed: int) -> Paired:
     spread = float(of_query.std(ddof=1)) if len(of_query) > 1 else 0.0
     return {
         "stack": ours.name,
-        "than": other.name,
+        "than": other.stack.name,
         **bounds,
         "spread": spread,
         "p": p,
