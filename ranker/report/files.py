@@ -67,7 +67,7 @@ def _priced(now: Version, params: Params, comparison: Comparison, exported: bool
 
 
 def milliseconds(costs: Costs | None, stack: Stack, runs: float | None) -> float | None:
-    """Of a query that takes `runs` of the cross-encoder; None if one of the two is not known."""
+    """The time of a query with `runs` of the cross-encoder; None if costs or runs are not known."""
     return costs.stack(stack.first_stage, runs) if costs and runs is not None else None
 
 
