@@ -196,7 +196,7 @@ def test_every_run_says_its_verdict_and_what_follows(clean: Path, run: Run) -> N
     assert 1 <= len(steps) <= 2
     assert all(line in text for line in (*said[0].split(": ", 1), *said[1 : -len(steps)], *steps))
     collection = load_params(clean / "params.yaml").fetch.folder.split("/")[-1]
-    assert f"<h1>shop-ranker 0.2.0 on {collection}: " in page
+    assert f"<h1>shop-ranker 0.2.0 on {collection}</h1>" in page
     summary = " ".join(run(command("python -m scripts.summary"), clean).stdout.split())
     assert all(" ".join(line.split()) in summary for line in said)
     assert run("python -m stages.report", clean, VERDICT="later").stdout == f"report: {paths.REPORT}\n"
