@@ -19,6 +19,15 @@ SEEDS ?= [13,14,15]
 crossval: .venv/installed
 	$(BIN)/dvc exp run -S 'crossval.folds=[0,1,2,3,4]' -S 'crossval.seeds=$(SEEDS)' -S 'crossval.shares=$(SHARES)' -S 'crossval.compare=[all]' crossval/dvc.yaml
 
+# As they were typed: make would read a $ in them.
+ifdef REASON
+override REASON := $(value REASON)
+endif
+ifdef JUDGEMENTS
+override JUDGEMENTS := $(value JUDGEMENTS)
+endif
+export REASON JUDGEMENTS
+
 # Register what dvc repro left as the next version, unless it is worse; REASON="..." overrides a refusal. See docs/release.md.
 release: .venv/installed
 	$(BIN)/python -m scripts.release --seeds '$(SEEDS)'

@@ -14,10 +14,10 @@ from typing import Any
 from ranker.common.errors import InputError, one_line, run_stage
 from ranker.common.files import atomic, read_json, sha256, write_json
 from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
-from ranker.fetch.registry import Registered, versions
+from ranker.fetch.registry import Registered, full_name, used, versions
 from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
-from ranker.project.params import Params, flat, load_params
+from ranker.project.params import PARAMS_FILE, Params, flat, load_params
 from ranker.release.compare import Decision, decide
 from ranker.release.notes import cost_lines, notes
 from ranker.release.package import Release, read_release, stack_of
@@ -28,8 +28,16 @@ from ranker.search.search import check_searchable
 from ranker.stack.stack import Stack, model_bytes
 
 QUERIES = 20  # timed
-# What a run writes for Git: the first run's files are not tracked yet, and a tag without dvc.lock would have no data.
-WRITTEN = ("dvc.lock", "results", "data/.gitignore", "models/.gitignore")
+# A run's own changes, which the release commits. The first run's files are not tracked yet, and a tag without dvc.lock
+# would have no data.
+WRITTEN = (PARAMS_FILE.name, "dvc.lock", "results", "data/.gitignore", "models/.gitignore")
+
+
+CODE = ("ranker", "stages", "crossval", "dvc.yaml", "requirements.txt")
+
+
+class RefusedError(InputError):
+    """The comparison does not allow the release."""
 
 
 def git(*command: str) -> str:
@@ -53,12 +61,23 @@ def fetch_tags() -> None:
 
 def check_version(params: Params, known: list[Registered]) -> None:
     """InputError unless the version is above all registered ones, and evaluate.against names the last of them."""
-    version, name = params.export.version, params.export.name
+    version, name, against = params.export.version, params.export.name, params.evaluate.against
     if known and numbers(version) <= numbers(known[-1].version):
         raise InputError(f"params.yaml: export.version: expected one above {known[-1].version}, found {version}")
-    if known and params.evaluate.against != known[-1].tag:
+    if version in used(name):
+        raise InputError(f"params.yaml: export.version: expected one that was never registered, found {version}")
+    if known and against != known[-1].tag:
         expected = f"{known[-1].tag}, the last release of {name}"
-        raise InputError(f"params.yaml: evaluate.against: expected {expected}, found {params.evaluate.against!r}")
+        raise InputError(f"params.yaml: evaluate.against: expected {expected}, found {against!r}")
+
+
+def check_release(release: Release | None, known: list[Registered]) -> None:
+    """InputError if the last release's tag has moved since stage last_release took it."""
+    if known and release and release.commit != known[-1].commit:
+        raise InputError(
+            f"{known[-1].tag}: expected commit {release.commit}, which stage last_release took, found "
+            f"{known[-1].commit}: `dvc repro --force --single-item last_release` takes it again"
+        )
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -75,6 +94,18 @@ def check_outputs() -> None:
     if changed := list(json.loads(called("dvc", "status", "--json", "dvc.yaml"))):
         raise InputError(
             f"dvc.yaml: expected outputs of today's params, data and code, found {', '.join(changed)} changed"
+        )
+
+
+def check_sources(params: Params) -> None:
+    """InputError if code or data of the project are in no commit: a version could not be made again from its tag."""
+    changed = set(git("diff", "--name-only", "--relative", "HEAD", "--", ".").splitlines())
+    own = {name for name in changed if name.split("/")[0] in WRITTEN or name in (*WRITTEN, params.fetch.judgements)}
+    places = [name for name in (*CODE, params.fetch.folder, params.fetch.judgements) if Path(name).exists()]
+    new = git("ls-files", "--others", "--exclude-standard", "--", *places).splitlines()
+    if found := [*sorted(changed - own), *new]:
+        raise InputError(
+            f"{found[0]}: expected code and data that are committed, found a change: git add and commit it"
         )
 
 
@@ -149,48 +180,90 @@ def manifest(params: Params, decision: Decision, measured: dict[str, Any], reaso
     }
 
 
-def register(params: Params, content: dict[str, Any], text: str) -> None:
-    """Commit the release with its notes, push its data, and tag it: the tags come last, when all else is there."""
+def write(params: Params, content: dict[str, Any], text: str) -> None:
+    """Write the release's manifest and notes, and commit them with the run's own changes."""
     file = paths.RELEASES / f"{params.export.version}.json"
     write_json(file, content)
     with atomic(file.with_suffix(".md")) as partial:
         partial.write_text(text, encoding="utf-8")
-    git("add", str(file), str(file.with_suffix(".md")), *(name for name in WRITTEN if Path(name).exists()))
-    if git("status", "--porcelain", "--untracked-files=no"):  # nothing, if this is a second try
-        git("commit", "--quiet", "--all", "--message", f"Release {params.export.name} {params.export.version}")
+    own = *WRITTEN, params.fetch.judgements, str(file), str(file.with_suffix(".md"))
+    git("add", "--", *(name for name in own if Path(name).exists()))
+    git("commit", "--quiet", "--message", f"Release {params.export.name} {params.export.version}")
+
+
+def register(params: Params) -> list[str]:
+    """Push the release's data, and tag it: the tags come last, when all else is there. Returns them."""
     if called("dvc", "remote", "list").strip():
         called("dvc", "push")
     else:
         print("release: no DVC remote: this version's data are in this machine's cache alone (docs/release.md)")
-    here = git("tag", "--points-at", "HEAD").split()
+    tags = []
     for name in reversed(artifacts(params)):  # the ranker's tag, which the registry goes by, is the last
-        if not any(tag.endswith(f"{name}@v{params.export.version}") for tag in here):
-            called("gto", "register", name, "--version", f"v{params.export.version}")
-        print(f"release: {name}@v{params.export.version} registered")
+        if params.export.version not in used(name):  # a try that failed here may have tagged one
+            called("gto", "register", full_name(name), "--version", f"v{params.export.version}")
+        tags.append(versions(name)[-1].tag)
+        print(f"release: {tags[-1]} registered", flush=True)
+    return tags
+
+
+def is_written(version: str) -> bool:
+    """True if an earlier try has committed this release, and failed before its tag."""
+    file = paths.RELEASES / f"{version}.json"
+    return file.is_file() and not git("status", "--porcelain", "--untracked-files=no", "--", ".")
+
+
+def release(seeds: list[int], reason: str | None) -> list[str]:
+    """Decide, and register the version of params.yaml; returns its tags.
+
+    Refused if the comparison does not allow it and there is no `reason`; InputError if it cannot be decided.
+    """
+    params = load_params()
+    fetch_tags()
+    known = versions(params.export.name)
+    check_version(params, known)
+    check_sources(params)
+    check_outputs()
+    before = read_release(paths.LAST_RELEASE)
+    check_release(before, known)
+    if not is_written(params.export.version):
+        free, last = both_compared(params, before, seeds)
+        decision = decide(free, last, params.evaluate.against)
+        measured = costs(before)
+        lines = [*sentences(decision), *cost_lines(measured, last["by"] if last else {})]
+        for line in lines:
+            print(f"release: {line}", flush=True)
+        if decision.refusals and not reason:
+            raise RefusedError(
+                f"{params.export.name} {params.export.version} is refused: {'; '.join(decision.refusals)}"
+            )
+        content = manifest(params, decision, measured, reason if decision.refusals else None)
+        write(params, content, notes(content, lines, changed(before, params), before.reason if before else None))
+    return register(params)
+
+
+def reason_given() -> str | None:
+    """REASON of the environment, because no shell reads it there."""
+    return " ".join(os.environ.get("REASON", "").split()) or None
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds from the command line.
+
+    >>> seeds_of("[13,14]")
+    [13, 14]
+    """
+    try:
+        return [int(seed) for seed in text.strip("[]").split(",")]
+    except ValueError as error:
+        raise InputError(f"--seeds: expected whole numbers such as [13,14,15], found {text!r}") from error
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.release", description=__doc__)
     parser.add_argument("--seeds", default="13", help="of the cross-validations, where split.held_out is none")
-    asked = parser.parse_args()
-    params, reason = load_params(), os.environ.get("REASON", "").strip() or None  # a text, so no shell reads it
-    fetch_tags()
-    known = versions(params.export.name)
-    check_version(params, known)
-    check_outputs()
-    release = read_release(paths.LAST_RELEASE)
-    free, last = both_compared(params, release, [int(seed) for seed in asked.seeds.strip("[]").split(",")])
-    decision = decide(free, last, known[-1].tag if known else None)
-    measured = costs(release)
-    lines = [*sentences(decision), *cost_lines(measured, last["by"] if last else {})]
-    for line in lines:
-        print(f"release: {line}", flush=True)
-    if decision.refusals and not reason:
-        raise InputError(f"{params.export.name} {params.export.version} is refused: {'; '.join(decision.refusals)}")
-    content = manifest(params, decision, measured, reason if decision.refusals else None)
-    register(params, content, notes(content, lines, changed(release, params), release.reason if release else None))
-    file = paths.RELEASES / f"{params.export.version}.md"
-    print(f"release: {file} has the notes; `git push origin HEAD --tags` shares the release")
+    release(seeds_of(parser.parse_args().seeds), reason_given())
+    file = paths.RELEASES / f"{load_params().export.version}.md"
+    print(f"release: {file} has the notes; `git push --atomic origin HEAD --tags` shares the release")
 
 
 if __name__ == "__main__":

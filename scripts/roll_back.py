@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ranker.common.errors import InputError, run_stage
 from ranker.common.files import atomic
-from ranker.fetch.registry import tag
+from ranker.fetch.registry import tag, versions
 from ranker.project import paths
 from ranker.project.params import load_params
 from ranker.release.served import as_registered, lost_vectors, served, unlike_registered
@@ -55,9 +55,18 @@ def commands(out: Path, lost: str | None) -> list[str]:
     return [f"{lost}: deploy it, then feed all documents again:", deploy, feed, "  vespa feed feed.jsonl"]
 
 
+def version_before(name: str, served: str) -> str:
+    """The registered version before the served one; InputError if there is none."""
+    known = [each.version for each in versions(name)]
+    older = known[: known.index(served)] if served in known else []
+    if not older:
+        raise InputError(f"--version: expected one to go back to, because none is registered before {served}: {known}")
+    return older[-1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", help="a registered version (the one before the newest)")
+    parser.add_argument("--version", help="a registered version (the one before that which serves)")
     place = "the package that serves now, or the address of its config server (the newest version's, as registered)"
     parser.add_argument("--served", metavar="FOLDER|URL", help=place)
     parser.add_argument("--out", type=Path, default=Path("rolled-back"), help="the folder to write (rolled-back)")
@@ -65,7 +74,7 @@ def main() -> None:
     if asked.out.exists() and not (asked.out / SETTINGS_FILE).is_file():
         raise InputError(f"--out: expected a new folder or an application package to replace, found {asked.out}")
     name = load_params().export.name
-    version = tag(name, asked.version, before=1).version
+    newest = tag(name, asked.version)  # it says which there are
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         place = asked.served or str(as_registered(name, [tag(name).version], folder))
@@ -75,6 +84,7 @@ def main() -> None:
         print(f"served: {', and beside it '.join(now)}{assumed}")
         for line in unlike_registered(name, application, folder):
             print(f"served: {line}")
+        version = newest.version if asked.version else version_before(name, now[0])
         package = as_registered(name, now if now[0] == version else [version], folder)
         print(*write_back(package, application, asked.out), sep="\n")
 

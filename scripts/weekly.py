@@ -11,19 +11,21 @@ import sys
 from pathlib import Path
 
 from ranker.common.errors import InputError, run_stage
+from ranker.common.files import read_json
+from ranker.contract.folder import MANIFEST_FILE
 from ranker.fetch.registry import versions
 from ranker.project import paths
 from ranker.project.params import PARAMS_FILE, Params, load_params
+from ranker.release.package import Release, read_release
 from ranker.release.recipes import TODAY, experiment_ref
-from scripts.release import called, fetch_tags, git, numbers
+from scripts.release import RefusedError, called, changed, fetch_tags, git, numbers, reason_given, release, seeds_of
 
 TO_JUDGE = Path("to_judge.csv")  # in no commit
-CHANGED = (PARAMS_FILE.name, "dvc.lock", paths.METRICS.parent.as_posix())  # by a run, and undone if it is refused
+CHANGED = (PARAMS_FILE.name, "dvc.lock", paths.METRICS.parent.as_posix())  # by a run; undone if it releases nothing
 
 
 def settings(params: Params) -> list[str]:
     """Params to set: the last release to compare with, and the next version."""
-    fetch_tags()
     known = versions(params.export.name)
     if not known:
         return []
@@ -36,54 +38,93 @@ def settings(params: Params) -> list[str]:
 
 def merge(judgements: Path) -> None:
     """Merge a file of grades, and commit it: judgements are kept whether the release is refused or not."""
-    step("python", "-m", "scripts.judge", str(judgements))
-    file = load_params().fetch.judgements
-    if git("status", "--porcelain", "--", file):
-        git("commit", "--quiet", "--message", f"Judge more, by {judgements.name}", "--", file)
+    step("dvc", "repro", "--quiet", "--pull", "join")  # the merge reads the collection
+    step(sys.executable, "-m", "scripts.judge", str(judgements))
+    git("add", "--", load_params().fetch.judgements)
+    if git("diff", "--cached", "--name-only"):
+        git("commit", "--quiet", "--message", f"Judge more, by {judgements.name}")
 
 
 def step(*command: str) -> None:
-    """Run a command on this screen; SystemExit with its status if it fails."""
-    done = subprocess.run([sys.executable, *command[1:]] if command[0] == "python" else command)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    """Run a command on this screen; InputError if it fails."""
+    if subprocess.run(command).returncode:
+        raise InputError(f"{' '.join(command[:3])}: expected it to succeed, found the errors above")
+
+
+def is_as_before(before: Release | None, params: Params) -> bool:
+    """True if the models are of the last release's data, base model, code and params."""
+    if before is None or changed(before, params):
+        return False
+    for name, manifest in before.manifests.items():
+        file = paths.RANKER.parent / name / MANIFEST_FILE
+        made_of = read_json(file)["made_of"] if file.is_file() else {}
+        if any(made_of.get(part) != manifest["made_of"][part] for part in ("data", "base_model", "code")):
+            return False
+    return True
 
 
 def save_list(params: Params) -> None:
     """Copy the list of what to judge next out of the run."""
     if params.split.held_out == "none":
-        TO_JUDGE.write_text(git("show", f"{experiment_ref(TODAY)}:{paths.CROSSVAL_TO_JUDGE.as_posix()}"))
+        TO_JUDGE.write_text(git("show", f"{experiment_ref(TODAY)}:./{paths.CROSSVAL_TO_JUDGE.as_posix()}"))
     else:
         shutil.copyfile(paths.TO_JUDGE, TO_JUDGE)
     rows = max(len(TO_JUDGE.read_text(encoding="utf-8").splitlines()) - 1, 0)
     print(f"weekly: {TO_JUDGE}: {rows} rows to judge next", flush=True)
 
 
-def share() -> None:
-    """Push commits and tags, if there is somewhere to."""
+def undo() -> None:
+    """Take a run's changes of params.yaml, dvc.lock and results/ back, so that next week starts from a clean tree."""
+    if tracked := git("ls-files", "--", *CHANGED).splitlines():
+        git("checkout", "--quiet", "HEAD", "--", *tracked)
+        print(f"weekly: no release: {', '.join(CHANGED)} are as they were, {paths.REPORT} is this run's", flush=True)
+
+
+def share(tags: list[str]) -> None:
+    """Push the commits, and with them these tags, or nothing; if there is somewhere to."""
     if "origin" in git("remote").split():
-        git("push", "--quiet", "origin", "HEAD", "--tags")
+        git("push", "--quiet", "--atomic", "origin", "HEAD", *(f"refs/tags/{tag}" for tag in tags))
+
+
+def run_week(seeds: list[int]) -> list[str]:
+    """Run the pipeline and release it; returns the tags, none in a week that changed nothing."""
+    fetch_tags()
+    step("dvc", "exp", "run", "--pull", *(f"--set-param={setting}" for setting in settings(load_params())))
+    params = load_params()
+    if is_as_before(read_release(paths.LAST_RELEASE), params):
+        print(f"weekly: nothing has changed since {params.evaluate.against}", flush=True)
+        return []
+    try:
+        tags = release(seeds, reason_given())
+    except RefusedError:
+        save_list(params)
+        raise
+    save_list(params)
+    return tags
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.weekly", description=__doc__)
     parser.add_argument("--seeds", default="13")
-    asked = parser.parse_args()
-    if changed := git("status", "--porcelain", "--untracked-files=no").split():
+    seeds = seeds_of(parser.parse_args().seeds)
+    if found := git("status", "--porcelain", "--untracked-files=no", "--", ".").split():
         raise InputError(
-            f"the working tree: expected no changes, because a refused run undoes its own, found {changed[1]}"
+            f"the working tree: expected no changes, because a refused run undoes its own, found {found[1]}"
         )
+    if not called("dvc", "remote", "list").strip():
+        raise InputError("dvc remote: expected one, because a version's data would stay in this clone, found none")
     if judgements := os.environ.get("JUDGEMENTS", "").strip():  # a path that no shell reads
         merge(Path(judgements))
-    pull = ["--pull"] if called("dvc", "remote", "list").strip() else []
-    step("dvc", "exp", "run", *pull, *(f"--set-param={setting}" for setting in settings(load_params())))
-    released = subprocess.run([sys.executable, "-m", "scripts.release", "--seeds", asked.seeds]).returncode
-    save_list(load_params())
-    if released:
-        git("checkout", "--quiet", "--", *CHANGED)
-        print(f"weekly: refused: {paths.REPORT} has the comparison; {', '.join(CHANGED)} are as they were", flush=True)
-    share()
-    raise SystemExit(released)
+        share([])
+    try:
+        tags = run_week(seeds)
+    except BaseException:
+        undo()
+        raise
+    if tags:
+        share(tags)
+    else:
+        undo()
 
 
 if __name__ == "__main__":

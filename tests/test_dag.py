@@ -234,7 +234,7 @@ def test_every_module_of_stages_and_crossval_is_a_stage() -> None:
     assert modules == set(MODULES.values())
 
 
-@pytest.mark.parametrize(("file", "most_code_deps"), [("dvc.yaml", 6.6), ("crossval/dvc.yaml", 7.2)])
+@pytest.mark.parametrize(("file", "most_code_deps"), [("dvc.yaml", 6.6), ("crossval/dvc.yaml", 7.5)])
 def test_dvc_yaml_reads_as_the_dag(file: str, most_code_deps: float) -> None:
     """Lines, plots included, and code deps are averages over stages."""
     lines = (ROOT / file).read_text().splitlines()

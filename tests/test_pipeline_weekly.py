@@ -47,6 +47,12 @@ def write_collection(folder: Path, queries: int) -> None:
     (folder / "corpus.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
 
 
+def named(folder: Path, query: int) -> str:
+    """The first document that is judged for a query."""
+    table = pd.read_csv(folder / "judgements.csv")
+    return str(table.loc[table["query_id"] == f"q{query}", "document_id"].iloc[0])
+
+
 def shuffle(folder: Path, training: set[str]) -> None:
     """Shuffle the grades of all training queries."""
     table = pd.read_csv(folder / "judgements.csv")
@@ -78,12 +84,12 @@ def origin(plain_model: Path, tmp_path_factory: pytest.TempPathFactory, run: Run
     return place / "shop.git"
 
 
-def week(origin: Path, name: str, run: Run) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+def week(origin: Path, name: str, run: Run, **given: str) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
     """`make weekly` in a fresh clone; returns the clone and the output."""
     clone = origin.parent / name
     run(f"git clone -q {origin} {clone}", origin.parent)
     (line,) = recipe("weekly")
-    return clone, run(line.replace("$(SEEDS)", "[13]"), clone, check=False)
+    return clone, run(line.replace("$(SEEDS)", "[13]"), clone, check=False, **given)
 
 
 def change(origin: Path, clone: Path, run: Run, message: str) -> None:
@@ -97,7 +103,9 @@ def weeks(origin: Path, run: Run) -> "list[tuple[Path, subprocess.CompletedProce
     assert first[1].returncode == 0, first[1].stdout + first[1].stderr
     write_collection(first[0] / "mine", QUERIES[1])
     change(origin, first[0], run, "Ten queries more")
-    second = week(origin, "week2", run)
+    grades = origin.parent / "grades.csv"
+    grades.write_text(f"query_id,document_id,grade\nq0,{named(first[0] / 'mine', 1)},0\n")
+    second = week(origin, "week2", run, JUDGEMENTS=str(grades))
     assert second[1].returncode == 0, second[1].stdout + second[1].stderr
     pairs = pd.read_parquet(second[0] / paths.SPLIT_PAIRS)
     shuffle(second[0] / "mine", set(pairs.loc[pairs["fold"] != 0, "query_id"]))
@@ -120,6 +128,8 @@ def test_first_week_is_compared_with_what_costs_nothing_alone(weeks: Weeks) -> N
 def test_second_week_is_compared_with_the_first_on_the_same_queries(weeks: Weeks, run: Run) -> None:
     clone, said = weeks[1]
     assert "release: shop@v0.2.0 registered" in said.stdout
+    assert "Judge more, by grades.csv" in run("git log --format=%s origin/HEAD", clone).stdout
+    assert "q0," in (clone / "data/judged.csv").read_text()
     manifest = read_json(clone / "releases/0.2.0.json")
     assert manifest["against"] == "shop@v0.1.0"
     found = manifest["compared"]["shop@v0.1.0"]
@@ -163,7 +173,9 @@ def test_third_week_is_refused_by_p(weeks: Weeks, run: Run) -> None:
         refused,
     )
     assert run("git tag", clone).stdout.split() == ["shop@v0.1.0", "shop@v0.2.0"]
-    assert run("git status --porcelain", clone).stdout == ""  # params, lock and results are as they were
+    assert (
+        run("git status --porcelain --untracked-files=no", clone).stdout == ""
+    )  # params, lock and results are as they were
     assert (clone / "to_judge.csv").read_text().startswith("query_id,query,document_id,")
     assert "shop@v0.2.0" in (clone / paths.REPORT).read_text()
 

@@ -1,6 +1,7 @@
 """Releases: the paired comparison, the decision, and a release taken from a folder or an archive."""
 
 import json
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -12,10 +13,11 @@ from scipy.stats import ttest_rel
 
 from ranker.common.files import read_json, write_json
 from ranker.contract.document import query_key
+from ranker.evaluation.last_release import twins
 from ranker.fetch.release import folder_digest, take_release
 from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.verdict import NO_DIFFERENCE, WORSE, queries_needed, smallest_difference
-from ranker.project import paths
+from ranker.project import paths, tables
 from ranker.release.compare import FREE, against, decide, measure_release, of_queries, paired, strongest_free
 from ranker.release.hits import unseen_queries
 from ranker.release.package import Release, read_release
@@ -91,7 +93,15 @@ def test_lists_without_unjudged_documents_decide_too_where_many_are_unjudged() -
     assert list(found["by"]) == ["nDCG@10", "nDCG@10, condensed"]
     assert found["judged"] == 0.5
     assert not found["agree"]
-    assert "judge more first" in decide(found, None, None).refusals[0]
+    assert "judge more first" in decide(found, None, "").refusals[0]
+
+
+def test_a_release_that_is_worse_by_one_column_is_refused_though_the_other_sees_nothing() -> None:
+    """Ours finds unjudged documents first, and orders the judged ones as well."""
+    ours, other = measured(DENSE, values(30, 0.2, 1), judged=0.2), measured(BM25, values(30, 0.6, 2))
+    ours.tables[0]["nDCG@10, condensed"] = other.tables[0]["nDCG@10, condensed"]
+    (refused,) = decide(against(ours, other, 13), None, "").refusals
+    assert re.match(r"it is worse than the best search that costs nothing by 0\.\d+ nDCG@10 \(", refused)
 
 
 def test_queries_are_taken_by_name_and_not_by_place() -> None:
@@ -179,19 +189,19 @@ REFUSED = {
         f"{TAG} cannot be compared: its split",
     ),
     "a release that was not compared": (found(30, 0.1, "better"), None, TAG, f"{TAG} was not compared"),
-    "no held-out query": (None, None, None, "no query was held out from training"),
+    "no held-out query": (None, None, "", "it was not compared with a search that costs nothing"),
 }
 
 
 @pytest.mark.parametrize(("free", "last", "tag", "why"), REFUSED.values(), ids=REFUSED)
-def test_release_is_refused(free: Against | None, last: Against | None, tag: str | None, why: str) -> None:
+def test_release_is_refused(free: Against | None, last: Against | None, tag: str, why: str) -> None:
     assert why in "; ".join(decide(free, last, tag).refusals)
 
 
 @pytest.mark.parametrize("verdict", [NO_DIFFERENCE, "better"])
 def test_release_that_is_not_worse_is_registered(verdict: str) -> None:
     assert decide(found(25, 0.0, NO_DIFFERENCE), found(25, 0.0, verdict), TAG).refusals == []
-    assert decide(found(25, 0.0, verdict), None, None).refusals == []  # the first
+    assert decide(found(25, 0.0, verdict), None, "").refusals == []  # the first
 
 
 # A release in a folder, as stage last_release takes it.
@@ -247,6 +257,8 @@ def test_release_without_retriever_is_its_ranker_on_the_first_stage_of_its_param
     assert release.stack.name == "bm25+cross_encoder"
     assert (release.stack.depth, release.models["cross_encoder"]) == (100, "int8")
     assert release.trained_on == {query_key("query of ranker")}
+    assert (release.params["order.by"], release.params["first_stage.retriever"]) == ("cross_encoder", "bm25")
+    assert changes(release.params, PARAMS)["order.by"] == "cross_encoder"
 
 
 def test_release_of_other_bytes_is_refused(models: Path, tmp_path: Path) -> None:
@@ -262,6 +274,17 @@ def test_release_of_other_bytes_is_refused(models: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("http://example.org/models.zip", "expected an artifact's version, a folder or an archive, found a URL"),
+        ("nowhere", "expected a folder, a zip or a tar, found none"),
+    ],
+)
+def test_other_sources_are_refused(source: str, line: str, tmp_path: Path) -> None:
+    assert refusal(take_release, source, "", tmp_path) == f"{source}: {line}"
+
+
 def test_pin_is_of_all_files(models: Path, tmp_path: Path) -> None:
     release = taken(models, tmp_path / "taken")
     write_stack(models / "stack.json", BM25)
@@ -274,19 +297,17 @@ def test_pin_is_of_all_files(models: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def split(bare: Path) -> Path:
     """A project's folder with four queries, of which stage split put the last one in fold 0."""
-    from ranker.project.tables import SCHEMAS, write_table
-
     queries = pd.DataFrame({"query_id": list("abcd"), "query": ["Bats", "masks  in wards", "origin", "vaccines"]})
-    write_table(paths.SPLIT_QUERIES, queries.assign(tokens=pd.Series([[1]] * 4)))
+    tables.write_table(paths.SPLIT_QUERIES, queries.assign(tokens=pd.Series([[1]] * 4)))
     pairs = pd.DataFrame(
         [
             (query, name, grade, grade > 0, True, int(query != "d"), True)
             for query in "abcd"
             for name, grade in (("x", 1), ("y", 0))
         ],
-        columns=SCHEMAS[paths.SPLIT_PAIRS].names,
+        columns=tables.SCHEMAS[paths.SPLIT_PAIRS].names,
     )
-    write_table(paths.SPLIT_PAIRS, pairs)
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
     return bare
 
 
@@ -303,6 +324,13 @@ def test_queries_that_the_release_was_trained_on_are_left_out_by_their_words(
 ) -> None:
     release = release_of(models, tmp_path, trained_on=[query_key("Masks in wards"), query_key("gone since")])
     assert unseen_queries(release, PARAMS)["query_id"].tolist() == ["a", "c", "d"]
+
+
+def test_queries_whose_words_are_in_another_fold_are_left_out_of_the_comparison(split: Path) -> None:
+    queries = tables.read_texts(paths.SPLIT_QUERIES)
+    queries.loc[0, "query"] = "Vaccines?"  # in fold 1, as d, "vaccines", in fold 0
+    tables.write_table(paths.SPLIT_QUERIES, queries.assign(tokens=pd.Series([[1]] * 4)))
+    assert twins() == {"a", "d"}
 
 
 def test_older_release_was_trained_on_the_training_side_of_todays_split_if_it_is_the_same(

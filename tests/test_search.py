@@ -181,6 +181,17 @@ def test_bm25_sums_over_fields_and_models_read_one_text() -> None:
     assert [hit.raw["bm25"] for hit in sorted(search.find("masks ward"), key=lambda hit: hit.row)] == expected.tolist()
 
 
+@pytest.mark.parametrize("first_stage", ["bm25", "dense", "hybrid"])
+def test_a_document_that_is_the_query_is_not_searched(first_stage: str) -> None:
+    texts, weights = ["masks in wards", "masks", "bats and masks"], {"cosine": 1.0, "bm25": 1.0}
+    search = Search(stack(first_stage, "as_found", 5, **weights), Embedder())
+    search.index(list("abc"), [[text] for text in texts])
+    assert "b" in [hit.document_id for hit in search.find("masks", None)]
+    found = search.find("masks", None, without=1)
+    assert sorted(hit.document_id for hit in found) == ["a", "c"]
+    assert all(np.isfinite(hit.score) for hit in found)
+
+
 def test_a_stack_runs_only_its_own_models() -> None:
     plain = Search(stack("bm25", "as_found"))
     plain.index(["a", "b"], [["Bats"], ["Masks"]])

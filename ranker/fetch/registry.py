@@ -39,12 +39,35 @@ def versions(name: str) -> list[Registered]:
     InputError if this folder is no DVC project in a Git repository.
     """
     with _repository() as repo:
-        root = Path(repo.root_dir).relative_to(repo.scm.root_dir).as_posix()
-        full = name if root == "." else f"{root}{SEPARATOR_IN_NAME}{name}"
-        with GitRegistry.from_scm(repo.scm) as registry:
-            artifact = registry.find_artifact(full, create_new=True)
-            found = artifact.get_versions(sort=VersionSort.SemVer, ascending=True)
-        return [_registered(repo.scm, root, version.registrations[-1]) for version in found]
+        registrations = [version.registrations[-1] for version in _versions(repo, name, active=True)]
+        return [_registered(repo.scm, _root(repo), registration) for registration in registrations]
+
+
+def used(name: str) -> set[str]:
+    """The version numbers that have been registered, deprecated ones, too."""
+    with _repository() as repo:
+        return {version.version.removeprefix("v") for version in _versions(repo, name, active=False)}
+
+
+def full_name(name: str) -> str:
+    """The artifact's name for GTO, which prefixes it with the folder of a project that is a sub-folder."""
+    with _repository() as repo:
+        return _full_name(repo, name)
+
+
+def _root(repo: Any) -> str:
+    return Path(repo.root_dir).relative_to(repo.scm.root_dir).as_posix()
+
+
+def _full_name(repo: Any, name: str) -> str:
+    return name if _root(repo) == "." else f"{_root(repo)}{SEPARATOR_IN_NAME}{name}"
+
+
+def _versions(repo: Any, name: str, active: bool) -> list[Any]:
+    with GitRegistry.from_scm(repo.scm) as registry:
+        artifact = registry.find_artifact(_full_name(repo, name), create_new=True)
+        found: list[Any] = artifact.get_versions(active_only=active, sort=VersionSort.SemVer, ascending=True)
+        return found
 
 
 def tag(name: str, version: str | None = None, before: int = 0) -> Registered:
@@ -64,9 +87,23 @@ def tag(name: str, version: str | None = None, before: int = 0) -> Registered:
     raise InputError(f"{name}: expected a registered version, found {version}; registered are: {known}")
 
 
+def commit_of(tag: str) -> str:
+    """The commit that a tag names, 40 hex digits; InputError if there is no such tag."""
+    with _repository() as repo:
+        return _commit(repo, tag)
+
+
+def _commit(repo: Any, tag: str) -> str:
+    try:
+        found: str = repo.scm.resolve_rev(tag)
+    except SCMError as error:
+        raise InputError(f"{tag}: expected a tag, found none (git fetch --tags): {one_line(str(error))}") from error
+    return found
+
+
 def is_there(path: Path, tag: str) -> bool:
     """True if the project had a file or a folder at `path` at a tag."""
-    with _repository() as repo, repo.switch(tag):
+    with _repository() as repo, repo.switch(_commit(repo, tag)):
         return bool(repo.dvcfs.exists(path.as_posix()))
 
 
@@ -75,7 +112,7 @@ def take(path: Path, tag: str, destination: Path) -> None:
 
     InputError if neither has the output, or if a file's bytes are not those that DVC recorded.
     """
-    with _repository() as repo, repo.switch(tag):
+    with _repository() as repo, repo.switch(_commit(repo, tag)):
         files, source = repo.dvcfs, path.as_posix()
         if not files.exists(source):
             raise InputError(f"{path}: expected a file or a folder of the project at {tag}, found none")

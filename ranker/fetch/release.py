@@ -27,7 +27,8 @@ def take_release(source: str, expected_sha256: str, folder: Path) -> str:
     `source` is an artifact's version, a folder or an archive. Only a version may lack its digest, because its Git
     commit fixes it. InputError names the source and the mistake.
     """
-    if VERSION.fullmatch(source):
+    commit = "" if Path(source).exists() else _commit(source)
+    if commit:
         _from_registry(source, folder)
     else:
         _from_files(source, folder)
@@ -35,11 +36,25 @@ def take_release(source: str, expected_sha256: str, folder: Path) -> str:
         if (folder / name / MANIFEST_FILE).is_file():
             check_digests(folder / name, *_digested(folder / name))
     digest = folder_digest(folder)
-    if digest != (expected_sha256 or (digest if VERSION.fullmatch(source) else "")):
+    if digest != (expected_sha256 or (digest if commit else "")):
         expected = expected_sha256 or "its digest, because DVC cannot watch a folder or archive outside the project"
         raise InputError(f"{source}: evaluate.sha256: expected {expected}, found {digest}")
-    write_json(folder / ORIGIN_FILE, {"against": source, "sha256": digest})
+    write_json(folder / ORIGIN_FILE, {"against": source, "sha256": digest, "commit": commit})
     return digest
+
+
+def _commit(source: str) -> str:
+    """The commit of an artifact's version; empty for another source.
+
+    InputError for a URL, or if there is no such tag.
+    """
+    if "://" in source:
+        raise InputError(f"{source}: expected an artifact's version, a folder or an archive, found a URL")
+    if not VERSION.fullmatch(source):
+        return ""
+    from ranker.fetch.registry import commit_of  # takes two seconds to import
+
+    return commit_of(source)
 
 
 def _from_registry(tag: str, folder: Path) -> None:

@@ -16,6 +16,8 @@ ALPHA = 0.05
 ENOUGH_JUDGED = 0.9  # of each compared system's and stack's first ten; below it, unjudged documents would decide
 FEWEST_QUERIES = 10  # of a verdict without the queries that have stand-ins; t-intervals were checked down to ten
 POWER = 0.8
+LITTLE = 0.005  # of nDCG@10
+SLOWER = 1.5  # times as long: worth saying, where the gain is little
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no significant difference"  # for one difference
 HELPS, HURTS = "helps", "hurts"  # against all opponents; or NO_DIFFERENCE
@@ -74,6 +76,11 @@ def without_stand_ins(found: Headline, run: pd.DataFrame) -> Headline:
         f"and a verdict on the others needs {FEWEST_QUERIES}"
     )
     return {**found, "verdict": NO_VERDICT, "why": why}
+
+
+def is_little(gain: float, word: str) -> bool:
+    """True if a gain of nDCG@10 with this verdict is not worth much more time."""
+    return word != BETTER or gain < LITTLE
 
 
 def queries_needed(spread: float, difference: float) -> int:

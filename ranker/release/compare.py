@@ -107,20 +107,15 @@ class Decision:
     opponents: Mapping[str, Against]  # by their spoken names
     refusals: list[str]
 
-    @property
-    def queries(self) -> int:
-        """The queries that decided: the fewest of all opponents."""
-        return min((found["queries"] for found in self.opponents.values()), default=0)
 
+def decide(free: Against | None, last: Against | None, tag: str) -> Decision:
+    """Refuse a release that is significantly worse than an opponent by any column, or that too few queries compare.
 
-def decide(free: Against | None, last: Against | None, tag: str | None) -> Decision:
-    """Refuse a release that is significantly worse than an opponent, or that too few queries compare.
-
-    `tag` is the last release's; None, if this one is the first. The last column that decides gives the verdict.
+    `tag` names the last release; it is empty for the first.
     """
     opponents = {FREE: free} if free else {}
     opponents |= {tag: last} if tag and last else {}
-    refusals = [] if opponents else ["no query was held out from training"]
+    refusals = [] if free else ["it was not compared with a search that costs nothing"]
     if tag and not last:
         refusals.append(f"{tag} was not compared")
     for name, found in opponents.items():
@@ -135,8 +130,7 @@ def _against(name: str, found: Against) -> Iterator[str]:
         yield f"{found['queries']} queries compare it with {name}, and a release needs {FEWEST_TO_RELEASE}"
     elif not found["agree"]:
         yield f"{MAIN} with and without unjudged documents contradict each other about {name}: judge more first"
-    else:
-        worse = list(found["by"].values())[-1]
-        if worse["verdict"] == WORSE:
-            bounds = f"95% interval {worse['low']:+.3f} to {worse['high']:+.3f}, p = {worse['p']:.4f}"
-            yield f"it is worse than {name} by {-worse['mean']:.3f} {list(found['by'])[-1]} ({bounds})"
+    elif worse := [column for column, by in found["by"].items() if by["verdict"] == WORSE]:
+        by = found["by"][worse[0]]
+        bounds = f"95% interval {by['low']:+.3f} to {by['high']:+.3f}, p = {by['p']:.4f}"
+        yield f"it is worse than {name} by {-by['mean']:.3f} {worse[0]} ({bounds})"

@@ -47,9 +47,13 @@ def search_with(release: Release, queries: pd.DataFrame) -> pd.DataFrame:
     InputError if its stack needs more than its models, or its models read fields that today's documents lack.
     """
     search = load_over_collection(release.folder, release.stack, release.models)
+    places = {name: row for row, name in enumerate(search.ids)}
     rows, asked = list[tuple[str, str, float]](), queries[["query_id", "query"]].itertuples(index=False)
     for query_id, query in tqdm(asked, desc="release_hits", total=len(queries), unit="query", disable=None):
-        rows += [(query_id, hit.document_id, hit.score) for hit in search.find(query, None)]
+        same = places.get(query_id)  # a query may be a document, which first_stage leaves out, too
+        if same is not None and query_key(whole_text(search.fields[same])) != query_key(query):
+            same = None
+        rows += [(query_id, hit.document_id, hit.score) for hit in search.find(query, None, same)]
     return pd.DataFrame(rows, columns=tables.SCORES.names)
 
 
@@ -62,15 +66,17 @@ def load_over_collection(
     """
     check_searchable(stack)
     search = load_search(stack, folder / RETRIEVER, folder / RANKER, models, threads)
-    ids, fields = read_collection(read_document_fields(folder / RANKER / CONTRACT_FILE))
-    ids, fields = ids[:most], fields[:most]
+    ids, fields = read_collection(read_document_fields(folder / RANKER / CONTRACT_FILE), most)
     texts = [whole_text(document) for document in fields]
     search.index(ids, fields, embed(search.retriever, texts) if search.retriever is not None else None)
     return search
 
 
-def read_collection(wanted: tuple[str, ...]) -> tuple[list[str], list[list[str]]]:
-    """Ids of all documents, and the texts of each one's fields `wanted`; InputError if a field is missing."""
+def read_collection(wanted: tuple[str, ...], most: int | None = None) -> tuple[list[str], list[list[str]]]:
+    """Ids of all documents, or of the first `most`, and the texts of each one's fields `wanted`.
+
+    InputError if a field is missing.
+    """
     there = tables.columns(paths.DOCUMENTS)[1:]
     if missing := [name for name in wanted if name not in there]:
         raise InputError(f"its models read the field {missing[0]}, and documents have {', '.join(there)}")
@@ -83,7 +89,9 @@ def read_collection(wanted: tuple[str, ...]) -> tuple[list[str], list[list[str]]
     for some, texts in read_fields():
         ids += some
         fields += map(chosen, texts)
-    return ids, fields
+        if most is not None and len(ids) >= most:
+            break
+    return ids[:most], fields[:most]
 
 
 def embed(retriever: Embedder, texts: list[str]) -> np.ndarray:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ranker.metrics.ranking import MAIN
-from ranker.metrics.verdict import NO_DIFFERENCE
+from ranker.metrics.verdict import SLOWER, is_little
 
-SLOWER = 1.5  # times as long: worth saying, where quality gains little
-LITTLE = 0.005  # of nDCG@10
-UNITS = {"ms": "milliseconds a query (median, one thread)", "MiB": "MiB of memory", "MB": "MB of models"}
+UNITS = {
+    "ms": "milliseconds a query (median, one thread, at most 1,000 documents)",
+    "MiB": "MiB of memory",
+    "MB": "MB of models",
+}
 
 
 def cost_lines(costs: Mapping[str, Mapping[str, float]], by: Mapping[str, Any]) -> list[str]:
@@ -27,7 +29,7 @@ def cost_lines(costs: Mapping[str, Mapping[str, float]], by: Mapping[str, Any]) 
         if before[unit]
     ]
     ratio, gained = now["ms"] / before["ms"], by.get(MAIN)
-    if gained and ratio >= SLOWER and (gained["verdict"] == NO_DIFFERENCE or gained["mean"] < LITTLE):
+    if gained and ratio >= SLOWER and is_little(gained["mean"], gained["verdict"]):
         found.append(f"it takes {ratio:.1f} times as long for {gained['mean']:+.3f} {MAIN}")
     return found
 
@@ -54,7 +56,11 @@ def notes(
     if reason:
         parts.append(f"The release before, {content['against']}, was registered against its verdict, because: {reason}")
     if content["against"]:
-        rows = [f"| `{name}` | {before} | {now} |" for name, (before, now) in changed.items()]
+        rows = [f"| `{name}` | {_cell(before)} | {_cell(now)} |" for name, (before, now) in changed.items()]
         table = ["| changed in params | before | now |", "| --- | --- | --- |", *rows]
         parts.append("\n".join(table) if rows else "No parameter changed.")
     return "\n\n".join(parts) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|")

@@ -24,6 +24,7 @@ class Release:
     folder: Path
     against: str  # evaluate.against
     digest: str
+    commit: str  # of its tag; empty for a folder or an archive
     manifests: dict[str, Any]  # by RANKER and, if the release has one, RETRIEVER
     stack: Stack
     models: dict[str, Model]  # that the stack was measured with, by MODELS
@@ -40,9 +41,9 @@ class Release:
         sections: dict[str, Any] = {}
         for manifest in self.manifests.values():
             sections |= manifest["params"]
-        if (self.folder / STACK_FILE).is_file():
-            order = {"by": self.stack.order, "depth": self.stack.depth, "weights": dict(self.stack.weights)}
-            sections |= {"order": order}
+        order = {"by": self.stack.order, "depth": self.stack.depth, "weights": dict(self.stack.weights)}
+        found_by = {"retriever": self.stack.first_stage, "language": self.stack.language}
+        sections |= {"order": order, "first_stage": {**sections.get("first_stage", {}), **found_by}}
         return flat(sections)
 
     @property
@@ -61,7 +62,7 @@ def read_release(folder: Path) -> Release | None:
         manifests[RETRIEVER] = read_json(folder / RETRIEVER / MANIFEST_FILE)
     stack, models = stack_of(folder)
     reason = read_json(folder / paths.RELEASE_FILE).get("reason") if (folder / paths.RELEASE_FILE).is_file() else None
-    return Release(folder, origin["against"], origin["sha256"], manifests, stack, models, reason)
+    return Release(folder, origin["against"], origin["sha256"], origin["commit"], manifests, stack, models, reason)
 
 
 def stack_of(folder: Path) -> tuple[Stack, dict[str, Model]]:

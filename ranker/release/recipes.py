@@ -2,14 +2,17 @@
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from dvc.fs.dvc import DVCFileSystem
 
 from ranker.common.errors import InputError, one_line
+from ranker.common.files import read_json
+from ranker.fetch.registry import take
 from ranker.metrics.comparison import Against, StackTable
 from ranker.metrics.ranking import MAIN
 from ranker.project import paths
@@ -107,10 +110,12 @@ def experiment_ref(experiment: str) -> str:
 
 def read_validated(experiment: str) -> Validated:
     """The measures of a finished experiment."""
-    files = DVCFileSystem(rev=experiment_ref(experiment))
-    table: StackTable = json.loads(files.read_text(paths.CROSSVAL.as_posix()))["stacks"]
-    with files.open(paths.CROSSVAL_BY_QUERY.as_posix(), "rb") as file:
-        by_query = pq.read_table(file).to_pandas()
+    ref = experiment_ref(experiment)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in (("crossval", paths.CROSSVAL), ("by_query", paths.CROSSVAL_BY_QUERY)):
+            take(path, ref, Path(folder) / name)
+        table: StackTable = read_json(Path(folder) / "crossval")["stacks"]
+        by_query = pq.read_table(Path(folder) / "by_query").to_pandas()
     language = "en"  # of no weight here: the hits are known
     stacks = []
     for name, row in table["rows"].items():

@@ -9,13 +9,19 @@ from typing import Any
 
 from ranker.metrics.comparison import Against, Paired, StackTable
 from ranker.metrics.ranking import MAIN
-from ranker.metrics.verdict import BETTER, ENOUGH_JUDGED, FEWEST_QUERIES, NO_DIFFERENCE, WORSE
+from ranker.metrics.verdict import (
+    BETTER,
+    ENOUGH_JUDGED,
+    FEWEST_QUERIES,
+    NO_DIFFERENCE,
+    SLOWER,
+    WORSE,
+    is_little,
+)
 from ranker.report.answer import p_value, signed
 from ranker.report.stacks import speak, spoken
 from ranker.stack.stack import Stack
 
-WORTH = 0.005  # of nDCG@10; with a smaller gain, the page says how much longer a query takes
-SLOWER = 1.5  # times as long, from which the page says so
 LEADS = {BETTER: "significantly better", NO_DIFFERENCE: NO_DIFFERENCE, WORSE: "significantly worse"}
 NOT_TIMED = "the release's milliseconds are not known, because no model of its architecture was timed on its texts"
 HEX_DIGEST = re.compile("[0-9a-f]{64}")
@@ -110,10 +116,10 @@ def against_free(found: Against | None, table: StackTable | None) -> str:
 
 
 def verdict_since(found: Against | None) -> str | None:
-    """The verdict by the last column that decides; None if there is none, or the columns contradict each other."""
+    """Worse, if any column says so, else the last one's verdict; None without one, or if the columns contradict."""
     if not found or not found["by"] or not found["agree"]:
         return None
-    return _last(found)["verdict"]
+    return WORSE if any(by["verdict"] == WORSE for by in found["by"].values()) else _last(found)["verdict"]
 
 
 def _last(found: Against) -> Paired:
@@ -170,7 +176,7 @@ def _slower(found: Against | None, now: Version, last: LastRelease) -> str:
     if not found or not found["by"] or not now.ms or not last.ms or now.ms < SLOWER * last.ms:
         return ""
     gain = found["by"][MAIN]["mean"]
-    if gain >= WORTH and verdict_since(found) == BETTER:
+    if not is_little(gain, verdict_since(found) or NO_DIFFERENCE):
         return ""
     return f" It takes {rounded(now.ms / last.ms)} times as long for {signed(gain)}."
 

@@ -107,14 +107,18 @@ class Search:
         """Each document's text, as the models read it."""
         return [whole_text(texts) for texts in self.fields]
 
-    def find(self, query: str, top: int | None = 10) -> list[Hit]:
+    def find(self, query: str, top: int | None = 10, without: int | None = None) -> list[Hit]:
         """The `top` documents for a query, best first; None gives all that the stack orders.
 
-        Ties are by falling document_id. Documents without a word of the query are no hits of BM25.
+        `without` is the row of a document that is not searched, such as the query itself. Ties are by falling
+        document_id. Documents without a word of the query are no hits of BM25.
         """
         if not query.strip():
             raise InputError(f"query: expected text, found {query!r}")
         scores = self._scores(query)
+        if without is not None:
+            for values in scores.values():
+                values[without] = -np.inf
         lists = {name: self._list(name, scores[SCORED_BY[name]]) for name in self.stack.found_by}
         rows = sorted(set().union(*lists.values()))
         raw = {part: of_all[rows] for part, of_all in scores.items()}
@@ -149,6 +153,7 @@ class Search:
             rows = np.flatnonzero(scores >= max(last, np.finfo(np.float32).tiny))
         else:  # ties at the cut keep the earlier documents
             rows = best(scores, depth)
+            rows = rows[np.isfinite(scores[rows])]
         ranked = sorted(rows.tolist(), key=lambda row: (scores[row], self.ids[row]), reverse=True)[:depth]
         return {row: rank for rank, row in enumerate(ranked, start=1)}
 
