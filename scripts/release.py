@@ -28,9 +28,9 @@ from ranker.search.search import check_searchable
 from ranker.stack.stack import Stack, model_bytes
 
 QUERIES = 20  # timed
-# A run's own changes, which the release commits. The first run's files are not tracked yet, and a tag without dvc.lock
+# Changes of a run and of `dvc remote add`, which the release commits. The first run's files are not tracked yet, and a tag without dvc.lock
 # would have no data.
-WRITTEN = (PARAMS_FILE.name, "dvc.lock", "results", "data/.gitignore", "models/.gitignore")
+WRITTEN = (PARAMS_FILE.name, "dvc.lock", "results", "data/.gitignore", "models/.gitignore", ".dvc/config")
 
 
 CODE = ("ranker", "stages", "crossval", "dvc.yaml", "requirements.txt")
