@@ -28,8 +28,8 @@ from ranker.search.search import check_searchable
 from ranker.stack.stack import Stack, model_bytes
 
 QUERIES = 20  # timed
-# Changes of a run and of `dvc remote add`, which the release commits. The first run's files are not tracked yet, and a tag without dvc.lock
-# would have no data.
+# Changes of a run and of `dvc remote add`, which the release commits. The first run's files are not tracked yet, and a
+# tag without dvc.lock would have no data.
 WRITTEN = (PARAMS_FILE.name, "dvc.lock", "results", "data/.gitignore", "models/.gitignore", ".dvc/config")
 
 
