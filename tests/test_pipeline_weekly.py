@@ -166,9 +166,9 @@ def test_release_is_measured_by_its_own_search(weeks: Weeks, run: Run) -> None:
 def test_third_week_is_refused_by_p(weeks: Weeks, run: Run) -> None:
     clone, said = weeks[2]
     assert said.returncode == 1, said.stdout + said.stderr
-    (refused,) = [line for line in said.stderr.splitlines() if line.startswith("release: ")]
+    (refused,) = [line for line in said.stderr.splitlines() if line.startswith("weekly: ")]
     assert re.fullmatch(
-        r"release: shop 0\.3\.0 is refused: it is worse than shop@v0\.2\.0 by 0\.\d+ nDCG@10 "
+        r"weekly: shop 0\.3\.0 is refused: it is worse than shop@v0\.2\.0 by 0\.\d+ nDCG@10 "
         r"\(95% interval -0\.\d+ to -0\.\d+, p = 0\.0\d+\)",
         refused,
     )
