@@ -42,6 +42,7 @@ FLOORS = (
     {"fetch", "judging", "retrieval", "stacks"},
     {"release"},
     {"training", "evaluation", "export", "report"},
+    {"hub"},
 )
 SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 
