@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ranker.common.errors import run_stage
-from ranker.common.files import atomic, read_json
+from ranker.common.files import atomic, read_json, sha256, write_json
 from ranker.contract.embedding import read_embedding_contract
 from ranker.contract.folder import CONTRACT_FILE, EMBEDDING_FILE, IDLE_FILE, MANIFEST_FILE
 from ranker.contract.layout import read_contract
@@ -63,6 +63,10 @@ def main() -> None:
     with atomic(paths.HUB) as partial:
         lay_out_ranker(params, partial / paths.HUB_RANKER.name, pairs)
         lay_out_retriever(params, partial / paths.HUB_RETRIEVER.name, pairs)
+        files = sorted(file for file in partial.rglob("*") if file.is_file())
+        digests = {file.relative_to(partial).as_posix(): sha256(file) for file in files}
+        about = {"name": params.export.name, "version": params.export.version}
+        write_json(partial / MANIFEST_FILE, about | {"files": digests})
     print(f"hub: {paths.HUB_RANKER} and {paths.HUB_RETRIEVER} load in other tools; README.md in each says how")
 
 
