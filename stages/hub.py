@@ -22,7 +22,7 @@ from ranker.project.sides import held_out_pairs
 
 
 def facts(params: Params, model: Path, folder: Path, pairs: pd.DataFrame) -> Facts:
-    """What both cards say; `model` is the exported folder, and `folder` its layout for others."""
+    """The values of both cards; `model` is the exported folder, and `folder` its layout for others."""
     _, held_out = held_out_pairs(pairs, params.split.held_out)
     return {
         "params": params,

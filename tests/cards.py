@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ranker.export.golden import TEXTS
 from ranker.serving.ranker import Ranker
 
 Pairs = list[tuple[str, str]]
+Texts = Sequence[str | tuple[str, str]]  # texts for the retriever, pairs for the ranker
 
 
 def blocks(card: Path) -> dict[str, tuple[str, str]]:
@@ -19,7 +21,7 @@ def blocks(card: Path) -> dict[str, tuple[str, str]]:
     return {name: (language, code) for name, language, code in found}
 
 
-def with_own(language: str, code: str, values: Pairs | list[str]) -> str:
+def with_own(language: str, code: str, values: Texts) -> str:
     """A block's code in which the line that assigns `pairs` or `texts` has these values."""
     start, line = {"python": ("", repr(values)), "js": ("const ", f"{json.dumps(values)};")}[language]
     written, count = re.subn(rf"(?m)^{start}(pairs|texts) = .*$", lambda found: f"{start}{found[1]} = {line}", code)

@@ -26,14 +26,14 @@ from ranker.model.cross_encoder import new_classifier, save_model
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
-from tests.cards import Pairs, blocks, fitting, own_scores, with_own
+from tests.cards import Texts, blocks, fitting, own_scores, with_own
 from tests.factories import Run, run_stages, set_params
 from tests.readme import command
 
 MADE = (paths.HUB_RANKER, paths.HUB_RETRIEVER)
 
 
-def run_block(folder: Path, tool: str, values: Pairs | list[str]) -> dict[str, Any]:
+def run_block(folder: Path, tool: str, values: Texts) -> dict[str, Any]:
     """Run a tool's block of a folder's card in this process, with other texts; return its variables."""
     language, code = blocks(folder / "README.md")[tool]
     found: dict[str, Any] = {}
@@ -74,7 +74,7 @@ def test_cross_encoder_of_sentence_transformers_gives_our_scores(plain: Path, ra
 
 @pytest.mark.parametrize("model", ["fp32", "int8"])
 def test_first_logit_is_the_score(plain: Path, ranker_folder: Path, model: Any) -> None:
-    """Of the tokens that the folder's own tokenizer gives a pair."""
+    """The folder's own tokenizer gives a pair the contract's tokens."""
     ranker = Ranker(ranker_folder, model)
     tokenizer = load_tokenizer(plain)
     session = onnxruntime.InferenceSession(plain / HUB_FILES[model])
@@ -148,7 +148,7 @@ def test_cards_come_back_as_they_were_measured(copy: Path, kind: str) -> None:
 
 
 def test_blocks_of_cards_give_our_scores(copy: Path) -> None:
-    """Of the tools that are installed here; the head of segment means has no weights for others."""
+    """Blocks of the tools that are installed here; a head of segment means has no weights for others."""
     assert not (paths.HUB_RANKER / "model.safetensors").exists()
     ranker, retriever = Ranker(paths.RANKER), Retriever(paths.RETRIEVER)
     pairs = fitting(ranker)
@@ -183,12 +183,29 @@ def test_card_of_a_model_that_was_not_measured_says_so(copy: Path) -> None:
     for folder in MADE:
         card = ModelCard.load(folder / "README.md")
         assert card.data.eval_results is None
-        assert "Nothing: all queries were trained on" in card.text
+        assert "No figure, because all queries were trained on" in card.text
         assert "95% interval" not in card.text
 
 
+def test_card_of_a_plain_head_loads_it_in_pytorch(copy: Path, ranker_folder: Path, checkpoint: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
+    for source, target in ((checkpoint, paths.CHECKPOINT), (ranker_folder, paths.RANKER)):
+        for file in source.iterdir():
+            if file.name != "manifest.json":
+                shutil.copyfile(file, target / file.name)
+    run_stages("hub")
+    ranker = Ranker(ranker_folder)
+    pairs = fitting(ranker)
+    scores = run_block(paths.HUB_RANKER, "sentence-transformers", pairs)["scores"]
+    np.testing.assert_allclose(scores, own_scores(ranker, pairs), atol=1e-4)
+    card = ModelCard.load(paths.HUB_RANKER / "README.md")
+    assert card.data.library_name == "sentence-transformers"
+    assert "`model.safetensors`" in card.text
+    assert "ONNX alone" not in card.text
+
+
 def test_card_leaves_out_what_is_not_there(copy: Path) -> None:
-    """An int8 model that passed its gate, a table of stacks, and a retriever."""
+    """Leave out, in turn, int8 models, the table of stacks, and the retriever."""
     for folder in (paths.RANKER, paths.RETRIEVER):
         (folder / "model.int8.onnx").unlink(missing_ok=True)
     compared = read_json(paths.COMPARISON)

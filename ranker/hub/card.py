@@ -27,7 +27,7 @@ TEMPLATES = Environment(
 
 
 class Facts(TypedDict):
-    """What both cards say."""
+    """The values of both cards' templates."""
 
     params: Params
     manifest: Manifest  # the exported model's

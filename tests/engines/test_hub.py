@@ -24,11 +24,9 @@ from ranker.export.golden import TEXTS
 from ranker.project import paths
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
-from tests.cards import Pairs, blocks, fits, fitting, own_scores, with_own
+from tests.cards import Pairs, Texts, blocks, fits, fitting, own_scores, with_own
 from tests.engines.conftest import require
 from tests.factories import ROOT
-
-Texts = list[tuple[str, str]] | list[str]  # pairs for the ranker, texts for the retriever
 
 pytestmark = pytest.mark.engines
 
