@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from tokenizers.processors import TemplateProcessing
 
 from ranker.common.files import read_json, write_json
@@ -58,7 +58,7 @@ def write_tokenizer(ranker: Path, folder: Path, layout: Layout) -> None:
         special_tokens=[(cls, layout.cls_id), (sep, layout.sep_id)],
     )
     tokenizer.enable_truncation(layout.max_length, strategy="only_second")
-    tokenizer.save(str(folder / TOKENIZER_FILE))
+    (folder / TOKENIZER_FILE).write_text(tokenizer.to_str(pretty=True), encoding="utf-8", newline="\n")
     settings = read_json(ranker / TOKENIZER_CONFIG) | {"model_max_length": layout.max_length}
     write_json(folder / TOKENIZER_CONFIG, settings)
 
@@ -69,7 +69,7 @@ def write_weights(checkpoint: Path, path: Path) -> None:
     for name in HEAD:
         rows = weights[name]
         weights[name] = rows[[RELEVANT]] - rows[[NOT_RELEVANT]]
-    save_file(weights, path, {"format": "pt"})
+    path.write_bytes(save(weights, {"format": "pt"}))
 
 
 def write_retriever(retriever: Path, folder: Path) -> None:
