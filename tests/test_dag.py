@@ -42,6 +42,7 @@ FLOORS = (
     {"fetch", "judging", "retrieval", "stacks"},
     {"release"},
     {"training", "evaluation", "export", "report"},
+    {"hub"},
 )
 SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
 
@@ -313,7 +314,11 @@ def test_what_serves_imports_nothing_that_windows_lacks() -> None:
 
 def test_artifacts_are_what_the_exports_write() -> None:
     found = {name: artifact["path"] for name, artifact in DVC["artifacts"].items()}
-    expected = {"${export.name}": paths.RANKER, "${export.name}-retriever": paths.RETRIEVER}
+    expected = {
+        "${export.name}": paths.RANKER,
+        "${export.name}-retriever": paths.RETRIEVER,
+        "${export.name}-hub": paths.HUB,
+    }
     assert found == {name: path.as_posix() for name, path in expected.items()}
 
 

@@ -290,7 +290,8 @@ def test_release_comes_back_where_there_is_no_project(clean: Path, run: Run, tmp
         consumer = tmp_path / "consumer"
         consumer.mkdir()
         retriever = f"dvc artifacts get {clean} cord19-ranker-retriever --rev v0.1.0 --out retriever"
-        lines = {"ranker": command("dvc artifacts get"), "vespa": command("dvc get"), "retriever": retriever}
+        by_version = command("dvc artifacts get $REPOSITORY cord19-ranker --rev")
+        lines = {"ranker": by_version, "vespa": command("dvc get"), "retriever": retriever}
         for folder, fetch in lines.items():
             run(fetch, consumer, **here)
             expected = {file.name: sha256(file) for file in (clean / "models" / folder).rglob("*") if file.is_file()}

@@ -82,6 +82,10 @@ RELIABILITY_CURVE = Path("results/evaluation/reliability.csv")
 ROC_CURVE = Path("results/evaluation/roc.csv")
 PRECISION_RECALL_CURVE = Path("results/evaluation/precision_recall.csv")
 
+HUB = Path("models/hub")
+HUB_RANKER = HUB / "ranker"
+HUB_RETRIEVER = HUB / "retriever"
+
 REPORT = Path("results/report.html")
 
 CROSSVAL_SCORES = Path("data/crossval")
