@@ -70,12 +70,12 @@ class Server:
         (self.home / "modules/lang-painless/plugin-security.policy").write_text(POLICY)
         ports = free_ports()
         self.url = f"http://127.0.0.1:{ports[0]}"
-        settings = {"discovery.type": "single-node", "network.host": "127.0.0.1"}
+        settings: dict[str, str | int] = {"discovery.type": "single-node", "network.host": "127.0.0.1"}
         settings |= {"http.port": ports[0], "transport.port": ports[1]}
         for name, value in {"native_memory": 100, "jvm_heap_memory": 100, "disk_free_space": -1}.items():
             settings[f"plugins.ml_commons.{name}_threshold"] = value  # a busy machine refuses no model
         (self.home / "config/opensearch.yml").write_text(json.dumps(settings))  # JSON is YAML
-        options = f"-Xms1g\n-Xmx1g\n-XX:TieredStopAtLevel=1\n-Doffline=true\n"  # compiling less, it starts sooner
+        options = "-Xms1g\n-Xmx1g\n-XX:TieredStopAtLevel=1\n-Doffline=true\n"  # compiling less, it starts sooner
         options += f"-DPYTORCH_LIBRARY_PATH={self.home / 'natives'}\n"
         (self.home / "config/jvm.options.d/harness.options").write_text(options)
         (self.folder / "tmp").mkdir()
