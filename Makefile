@@ -44,7 +44,8 @@ audit: .venv/installed
 test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-# Vespa's own Java code on what `make repro` wrote; skipped, in a line, where Maven, a JDK or the artifacts are missing.
+# Vespa's own Java code and a real OpenSearch on what `make repro` wrote; skipped, in a line, where Maven, a JDK or the
+# artifacts are missing.
 test-engines: .venv/installed-dev
 	$(BIN)/pytest -m engines -rs tests/engines
 

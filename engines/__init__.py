@@ -1,1 +1,1 @@
-"""Vespa's own Java code on an application package: a Maven project, and `harness`, which builds and runs it."""
+"""Vespa's own Java code on an application package, by `harness`, and a real OpenSearch, by `opensearch`."""

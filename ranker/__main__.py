@@ -6,6 +6,7 @@ python -m ranker score pairs.parquet --out scores/
 python -m ranker feed documents.parquet --out feed.jsonl
 python -m ranker query "coronavirus origin"
 python -m ranker beside older/vespa --out both
+python -m ranker bulk documents.parquet --out bulk.jsonl
 """
 
 import argparse
@@ -84,14 +85,19 @@ def beside(asked: argparse.Namespace) -> None:
     print(f"beside: {asked.out}: version {newer}, and {older} beside it")
 
 
+def bulk(asked: argparse.Namespace) -> None:
+    from ranker.opensearch.bulk import write_bulk
+
+    print(f"bulk: {write_bulk(asked.documents, asked.out, asked.model_dir, columns(asked))}")
+
+
 def parser() -> argparse.ArgumentParser:
     """One command line; each command has a --help with an example."""
     installed = Path(sys.argv[0]).name == COMMAND
     prog = COMMAND if installed else "python -m ranker"
     top = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").splitlines()[0])
-    commands = top.add_subparsers(
-        dest="command", required=True, metavar="search | rank | score | feed | query | beside"
-    )
+    names = "search | rank | score | feed | query | beside | bulk"
+    commands = top.add_subparsers(dest="command", required=True, metavar=names)
     examples = (__doc__ or "").splitlines()[2:]
     add = partial(_command, commands, examples)
     _search_options(add(search, "search documents with the whole stack: first stage, cross-encoder, their sum"))
@@ -100,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     _feed_options(add(feed, "write Vespa's feed, a JSON line for each document"))
     _query_options(add(query, "print the body of a request to Vespa"))
     _beside_options(add(beside, "write an application package of two versions, to change from one to the other"))
+    _bulk_options(add(bulk, "write OpenSearch's feed, two lines for each document"))
     return top
 
 
@@ -167,6 +174,14 @@ def _beside_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     application = "the newer one: the folder of stage package"
     parser.add_argument("--application", type=Path, default=DEFAULT_APPLICATION, help=application)
+
+
+def _bulk_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("documents", type=Path, help=DOCUMENTS)
+    parser.add_argument("--out", type=Path, required=True, help="a file of JSON lines")
+    model_dir = "the folder of stage export, which names a document's fields"
+    parser.add_argument("--model-dir", type=Path, default=DEFAULT_FOLDER, help=model_dir)
+    _column_option(parser)
 
 
 def _column_option(parser: argparse.ArgumentParser) -> None:

@@ -149,7 +149,7 @@ def changed(release: Release | None, params: Params) -> dict[str, tuple[Any, Any
 def artifacts(params: Params) -> dict[str, Path]:
     """The folders to register, by the names of their artifacts."""
     name = params.export.name
-    found = {name: paths.RANKER}
+    found = {name: paths.RANKER, f"{name}-hub": paths.HUB}
     return found if (paths.RETRIEVER / IDLE_FILE).is_file() else found | {f"{name}-retriever": paths.RETRIEVER}
 
 

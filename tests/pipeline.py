@@ -11,7 +11,7 @@ from ranker.project import paths
 STAGES = (
     *("fetch", "base_model", "join", "encode", "embed", "split"),
     *("retriever", "export_retriever", "first_stage", "negatives", "features", "train"),
-    *("export", "package", "score", "last_release", "release_hits", "evaluate", "hub", "report"),
+    *("export", "package", "opensearch", "score", "last_release", "release_hits", "evaluate", "hub", "report"),
 )
 
 

@@ -38,13 +38,13 @@ FLOORS = (
     {"contract"},
     {"stack"},
     {"project", "serving"},
-    {"base", "data", "model", "search", "splits", "vespa"},
+    {"base", "data", "model", "opensearch", "search", "splits", "vespa"},
     {"fetch", "judging", "retrieval", "stacks"},
     {"release"},
     {"training", "evaluation", "export", "report"},
     {"hub"},
 )
-SERVED = {"common", "contract", "search", "serving", "stack", "vespa"}
+SERVED = {"common", "contract", "opensearch", "search", "serving", "stack", "vespa"}
 
 
 @cache
@@ -264,7 +264,7 @@ MODELS = {"onnx", "onnxruntime", "tokenizers"}
 OFFLINE = (
     *("fetch", "join", "encode", "split", "retriever", "export_retriever"),  # the last two when idle
     *("first_stage", "negatives", "features"),  # features: when idle
-    *("package", "evaluate", "report"),
+    *("package", "opensearch", "evaluate", "report"),
 )
 
 

@@ -471,7 +471,7 @@ def test_reason_registers_retriever_and_ranker_and_stands_in_manifest_and_notes(
     (released / ".venv").symlink_to(sys.prefix)
     said = run(f"make -o .venv/installed release SEEDS='{json.dumps(SEEDS)}' REASON={shlex.quote(why)}", released)
     tags = run("git tag --points-at HEAD", released).stdout.split()
-    assert tags == ["cord19-ranker-retriever@v0.2.0", "cord19-ranker@v0.2.0"]
+    assert tags == [f"cord19-ranker{part}@v0.2.0" for part in ("-hub", "-retriever", "")]
     manifest = read_json(released / "releases/0.2.0.json")
     assert manifest["reason"] == why
     assert manifest["cross_validated"] is True

@@ -121,7 +121,7 @@ def test_first_week_is_compared_with_what_costs_nothing_alone(weeks: Weeks) -> N
     assert "release: shop@v0.1.0 registered" in said.stdout
     manifest = read_json(clone / "releases/0.1.0.json")
     assert (manifest["against"], list(manifest["compared"])) == ("", ["the best search that costs nothing"])
-    assert list(manifest["artifacts"]) == ["shop"]  # its stack has no retriever
+    assert list(manifest["artifacts"]) == ["shop", "shop-hub"]  # its stack has no retriever
     assert "before" not in manifest["costs"]
 
 
@@ -172,7 +172,8 @@ def test_third_week_is_refused_by_p(weeks: Weeks, run: Run) -> None:
         r"\(95% interval -0\.\d+ to -0\.\d+, p = 0\.0\d+\)",
         refused,
     )
-    assert run("git tag", clone).stdout.split() == ["shop@v0.1.0", "shop@v0.2.0"]
+    tags = [f"{name}@v{version}" for name in ("shop-hub", "shop") for version in ("0.1.0", "0.2.0")]
+    assert run("git tag", clone).stdout.split() == tags
     assert (
         run("git status --porcelain --untracked-files=no", clone).stdout == ""
     )  # params, lock and results are as they were

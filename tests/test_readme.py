@@ -13,7 +13,7 @@ ACTIVATE = "source .venv/bin/activate"  # changes a shell's PATH only, as the te
 
 
 def test_commands_are_each_run_by_a_test_or_by_ci() -> None:
-    source = "".join(file.read_text() for file in (ROOT / "tests").glob("*.py") if file != Path(__file__))
+    source = "".join(file.read_text() for file in (ROOT / "tests").rglob("*.py") if file != Path(__file__))
     starts = [start for _, start in re.findall(r"""\bcommand\((["'])(.+?)\1\)""", source)]
     made = {f"make {target}" for target in re.findall(r'\brecipe\("([^"]+)"\)', source)}
     assert len(COMMANDS) > 30

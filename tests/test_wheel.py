@@ -14,7 +14,7 @@ from ranker.stack.stack import Stack, write_stack
 from tests.factories import ROOT, Run
 from tests.readme import recipe
 
-WINGS = {"common", "contract", "search", "serving", "stack", "vespa"}
+WINGS = {"common", "contract", "opensearch", "search", "serving", "stack", "vespa"}
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,7 @@ MANIFEST = RANKER / MANIFEST_FILE
 EXPORT_REPORT = Path("results/export.json")
 
 VESPA = DEFAULT_APPLICATION
+OPENSEARCH = Path("models/opensearch")
 STACK = Path("models/stack.json")
 
 LAST_RELEASE = Path("data/last_release")

@@ -1,4 +1,4 @@
-"""The tests of this folder need Maven, a JDK and Vespa's artifacts."""
+"""The tests of this folder need Maven, a JDK and the engines' artifacts."""
 
 import os
 

@@ -1,0 +1,1 @@
+"""A real OpenSearch, put together from Maven Central, on this machine."""
