@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import pwd
 import re
 import shlex
@@ -36,6 +37,8 @@ class Server:
     """
 
     def __init__(self) -> None:
+        if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+            raise MissingError(f"expected Linux on x86_64, whose libtorch pom.xml names, found {platform.platform()}")
         self.java = jdk()
         if int(re.findall(r'JAVA_VERSION="(\d+)', (self.java / "release").read_text())[0]) >= TOO_NEW:
             raise MissingError(f"{self.java}: expected Java 17 or 21 for OpenSearch {VERSION}, found a newer one")

@@ -275,10 +275,9 @@ def test_traps_of_the_table(cluster: Cluster, exact: str) -> None:
     assert (status, answer["error"]["type"]) == (500, "null_pointer_exception")
     assert len({score for _, score in cluster.ask(body | {"_source": False}, exact)}) == 1
     as_found = [name for name, _ in cluster.search("dense", size=10)]
-    reranked = cluster.ask(body, exact)
-    assert {name for name, _ in reranked} == set(as_found)
+    assert dict(cluster.ask(body, exact)).keys() == set(as_found)
     page = cluster.ask(body | {"from": 5, "size": 5}, exact)  # a page is reranked by itself
-    assert {name for name, _ in page} == set(as_found[5:])
+    assert dict(page).keys() == set(as_found[5:])
     status, answer = ask("POST", "/documents/_search", cluster.body("hybrid"))
     assert (status, answer["hits"]["hits"][0]["_score"] < -1e9) == (200, True)
     assert ask("POST", search, cluster.body("dense_cross_encoder", ""))[0] == 400
