@@ -267,4 +267,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("release", main)
+    run_stage("release", main, params=None)  # a new version differs from the last commit

@@ -128,4 +128,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage("weekly", main)
+    run_stage("weekly", main, params=None)  # it takes its changes back itself
