@@ -108,7 +108,7 @@ def test_make_repro_in_a_folder_of_any_name(repository: Path, tmp_path: Path, ru
     (environment / "installed").touch()
     set_params(project, order__depth=7)
     result = run("make repro", project)
-    assert sorted(ran(result.stdout)) == ["evaluate", "opensearch", "package", "report"]
+    assert sorted(ran(result.stdout)) == ["evaluate", "hub", "opensearch", "package", "report"]
     assert f"report: {paths.REPORT}" in result.stdout
     assert read_json(project / paths.COMPARISON)["reranked"]["count"] == 7
     assert ran(run(command("dvc repro"), project).stdout) == []
