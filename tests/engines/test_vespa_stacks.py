@@ -168,7 +168,8 @@ def answers(
             "step": "ask",
             "application": package,
             "feed": str(folder / "feed.jsonl"),
-            "asks": [{"body": body, "bm25": bm25} for body in bodies.values()],
+            # A busy machine may take longer than the package's timeout, and late hits have no fields.
+            "asks": [{"body": body | {"timeout": "60s"}, "bm25": bm25} for body in bodies.values()],
         },
     }
     (folder / "run").mkdir()
