@@ -158,9 +158,8 @@ def sentences(decision: Decision) -> Iterator[str]:
     for name, found in decision.opponents.items():
         yield compared(found, f"Against {name}")
         for by in list(found["by"].values())[-1:]:
-            power = f"a difference of {by['could_show']:.3f} or more four times in five"
-            shown = f"would show {power}" if by["spread"] else "differ alike"
-            yield f"{by['queries']} queries decide, which {shown}."
+            power = f"they would show a difference of {by['could_show']:.3f} or more four times in five"
+            yield f"{by['queries']} queries decide; {power if by['spread'] else 'the difference is the same on each'}."
 
 
 def manifest(params: Params, decision: Decision, measured: dict[str, Any], reason: str | None) -> dict[str, Any]:
