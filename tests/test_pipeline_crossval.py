@@ -451,8 +451,7 @@ def test_release_of_a_model_trained_on_all_compares_both_recipes_on_todays_data(
     )
     assert "release: cross-validating release-as-0-1-0 with order.depth 100" in refused.stdout
     # The second recipe's models are the first one's: only the stacks are compared again.
-    today, _, then = refused.stdout.partition("release: cross-validating release-as-0-1-0 with")
-    assert {f"cross_encoder@13-{fold}" for fold in FOLDS} <= set(ran(today))
+    then = refused.stdout.partition("release: cross-validating release-as-0-1-0 with")[2]
     assert ran(then) == ["compare@all", "report@all"]
     means = {}
     for name in ("release-today", "release-as-0-1-0"):
