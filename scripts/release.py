@@ -14,7 +14,7 @@ from typing import Any
 from ranker.common.errors import InputError, one_line, run_stage
 from ranker.common.files import atomic, read_json, sha256, write_json
 from ranker.contract.folder import IDLE_FILE, MANIFEST_FILE
-from ranker.fetch.registry import Registered, full_name, used, versions
+from ranker.fetch.registry import Registered, full_name, tag, used, versions
 from ranker.metrics.comparison import Against
 from ranker.project import paths, tables
 from ranker.project.params import PARAMS_FILE, Params, flat, load_params
@@ -31,8 +31,6 @@ QUERIES = 20  # timed
 # Changes of a run and of `dvc remote add`, which the release commits. The first run's files are not tracked yet, and a
 # tag without dvc.lock would have no data.
 WRITTEN = (PARAMS_FILE.name, "dvc.lock", "results", "data/.gitignore", "models/.gitignore", ".dvc/config")
-
-
 CODE = ("ranker", "stages", "crossval", "dvc.yaml", "requirements.txt")
 
 
@@ -153,10 +151,15 @@ def artifacts(params: Params) -> dict[str, Path]:
     return found if (paths.RETRIEVER / IDLE_FILE).is_file() else found | {f"{name}-retriever": paths.RETRIEVER}
 
 
+def digests(params: Params) -> dict[str, str]:
+    """Hex SHA-256 of each artifact's manifest."""
+    return {name: sha256(path / MANIFEST_FILE) for name, path in artifacts(params).items()}
+
+
 def sentences(decision: Decision) -> Iterator[str]:
     """The verdict on each opponent, the queries that decided, and the smallest difference that they could show."""
     for name, found in decision.opponents.items():
-        yield compared(found, f"Against {name}")
+        yield compared(found, f"Against {name}", power=False)
         for by in list(found["by"].values())[-1:]:
             power = f"they would show a difference of {by['could_show']:.3f} or more four times in five"
             yield f"{by['queries']} queries decide; {power if by['spread'] else 'the difference is the same on each'}."
@@ -167,7 +170,7 @@ def manifest(params: Params, decision: Decision, measured: dict[str, Any], reaso
     return {
         "name": params.export.name,
         "version": params.export.version,
-        "artifacts": {name: sha256(path / MANIFEST_FILE) for name, path in artifacts(params).items()},
+        "artifacts": digests(params),
         "stack": read_json(paths.STACK),
         "collection": read_json(paths.MANIFEST)["collection"],
         "against": params.evaluate.against,
@@ -196,19 +199,28 @@ def register(params: Params) -> list[str]:
         called("dvc", "push")
     else:
         print("release: no DVC remote: this version's data are in this machine's cache alone (docs/release.md)")
-    tags = []
+    tags, version, here = [], params.export.version, git("rev-parse", "HEAD").strip()
     for name in reversed(artifacts(params)):  # the ranker's tag, which the registry goes by, is the last
-        if params.export.version not in used(name):  # a try that failed here may have tagged one
-            called("gto", "register", full_name(name), "--version", f"v{params.export.version}")
-        tags.append(versions(name)[-1].tag)
-        print(f"release: {tags[-1]} registered", flush=True)
+        if version not in used(name):  # a try that failed here may have tagged one
+            called("gto", "register", full_name(name), "--version", f"v{version}")
+        registered = tag(name, version)
+        if registered.commit != here:
+            raise InputError(
+                f"{registered.tag}: expected commit {here}, found {registered.commit}: raise export.version"
+            )
+        tags.append(registered.tag)
+        print(f"release: {registered.tag} registered", flush=True)
     return tags
 
 
-def is_written(version: str) -> bool:
-    """True if an earlier try has committed this release, and failed before its tag."""
-    file = paths.RELEASES / f"{version}.json"
-    return file.is_file() and not git("status", "--porcelain", "--untracked-files=no", "--", ".")
+def is_written(params: Params) -> bool:
+    """True if an earlier try has committed the release of these very models, and failed before its tag."""
+    file = paths.RELEASES / f"{params.export.version}.json"
+    if not file.is_file() or git("status", "--porcelain", "--untracked-files=no", "--", "."):
+        return False
+    decided = read_json(file)
+    same = decided["artifacts"] == digests(params) and decided["stack"] == read_json(paths.STACK)
+    return bool(same and decided["against"] == params.evaluate.against)
 
 
 def release(seeds: list[int], reason: str | None) -> list[str]:
@@ -224,7 +236,7 @@ def release(seeds: list[int], reason: str | None) -> list[str]:
     check_outputs()
     before = read_release(paths.LAST_RELEASE)
     check_release(before, known)
-    if not is_written(params.export.version):
+    if not is_written(params):
         free, last = both_compared(params, before, seeds)
         decision = decide(free, last, params.evaluate.against)
         measured = costs(before)

@@ -143,6 +143,13 @@ def start_project(folder: Path) -> None:
         (folder / name).symlink_to(ROOT / name)
 
 
+def place_models(folder: Path, ranker: Path, retriever: Path) -> None:
+    """Put params.yaml and both exported models where the stages that package them look."""
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+    shutil.copytree(ranker, folder / "models/ranker")
+    shutil.copytree(retriever, folder / "models/retriever")
+
+
 def run_module(name: str, *arguments: str) -> str | int | None:
     """Run `python -m NAME ARGUMENTS` in this process; return 0, or the line printed before exit status 1."""
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:

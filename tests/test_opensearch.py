@@ -19,16 +19,14 @@ from ranker.opensearch.bulk import bulk_lines, write_bulk
 from ranker.opensearch.package import write_zip
 from ranker.serving.ranker import Ranker
 from ranker.stack.stack import Stack, write_stack
-from tests.factories import ROOT, refusal, run_stages
+from tests.factories import place_models, refusal, run_stages
 
 STACK = Stack("hybrid", "fused", 100, {"cross_encoder": 0.25, "cosine": 1.0, "bm25": 0.25}, "en")
 
 
 @pytest.fixture
 def project(ranker_folder: Path, word_vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
-    shutil.copytree(word_vectors, tmp_path / "models/retriever")
+    place_models(tmp_path, ranker_folder, word_vectors)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "models"
 

@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import tarfile
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,18 +15,22 @@ from scipy.stats import ttest_rel
 
 from ranker.common.files import read_json, write_json
 from ranker.contract.document import query_key
-from ranker.evaluation.last_release import twins
+from ranker.evaluation.compare import Served
+from ranker.evaluation.last_release import compare_shipped, twins
 from ranker.fetch.release import folder_digest, take_release
 from ranker.metrics.comparison import Against, Paired
 from ranker.metrics.verdict import NO_DIFFERENCE, WORSE, queries_needed, smallest_difference
 from ranker.project import paths, tables
+from ranker.project.documents import write_documents
 from ranker.release.compare import FREE, against, decide, measure_release, of_queries, paired, strongest_free
 from ranker.release.hits import unseen_queries
 from ranker.release.package import Release, read_release
 from ranker.release.recipes import changes, override
 from ranker.stack.stack import Stack, write_stack
+from ranker.stacks.shipped import shipped_stack
 from ranker.stacks.table import Measured
-from tests.factories import PARAMS, refusal
+from scripts.release import digests, is_written, write
+from tests.factories import PARAMS, Run, refusal
 
 BM25 = Stack("bm25", "as_found", 10, {"cross_encoder": 0.0, "cosine": 0.0, "bm25": 0.0}, "en")
 DENSE = Stack("dense", "as_found", 10, {"cross_encoder": 0.0, "cosine": 1.0, "bm25": 0.0}, "en")
@@ -361,3 +367,59 @@ def test_override_is_read_by_dvc_as_the_value(value: object, tmp_path: Path) -> 
     file.write_text(json.dumps({"a": {"b": None}}))
     apply_overrides(file, [f"a.b={override(value)}"])
     assert json.loads(file.read_text()) == {"a": {"b": value}}
+
+
+def test_a_second_try_is_of_the_same_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    """A release that was committed and not tagged is not decided again; other models are."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ranker", "hub"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        write_json(tmp_path / "models" / name / "manifest.json", {"name": name})
+    (tmp_path / "models/retriever").mkdir()
+    write_json(tmp_path / "models/retriever/idle.json", {})
+    write_stack(paths.STACK, DENSE)
+    (tmp_path / ".gitignore").write_text("models\n")
+    run("git init -q && git add -A && git commit -qm start", tmp_path)
+    assert not is_written(PARAMS)
+    write(PARAMS, {"artifacts": digests(PARAMS), "stack": read_json(paths.STACK), "against": ""}, "notes")
+    assert is_written(PARAMS)
+    write_json(paths.MANIFEST, {"name": "ranker", "trained": "again"})
+    assert not is_written(PARAMS)
+
+
+QUERIES = [f"q{row}" for row in range(14)]
+
+
+def test_only_queries_that_neither_was_trained_on_are_compared(bare: Path) -> None:
+    """The release was trained on two of 14 measured queries, and one has its words in another fold."""
+    texts = [f"topic {name}" for name in QUERIES] + ["topic q2?"]
+    queries = pd.DataFrame({"query_id": [*QUERIES, "twin"], "query": texts})
+    tables.write_table(paths.SPLIT_QUERIES, queries.assign(tokens=pd.Series([[1]] * len(texts))))
+    rows = [(name, f"{name}-{grade}", grade, grade > 0, True, 0, True) for name in QUERIES for grade in (1, 0)]
+    rows.append(("twin", "q2-1", 1, True, True, 1, True))
+    pairs = pd.DataFrame(rows, columns=tables.SCHEMAS[paths.SPLIT_PAIRS].names)
+    tables.write_table(paths.SPLIT_PAIRS, pairs)
+    titles = ((name, [f"title of {name}"]) for name in pairs["document_id"].unique())
+    write_documents(paths.DOCUMENTS, titles, ["title"])
+    judged = pairs[pairs["query_id"] != "twin"].reset_index(drop=True)
+    ours = replace(measured(DENSE, [1.0] * 14), name=shipped_stack(PARAMS).name, stack=shipped_stack(PARAMS))
+    firsts = judged[["query_id", "document_id"]]
+    ours = replace(ours, firsts={0: firsts})
+    hits = judged.assign(score=[0.0, 1.0] * 14)  # the release has each query's relevant document second
+    tables.write_table(paths.RELEASE_HITS, hits[tables.SCORES.names])
+    about = {"asked": QUERIES[2:], "why": None, "version": "0.1.0", "against": TAG, "stack": asdict(BM25)}
+    paths.RELEASE_ABOUT.parent.mkdir(parents=True, exist_ok=True)
+    write_json(paths.RELEASE_ABOUT, about)
+    comparison: Any = {}
+    stacks = [ours, measured(BM25, [0.5] * 14)]
+    served = Served(comparison, {}, pd.DataFrame(), judged, pd.DataFrame(), stacks, firsts)
+    found, changed = compare_shipped(served, PARAMS, paths.CHANGED)
+    last = found["last_release"]
+    assert (last["queries"], last["trained_on"]) == (11, 3)
+    assert last["by"]["nDCG@10"]["mean"] == pytest.approx(1 - 1 / np.log2(3))
+    assert last["by"]["nDCG@10"]["gains"] == 11
+    assert found["free"]["by"]["nDCG@10"]["mean"] == pytest.approx(0.5)
+    assert [each.name for each in changed.stacks] == [ours.name, "bm25"]  # no row of fewer queries
+    shown = tables.read_table(paths.CHANGED)
+    assert not {"q0", "q1", "q2"} & set(shown["query_id"])
+    assert shown["query_id"].nunique() == 10

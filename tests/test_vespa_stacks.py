@@ -14,7 +14,7 @@ from ranker.vespa.beside import write_beside
 from ranker.vespa.names import Names
 from ranker.vespa.query import query_body, read_settings
 from tests.applications import vespa_settings, write_package
-from tests.factories import ROOT, refusal, run_stages, set_params
+from tests.factories import ROOT, place_models, refusal, run_stages, set_params
 
 SETTINGS = vespa_settings("hybrid+fused")
 PRODUCTS = replace(SETTINGS, names=Names("0.1.0", "product", "sku", ("name",), "tokens", "vector"))
@@ -177,9 +177,7 @@ def test_versions_that_cannot_stand_side_by_side_are_refused(
 @pytest.fixture
 def project(ranker_folder: Path, word_vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which stage package finds its inputs."""
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
-    shutil.copytree(ranker_folder, tmp_path / "models/ranker")
-    shutil.copytree(word_vectors, tmp_path / "models/retriever")
+    place_models(tmp_path, ranker_folder, word_vectors)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
