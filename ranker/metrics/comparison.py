@@ -99,7 +99,7 @@ class Against(TypedDict):
     version: str | None  # of the release; none, if no judgement trained the opponent
     stack: str  # the opponent's
     queries: int  # that decide
-    trained_on: int  # measured queries left out, because the release was trained on them
+    trained_on: int  # measured queries left out, because one of the two was trained on them
     by: dict[str, Paired]  # by each column that decides; empty if the queries are too few
     judged: float  # the smaller share of the two first tens
     agree: bool  # False if columns contradict each other, and one of them is significant

@@ -89,18 +89,23 @@ def since(found: Against | None, now: Version, last: LastRelease | None) -> list
     return lines
 
 
-def compared(found: Against, named: str) -> str:
-    """The differences by each column that decides, or the reason that there are none."""
+def compared(found: Against, named: str, power: bool = True) -> str:
+    """The differences by each column that decides, or the reason that there are none.
+
+    With `power`, a verdict of no difference also says which difference the queries could show.
+    """
     if why := found.get("why"):
         return f"{named}: not compared, because {why}."
     left_out = found["trained_on"]
-    left_out_too = f" Queries left out, because the release was trained on them: {left_out:,}." if left_out else ""
+    left_out_too = f" Queries left out, because one of the two was trained on them: {left_out:,}." if left_out else ""
     if not found["by"]:
         return (
             f"{named}: not compared, because {found['queries']} queries are left that neither was trained on, and "
             f"{FEWEST_QUERIES} are needed.{left_out_too}"
         )
-    return f"{named}, {_lead(found)}: {differences(found)}.{_power(found)}{_little(found)}{left_out_too}"
+    return (
+        f"{named}, {_lead(found)}: {differences(found)}.{_power(found) if power else ''}{_little(found)}{left_out_too}"
+    )
 
 
 def against_free(found: Against | None, table: StackTable | None) -> str:
