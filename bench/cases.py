@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from bench import sentence_transformers_, this_project, tutorial
-from bench.data import Pairs
+from bench.data import SHOWN, Pairs
 from bench.runner import Calls, Case, Job, Prepare, command
 from bench.sentence_transformers_ import Kind
-from bench.table import OURS, PEER, TUTORIAL
+from bench.table import ALONE, OURS, PEER, TUTORIAL
 from ranker.contract.folder import Model
 from ranker.model.hardware import resolve_precision
 
@@ -45,7 +45,7 @@ class Setup:
 
 
 def all_cases(setup: Setup) -> list[Case]:
-    cases = (head_only, fine_tuning, scoring, reranking, reranking_unbatched, cold_start)
+    cases = (head_only, fine_tuning, scoring, reranking, reranking_unbatched, many_clients, cold_start)
     return [case(setup) for case in cases]
 
 
@@ -100,6 +100,18 @@ def reranking_unbatched(setup: Setup) -> Case:
     some = setup.pairs.some(300)
     jobs = setup.exports(lambda model: partial(this_project.rerank, some, setup.exported, model, False))
     return Case("rerank 30 titles one by one, as Vespa does, p50", 30, jobs)
+
+
+def many_clients(setup: Setup) -> Case:
+    """Queries with 30 titles each, from eight clients: `Ranker` in their process, and the HTTP door."""
+    some = setup.pairs.some(min(len(setup.pairs), 1200))
+    scheme = this_project.scheme(setup.exported)
+    ways = {ALONE: this_project.at_once, f"{OURS}, HTTP": this_project.over_http}
+    jobs = {
+        name: Job(partial(way, some, setup.exported, "int8" if scheme else "fp32"), note=scheme)
+        for name, way in ways.items()
+    }
+    return Case("rerank 30 titles a query, 8 clients", len(some) // SHOWN * SHOWN, jobs)
 
 
 def cold_start(setup: Setup) -> Case:

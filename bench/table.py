@@ -8,8 +8,9 @@ from typing import Any
 from bench.runner import Case, Turn
 
 OURS, TUTORIAL, PEER = "cord19-ranker", "tutorial", "sentence-transformers"
+ALONE = f"{OURS}, Ranker in one process"
 # System that the others are compared with -> its column's name.
-COMPARED = {TUTORIAL: "tutorial", f"{PEER} fp32": "s-t fp32", f"{PEER} bf16": "s-t bf16"}
+COMPARED = {TUTORIAL: "tutorial", f"{PEER} fp32": "s-t fp32", f"{PEER} bf16": "s-t bf16", ALONE: "Ranker"}
 PACKAGES = ("torch", "transformers", "sentence-transformers", "onnxruntime", "dvc")
 METHOD = """\
 Medians of paired turns: each system runs in a process of its own, and a ratio is the median of those within a turn

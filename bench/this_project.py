@@ -1,5 +1,13 @@
 """This project's jobs: the code that the stages call, and the model of stage export."""
 
+import atexit
+import http.client
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -8,7 +16,7 @@ import pandas as pd
 
 from bench.data import Pairs
 from bench.runner import Calls
-from ranker.contract.folder import MODEL_FILES, Model
+from ranker.contract.folder import DEFAULT_STACK, MODEL_FILES, Model
 from ranker.contract.tokens import Ragged, load_layout, load_tokenizer, tokenize
 from ranker.model.cross_encoder import new_classifier, new_segment_cosine, set_trainable
 from ranker.model.dataset import EncodedPairs, encode_pairs
@@ -23,6 +31,7 @@ from ranker.training.head import train_head as fit_head
 from ranker.training.trainer import fine_tune
 
 SEED = 13
+CLIENTS = 8
 Precision = Literal["bf16", "fp32"]
 
 
@@ -93,6 +102,43 @@ def rerank(pairs: Pairs, folder: Path, model: Model, batched: bool) -> Calls:
         score(ranker.encode_query(query), titles)
 
     return [partial(rerank_one, query, ranker.encode_documents(titles)) for query, titles in pairs.rankings()]
+
+
+def at_once(pairs: Pairs, folder: Path, model: Model) -> Calls:
+    """CLIENTS threads share a `Ranker` and rank each query's 30 titles, from texts."""
+    ranker = Ranker(folder, model, threads=1)
+
+    def rank(query: str, titles: list[str]) -> None:
+        documents = ranker.encode_documents(titles)  # as ranker.service.answers scores them
+        (ranker.score if model == "fp32" else ranker.score_unbatched)(ranker.encode_query(query), documents)
+
+    return [partial(_by_clients, rank, pairs)]
+
+
+def over_http(pairs: Pairs, folder: Path, model: Model) -> Calls:
+    """CLIENTS threads ask `python -m ranker serve` for the same."""
+    stack = DEFAULT_STACK.absolute()
+    line = [sys.executable, "-m", "ranker", "serve", "--port", "0", "--stack", str(stack), "--model-dir", str(folder)]
+    server = subprocess.Popen([*line, "--model", model], stdout=subprocess.PIPE, text=True)
+    atexit.register(server.kill)
+    assert server.stdout is not None
+    address = server.stdout.readline().split()[1].removeprefix("http://")
+    own = threading.local()
+
+    def rank(query: str, titles: list[str]) -> None:
+        if not hasattr(own, "connection"):
+            own.connection = http.client.HTTPConnection(address)
+        own.connection.request("POST", "/rerank", json.dumps({"query": query, "texts": titles}))
+        answer = own.connection.getresponse()
+        assert answer.status == 200, answer.read()
+        answer.read()
+
+    return [partial(_by_clients, rank, pairs)]
+
+
+def _by_clients(rank: Callable[[str, list[str]], None], pairs: Pairs) -> None:
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(rank, *zip(*pairs.rankings(), strict=True)))
 
 
 def scheme(folder: Path) -> str:

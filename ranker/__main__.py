@@ -1,4 +1,4 @@
-"""Search, rank, score and feed with the exported models.
+"""Search, rank, score, feed and serve with the exported models.
 
 python -m ranker search "coronavirus origin" --documents titles.csv --explain
 python -m ranker rank "coronavirus origin" --documents titles.csv
@@ -7,6 +7,7 @@ python -m ranker feed documents.parquet --out feed.jsonl
 python -m ranker query "coronavirus origin"
 python -m ranker beside older/vespa --out both
 python -m ranker bulk documents.parquet --out bulk.jsonl
+python -m ranker serve --documents titles.csv
 """
 
 import argparse
@@ -15,15 +16,19 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ranker.common.errors import InputError, run_stage
 from ranker.common.table import STDIN, SYNONYMS, Synonyms, synonyms
 from ranker.contract.folder import DEFAULT_APPLICATION, DEFAULT_FOLDER, DEFAULT_RETRIEVER, DEFAULT_STACK, MODEL_FILES
 
+if TYPE_CHECKING:
+    from ranker.search.command import Places
+
 COMMAND = "cord19-ranker"  # the wheel's (pyproject.toml)
 EXTRAS = {  # the wheel's, by module
     "pyarrow": "parquet", "filelock": "parquet", "tqdm": "vespa", "ray": "ray",
+    "starlette": "serve", "uvicorn": "serve", "pydantic": "serve", "anyio": "serve",
     "bm25s": "search", "Stemmer": "search", "regex": "search",
 }  # fmt: skip
 DOCUMENTS = "CSV, JSON lines or Parquet with document_id and join.document_fields: title, say (- : standard input)"
@@ -41,12 +46,18 @@ def columns(asked: argparse.Namespace) -> Synonyms:
     return synonyms(named, named)
 
 
-def search(asked: argparse.Namespace) -> None:
-    from ranker.search.command import Places, print_search
+def places(asked: argparse.Namespace) -> "Places":
+    """Files and folders of a search."""
+    from ranker.search.command import Places
 
-    places = Places(asked.documents, asked.stack, asked.retriever_dir, asked.model_dir, asked.vectors)
+    return Places(asked.documents, asked.stack, asked.retriever_dir, asked.model_dir, asked.vectors)
+
+
+def search(asked: argparse.Namespace) -> None:
+    from ranker.search.command import print_search
+
     options = asked.model, asked.top, asked.threads, asked.jsonl, asked.explain, columns(asked)
-    print_search(asked.query, places, *options)
+    print_search(asked.query, places(asked), *options)
 
 
 def rank(asked: argparse.Namespace) -> None:
@@ -91,12 +102,18 @@ def bulk(asked: argparse.Namespace) -> None:
     print(f"bulk: {write_bulk(asked.documents, asked.out, asked.model_dir, columns(asked))}")
 
 
+def serve(asked: argparse.Namespace) -> None:
+    from ranker.service.command import serve as serve_stack
+
+    serve_stack(places(asked), asked.model, asked.host, asked.port, asked.threads, columns(asked))
+
+
 def parser() -> argparse.ArgumentParser:
     """One command line; each command has a --help with an example."""
     installed = Path(sys.argv[0]).name == COMMAND
     prog = COMMAND if installed else "python -m ranker"
     top = argparse.ArgumentParser(prog=prog, description=(__doc__ or "").splitlines()[0])
-    names = "search | rank | score | feed | query | beside | bulk"
+    names = "search | rank | score | feed | query | beside | bulk | serve"
     commands = top.add_subparsers(dest="command", required=True, metavar=names)
     examples = (__doc__ or "").splitlines()[2:]
     add = partial(_command, commands, examples)
@@ -107,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     _query_options(add(query, "print the body of a request to Vespa"))
     _beside_options(add(beside, "write an application package of two versions, to change from one to the other"))
     _bulk_options(add(bulk, "write OpenSearch's feed, two lines for each document"))
+    _serve_options(add(serve, "search, rerank and embed over HTTP, with a page to try it on"))
     return top
 
 
@@ -122,8 +140,22 @@ def _command(commands: Any, examples: Sequence[str], function: Any, text: str) -
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     _rank_options(parser)
-    parser.set_defaults(model=None)  # those that the stack was measured with
     parser.add_argument("--explain", action="store_true", help="trace each hit: ranks, raw scores, parts of the sum")
+    _stack_options(parser)
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--documents", type=Path, help=f"to search; without it, rerank and embed alone: {DOCUMENTS}")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1); it asks no password")
+    parser.add_argument("--port", type=int, default=8000, help="(8000; 0: any free one)")
+    parser.add_argument("--threads", type=int, default=0, help="requests at a time (0: one a core)")
+    _column_option(parser)
+    _model_options(parser)
+    _stack_options(parser)
+
+
+def _stack_options(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(model=None)  # those that the stack was measured with
     parser.add_argument("--stack", type=Path, default=DEFAULT_STACK, help=f"stage package's stack ({DEFAULT_STACK})")
     retriever = "the folder of the retriever, if the stack has one"
     parser.add_argument("--retriever-dir", type=Path, default=DEFAULT_RETRIEVER, help=retriever)

@@ -75,11 +75,11 @@ class Browser:
             case "Page.loadEventFired", _:
                 self._loaded = True
 
-    def open(self, file: Path, width: int, height: int = 900) -> None:
-        """Load a page to its end in a window of this many pixels."""
+    def open(self, page: Path | str, width: int, height: int = 900) -> None:
+        """Load a file or an address to its end in a window of this many pixels."""
         self.said, self.asked, self._loaded = [], [], False
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self._call("Page.navigate", url=file.as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not self._loaded:
             self._note(next(self._answers))
         self.run(SETTLED)

@@ -298,7 +298,7 @@ SEARCHED = {
     "dvc.yaml": "",
 }
 SEARCH = [
-    (" ", "", "query: expected text, found ' '"),
+    (" ", "", "query: expected a letter, a digit or a symbol to search for, found ' '"),
     ("masks", "--top 0", "--top: expected at least 1, found 0"),
     ("masks", "--threads -1", f"--threads: expected 0 to {os.cpu_count()} (this machine's cores), found -1"),
     ("masks", "--documents nowhere.csv", "nowhere.csv: No such file or directory"),
@@ -312,5 +312,37 @@ SEARCH = [
     ("masks", "--model-dir nowhere", "nowhere/encoding.json: expected a file that stage export wrote, found none"),
     ("masks", "--retriever-dir changed", "changed/model.onnx: expected sha256 "),
     ("masks", "--vectors models/kept", "--vectors: expected a folder outside the pipeline's models, found models/kept"),
+]
+# fmt: on
+
+
+MANY = ["x"] * (1001)
+# Requests to the HTTP doors: path, body and the line of the answer, all of status 422.
+# fmt: off
+SERVICE = [
+    ("/rerank", "x", "body: expected JSON, found: expected value at line 1 column 1"),
+    ("/rerank", b"\xff", "body: expected JSON, found: "),
+    ("/rerank", "", "body: expected JSON, found: EOF while parsing"),
+    ("/rerank", "[" * 100_000, "body: expected JSON, found: recursion limit exceeded"),
+    ("/rerank", [1], "body: expected a JSON object, found [1]"),
+    ("/rerank", {"texts": ["a"]}, "query: expected a value, found none"),
+    ("/rerank", {"query": "masks"}, "texts: expected a value, found none"),
+    ("/rerank", {"query": "masks", "texts": "Masks"}, "texts: expected a valid list, found 'Masks'"),
+    ("/rerank", {"query": "masks", "texts": []}, "texts: List should have at least 1 item"),
+    ("/rerank", {"query": "masks", "texts": MANY}, "texts: List should have at most 1000 items"),
+    ("/rerank", {"query": "masks", "texts": ["a", None]}, "texts.1: expected a valid string, found None"),
+    ("/rerank", {"query": "masks", "texts": ["a"], "raw_score": True}, "raw_score: no such field"),
+    ("/rerank", {"query": "masks", "texts": ["a"], "raw_scores": "yes"}, "raw_scores: expected a valid boolean, found 'yes'"),
+    ("/rerank", {"query": "masks", "texts": ["a"], "truncation_direction": "Left"}, "truncation_direction: expected 'Right' or 'right', found 'Left'"),
+    ("/rerank", '{"query": "masks", "texts": ["\\ud800"]}', "body: expected JSON, found: "),
+    ("/rerank", {"query": " \u200b\u00ad", "texts": ["a"]}, "query: expected a letter, a digit or a symbol to search for, found"),
+    ("/rerank", {"query": "x" * 10_001, "texts": ["a"]}, "query: String should have at most 10000 characters"),
+    ("/v2/rerank", {"query": "masks", "documents": ["a", {"title": "b"}]}, "documents.1: expected a valid string, found {'title': 'b'}"),
+    ("/v2/rerank", {"query": "masks", "documents": ["a"], "top_n": 0}, "top_n: expected greater than or equal to 1, found 0"),
+    ("/v2/rerank", {"query": "masks", "documents": ["a"], "max_tokens_per_doc": 9}, "max_tokens_per_doc: no such field"),
+    ("/embed", {"inputs": ["a"], "normalize": False}, "normalize: expected True, found False"),
+    ("/embed", {"inputs": [["a"]]}, "inputs.0: expected a valid string, found ['a']"),
+    ("/search", {"query": "masks", "top": 1001}, "top: expected less than or equal to 1000, found 1001"),
+    ("/search", {"query": "\u200b"}, "query: expected a letter"),
 ]
 # fmt: on

@@ -128,7 +128,7 @@ def test_search_prints_what_the_stack_finds(
     search.index(["007", "1e10", "x"], [[title] for title in TITLES])
     assert found == [
         {"rank": rank, "score": hit.score, "document_id": hit.document_id, "title": search.fields[hit.row][0]}
-        | {"ranks": hit.ranks, "raw": hit.raw, "parts": hit.parts}
+        | {"as_found": hit.as_found, "ranks": hit.ranks, "raw": hit.raw, "parts": hit.parts}
         for rank, hit in enumerate(search.find("the virus"), start=1)
     ]
     assert found[0]["document_id"] == "1e10"
@@ -186,7 +186,7 @@ def test_search_by_words_needs_no_model(
     assert ranker("search", "virus", *asked) == 0
     assert [line.split()[2] for line in capsys.readouterr().out.splitlines()] == ["document_id", "1e10"]
     assert not (tmp_path / CACHE).exists()
-    assert ranker("search", "...", *asked) == 0
+    assert ranker("search", "unknown", *asked) == 0
     assert capsys.readouterr() == (
         "rank  score  document_id  title\n",
         "search: no document shares a word with the query\n",

@@ -39,12 +39,12 @@ FLOORS = (
     {"stack"},
     {"project", "serving"},
     {"base", "data", "model", "opensearch", "search", "splits", "vespa"},
-    {"fetch", "judging", "retrieval", "stacks"},
+    {"fetch", "judging", "retrieval", "service", "stacks"},
     {"release"},
     {"training", "evaluation", "export", "report"},
     {"hub"},
 )
-SERVED = {"common", "contract", "opensearch", "search", "serving", "stack", "vespa"}
+SERVED = {"common", "contract", "opensearch", "search", "service", "serving", "stack", "vespa"}
 
 
 @cache

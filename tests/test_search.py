@@ -233,8 +233,8 @@ def test_search_says_what_it_cannot_do(ranker: Ranker) -> None:
 
 
 HITS = [
-    Hit("d1", 0, 1.2, {"bm25": 3, "dense": None}, {"cosine": 0.75, "bm25": 12.5}, {"cosine": 1.0, "bm25": 0.2}),
-    Hit("d" * 60, 1, 0.0, {"bm25": None, "dense": 12}, {"cosine": -0.25, "bm25": 0.0}, {"cosine": 0, "bm25": 0}),
+    Hit("d1", 0, 1.2, 1, {"bm25": 3, "dense": None}, {"cosine": 0.75, "bm25": 12.5}, {"cosine": 1.0, "bm25": 0.2}),
+    Hit("d" * 60, 1, 0.0, 2, {"bm25": None, "dense": 12}, {"cosine": -0.25, "bm25": 0.0}, {"cosine": 0, "bm25": 0}),
 ]
 
 
@@ -262,7 +262,8 @@ def test_trace_shows_ranks_raw_scores_and_parts() -> None:
 def test_json_lines_hold_all_of_the_trace() -> None:
     (line, _) = json_lines(HITS, ["Masks", "Bats"], "title", explain=True)
     assert line == (
-        '{"rank": 1, "score": 1.2, "document_id": "d1", "title": "Masks", "ranks": {"bm25": 3, "dense": null}, '
+        '{"rank": 1, "score": 1.2, "document_id": "d1", "title": "Masks", "as_found": 1, "ranks": {"bm25": 3, '
+        '"dense": null}, '
         '"raw": {"cosine": 0.75, "bm25": 12.5}, "parts": {"cosine": 1.0, "bm25": 0.2}}'
     )
     (plain, _) = json_lines(HITS, ["Masks", "Bats"], "title", explain=False)

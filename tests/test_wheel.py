@@ -14,7 +14,7 @@ from ranker.stack.stack import Stack, write_stack
 from tests.factories import ROOT, Run
 from tests.readme import recipe
 
-WINGS = {"common", "contract", "opensearch", "search", "serving", "stack", "vespa"}
+WINGS = {"common", "contract", "opensearch", "search", "service", "serving", "stack", "vespa"}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_wheel_has_the_serving_wings_alone(wheel: Path) -> None:
     packed = {Path(name).parts[1] for name in names if name.startswith("ranker/") and name.count("/") > 1}
     assert packed == WINGS
     for wing in WINGS:
-        files = {file.name for file in (ROOT / "ranker" / wing).glob("*.py")}
+        files = {file.name for file in (ROOT / "ranker" / wing).iterdir() if file.suffix in (".py", ".html")}
         assert {Path(name).name for name in names if name.startswith(f"ranker/{wing}/")} == files
     assert {Path(name).parts[0].split("-")[0] for name in names} == {"ranker", "cord19_ranker"}
 
@@ -57,7 +57,7 @@ import sys
 allowed = {*sys.argv.pop(2).split(","), *sys.stdlib_module_names}
 class Nothing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] not in allowed:
+        if name.split(".")[0] not in allowed and not name.startswith("_sysconfigdata"):
             raise ModuleNotFoundError(name + " is not here", name=name)
 sys.meta_path.insert(0, Nothing())
 sys.path.insert(0, sys.argv.pop(1))
@@ -109,6 +109,16 @@ def test_wheel_searches_where_nothing_but_its_extra_is_installed(wheel: Path, fo
     assert len(list((folder / "kept").iterdir())) == 1
 
 
+PYDANTIC = ("pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection")
+SERVE = (*SEARCH, *PYDANTIC, "starlette", "anyio", "idna", "uvicorn", "click", "h11")
+
+
+def test_wheel_serves_where_nothing_but_its_extra_is_installed(wheel: Path, folder: Path) -> None:
+    """The port is refused after all of it is imported, and the page is in the wheel."""
+    result = served(wheel, folder, "serve --port 70000", *SERVE)
+    assert (result.returncode, result.stderr) == (1, "serve: --port: expected 0 to 65535, found 70000\n")
+
+
 ARROW = ("pyarrow", "tqdm", "pandas", "pytz", "dateutil", "six")  # pyarrow looks for pandas
 
 
@@ -116,6 +126,8 @@ ARROW = ("pyarrow", "tqdm", "pandas", "pytz", "dateutil", "six")  # pyarrow look
     ("command", "installed", "message"),
     [
         ("search masks --documents titles.csv", [], "needs bm25s: {}[search]'"),
+        ("serve --documents titles.csv", SEARCH, "needs uvicorn: {}[serve]'"),
+        ("serve --documents titles.csv", ["uvicorn", "click", "h11"], "needs bm25s: {}[search]'"),
         ("search masks --documents titles.csv", ["bm25s", "regex"], "needs Stemmer: {}[search]'"),
         ("search masks --documents pairs.parquet", SEARCH, "needs pyarrow: {}[parquet]'"),
         ("rank masks --documents pairs.parquet --model-dir ranker", [], "needs pyarrow: {}[parquet]'"),

@@ -23,7 +23,7 @@ COLUMNS = 100  # of a trace that goes to no terminal
 class Places:
     """Files and folders of a search; without `vectors`, the user's cache folder keeps them."""
 
-    documents: Path
+    documents: Path | None
     stack: Path
     retriever: Path
     ranker: Path
@@ -45,13 +45,10 @@ def print_search(
     Without `model`, each model is the one that the stack was measured with.
     """
     check_options(query, top, threads)
-    if not query.strip():
-        raise InputError(f"query: expected text, found {query!r}")
     stack = read_searchable(places.stack)
     models = chosen(places.stack, model)
     search = load_search(stack, places.retriever, places.ranker, models, threads)
-    fields = search.document_fields if search.retriever or search.ranker else _fields(places)
-    _index(search, places, models, fields, names)
+    fields = index_file(search, places, models, names)
     hits = search.find(query, None)
     shown = hits[:top]
     if not hits:
@@ -60,7 +57,7 @@ def print_search(
     if jsonl:
         printed = json_lines(shown, titles, fields[0], explain)
     elif explain:
-        for line in heading(stack, len(search.ids), len(hits), fields, _models(stack, places, models)):
+        for line in heading(stack, len(search.ids), len(hits), fields, models_in_words(stack, places, models)):
             print(line)
         print()
         printed = trace(shown, titles, shutil.get_terminal_size((COLUMNS, 24)).columns)
@@ -72,14 +69,15 @@ def print_search(
     sys.stdout.flush()  # here, where run_stage handles a closed pipe
 
 
-def _index(
-    search: Search, places: Places, models: Mapping[str, Model], fields: tuple[str, ...], names: Synonyms
-) -> None:
+def index_file(
+    search: Search, places: Places, models: Mapping[str, Model], names: Synonyms = SYNONYMS
+) -> tuple[str, ...]:
+    """Index the file of documents, with vectors that are kept; returns the names of the fields that are read."""
+    fields = search.document_fields if search.retriever or search.ranker else _fields(places)
     folder = places.vectors or default_folder()
     if search.retriever is not None:
         check_place(folder)
-    documents = list(read_documents(places.documents, fields, names))
-    if not documents:
+    if places.documents is None or not (documents := list(read_documents(places.documents, fields, names))):
         raise InputError(f"{places.documents}: expected documents, found none")
     ids, texts = [document_id for document_id, _ in documents], [texts for _, texts in documents]
     vectors = None
@@ -87,6 +85,7 @@ def _index(
         digest = model_digest(places.retriever, served_model(places.retriever, models["retriever"]))
         vectors = embedded(search.retriever, [whole_text(document) for document in texts], folder, digest)
     search.index(ids, texts, vectors)
+    return fields
 
 
 def _fields(places: Places) -> tuple[str, ...]:
@@ -95,7 +94,8 @@ def _fields(places: Places) -> tuple[str, ...]:
     return read_document_fields(contract) if contract.is_file() else TITLE
 
 
-def _models(stack: Stack, places: Places, models: Mapping[str, Model]) -> str:
+def models_in_words(stack: Stack, places: Places, models: Mapping[str, Model]) -> str:
+    """The models that the stack runs: `retriever fp32, cross-encoder int8`."""
     used = {"retriever": places.retriever} if stack.vectors else {}
     used |= {"cross_encoder": places.ranker} if stack.runs_cross_encoder else {}
     served = {name: served_model(folder, models[name]) for name, folder in used.items()}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ranker.common.errors import one_line
 from ranker.search.search import Hit
@@ -16,10 +17,15 @@ Group = tuple[str, list[str], list[list[str]]]  # columns under one name: their 
 
 
 def json_lines(hits: Sequence[Hit], titles: Sequence[str], name: str, explain: bool) -> Iterator[str]:
-    """A JSON object a hit; `explain` adds its ranks by list, its raw scores, and the parts of its sum."""
+    """A JSON object a hit; `explain` adds what `explained` gives."""
     for place, (hit, title) in enumerate(zip(hits, titles, strict=True), start=1):
         row = {"rank": place, "score": hit.score, "document_id": hit.document_id, name: title}
-        yield json.dumps(row | ({"ranks": hit.ranks, "raw": hit.raw, "parts": hit.parts} if explain else {}))
+        yield json.dumps(row | (explained(hit) if explain else {}))
+
+
+def explained(hit: Hit) -> dict[str, Any]:
+    """A hit's rank as found, its ranks by list, its raw scores, and the parts of its sum."""
+    return {"as_found": hit.as_found, "ranks": hit.ranks, "raw": hit.raw, "parts": hit.parts}
 
 
 def heading(stack: Stack, documents: int, candidates: int, fields: Sequence[str], models: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ at a time, as in Vespa.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,7 @@ class Hit:
     document_id: str
     row: int  # in the order of `Search.index`
     score: float
+    as_found: int  # its rank, from 1, in the first stage's own order
     ranks: dict[str, int | None]  # from 1, by each list of hits; None if another list alone has it
     raw: dict[str, float]  # scores of the stack's parts, as the models give them
     parts: dict[str, float]  # scaled and weighted; `score` is their sum, if the stack orders by a sum
@@ -124,16 +125,21 @@ class Search:
         raw = {part: of_all[rows] for part, of_all in scores.items()}
         if self.ranker is not None:
             raw = {"cross_encoder": self._cross_encoder(self.ranker, query, rows)} | raw
-        total = self.stack.scores(raw, raw[SCORED_BY[self.stack.found_by[0]]])
+        own = raw[SCORED_BY[self.stack.found_by[0]]]
+        total, found = self.stack.scores(raw, own), replace(self.stack, order="as_found").scores(raw, own)
         parts = weighted({part: raw[part] for part in self.stack.summed if part in raw}, self.stack.weights)
 
         def hit(place: int) -> Hit:
             row = rows[place]
             ranks = {name: listed.get(row) for name, listed in lists.items()}
-            return Hit(self.ids[row], row, float(total[place]), ranks, _at(place, raw), _at(place, parts))
+            score, rank = float(total[place]), as_found[place]
+            return Hit(self.ids[row], row, score, rank, ranks, _at(place, raw), _at(place, parts))
 
-        order = sorted(range(len(rows)), key=lambda place: (total[place], self.ids[rows[place]]), reverse=True)
-        return [hit(place) for place in order[:top]]
+        def order(scores: np.ndarray) -> list[int]:
+            return sorted(range(len(rows)), key=lambda place: (scores[place], self.ids[rows[place]]), reverse=True)
+
+        as_found = {place: rank for rank, place in enumerate(order(found), start=1)}
+        return [hit(place) for place in order(total)[:top]]
 
     def _scores(self, query: str) -> dict[str, np.ndarray]:
         """Scores of all documents by part, float32 [documents]."""

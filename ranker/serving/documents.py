@@ -1,5 +1,6 @@
 """Read documents to rank or feed, one by one, from a table with an id and text fields."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,8 +9,10 @@ from ranker.common.errors import InputError
 from ranker.common.lines import has_surrogate
 from ranker.common.table import SYNONYMS, Synonyms
 from ranker.contract.document import TITLE
+from ranker.contract.words import DROPPED
 
 Document = tuple[str, ...]  # document_id, and the text of each field
+SEARCHED = ("L", "Mn", "Mc", "N", "So")  # categories of characters that Vespa indexes: letters, numbers, emoji ...
 
 
 def read_documents(path: Path, fields: Sequence[str] = TITLE, names: Synonyms = SYNONYMS) -> Iterator[Document]:
@@ -19,6 +22,8 @@ def read_documents(path: Path, fields: Sequence[str] = TITLE, names: Synonyms = 
 
 
 def check_query(text: str) -> None:
-    """InputError if a query from the command line was not UTF-8."""
+    """InputError if a query was not UTF-8, or has no letter, digit or symbol to search for."""
     if has_surrogate(text):
         raise InputError(f"query: expected UTF-8, found {text!r}")
+    if not any(unicodedata.category(character).startswith(SEARCHED) for character in text.translate(DROPPED)):
+        raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")

@@ -1,6 +1,5 @@
 """The body of a search request to Vespa with the application package."""
 
-import unicodedata
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,6 @@ from ranker.vespa.names import PROFILE, QUERY_INPUT, TEXTS, TOKENIZER, Names
 from ranker.vespa.profiles import served_stacks, takes_bm25
 
 SETTINGS_FILE = "query-settings.json"  # in the application package; Vespa ignores it
-SEARCHED = ("L", "Mn", "Mc", "N", "So")  # categories of characters that Vespa indexes: letters, numbers, emoji ...
 MOST_HITS = 400  # Vespa's default maxHits
 
 
@@ -81,8 +79,6 @@ def query_body(
     """
     check_query(text)
     text = text.translate(DROPPED)  # as the feed does
-    if not any(unicodedata.category(character).startswith(SEARCHED) for character in text):
-        raise InputError(f"query: expected a letter, a digit or a symbol to search for, found {text!r}")
     if not 1 <= hits <= MOST_HITS:
         raise InputError(f"--hits: expected 1 to {MOST_HITS}, Vespa's maxHits, found {hits}")
     asked, names = settings.asked(stack), settings.names

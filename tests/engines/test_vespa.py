@@ -23,11 +23,12 @@ from ranker.export.golden import TEXTS
 from ranker.metrics.ranking import ranking_measures
 from ranker.project import paths
 from ranker.project.sides import held_out_pairs
+from ranker.serving.documents import SEARCHED
 from ranker.serving.ranker import Ranker
 from ranker.stack.stack import Stack
 from ranker.vespa.beside import write_beside
 from ranker.vespa.feed import write_feed
-from ranker.vespa.query import SEARCHED, query_body, read_settings
+from ranker.vespa.query import query_body, read_settings
 from tests.applications import vespa_settings, write_package
 from tests.engines.conftest import require
 from tests.factories import PARAMS, ROOT
