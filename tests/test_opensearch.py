@@ -79,7 +79,8 @@ def test_package_without_a_retriever_serves_bm25(project: Path, capsys: pytest.C
     folder = packaged(project, Stack("bm25", "cross_encoder", 50, STACK.weights, "en"))
     assert capsys.readouterr().out == "opensearch: models/opensearch: bm25, bm25+cross_encoder of version 0.1.0\n"
     assert sorted(file.name for file in folder.iterdir()) == [
-        *("deploy.sh", "index.json", "pipeline_hybrid.json", "pipeline_rerank.json", "ranker.zip"),
+        *("connect.sh", "connector.json", "connector_settings.json", "deploy.sh", "index.json"),
+        *("pipeline_hybrid.json", "pipeline_rerank.json", "ranker.zip"),
         *("register_ranker.json", "search_bm25.json", "search_bm25_cross_encoder.json", "settings.json"),
     ]
     assert "knn" not in (folder / "index.json").read_text()

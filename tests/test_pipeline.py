@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import requests
 import yaml
 from sklearn.metrics import ndcg_score
 
@@ -29,6 +30,7 @@ from tests.conftest import QUERIES
 from tests.factories import ROOT, Run, set_params
 from tests.pipeline import STAGES, metrics, ran
 from tests.readme import command, recipe
+from tests.service import running
 
 # The int8 model is there only if it passed the gate, which depends on this chip.
 SYSTEMS = ["cross_encoder", "cross_encoder_int8", "retriever", "bm25", "base_cosine", "random"]
@@ -244,6 +246,11 @@ def test_ranker_commands_of_the_documents(clean: Path, run: Run, tmp_path: Path)
         trace = run(line, clean, XDG_CACHE_HOME=str(tmp_path)).stdout.splitlines()
         assert trace[0].startswith("hybrid+fused over ")
         assert len(trace) == 6 + 2 * count
+    with running(
+        clean, *command("python -m ranker serve --documents").split()[4:], "--vectors", str(tmp_path)
+    ) as server:
+        answer = requests.get(f"{server.url}/search?query=masks+in+hospitals&top=3", timeout=60).json()
+    assert [f"{hit['rank']:>4}  {hit['score']:.3f}" for hit in answer["hits"]] == [row[:11] for row in trace[6:12:2]]
     table = run(command("python -m ranker rank"), clean).stdout.splitlines()
     assert len(table) == 1 + 3
     documents = pd.read_parquet(clean / paths.DOCUMENTS)

@@ -38,6 +38,22 @@ def settings() -> Body:
     return {"persistent": {f"plugins.ml_commons.{name}": value for name, value in ml.items()}}
 
 
+def connector_settings() -> Body:
+    """Settings of a cluster that may ask the server at URL, also at an address of a private network."""
+    connector = {"connector.private_ip_enabled": True, "trusted_connector_endpoints_regex": [rf"^\Q{URL}\E/.*$"]}
+    return {"persistent": {f"plugins.ml_commons.{name}": value for name, value in connector.items()}}
+
+
+def connector() -> Body:
+    """A connector to `/rerank` of `python -m ranker serve` at URL."""
+    functions = {f"{side}_process_function": f"connector.{side}_process.cohere.rerank" for side in ("pre", "post")}
+    asked: Body = {"action_type": "predict", "method": "POST", "url": f"{URL}/rerank"}
+    asked |= {"headers": {"Content-Type": "application/json"}}
+    asked |= {"request_body": '{"query": "${parameters.query}", "documents": ${parameters.documents}}'}
+    about: Body = {"name": "rerank", "description": "python -m ranker serve", "version": 1, "protocol": "http"}
+    return about | {"credential": {"key": "none"}, "actions": [asked | functions]}  # it refuses to have no credential
+
+
 def register(name: str, function: str, file: str, digest: str, config: Mapping[str, Any]) -> Body:
     """Register a zip with this SHA-256."""
     return {
@@ -95,6 +111,8 @@ def search(stack: Stack) -> Body:
 def bodies(stack: Stack, size: int | None) -> Iterator[tuple[str, Body]]:
     """Files and bodies of all requests but those that register; `size` of the retriever's vectors, None without one."""
     yield "settings.json", settings()
+    yield "connector_settings.json", connector_settings()
+    yield "connector.json", connector()
     yield "index.json", index(stack.language, size)
     if size:
         yield "ingest.json", ingest()

@@ -1,4 +1,4 @@
-"""The folder models/opensearch: each model as a zip, the requests' bodies, and the script that deploys."""
+"""The folder models/opensearch: each model as a zip, the requests' bodies, and the scripts that deploy."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from ranker.contract.layout import read_contract
 from ranker.opensearch.bodies import bodies, register
 from ranker.stack.stack import Stack
 
-DEPLOY = "deploy.sh"
+SCRIPTS = ("deploy.sh", "connect.sh")
 EPOCH = (1980, 1, 1, 0, 0, 0)  # a zip's earliest time
 
 
@@ -59,7 +59,11 @@ def write_retriever(folder: Path, exported: Path, name: str, model: bytes) -> in
 
 
 def write_requests(folder: Path, stack: Stack, size: int | None) -> None:
-    """Write all other requests' bodies, and the script; `size` is that of the retriever's vectors, None without one."""
+    """Write all other requests' bodies, and the scripts.
+
+    `size` is that of the retriever's vectors, None without one.
+    """
     for file, body in bodies(stack, size):
         write_json(folder / file, body)
-    shutil.copyfile(Path(__file__).with_name(DEPLOY), folder / DEPLOY)
+    for name in SCRIPTS:
+        shutil.copyfile(Path(__file__).with_name(name), folder / name)

@@ -19,19 +19,21 @@ import pytest
 
 from engines.harness import MissingError
 from engines.opensearch.server import SECONDS, Server
-from ranker.contract.folder import CONTRACT_FILE
+from ranker.contract.folder import CONTRACT_FILE, served_model
 from ranker.export.one_logit import one_logit
 from ranker.metrics.ranking import hits_measures
 from ranker.opensearch.bodies import file_of, served_stacks
 from ranker.opensearch.package import write_ranker, write_requests
 from ranker.project import paths
 from ranker.project.sides import held_out_pairs
+from ranker.service.answers import sigmoid
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
 from ranker.stack.stack import Stack, read_models, read_stack
 from tests.engines.conftest import require
 from tests.factories import PARAMS, ROOT, Run
 from tests.readme import command
+from tests.service import running
 
 pytestmark = pytest.mark.engines
 
@@ -50,6 +52,8 @@ LINES = [
     command('curl -sS -X POST "$SERVER/documents/_bulk'),
     command("sed s/QUERY"),
 ]
+CONNECT = command("bash models/opensearch/connect.sh")
+REMOTE = command("curl -sS -X PUT $SERVER/_search/pipeline/remote")
 HYBRID = command("curl -sS -X PUT $SERVER/_search/pipeline/hybrid")
 
 Hits = list[tuple[str, float]]
@@ -236,6 +240,29 @@ def test_reranked_order_and_scores_are_rankers(
     assert np.all(np.diff(ours) <= NEAR)
     scores = dict(hits)
     assert scores["same a"] == scores["same b"]  # ties
+
+
+def test_remote_scores_and_order_are_rankers(cluster: Cluster, run: Run, titles: dict[str, str]) -> None:
+    """Through `python -m ranker serve`, whose ONNX Runtime is ours: int8 scores are equal, too."""
+    asked = command("python -m ranker serve --port").split()
+    assert asked[4:] == ["--port", "8001"]
+    with running(ROOT) as door:
+        environment = {"SERVER": cluster.server.url}
+        run(CONNECT.replace("http://127.0.0.1:8001", door.url), cluster.folder, **environment)
+        assert json.loads(run(REMOTE, cluster.folder, **environment).stdout)["acknowledged"] is True
+        model = read_models(ROOT / paths.STACK)["cross_encoder"]
+        ranker = Ranker(ROOT / paths.RANKER, served_model(ROOT / paths.RANKER, model), threads=1)
+        for query in (QUERY, 'quotes " and \\ and\na new line'):
+            hits = cluster.ask(cluster.body("dense_cross_encoder", query) | {"size": 30}, "remote")
+            documents = ranker.encode_documents([(titles | NEW)[name] for name, _ in hits])
+            ours = ranker.score_unbatched(ranker.encode_query(query), documents)
+            found = [score for _, score in hits]
+            assert found == sorted(found, reverse=True)
+            assert found == pytest.approx(sigmoid(ours).tolist(), abs=1e-6)
+    status, answer = cluster.server(
+        "POST", "/documents/_search?search_pipeline=remote", cluster.body("dense_cross_encoder")
+    )
+    assert (status, "Error communicating with remote model" in answer["error"]["reason"]) == (500, True)
 
 
 def test_a_text_that_is_too_long_is_cut_at_the_contracts_total(cluster: Cluster, exact: str) -> None:
