@@ -44,10 +44,10 @@ audit: .venv/installed
 test: .venv/installed-dev .venv/installed-bench .venv/installed-scale .venv/plots.html
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
-# Vespa's own Java code and a real OpenSearch on what `make repro` wrote; skipped, in a line, where Maven, a JDK or the
-# artifacts are missing.
+# Vespa's own Java code, a real OpenSearch, other tools and frameworks on what `make repro` wrote; skipped, in a line, where
+# Maven, a JDK or the artifacts are missing.
 test-engines: .venv/installed-dev
-	$(BIN)/pytest -m engines -rs tests/engines
+	$(BIN)/pytest -m 'engines or frameworks' -rs tests/engines
 
 lint: .venv/installed-dev .venv/installed-bench .venv/installed-scale
 	$(BIN)/ruff format --check .

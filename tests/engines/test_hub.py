@@ -8,8 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,23 +23,13 @@ from ranker.project import paths
 from ranker.serving.ranker import Ranker
 from ranker.serving.retriever import Retriever
 from tests.cards import Pairs, Texts, blocks, fits, fitting, own_scores, with_own
-from tests.engines.conftest import require
+from tests.engines.conftest import install, new_python, require
 from tests.factories import ROOT
 
 pytestmark = pytest.mark.engines
 
 FASTEMBED = ("fastembed==0.9.1",)  # Apache-2.0; it needs an older huggingface_hub than the pipeline
 NODE = "@huggingface/transformers@4.3.2"  # Apache-2.0
-# sentence-transformers' ONNX backend (Apache-2.0) needs older packages of these names, and what they need in turn.
-OLDER = (
-    "optimum==2.1.0",
-    "optimum-onnx==0.1.0",
-    "transformers==4.57.6",
-    "huggingface_hub==0.36.2",
-    "tokenizers==0.22.2",
-)
-IN_TURN = ("anyio==4.16.0", "h11==0.16.0", "httpcore==1.0.9", "httpx==0.28.1")
-LEFT_OUT = ("datasets", *(name.split("=")[0].replace("-", "_") for name in (*OLDER, *IN_TURN)))
 SAMPLE = 60  # judged pairs beside the golden ones
 
 ENVIRONMENTS = {"sentence-transformers": "own", "ONNX Runtime and tokenizers": "own"} | {
@@ -67,17 +55,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def install(*command: str, folder: Path) -> None:
-    """Run an installation; skip with its last line of errors if it fails."""
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    require(ran.returncode == 0, f"{' '.join(command)}: {[*ran.stderr.splitlines(), ''][-2:]}")
-
-
-def new_python(folder: Path) -> str:
-    venv.create(folder, with_pip=True)
-    return str(folder / "bin/python")
-
-
 @pytest.fixture(scope="module")
 def own() -> list[str]:
     pytest.importorskip("sentence_transformers", reason="make test installs it (requirements-bench.txt)")
@@ -92,14 +69,9 @@ def fastembed(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def older(folder: Path, own: list[str]) -> list[str]:
-    """A Python that has this environment's packages, torch among them, with the older ones in their place."""
-    python, place = new_python(folder / "older"), folder / "packages"
-    install(python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *OLDER, *IN_TURN, folder=folder)
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if not entry.name.startswith((*LEFT_OUT, "__pycache__")) and not (place / entry.name).exists():
-            (place / entry.name).symlink_to(entry)
-    return ["env", f"PYTHONPATH={place}", python]
+def older(frameworks: str) -> list[str]:
+    """The ONNX backend of sentence-transformers needs an older transformers than the pipeline."""
+    return [frameworks]
 
 
 @pytest.fixture(scope="module")
