@@ -115,6 +115,8 @@ def test_rerank_as_cohere(server: Server) -> None:
         assert [row["document"]["text"] for row in results] == [texts[row] for row, _ in expected[:3]]
         every = post(server, path, {"query": "masks", "documents": documents})["results"]
         assert [set(row) for row in every] == [{"index", "relevance_score"}] * 6
+    unset = {"top_n": None, "return_documents": None, "rank_fields": None, "max_chunks_per_doc": None}
+    assert post(server, "/v1/rerank", {"query": "masks", "documents": documents, **unset})["results"] == every
 
 
 @pytest.mark.parametrize("score", [1 / 3, 1e-9 / 3, 0.99999 + 1e-6 / 3, 12345.678901234, -1 / 3e5])

@@ -90,6 +90,7 @@ def read(kind: type[Body], content: bytes) -> Any:
         raise InputError(f"body: expected JSON, found: {error}") from error
     if not isinstance(found, dict):
         raise InputError(f"body: expected a JSON object, found {str(found)[:80]}")
+    found = {name: value for name, value in found.items() if value is not None}  # some clients send all options
     if kind is Rerank and "documents" in found:
         kind = CohereRerank
     return checked(kind, found)
