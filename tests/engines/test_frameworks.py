@@ -86,7 +86,7 @@ def texts(ranker: Ranker) -> list[str]:
 
 
 def largest_difference(given: list[tuple[str, float]], ours: dict[str, float]) -> float:
-    """Of the scores; the order must be ours, where ours differ by more than fp32's rounding."""
+    """The largest difference of the scores; the order must be ours, where ours differ by more than fp32's rounding."""
     assert sorted(text for text, _ in given) == sorted(ours)
     in_their_order = np.array([ours[text] for text, _ in given])
     assert np.diff(in_their_order).max() < 1e-5
