@@ -53,6 +53,7 @@ class Rerank(Body):
     return_text: bool = False
     truncate: bool | None = None
     truncation_direction: Literal["Right", "right"] = "Right"
+    model: str | None = None
 
 
 class CohereRerank(Body):
@@ -76,6 +77,7 @@ class Embed(Body):
     normalize: Literal[True] = True
     truncate: bool | None = None
     truncation_direction: Literal["Right", "right"] = "Right"
+    model: str | None = None
 
     @property
     def texts(self) -> list[str]:
