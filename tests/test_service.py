@@ -9,9 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import anyio
 import numpy as np
 import pytest
 import requests
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from ranker.search.search import Search
 from ranker.service import app
@@ -107,7 +111,7 @@ def test_rerank_as_text_embeddings_inference(server: Server, folder: Path) -> No
 def test_rerank_as_cohere(server: Server) -> None:
     texts = list(TITLES.values())
     expected = [(row["index"], row["score"]) for row in post(server, "/rerank", {"query": "masks", "texts": texts})]
-    documents = [texts[0], {"text": texts[1]}, *texts[2:]]
+    documents = [texts[0], {"id": "b", "text": texts[1]}, *texts[2:]]
     for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
         body = {"model": "any", "query": "masks", "documents": documents, "top_n": 3, "return_documents": True}
         results = post(server, path, body)["results"]
@@ -115,6 +119,10 @@ def test_rerank_as_cohere(server: Server) -> None:
         assert [row["document"]["text"] for row in results] == [texts[row] for row, _ in expected[:3]]
         every = post(server, path, {"query": "masks", "documents": documents})["results"]
         assert [set(row) for row in every] == [{"index", "relevance_score"}] * 6
+    cut = post(server, "/rerank", {"query": "masks", "texts": texts, "top_n": 2, "model": "any"})
+    assert [(row["index"], row["score"]) for row in cut] == expected[:2]
+    given = {"top_n": 2000, "max_tokens_per_doc": 4096, "max_chunks_per_doc": 10, "rank_fields": ["text"]}
+    assert post(server, "/v1/rerank", {"query": "masks", "documents": documents, **given})["results"] == every
     unset = {"top_n": None, "return_documents": None, "rank_fields": None, "max_chunks_per_doc": None}
     assert post(server, "/v1/rerank", {"query": "masks", "documents": documents, **unset})["results"] == every
 
@@ -152,7 +160,8 @@ def test_a_mistake_gets_one_line(server: Server, path: str, body: Any, line: str
     answer = requests.post(f"{server.url}{path}", data=data, timeout=60)
     assert answer.status_code == 422, answer.text
     assert answer.json()["error"].startswith(line), answer.json()["error"]
-    assert "\n" not in answer.json()["error"]
+    assert answer.json()["error"].isprintable()
+    assert len(answer.json()["error"]) <= 1000
 
 
 def test_a_wrong_address_method_or_size_gets_one_line(server: Server) -> None:
@@ -164,6 +173,9 @@ def test_a_wrong_address_method_or_size_gets_one_line(server: Server) -> None:
     assert said("GET", "/rerank") == (405, "expected another method, found GET /rerank")
     assert said("GET", "/search?query=masks&top=two")[0] == 422
     assert said("GET", "/search?query=masks&size=2") == (422, "size: no such field")
+    assert said("GET", "/search?query=masks&query=bats") == (422, "query: expected once, found twice or more")
+    assert said("GET", "/search?query=%E9cole") == (422, "address: expected UTF-8, found b'\\xe9'")
+    assert said("POST", "/rerank/")[0] == 404
     assert said("POST", "/rerank", b"x" * (app.LARGEST + 1)) == (
         413,
         "body: expected at most 4194304 bytes, found more",
@@ -175,6 +187,39 @@ def test_only_this_machines_names_are_answered(server: Server) -> None:
     for host, status in {"localhost": 200, "127.0.0.1:1": 200, "shop.example": 400}.items():
         assert requests.get(f"{server.url}/health", headers={"Host": host}, timeout=60).status_code == status
     assert "access-control-allow-origin" not in requests.get(f"{server.url}/health", timeout=60).headers
+
+
+def test_every_loopback_address_is_this_machine_alone(folder: Path) -> None:
+    with running(folder, "--host", "127.0.0.2", "--stack", "bm25.json") as server:
+        for host, status in {"127.0.0.2": 200, "localhost": 200, "shop.example": 400}.items():
+            assert requests.get(f"{server.url}/health", headers={"Host": host}, timeout=60).status_code == status
+
+
+def test_requests_whose_client_has_gone_cost_nothing(folder: Path) -> None:
+    body = {"query": "masks", "texts": ["masks in wards " * 10] * 1000}
+    sent = json.dumps(body).encode()
+    head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sent)}\r\n\r\n".encode()
+    with running(folder, "--threads", "1") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        post(server, "/rerank", body)
+        begin = time.monotonic()
+        post(server, "/rerank", body)
+        one = time.monotonic() - begin
+        for _ in range(60):
+            with socket.create_connection((host, int(port))) as gone:
+                gone.sendall(head + sent)
+        begin = time.monotonic()
+        post(server, "/rerank", body)
+        assert time.monotonic() - begin < 20 * one
+
+
+def test_requests_that_wait_too_long_after_a_signal_are_refused() -> None:
+    async def asked() -> None:
+        await app.Threads(1, lambda: True).run(Request({"type": "http"}), Response)
+
+    with pytest.raises(HTTPException) as error:
+        anyio.run(asked)
+    assert (error.value.status_code, error.value.detail) == (503, "this server stops")
 
 
 def test_a_slow_body_is_given_up_and_a_broken_one_harms_nothing(server: Server) -> None:
@@ -258,6 +303,9 @@ def test_serve_names_an_address_that_it_cannot_have(folder: Path, monkeypatch: p
             found == f"serve: --host, --port: expected a free address, found 127.0.0.1:{port}: Address already in use"
         )
     assert str(run_module("ranker.__main__", "serve", "--port", "70000")).endswith("expected 0 to 65535, found 70000")
+    for host in ("", "::1"):
+        found = run_module("ranker.__main__", "serve", "--host", host)
+        assert found == f"serve: --host: expected a name or an IPv4 address, found {host!r}"
     found = str(run_module("ranker.__main__", "serve", "--host", "no.such.host.invalid"))
     assert found.startswith("serve: --host, --port: expected a free address, found no.such.host.invalid:8000: ")
 

@@ -1,7 +1,7 @@
 """Bodies of the requests to OpenSearch, by their files in models/opensearch.
 
 An id and an address are known only in a cluster, and the query at search time, so the files have words in capitals in
-their places; deploy.sh fills in all but the query.
+their places; deploy.sh and connect.sh fill in all but the query.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,10 @@ def connector() -> Body:
     asked |= {"headers": {"Content-Type": "application/json"}}
     asked |= {"request_body": '{"query": "${parameters.query}", "documents": ${parameters.documents}}'}
     about: Body = {"name": "rerank", "description": "python -m ranker serve", "version": 1, "protocol": "http"}
-    return about | {"credential": {"key": "none"}, "actions": [asked | functions]}  # it refuses to have no credential
+    return about | {
+        "credential": {"key": "none"},
+        "actions": [asked | functions],
+    }  # OpenSearch refuses a connector without a credential
 
 
 def register(name: str, function: str, file: str, digest: str, config: Mapping[str, Any]) -> Body:

@@ -3,10 +3,10 @@
 #   connect.sh SERVER URL FOLDER
 # URL is that command's, as OpenSearch reaches it: http://…
 set -euo pipefail
-server=$1 url=$2 out=$3 here=$(dirname "$0")
+server=$1 url=${2%/} out=$3 here=$(dirname "$0")
 
 ask() { # METHOD PATH FILE
-  curl -sS --fail-with-body -H "Content-Type: application/json" -X "$1" "$server/$2" -d "$(sed "s|URL|$url|" "$3")"
+  curl -sS --fail-with-body -H "Content-Type: application/json" -X "$1" "$server/$2" -d "$(sed "s|URL|${url//&/\\&}|" "$3")"
 }
 field() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }
 

@@ -59,6 +59,7 @@ def rerank(served: Served, asked: Rerank | CohereRerank) -> Any:
     order = np.argsort(-scores, kind="stable").tolist()
     raw = isinstance(asked, Rerank) and asked.raw_scores
     shown = [rounded(score) for score in (scores if raw else sigmoid(scores))]
+    order = order[: asked.top_n]
     if isinstance(asked, Rerank):
         return [
             {"index": row, "score": shown[row]} | ({"text": texts[row]} if asked.return_text else {}) for row in order
@@ -66,7 +67,7 @@ def rerank(served: Served, asked: Rerank | CohereRerank) -> Any:
     results = [
         {"index": row, "relevance_score": shown[row]}
         | ({"document": {"text": texts[row]}} if asked.return_documents else {})
-        for row in order[: asked.top_n]
+        for row in order
     ]
     return {"results": results}
 

@@ -7,6 +7,7 @@ beyond WAITING is refused at once, because it would only wait.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import anyio
 from starlette.applications import Starlette
@@ -17,9 +18,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ranker.common.errors import InputError
+from ranker.common.errors import LONGEST, InputError, one_line
 from ranker.service.answers import Served, embed, find, rerank
-from ranker.service.requests import Body, Embed, Find, Rerank, checked, read
+from ranker.service.requests import Body, Embed, Find, Rerank, checked, once, read
 
 LARGEST = 2**22  # bytes of a body
 SECONDS = 10  # for a body to arrive
@@ -36,20 +37,24 @@ OWN = {  # the page loads nothing, asks this server alone, and stands in no fram
 Answer = Callable[[Served, Any], Any]
 
 
-def application(served: Served, at_a_time: int, hosts: list[str]) -> Starlette:
-    """The doors over `served`; `at_a_time` requests run, and only those to `hosts` are answered.
+def application(served: Served, at_a_time: int, hosts: list[str], is_late: Callable[[], bool]) -> Starlette:
+    """The doors over `served`. `at_a_time` requests run; once `is_late`, those that wait are refused.
 
-    `hosts` are names of this machine, against a page elsewhere that names itself after it (DNS rebinding); `*` is any.
+    Only requests to `hosts` are answered, names of this machine, because a page from elsewhere whose name leads to this
+    machine (DNS rebinding) could read the documents otherwise; `*` is any.
     """
-    threads = Threads(at_a_time)
+    threads = Threads(at_a_time, is_late)
 
     def door(kind: type[Body], answer: Answer) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
+            options = options_of(request)
+            if request.method == "POST" and options:
+                raise InputError(f"address: expected options in the body alone, found {next(iter(options))}")
             if request.method == "POST":
                 asked = read(kind, await body_of(request))
             else:
-                asked = checked(kind, dict(request.query_params), strings=True)
-            return JSONResponse(await threads.run(answer, served, asked))
+                asked = checked(kind, options, strings=True)
+            return await threads.run(request, lambda: JSONResponse(answer(served, asked)))
 
         return endpoint
 
@@ -69,21 +74,41 @@ def application(served: Served, at_a_time: int, hosts: list[str]) -> Starlette:
     ]
     handlers: dict[Any, Any] = {InputError: _refused, HTTPException: _failed, Exception: _broken}
     middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)]
-    return Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
+    app = Starlette(routes=routes, exception_handlers=handlers, middleware=middleware)
+    app.router.redirect_slashes = False  # few clients send a body twice
+    return app
 
 
 class Threads:
-    """A number of requests at a time; HTTPException 429 if too many wait."""
+    """A number of requests at a time, in the order in which they came.
 
-    def __init__(self, at_a_time: int) -> None:
-        self.at_a_time = at_a_time
+    HTTPException 429 if too many wait; when a request's turn comes, 503 if `is_late`, and 400 if its client has gone.
+    """
+
+    def __init__(self, at_a_time: int, is_late: Callable[[], bool]) -> None:
+        self.at_a_time, self.is_late = at_a_time, is_late
         self.limiter: anyio.CapacityLimiter | None = None
 
-    async def run(self, answer: Answer, served: Served, asked: Any) -> Any:
+    async def run(self, request: Request, answer: Callable[[], Response]) -> Response:
         limiter = self.limiter = self.limiter or anyio.CapacityLimiter(self.at_a_time)  # needs a running loop
         if limiter.statistics().tasks_waiting >= WAITING:
             raise HTTPException(429, f"expected at most {WAITING} requests that wait", {"Retry-After": "1"})
-        return await anyio.to_thread.run_sync(answer, served, asked, limiter=limiter)
+        async with limiter:
+            if self.is_late():
+                raise HTTPException(503, "this server stops")
+            if await request.is_disconnected():
+                raise HTTPException(400, "this client has gone")
+            return await anyio.to_thread.run_sync(answer, limiter=anyio.CapacityLimiter(1))
+
+
+def options_of(request: Request) -> dict[str, str]:
+    """The options in a request's address; InputError if one stands twice or is no UTF-8."""
+    try:
+        text = request.scope["query_string"].decode("ascii")
+        found = parse_qsl(text, keep_blank_values=True, errors="strict", separator="&")
+    except UnicodeDecodeError as error:
+        raise InputError(f"address: expected UTF-8, found {error.object[error.start : error.end]!r}") from error
+    return once(found)
 
 
 async def body_of(request: Request) -> bytes:
@@ -103,11 +128,11 @@ async def body_of(request: Request) -> bytes:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 422)
+    return JSONResponse({"error": one_line(str(error))[:LONGEST]}, 422)
 
 
 async def _failed(request: Request, error: HTTPException) -> Response:
-    found = f"{request.method} {request.url.path}"
+    found = f"{request.method} {one_line(request.url.path)[:100]}"
     told = {404: f"expected one of {DOORS}, found {found}", 405: f"expected another method, found {found}"}
     return JSONResponse({"error": told.get(error.status_code, error.detail)}, error.status_code, error.headers)
 

@@ -252,7 +252,7 @@ def test_remote_scores_and_order_are_rankers(cluster: Cluster, run: Run, titles:
         assert json.loads(run(REMOTE, cluster.folder, **environment).stdout)["acknowledged"] is True
         model = read_models(ROOT / paths.STACK)["cross_encoder"]
         ranker = Ranker(ROOT / paths.RANKER, served_model(ROOT / paths.RANKER, model), threads=1)
-        for query in (QUERY, 'quotes " and \\ and\na new line'):
+        for query in (QUERY, 'quotes " and \\ and\na new line', '"masks in wards"', "[1]", "true", "12"):
             hits = cluster.ask(cluster.body("dense_cross_encoder", query) | {"size": 30}, "remote")
             documents = ranker.encode_documents([(titles | NEW)[name] for name, _ in hits])
             ours = ranker.score_unbatched(ranker.encode_query(query), documents)
