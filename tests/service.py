@@ -1,6 +1,7 @@
 """A running `python -m ranker serve`, for tests that ask it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,11 @@ from pathlib import Path
 from tests.factories import ROOT
 
 
+def heeds_interrupts() -> None:
+    """Undo what a shell does to a job in the background, where the tests may run: it ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Server:
     """The command's process, and the address that its first line names."""
 
@@ -17,7 +23,13 @@ class Server:
         line = [sys.executable, "-m", "ranker", "serve", "--port", "0", *options]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            line, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            line,
+            cwd=folder,
+            env=environment,
+            preexec_fn=heeds_interrupts,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.said = self.process.stdout.readline()
